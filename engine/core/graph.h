@@ -1,0 +1,180 @@
+/* graph.h - a model's graph: values and nodes in flat arrays, addressed by index. The reader builds it, passes rewrite
+ * it, the planner turns it into steps, the writer saves it. Everything lives in the model's arena.
+ *
+ * Invariants, kept by the functions below: node order is running order once ingot_graph_sort() was called; a value has
+ * one producer (a node, or none for inputs, constants and captures); its uses are listed. */
+#ifndef INGOT_CORE_GRAPH_H
+#define INGOT_CORE_GRAPH_H
+
+#include "engine/core/status.h"
+#include "engine/core/tensor.h"
+
+typedef struct ingot_graph ingot_graph;
+typedef struct ingot_node ingot_node;
+
+enum { INGOT_NONE = -1 }; /* an input or output that is left out, a value without producer */
+
+/* A type as declared: dimensions of -1 are free and may have a name. */
+typedef struct ingot_type {
+    ingot_kind kind;
+    ingot_dtype dtype;         /* INGOT_UNDEFINED: not declared; for a map its values' type */
+    ingot_dtype key_dtype;     /* of a map */
+    int32_t rank;              /* -1: not declared */
+    int64_t *shape;
+    const char **symbols;
+    struct ingot_type *item;   /* of a sequence, an optional or a map */
+} ingot_type;
+
+/* A constant. Its data may lie in the mapped file (mapped) at any alignment (then it is lazy), and may stand for
+ * data[i] * scale[index of i along scale_axis], rounded once (lazy as well): folding a BatchNormalization costs no copy of
+ * the weights. Read a lazy one through ingot_const_read(); tensor.data of any other can be used as it is. */
+typedef struct ingot_const {
+    ingot_tensor tensor;
+    const void *source;        /* elements in the file's order and type, at any alignment */
+    const double *scale;       /* shape[scale_axis] factors, or NULL; float and double tensors only */
+    int scale_axis;
+    bool mapped;               /* source lies in the mapped file: its pages can be dropped after use */
+    bool from_file;            /* an initializer of the file, not computed by a pass */
+} ingot_const;
+
+typedef struct ingot_use {
+    int node, slot;            /* values that node->inputs[slot] reads */
+    struct ingot_use *next;
+} ingot_use;
+
+typedef struct ingot_value {
+    const char *name;          /* never NULL; "" only for values that passes made and nobody named */
+    ingot_type type;           /* as declared; trust what is computed instead */
+    ingot_const *constant;     /* an initializer or a folded value; NULL for the others */
+    int producer;              /* node, or INGOT_NONE */
+    int n_uses;                /* inputs of nodes (also fused and captured ones) that read it */
+    ingot_use *uses;
+    int n_outputs;             /* times it is a graph output */
+    bool is_input;             /* a graph input; with a constant too: an input with a default (IR 3) */
+    bool is_capture;           /* in a subgraph: comes from the graph around it */
+} ingot_value;
+
+typedef enum ingot_attr_type {
+    INGOT_ATTR_FLOAT = 1, INGOT_ATTR_INT, INGOT_ATTR_STRING, INGOT_ATTR_TENSOR, INGOT_ATTR_GRAPH,
+    INGOT_ATTR_FLOATS, INGOT_ATTR_INTS, INGOT_ATTR_STRINGS, INGOT_ATTR_TENSORS, INGOT_ATTR_GRAPHS,
+    INGOT_ATTR_SPARSE_TENSOR, INGOT_ATTR_SPARSE_TENSORS, INGOT_ATTR_TYPE, INGOT_ATTR_TYPES
+} ingot_attr_type; /* sparse tensors are made dense by the reader */
+
+/* A decoded attribute: n items in the member that its type says (one item for the singular types). */
+typedef struct ingot_attr {
+    const char *name;
+    ingot_attr_type type;
+    size_t n;
+    union {
+        const float *floats;
+        const int64_t *ints;
+        const ingot_string *strings;  /* also terminated by a 0 byte past size_bytes */
+        ingot_const *const *tensors;
+        ingot_graph *const *graphs;
+        const ingot_type *types;
+    };
+} ingot_attr;
+
+/* A node that a pass fused into the one before it: it reads that one's result at chain_slot; its other inputs are the
+ * host's inputs from first_input on, in order. Kept whole, so that the writer and verification can take it out again. */
+typedef struct ingot_fused {
+    ingot_node *node;          /* node->inputs and outputs keep the value ids it had on its own */
+    int chain_slot;
+    int first_input;           /* index into the host's inputs; node->n_inputs - 1 of them */
+} ingot_fused;
+
+struct ingot_node {
+    const char *name, *op_type, *domain; /* domain "" is ai.onnx; op_type NULL: removed */
+    int version;               /* opset version of the domain whose form this node has */
+    int n_inputs;              /* the operator's own; then come n_captures of subgraphs, then those of fused nodes */
+    int n_captures;
+    int n_all_inputs;
+    int *inputs;               /* value ids, or INGOT_NONE */
+    int n_outputs;
+    int *outputs;
+    size_t n_attrs;
+    ingot_attr *attrs;
+    int n_fused;
+    ingot_fused *fused;
+    const void *op;            /* const ingot_op * of the registry, once resolved */
+};
+
+struct ingot_graph {
+    ingot_arena *arena;
+    const char *name;
+    int n_values, value_capacity;
+    ingot_value *values;
+    int n_nodes, node_capacity;
+    ingot_node **nodes;
+    int n_inputs, n_outputs;
+    int *inputs;               /* value ids; constants with is_input are listed too */
+    int *outputs;
+    int n_captures;            /* of a subgraph: values[captures[i]] is the node's inputs[n_inputs + offset + i], where */
+    int *captures;             /* offset counts the captures of the node's earlier subgraphs */
+    struct ingot_names *names; /* value names to ids */
+};
+
+/* A new, empty graph in the arena; NULL when memory is out, as with every function below that returns a pointer or,
+ * where it returns an id, INGOT_NONE. */
+ingot_graph *ingot_graph_create(ingot_arena *arena, const char *name);
+
+int ingot_graph_add_value(ingot_graph *graph, const char *name); /* name is copied; NULL for none. Duplicates are kept
+                                                                    apart: look up first where names must be unique */
+int ingot_graph_find_value(const ingot_graph *graph, const char *name); /* by name, or INGOT_NONE */
+
+/* A constant value made of a copy of tensor. */
+int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_tensor *tensor);
+ingot_const *ingot_const_create(ingot_arena *arena, const ingot_tensor *tensor); /* copies data and strings */
+
+/* Append a node with its value ids (copied). Name and strings are copied, attributes are taken over as they are. */
+ingot_node *ingot_graph_add_node(ingot_graph *graph, const char *name, const char *op_type, const char *domain,
+                                 int version, const int *inputs, int n_inputs, const int *outputs, int n_outputs);
+
+void ingot_graph_add_input(ingot_graph *graph, int value);
+void ingot_graph_add_output(ingot_graph *graph, int value);
+
+/* Make inputs[slot] of node read value (or nothing: INGOT_NONE); slots past the last grow the own inputs. */
+bool ingot_node_set_input(ingot_graph *graph, int node, int slot, int value);
+bool ingot_node_set_n_inputs(ingot_graph *graph, int node, int n_inputs); /* shorten or lengthen with INGOT_NONE */
+bool ingot_node_add_captures(ingot_graph *graph, int node, const int *values, int n);
+bool ingot_node_set_output(ingot_graph *graph, int node, int index, int value); /* value becomes the node's */
+
+/* Every reader of `from`, and every graph output that is `from`, becomes one of `to`. */
+bool ingot_graph_replace(ingot_graph *graph, int from, int to);
+
+void ingot_graph_remove_node(ingot_graph *graph, int node); /* its inputs lose a use; its outputs their producer */
+
+/* The node that alone reads value, when nothing else does and it is no graph output; else INGOT_NONE. */
+int ingot_graph_only_user(const ingot_graph *graph, int value);
+
+/* Move `node` into `host`: host's result at host->outputs[0] is node's input chain_slot and nothing else reads it. host
+ * takes over node's output and its other inputs. */
+bool ingot_graph_fuse(ingot_graph *graph, int host, int node, int chain_slot);
+
+/* Put the nodes in running order (stable) and drop removed ones. INGOT_INVALID names a node on a cycle. */
+ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error);
+
+/* Attributes. The getters return the default where the attribute is absent; types were checked when loading. */
+const ingot_attr *ingot_node_attr(const ingot_node *node, const char *name);
+int64_t ingot_attr_int(const ingot_node *node, const char *name, int64_t otherwise);
+float ingot_attr_float(const ingot_node *node, const char *name, float otherwise);
+const char *ingot_attr_string(const ingot_node *node, const char *name, const char *otherwise);
+const ingot_graph *ingot_attr_graph(const ingot_node *node, const char *name); /* or NULL */
+bool ingot_node_remove_attr(ingot_node *node, const char *name);
+bool ingot_node_set_ints(ingot_graph *graph, ingot_node *node, const char *name, const int64_t *values, size_t n);
+bool ingot_node_set_int(ingot_graph *graph, ingot_node *node, const char *name, int64_t value);
+bool ingot_node_set_float(ingot_graph *graph, ingot_node *node, const char *name, float value);
+bool ingot_node_set_string(ingot_graph *graph, ingot_node *node, const char *name, const char *value);
+
+/* Is tensor.data not usable as it is? */
+bool ingot_const_is_lazy(const ingot_const *constant);
+/* Write the constant's elements, row-major, to dst (count * element size bytes). */
+void ingot_const_read(const ingot_const *constant, void *dst);
+/* The same for `n` elements from element `first` on. */
+void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst);
+/* Tell the system that the mapped pages of the constant are not needed for now. */
+void ingot_const_drop_pages(const ingot_const *constant);
+/* Give a lazy constant memory of its own in the arena; does nothing to others. False when memory is out. */
+bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant);
+
+#endif

@@ -1,0 +1,135 @@
+/* memory.c - a 64-byte header before each block holds its size, so that freeing gives back what was counted. */
+#include "engine/core/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10 };
+
+typedef struct header {
+    size_t size_bytes;
+    char padding[INGOT_ALIGNMENT - sizeof(size_t)];
+} header;
+
+bool ingot_mul_size(size_t a, size_t b, size_t *result) { return !__builtin_mul_overflow(a, b, result); }
+
+bool ingot_add_size(size_t a, size_t b, size_t *result) { return !__builtin_add_overflow(a, b, result); }
+
+/* Count size_bytes more, unless that passes the limit. */
+static bool reserve(ingot_memory *memory, size_t size_bytes)
+{
+    const uint64_t used = atomic_fetch_add(&memory->used_bytes, size_bytes) + size_bytes;
+    if (memory->limit_bytes && used > memory->limit_bytes) {
+        atomic_fetch_sub(&memory->used_bytes, size_bytes);
+        return false;
+    }
+    uint64_t peak = atomic_load(&memory->peak_bytes);
+    while (used > peak && !atomic_compare_exchange_weak(&memory->peak_bytes, &peak, used))
+        continue;
+    return true;
+}
+
+void *ingot_alloc(ingot_memory *memory, size_t size_bytes)
+{
+    size_t total;
+    if (!ingot_add_size(size_bytes, sizeof(header) + INGOT_ALIGNMENT - 1, &total) || total > PTRDIFF_MAX)
+        return NULL;
+    total &= ~(size_t)(INGOT_ALIGNMENT - 1);
+    if (!reserve(memory, total))
+        return NULL;
+    header *block = aligned_alloc(INGOT_ALIGNMENT, total);
+    if (!block) {
+        atomic_fetch_sub(&memory->used_bytes, total);
+        return NULL;
+    }
+    if (total >= HUGE_FROM) {
+        const uintptr_t page = 4096, begin = ((uintptr_t)block + page - 1) & ~(page - 1);
+        madvise((void *)begin, ((uintptr_t)block + total - begin) & ~(page - 1), MADV_HUGEPAGE);
+    }
+    block->size_bytes = total;
+    return block + 1;
+}
+
+void *ingot_zalloc(ingot_memory *memory, size_t size_bytes)
+{
+    void *pointer = ingot_alloc(memory, size_bytes);
+    if (pointer)
+        memset(pointer, 0, size_bytes);
+    return pointer;
+}
+
+void ingot_release(ingot_memory *memory, void *pointer)
+{
+    if (!pointer)
+        return;
+    header *block = (header *)pointer - 1;
+    atomic_fetch_sub(&memory->used_bytes, block->size_bytes);
+    free(block);
+}
+
+struct ingot_arena_chunk {
+    struct ingot_arena_chunk *next;
+    char padding[INGOT_ALIGNMENT - sizeof(void *)];
+};
+
+void *ingot_arena_alloc(ingot_arena *arena, size_t size_bytes)
+{
+    if (size_bytes > PTRDIFF_MAX - CHUNK_BYTES)
+        return NULL;
+    const size_t alignment = size_bytes >= 1024 ? INGOT_ALIGNMENT : 16;
+    const size_t skip = (size_t)(-(uintptr_t)arena->next & (alignment - 1));
+    if (!arena->next || arena->free_bytes < skip || arena->free_bytes - skip < size_bytes) {
+        const bool own = size_bytes > CHUNK_BYTES / 4; /* a large piece gets a chunk of its own; the newest stays */
+        struct ingot_arena_chunk *chunk =
+            ingot_zalloc(arena->memory, sizeof *chunk + (own ? size_bytes : (size_t)CHUNK_BYTES));
+        if (!chunk)
+            return NULL;
+        chunk->next = arena->chunks;
+        arena->chunks = chunk;
+        if (own)
+            return chunk + 1;
+        arena->next = (char *)(chunk + 1) + size_bytes;
+        arena->free_bytes = CHUNK_BYTES - size_bytes;
+        return chunk + 1;
+    }
+    char *pointer = arena->next + skip;
+    arena->next = pointer + size_bytes;
+    arena->free_bytes -= skip + size_bytes;
+    return pointer;
+}
+
+void *ingot_arena_array(ingot_arena *arena, size_t n, size_t item_bytes)
+{
+    size_t total;
+    return ingot_mul_size(n, item_bytes, &total) ? ingot_arena_alloc(arena, total) : NULL;
+}
+
+void *ingot_arena_copy(ingot_arena *arena, const void *data, size_t size_bytes)
+{
+    void *copy = ingot_arena_alloc(arena, size_bytes);
+    if (copy && size_bytes)
+        memcpy(copy, data, size_bytes);
+    return copy;
+}
+
+char *ingot_arena_string(ingot_arena *arena, const char *text, size_t length)
+{
+    if (length == SIZE_MAX)
+        return NULL;
+    char *copy = ingot_arena_alloc(arena, length + 1);
+    if (copy && length)
+        memcpy(copy, text, length);
+    return copy;
+}
+
+void ingot_arena_free(ingot_arena *arena)
+{
+    for (struct ingot_arena_chunk *chunk = arena->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        ingot_release(arena->memory, chunk);
+    }
+    arena->chunks = NULL;
+    arena->next = NULL;
+    arena->free_bytes = 0;
+}

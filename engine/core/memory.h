@@ -1,0 +1,42 @@
+/* memory.h - counted allocation. Every allocation of a model or a session goes through its ingot_memory, which holds
+ * the limit; an arena hands out small pieces that are freed together. */
+#ifndef INGOT_CORE_MEMORY_H
+#define INGOT_CORE_MEMORY_H
+
+#include <stdatomic.h>
+
+#include "engine/ingot.h"
+
+#define INGOT_ALIGNMENT 64 /* bytes; a cache line, and the widest vector */
+
+typedef struct ingot_memory {
+    uint64_t limit_bytes; /* 0: none */
+    _Atomic uint64_t used_bytes;
+    _Atomic uint64_t peak_bytes;
+} ingot_memory;
+
+/* Memory aligned to INGOT_ALIGNMENT; NULL past the limit or when the system has none. Not cleared: see ingot_zalloc.
+ * Blocks of many pages ask for huge pages. size_bytes may be 0. Threads: any. */
+void *ingot_alloc(ingot_memory *memory, size_t size_bytes);
+void *ingot_zalloc(ingot_memory *memory, size_t size_bytes);
+void ingot_release(ingot_memory *memory, void *pointer); /* NULL is allowed */
+
+/* Products and sums of sizes that come from files: false on overflow, *result untouched then. */
+bool ingot_mul_size(size_t a, size_t b, size_t *result);
+bool ingot_add_size(size_t a, size_t b, size_t *result);
+
+typedef struct ingot_arena {
+    ingot_memory *memory;
+    struct ingot_arena_chunk *chunks;
+    size_t free_bytes; /* left in the newest chunk */
+    char *next;
+} ingot_arena;
+
+/* Zeroed memory, aligned to 16 bytes (INGOT_ALIGNMENT from 1 KiB on), that lives until ingot_arena_free(). */
+void *ingot_arena_alloc(ingot_arena *arena, size_t size_bytes);
+void *ingot_arena_array(ingot_arena *arena, size_t n, size_t item_bytes); /* NULL on overflow too */
+void *ingot_arena_copy(ingot_arena *arena, const void *data, size_t size_bytes);
+char *ingot_arena_string(ingot_arena *arena, const char *text, size_t length); /* terminated copy */
+void ingot_arena_free(ingot_arena *arena); /* leaves an empty arena that can be used again */
+
+#endif

@@ -1,0 +1,94 @@
+/* status.c - error lines. Names come from files, so every line is made printable before a caller sees it: control
+ * characters become \xNN and broken UTF-8 is escaped byte by byte. */
+#include "engine/core/status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Length of the UTF-8 sequence at s (1 to 4), or 0 where it is not one. */
+static size_t utf8_length(const unsigned char *s)
+{
+    static const struct { unsigned char mask, lead; } forms[] = {{0x80, 0x00}, {0xe0, 0xc0}, {0xf0, 0xe0}, {0xf8, 0xf0}};
+    for (size_t n = 0; n < 4; n++) {
+        if ((s[0] & forms[n].mask) != forms[n].lead)
+            continue;
+        for (size_t i = 1; i <= n; i++)
+            if ((s[i] & 0xc0) != 0x80)
+                return 0;
+        return n + 1;
+    }
+    return 0;
+}
+
+static void copy_printable(char *dst, size_t capacity, const char *src)
+{
+    size_t used = 0;
+    while (*src) {
+        size_t n = utf8_length((const unsigned char *)src);
+        char piece[8];
+        const bool plain = n > 0 && !((unsigned char)*src < 0x20 || *src == 0x7f);
+        if (plain) {
+            memcpy(piece, src, n);
+            piece[n] = 0;
+        } else {
+            n = 1;
+            snprintf(piece, sizeof piece, "\\x%02x", (unsigned)(unsigned char)*src);
+        }
+        const size_t length = strlen(piece);
+        if (used + length + 4 > capacity) {
+            memcpy(dst + used, "...", 3);
+            used += 3;
+            break;
+        }
+        memcpy(dst + used, piece, length);
+        used += length;
+        src += n;
+    }
+    dst[used] = 0;
+}
+
+ingot_status ingot_vfail(ingot_error *error, ingot_status status, const char *format, va_list arguments)
+{
+    if (error) {
+        char line[2 * sizeof error->message];
+        vsnprintf(line, sizeof line, format, arguments);
+        error->status = status;
+        copy_printable(error->message, sizeof error->message, line);
+    }
+    return status;
+}
+
+ingot_status ingot_fail(ingot_error *error, ingot_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    ingot_vfail(error, status, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+void ingot_error_prefix(ingot_error *error, const char *format, ...)
+{
+    if (!error)
+        return;
+    char prefix[256], line[256 + sizeof error->message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(prefix, sizeof prefix, format, arguments);
+    va_end(arguments);
+    snprintf(line, sizeof line, "%s: %s", prefix, error->message);
+    copy_printable(error->message, sizeof error->message, line);
+}
+
+const char *ingot_status_name(ingot_status status)
+{
+    static const struct { ingot_status status; const char *name; } names[] = {
+        {INGOT_OK, "ok"},               {INGOT_DIFFERS, "outputs differ"},  {INGOT_USAGE, "wrong usage"},
+        {INGOT_UNSUPPORTED, "not supported"}, {INGOT_INVALID, "malformed model"}, {INGOT_BAD_INPUT, "bad input"},
+        {INGOT_LIMIT, "limit reached"}, {INGOT_IO, "input/output error"},   {INGOT_CANCELLED, "cancelled"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].status == status)
+            return names[i].name;
+    return "unknown status";
+}

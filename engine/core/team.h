@@ -1,0 +1,29 @@
+/* team.h - the threads of one run. One OpenMP parallel region spans the run: thread 0 walks the steps, the others wait
+ * for work that ingot_parallel() hands out. With one thread OpenMP is not entered. */
+#ifndef INGOT_CORE_TEAM_H
+#define INGOT_CORE_TEAM_H
+
+#include "engine/core/status.h"
+
+typedef struct ingot_team ingot_team;
+
+/* Part [begin, end) of the work, on thread `thread` of the team. Which parts a thread gets changes nothing in the
+ * result: every output element is computed by one call, in an order that depends on the shape alone. */
+typedef void ingot_task(void *argument, int64_t begin, int64_t end, int thread);
+
+/* n_threads 0: ingot_default_threads(). The threads themselves start with the first run. NULL when memory is out. */
+ingot_team *ingot_team_create(int n_threads);
+void ingot_team_free(ingot_team *team);
+int ingot_team_size(const ingot_team *team);
+
+/* The smaller of the affinity mask's and the cgroup quota's processors, at least 1. */
+int ingot_default_threads(void);
+
+/* Call body(argument) with the team's threads standing by; ingot_parallel() may be used inside. */
+void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument);
+
+/* Split [0, n) into ranges of at least `grain` items and run the task on them; returns when all are done. Runs on the
+ * calling thread alone outside ingot_team_run() and for n <= grain. Not to be called from within a task. */
+void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);
+
+#endif

@@ -1,0 +1,270 @@
+/* ingot.h - load a model exported to ONNX and run it. The only public header of libingot.
+ *
+ * A model is loaded once and shared; a session runs it:
+ *
+ *     ingot_error error;
+ *     ingot_model *model;
+ *     ingot_session *session;
+ *     if (ingot_model_load("MyNet.onnx", NULL, &model, &error) || ingot_session_create(model, NULL, &session, &error))
+ *         return puts(error.message);
+ *     ingot_session_set_input(session, "x", &tensor, &error);
+ *     ingot_session_run(session, &error);
+ *     const ingot_tensor *y = ingot_session_output(session, 0);
+ *
+ * Every function that can fail returns an ingot_status and, where `error` is not NULL, fills it with one line that
+ * names the file, the node and the attribute or value. The library prints nothing, ends no process and keeps no
+ * global state. Threads: a model may be used by any number of threads at once; a session by one thread at a time,
+ * except ingot_session_cancel(). */
+#ifndef INGOT_H
+#define INGOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define INGOT_VERSION_MAJOR 0
+#define INGOT_VERSION_MINOR 1
+#define INGOT_VERSION_PATCH 0
+
+#define INGOT_API __attribute__((visibility("default")))
+
+/* What a call came to. The values are also the exit codes of the command-line tool. */
+typedef enum ingot_status {
+    INGOT_OK = 0,
+    INGOT_DIFFERS = 1,     /* outputs are not within tolerance (the tool's verify) */
+    INGOT_USAGE = 2,       /* the call or command itself is wrong */
+    INGOT_UNSUPPORTED = 3, /* valid, but an operator, type or version that Ingot does not have */
+    INGOT_INVALID = 4,     /* the model or its external data is malformed */
+    INGOT_BAD_INPUT = 5,   /* an input or a dump does not fit the model, or is malformed */
+    INGOT_LIMIT = 6,       /* a limit was reached or memory ran out */
+    INGOT_IO = 7,          /* a file cannot be read or written */
+    INGOT_CANCELLED = 130
+} ingot_status;
+
+/* One line of UTF-8 text; names taken from files are escaped and shortened. */
+typedef struct ingot_error {
+    ingot_status status;
+    char message[500];
+} ingot_error;
+
+/* Element types, with the numbers of ONNX's TensorProto.DataType. In memory every element takes whole bytes: the 2- and
+ * 4-bit types one byte each, bool one byte of 0 or 1, string an ingot_string, complex two floats. */
+typedef enum ingot_dtype {
+    INGOT_UNDEFINED = 0, INGOT_FLOAT = 1, INGOT_UINT8 = 2, INGOT_INT8 = 3, INGOT_UINT16 = 4, INGOT_INT16 = 5,
+    INGOT_INT32 = 6, INGOT_INT64 = 7, INGOT_STRING = 8, INGOT_BOOL = 9, INGOT_FLOAT16 = 10, INGOT_DOUBLE = 11,
+    INGOT_UINT32 = 12, INGOT_UINT64 = 13, INGOT_COMPLEX64 = 14, INGOT_COMPLEX128 = 15, INGOT_BFLOAT16 = 16,
+    INGOT_FLOAT8E4M3FN = 17, INGOT_FLOAT8E4M3FNUZ = 18, INGOT_FLOAT8E5M2 = 19, INGOT_FLOAT8E5M2FNUZ = 20,
+    INGOT_UINT4 = 21, INGOT_INT4 = 22, INGOT_FLOAT4E2M1 = 23, INGOT_FLOAT8E8M0 = 24, INGOT_UINT2 = 25, INGOT_INT2 = 26,
+    INGOT_N_DTYPES
+} ingot_dtype;
+
+typedef struct ingot_string {
+    const char *data; /* not terminated */
+    size_t size_bytes;
+} ingot_string;
+
+#define INGOT_MAX_RANK 16
+
+/* What a value is. A sequence holds shape[0] items in `data` (an array of ingot_tensor), an optional 0 or 1, a map two:
+ * its keys and its values, each a tensor or a sequence. */
+typedef enum ingot_kind { INGOT_TENSOR = 0, INGOT_SEQUENCE = 1, INGOT_OPTIONAL = 2, INGOT_MAP = 3 } ingot_kind;
+
+/* A value: element type, shape and row-major elements. Who owns `data` is said where a tensor is passed. */
+typedef struct ingot_tensor {
+    ingot_dtype dtype;             /* of the elements; of the items' elements for the other kinds */
+    uint8_t kind;                  /* ingot_kind */
+    uint8_t layout;                /* 0: row-major. Other values exist only inside the engine */
+    int32_t rank;                  /* 0 to INGOT_MAX_RANK; 1 for the other kinds */
+    int64_t shape[INGOT_MAX_RANK]; /* counts elements */
+    void *data;
+} ingot_tensor;
+
+INGOT_API const char *ingot_version(void);
+INGOT_API const char *ingot_status_name(ingot_status status);
+INGOT_API const char *ingot_dtype_name(ingot_dtype dtype);   /* "float", "int64", ...; "undefined" for none */
+INGOT_API size_t ingot_dtype_size_bytes(ingot_dtype dtype);  /* of one element in memory; 0 for undefined */
+INGOT_API int64_t ingot_tensor_count(const ingot_tensor *tensor); /* product of shape[] */
+
+/* Name of the instruction set the kernels of this process use: "baseline", "avx2", "avx512" or "neon". The environment
+ * variable INGOT_ISA caps it. */
+INGOT_API const char *ingot_isa(void);
+
+/* ---- models ---------------------------------------------------------------------------------------------------- */
+
+typedef struct ingot_model ingot_model;
+
+/* Options of ingot_model_load(). Fill with zeros and set size_bytes = sizeof(ingot_model_options); zero is the default
+ * everywhere. */
+typedef struct ingot_model_options {
+    size_t size_bytes;
+    uint64_t max_memory_bytes;          /* for what loading allocates; 0: no limit of ours */
+    const char *const *disabled_passes; /* names of passes to leave out, NULL-terminated; "all" for every one */
+    bool allow_unsupported;             /* load a model that would not run, so that it can be inspected */
+    bool no_passes;                     /* keep the graph as it is in the file */
+    const char *external_data_root;     /* where external data may lie besides the model's own folder; NULL: nowhere */
+} ingot_model_options;
+
+/**
+ * Load a model from a file, check it and run the passes over its graph.
+ * path     an ONNX ModelProto; its external data lies beneath the same folder. The file is mapped: keep it unchanged
+ *          until ingot_model_free().
+ * options  NULL for the defaults.
+ * model    receives the model; NULL on failure.
+ * Returns  INGOT_OK, INGOT_IO, INGOT_INVALID, INGOT_UNSUPPORTED, INGOT_LIMIT or INGOT_USAGE (no pass of that name).
+ */
+INGOT_API ingot_status ingot_model_load(const char *path, const ingot_model_options *options, ingot_model **model,
+                                        ingot_error *error);
+
+/** The same from memory, which must stay unchanged until ingot_model_free(). External data is refused. */
+INGOT_API ingot_status ingot_model_load_memory(const void *data, size_t size_bytes, const ingot_model_options *options,
+                                               ingot_model **model, ingot_error *error);
+
+/** Free a model; every session of it must have been freed. NULL is allowed. */
+INGOT_API void ingot_model_free(ingot_model *model);
+
+/** Write the model's graph, as the passes left it, as an ONNX file that any runtime can read. Replaces `path` at once
+ * or not at all. Returns INGOT_OK, INGOT_IO or INGOT_LIMIT. */
+INGOT_API ingot_status ingot_model_save(const ingot_model *model, const char *path, ingot_error *error);
+
+/* A graph input or output as the model declares it. Valid until the model is freed. */
+typedef struct ingot_value_info {
+    const char *name;
+    ingot_kind kind;
+    ingot_dtype dtype;
+    int32_t rank;                           /* -1: not declared */
+    int64_t shape[INGOT_MAX_RANK];          /* -1: free */
+    const char *symbols[INGOT_MAX_RANK];    /* the free dimension's name, or NULL */
+} ingot_value_info;
+
+INGOT_API size_t ingot_model_n_inputs(const ingot_model *model); /* those without an initializer */
+INGOT_API size_t ingot_model_n_outputs(const ingot_model *model);
+INGOT_API const ingot_value_info *ingot_model_input(const ingot_model *model, size_t index);
+INGOT_API const ingot_value_info *ingot_model_output(const ingot_model *model, size_t index);
+
+/* What the model is made of. */
+typedef struct ingot_model_summary {
+    const char *producer, *graph_name;
+    int64_t ir_version;
+    int64_t opset;            /* of the default domain */
+    size_t n_nodes;           /* after the passes, without subgraphs */
+    int64_t n_parameters;     /* elements of the initializers in the file */
+    uint64_t weight_bytes;    /* of the same */
+} ingot_model_summary;
+
+INGOT_API void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summary);
+
+/* One node of the graph, in running order. Strings and arrays stay valid until the model is freed. */
+typedef struct ingot_node_info {
+    const char *name, *op_type, *domain;
+    const char *fused;                 /* operators the passes fused into it, such as "Add Relu"; "" for none */
+    size_t n_inputs, n_outputs;
+    const char *const *inputs;         /* value names, "" for an input that is left out */
+    const char *const *outputs;
+} ingot_node_info;
+
+/** Fill `node` for the index-th node; false past the last. */
+INGOT_API bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *node);
+
+/** The index-th line about what would not run ("node 'x' (Foo): ..."), or NULL past the last. Only a model loaded with
+ * allow_unsupported has any. */
+INGOT_API const char *ingot_model_problem(const ingot_model *model, size_t index);
+
+/** The index-th pass's report ("fold-batch-normalization: 53 of 53; ..."), or NULL past the last. */
+INGOT_API const char *ingot_model_pass_report(const ingot_model *model, size_t index);
+
+/* ---- sessions -------------------------------------------------------------------------------------------------- */
+
+typedef struct ingot_session ingot_session;
+
+typedef struct ingot_session_options {
+    size_t size_bytes;
+    int32_t n_threads;          /* 0: the smaller of the affinity mask and the cgroup's quota */
+    uint64_t max_memory_bytes;  /* for plans, packed weights and activations; 0: no limit of ours */
+    double timeout_s;           /* a run that takes longer ends with INGOT_CANCELLED; 0: none */
+    bool profile;               /* record what ingot_session_profile() tells */
+} ingot_session_options;
+
+/**
+ * Create a session: one thread's memory for running a model.
+ * session  receives it; NULL on failure.
+ * Returns  INGOT_OK, INGOT_LIMIT or INGOT_USAGE.
+ * Cost     small; the first run with a new set of input shapes plans for them.
+ */
+INGOT_API ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *options,
+                                            ingot_session **session, ingot_error *error);
+INGOT_API void ingot_session_free(ingot_session *session);
+
+/**
+ * Bind a tensor to a graph input. Nothing is copied: the caller keeps `tensor->data` alive and unchanged until
+ * ingot_session_run() returns.
+ * name     the graph input's name (an input with an initializer may be named too), or NULL for the next in graph order.
+ * tensor   element type and rank must be the declared ones; a symbolic dimension takes its size from here.
+ *          data is row-major and needs only its element type's alignment.
+ * Returns  INGOT_OK, or INGOT_BAD_INPUT (no such input, or it does not fit; earlier bindings stay).
+ */
+INGOT_API ingot_status ingot_session_set_input(ingot_session *session, const char *name, const ingot_tensor *tensor,
+                                               ingot_error *error);
+
+/** Ask for a value inside the graph by name, so that ingot_session_value() finds it after the runs that follow. Values
+ * that the passes removed are not there: INGOT_BAD_INPUT. */
+INGOT_API ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error);
+
+/** Plan for the inputs that are bound, so that the memory is known before the run: ingot_session_planned_bytes(). */
+INGOT_API ingot_status ingot_session_plan(ingot_session *session, ingot_error *error);
+
+/** Bytes that a run of the newest plan needs for activations and scratch memory, and those of packed weights. */
+INGOT_API uint64_t ingot_session_planned_bytes(const ingot_session *session);
+INGOT_API uint64_t ingot_session_packed_bytes(const ingot_session *session);
+
+/** Run the model on the bound inputs. Returns INGOT_OK, INGOT_BAD_INPUT (an input is missing), INGOT_CANCELLED,
+ * INGOT_LIMIT, INGOT_INVALID or INGOT_UNSUPPORTED. */
+INGOT_API ingot_status ingot_session_run(ingot_session *session, ingot_error *error);
+
+/** Ask a running session to stop soon; from any thread, or from a signal handler. */
+INGOT_API void ingot_session_cancel(ingot_session *session);
+
+/** The index-th output, or a requested value by name; valid until the next call on the session. NULL when there is none
+ * of it. */
+INGOT_API const ingot_tensor *ingot_session_output(const ingot_session *session, size_t index);
+INGOT_API const ingot_tensor *ingot_session_value(const ingot_session *session, const char *name);
+
+/** Number of threads the session runs on. */
+INGOT_API int32_t ingot_session_n_threads(const ingot_session *session);
+
+/* One step of the newest plan. Times are those of the last run and 0 unless the session profiles. */
+typedef struct ingot_step_info {
+    const char *node, *op_type;
+    const char *kernel;           /* algorithm, tile and layout chosen, such as "direct 6x4 nchw8c"; may be "" */
+    uint64_t time_ns, start_ns;   /* start counts from the start of the run */
+    int64_t flops;                /* 2 per multiply-add of the mathematical operation; 0 where none are counted */
+    int64_t bytes;                /* read and written once each */
+    const ingot_tensor *output;   /* first output: type and shape */
+} ingot_step_info;
+
+/** Fill `step` for the index-th step of the newest plan; false past the last. */
+INGOT_API bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *step);
+
+/* ---- values in protobuf form ----------------------------------------------------------------------------------- */
+
+/** Decode a serialized TensorProto, SequenceProto or OptionalProto of the given kind. `tensor` receives a value with
+ * memory of its own, to be freed with ingot_tensor_free(); */
+INGOT_API ingot_status ingot_tensor_decode(const void *data, size_t size_bytes, ingot_kind kind, ingot_tensor *tensor,
+                                           ingot_error *error);
+
+/** Serialize a value as TensorProto, SequenceProto or OptionalProto; `data` is to be freed with free(). */
+INGOT_API ingot_status ingot_tensor_encode(const ingot_tensor *tensor, const char *name, void **data,
+                                           size_t *size_bytes, ingot_error *error);
+
+/** Allocate zeroed memory for tensor->data from its type and shape; ingot_tensor_free() frees it, and the items and
+ * strings of a decoded value. */
+INGOT_API ingot_status ingot_tensor_alloc(ingot_tensor *tensor, ingot_error *error);
+INGOT_API void ingot_tensor_free(ingot_tensor *tensor);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+/* registry.c - every operator that Ingot has, by (domain, name, first opset version).
+ * To add a family: put its name into INGOT_OP_FAMILIES and its file into ops/meson.build. */
+#include "ops/op.h"
+
+#include <string.h>
+
+#define INGOT_OP_FAMILIES(X) \
+    X(identity)
+
+#define X(family) extern const ingot_op ingot_ops_##family[];
+INGOT_OP_FAMILIES(X)
+#undef X
+
+static const ingot_op *const families[] = {
+#define X(family) ingot_ops_##family,
+    INGOT_OP_FAMILIES(X)
+#undef X
+};
+
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+static bool same_domain(const ingot_op *op, const char *domain)
+{
+    return !strcmp(op->domain ? op->domain : "", strcmp(domain, "ai.onnx") ? domain : "");
+}
+
+const ingot_op *ingot_op_find(const char *domain, const char *op_type, int version, bool *known)
+{
+    const ingot_op *best = NULL;
+    *known = false;
+    for (size_t f = 0; f < N_FAMILIES; f++)
+        for (const ingot_op *op = families[f]; op->op_type; op++) {
+            if (strcmp(op->op_type, op_type) || !same_domain(op, domain))
+                continue;
+            *known = true;
+            if (op->since <= version && (!op->until || version <= op->until) && (!best || op->since > best->since))
+                best = op;
+        }
+    return best;
+}
+
+const ingot_op *ingot_op_at(size_t index)
+{
+    for (size_t f = 0; f < N_FAMILIES; f++)
+        for (const ingot_op *op = families[f]; op->op_type; op++)
+            if (index-- == 0)
+                return op;
+    return NULL;
+}
