@@ -1,0 +1,92 @@
+/* attribute.c - reading and setting the decoded attributes of nodes. */
+#include "engine/core/graph.h"
+
+#include <string.h>
+
+const ingot_attr *ingot_node_attr(const ingot_node *node, const char *name)
+{
+    for (size_t i = 0; i < node->n_attrs; i++)
+        if (!strcmp(node->attrs[i].name, name))
+            return &node->attrs[i];
+    return NULL;
+}
+
+static const ingot_attr *find_typed(const ingot_node *node, const char *name, ingot_attr_type type)
+{
+    const ingot_attr *attr = ingot_node_attr(node, name);
+    return attr && attr->type == type && attr->n ? attr : NULL;
+}
+
+int64_t ingot_attr_int(const ingot_node *node, const char *name, int64_t otherwise)
+{
+    const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_INT);
+    return attr ? attr->ints[0] : otherwise;
+}
+
+float ingot_attr_float(const ingot_node *node, const char *name, float otherwise)
+{
+    const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_FLOAT);
+    return attr ? attr->floats[0] : otherwise;
+}
+
+const char *ingot_attr_string(const ingot_node *node, const char *name, const char *otherwise)
+{
+    const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_STRING);
+    return attr ? attr->strings[0].data : otherwise;
+}
+
+const ingot_graph *ingot_attr_graph(const ingot_node *node, const char *name)
+{
+    const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_GRAPH);
+    return attr ? attr->graphs[0] : NULL;
+}
+
+bool ingot_node_remove_attr(ingot_node *node, const char *name)
+{
+    for (size_t i = 0; i < node->n_attrs; i++)
+        if (!strcmp(node->attrs[i].name, name)) {
+            memmove(&node->attrs[i], &node->attrs[i + 1], (--node->n_attrs - i) * sizeof *node->attrs);
+            return true;
+        }
+    return false;
+}
+
+/* Set or replace an attribute whose items are `data`, copied into the graph's arena. */
+static bool set_attr(ingot_graph *graph, ingot_node *node, const char *name, ingot_attr_type type, const void *data,
+                     size_t n, size_t item_bytes)
+{
+    ingot_attr *attrs = ingot_arena_array(graph->arena, node->n_attrs + 1, sizeof *attrs);
+    void *items = ingot_arena_copy(graph->arena, data, n * item_bytes);
+    char *own_name = ingot_arena_string(graph->arena, name, strlen(name));
+    if (!attrs || !items || !own_name)
+        return false;
+    ingot_node_remove_attr(node, name);
+    if (node->n_attrs)
+        memcpy(attrs, node->attrs, node->n_attrs * sizeof *attrs);
+    attrs[node->n_attrs] = (ingot_attr){.name = own_name, .type = type, .n = n, .ints = items};
+    node->attrs = attrs;
+    node->n_attrs++;
+    return true;
+}
+
+bool ingot_node_set_ints(ingot_graph *graph, ingot_node *node, const char *name, const int64_t *values, size_t n)
+{
+    return set_attr(graph, node, name, INGOT_ATTR_INTS, values, n, sizeof *values);
+}
+
+bool ingot_node_set_int(ingot_graph *graph, ingot_node *node, const char *name, int64_t value)
+{
+    return set_attr(graph, node, name, INGOT_ATTR_INT, &value, 1, sizeof value);
+}
+
+bool ingot_node_set_float(ingot_graph *graph, ingot_node *node, const char *name, float value)
+{
+    return set_attr(graph, node, name, INGOT_ATTR_FLOAT, &value, 1, sizeof value);
+}
+
+bool ingot_node_set_string(ingot_graph *graph, ingot_node *node, const char *name, const char *value)
+{
+    const size_t length = strlen(value);
+    const ingot_string text = {ingot_arena_string(graph->arena, value, length), length};
+    return text.data && set_attr(graph, node, name, INGOT_ATTR_STRING, &text, 1, sizeof text);
+}

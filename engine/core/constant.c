@@ -1,0 +1,104 @@
+/* constant.c - constant values, and lazy ones: elements at any alignment in a mapped file, perhaps scaled per index of
+ * one axis. They are read in ranges so that packing needs no copy of the whole tensor. */
+#include "engine/core/graph.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+ingot_const *ingot_const_create(ingot_arena *arena, const ingot_tensor *tensor)
+{
+    ingot_const *constant = ingot_arena_alloc(arena, sizeof *constant);
+    if (!constant)
+        return NULL;
+    constant->tensor = *tensor;
+    constant->tensor.data = ingot_arena_copy(arena, tensor->data, ingot_storage_bytes(tensor));
+    constant->source = constant->tensor.data;
+    if (!constant->tensor.data)
+        return NULL;
+    if (tensor->dtype == INGOT_STRING && tensor->kind == INGOT_TENSOR) {
+        ingot_string *strings = constant->tensor.data;
+        for (int64_t i = 0; i < ingot_count(tensor); i++) {
+            strings[i].data = ingot_arena_string(arena, strings[i].data, strings[i].size_bytes);
+            if (!strings[i].data)
+                return NULL;
+        }
+    }
+    return constant;
+}
+
+int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_tensor *tensor)
+{
+    ingot_const *constant = ingot_const_create(graph->arena, tensor);
+    const int id = constant ? ingot_graph_add_value(graph, name) : INGOT_NONE;
+    if (id != INGOT_NONE) {
+        graph->values[id].constant = constant;
+        graph->values[id].type.kind = INGOT_TENSOR;
+        graph->values[id].type.dtype = tensor->dtype;
+    }
+    return id;
+}
+
+bool ingot_const_is_lazy(const ingot_const *constant) { return !constant->tensor.data && constant->source; }
+
+/* Scale dst, which holds elements [first, first + n) of the constant. Element e has index (e / inner) % axis size. */
+static void scale_range(const ingot_const *constant, int64_t first, int64_t n, void *dst)
+{
+    const ingot_tensor *t = &constant->tensor;
+    const int64_t inner = ingot_span(t, constant->scale_axis + 1, t->rank), size = t->shape[constant->scale_axis];
+    float *floats = dst;
+    double *doubles = dst;
+    for (int64_t i = 0; i < n;) {
+        const int64_t row = (first + i) / inner, end = MIN(n, (row + 1) * inner - first);
+        const double factor = constant->scale[row % size];
+        if (t->dtype == INGOT_DOUBLE)
+            for (; i < end; i++)
+                doubles[i] *= factor;
+        else
+            for (; i < end; i++)
+                floats[i] = (float)((double)floats[i] * factor);
+    }
+}
+
+void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst)
+{
+    const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
+    if (n <= 0)
+        return;
+    memcpy(dst, (const char *)constant->source + (size_t)first * item, (size_t)n * item);
+    if (constant->scale)
+        scale_range(constant, first, n, dst);
+}
+
+void ingot_const_read(const ingot_const *constant, void *dst)
+{
+    ingot_const_read_range(constant, 0, ingot_count(&constant->tensor), dst);
+}
+
+void ingot_const_drop_pages(const ingot_const *constant)
+{
+    if (!constant->mapped)
+        return;
+    /* Only whole pages; the ones shared with neighbours stay. */
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)constant->source;
+    const uintptr_t from = (begin + page - 1) / page * page;
+    const uintptr_t to = (begin + ingot_storage_bytes(&constant->tensor)) / page * page;
+    if (to > from)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant)
+{
+    if (!ingot_const_is_lazy(constant))
+        return true;
+    void *data = ingot_arena_alloc(arena, ingot_storage_bytes(&constant->tensor));
+    if (!data)
+        return false;
+    ingot_const_read(constant, data);
+    ingot_const_drop_pages(constant);
+    constant->tensor.data = data;
+    constant->source = data;
+    constant->scale = NULL;
+    constant->mapped = false;
+    return true;
+}

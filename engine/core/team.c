@@ -1,0 +1,200 @@
+/* team.c - work sharing inside one OpenMP parallel region.
+ *
+ * Thread 0 publishes a job (task, argument, size) and bumps the generation in `word`, whose low half counts the chunks
+ * that were claimed; every thread claims chunks by compare-and-swap until none is left, so a thread that was not
+ * scheduled in time costs nothing but its share. A claim fails when the generation has moved on, so parameters read
+ * too late are never used. Waiting threads spin for a short while and then yield.
+ *
+ * Two facts of libgomp shape the rest: it ends the process when it cannot create a thread, so ingot_team_create() tries
+ * first whether that many threads can be had; and a child forked after a parallel region hangs in its own first one, so
+ * such a child runs everything on the calling thread. */
+#include "engine/core/team.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/core/tensor.h"
+
+enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, MAX_THREADS = 256 };
+
+struct ingot_team {
+    int size;
+    int active;                 /* threads of the region that is running; 0 outside */
+    _Atomic uint64_t word;      /* generation << 32 | claimed chunks */
+    _Atomic(ingot_task *) task;
+    _Atomic(void *) argument;
+    _Atomic int64_t n;
+    _Atomic uint32_t n_chunks;
+    _Atomic uint32_t n_done;
+    _Atomic bool stop;
+};
+
+static _Atomic pid_t openmp_process; /* the process that entered OpenMP first; 0: none yet */
+
+static void relax(unsigned *spins)
+{
+    if (++*spins < SPINS) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    } else {
+        sched_yield();
+    }
+}
+
+/* Claim and run chunks of generation `generation` until none is left. */
+static void work(ingot_team *team, uint32_t generation, int thread)
+{
+    ingot_task *task = atomic_load_explicit(&team->task, memory_order_relaxed);
+    void *argument = atomic_load_explicit(&team->argument, memory_order_relaxed);
+    const int64_t n = atomic_load_explicit(&team->n, memory_order_relaxed);
+    const uint32_t n_chunks = atomic_load_explicit(&team->n_chunks, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&team->word, memory_order_acquire);
+    while (word >> 32 == generation && (uint32_t)word < n_chunks) {
+        if (!atomic_compare_exchange_weak(&team->word, &word, word + 1))
+            continue;
+        const int64_t chunk = (uint32_t)word;
+        const int64_t size = n / n_chunks, larger = n % n_chunks; /* the first `larger` chunks have one item more */
+        const int64_t begin = chunk * size + MIN(chunk, larger);
+        task(argument, begin, begin + size + (chunk < larger), thread);
+        atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
+        word = atomic_load_explicit(&team->word, memory_order_acquire);
+    }
+}
+
+static void wait_for_work(ingot_team *team, int thread)
+{
+    uint32_t seen = 0;
+    unsigned spins = 0;
+    while (!atomic_load_explicit(&team->stop, memory_order_acquire)) {
+        const uint32_t generation = (uint32_t)(atomic_load_explicit(&team->word, memory_order_acquire) >> 32);
+        if (generation == seen) {
+            relax(&spins);
+            continue;
+        }
+        seen = generation;
+        spins = 0;
+        work(team, generation, thread);
+    }
+}
+
+void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument)
+{
+    if (n <= 0)
+        return;
+    if (team->active <= 1 || n <= grain) {
+        task(argument, 0, n, 0);
+        return;
+    }
+    const int64_t n_chunks = MIN(n / MAX(grain, 1), (int64_t)team->active * CHUNKS_PER_THREAD);
+    const uint32_t generation = (uint32_t)(atomic_load_explicit(&team->word, memory_order_relaxed) >> 32) + 1;
+    atomic_store_explicit(&team->task, task, memory_order_relaxed);
+    atomic_store_explicit(&team->argument, argument, memory_order_relaxed);
+    atomic_store_explicit(&team->n, n, memory_order_relaxed);
+    atomic_store_explicit(&team->n_chunks, (uint32_t)n_chunks, memory_order_relaxed);
+    atomic_store_explicit(&team->n_done, 0, memory_order_relaxed);
+    atomic_store_explicit(&team->word, (uint64_t)generation << 32, memory_order_release);
+    work(team, generation, 0);
+    for (unsigned spins = 0; atomic_load_explicit(&team->n_done, memory_order_acquire) < (uint32_t)n_chunks;)
+        relax(&spins);
+}
+
+/* May this process use OpenMP? Not in a child whose parent used it before the fork. */
+static bool openmp_allowed(void)
+{
+    const pid_t self = getpid();
+    pid_t first = 0;
+    return atomic_compare_exchange_strong(&openmp_process, &first, self) || first == self;
+}
+
+void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
+{
+    if (team->size <= 1 || omp_in_parallel() || !openmp_allowed()) {
+        body(argument);
+        return;
+    }
+    atomic_store(&team->stop, false);
+    atomic_store(&team->word, 0);
+    #pragma omp parallel num_threads(team->size)
+    {
+        const int thread = omp_get_thread_num();
+        if (thread == 0) {
+            team->active = omp_get_num_threads();
+            body(argument);
+            team->active = 0;
+            atomic_store_explicit(&team->stop, true, memory_order_release);
+        } else {
+            wait_for_work(team, thread);
+        }
+    }
+}
+
+/* ---- how many threads ---- */
+
+static int read_quota(const char *path, const char *period_path)
+{
+    double quota = 0, period = 0;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    int n = fscanf(file, "%lf %lf", &quota, &period); /* v2: "max 100000" or "200000 100000" */
+    fclose(file);
+    if (n == 1 && period_path && (file = fopen(period_path, "re"))) {
+        n += fscanf(file, "%lf", &period);
+        fclose(file);
+    }
+    return n == 2 && quota > 0 && period > 0 ? (int)MAX(1.0, quota / period) : 0;
+}
+
+int ingot_default_threads(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    int quota = read_quota("/sys/fs/cgroup/cpu.max", NULL);
+    if (!quota)
+        quota = read_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    if (quota)
+        n = MIN(n, quota);
+    return MAX(1, MIN(n, MAX_THREADS));
+}
+
+static void *wait_at_gate(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+/* How many of `wanted` further threads can be had at once. */
+static int probe_threads(int wanted)
+{
+    pthread_t threads[MAX_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    int n = 0;
+    pthread_mutex_lock(&gate);
+    while (n < wanted && !pthread_create(&threads[n], NULL, wait_at_gate, &gate))
+        n++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    return n;
+}
+
+ingot_team *ingot_team_create(int n_threads)
+{
+    ingot_team *team = calloc(1, sizeof *team);
+    if (!team)
+        return NULL;
+    const int wanted = n_threads > 0 ? MIN(n_threads, (int)MAX_THREADS) : ingot_default_threads();
+    team->size = wanted > 1 ? 1 + probe_threads(wanted - 1) : 1;
+    return team;
+}
+
+void ingot_team_free(ingot_team *team) { free(team); }
+
+int ingot_team_size(const ingot_team *team) { return team->size; }

@@ -1,0 +1,17 @@
+/* host.h - the engine's side of an operator's context: what op.c forwards to. Operators use op.h, not this. */
+#ifndef INGOT_OPS_HOST_H
+#define INGOT_OPS_HOST_H
+
+#include "ops/op.h"
+
+struct ingot_host {
+    ingot_memory *memory;
+    void *(*keep)(ingot_op_ctx *c, size_t size_bytes);
+    void *(*packed)(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill);
+    void *(*run_alloc)(ingot_op_ctx *c, size_t size_bytes);
+    bool (*allocate_output)(ingot_op_ctx *c, int index); /* memory for the shape that out[index] has now */
+    ingot_status (*call)(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
+                         ingot_tensor *outputs, int n_outputs);
+};
+
+#endif

@@ -1,0 +1,217 @@
+/* op.c - what operators use to check their inputs, declare their outputs and ask the engine for memory. */
+#include "ops/op.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/host.h"
+
+ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    ingot_vfail(c->error, status, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static ingot_status out_of_memory(ingot_op_ctx *c)
+{
+    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
+ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape)
+{
+    if (index >= c->n_out || !c->out[index])
+        return INGOT_OK;
+    ingot_tensor *out = c->out[index];
+    if (rank > INGOT_MAX_RANK)
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "output %d would have rank %d (at most %d)", index, rank,
+                             INGOT_MAX_RANK);
+    out->kind = INGOT_TENSOR;
+    out->dtype = dtype;
+    out->rank = rank;
+    for (int i = 0; i < rank; i++)
+        out->shape[i] = shape[i];
+    if (!ingot_checked_size(out, NULL, NULL)) {
+        char text[200];
+        return ingot_op_fail(c, INGOT_INVALID, "output %d would have shape %s", index,
+                             ingot_shape_text(out, text, sizeof text));
+    }
+    return INGOT_OK;
+}
+
+ingot_status ingot_out_like(ingot_op_ctx *c, int index, const ingot_tensor *like)
+{
+    return ingot_out(c, index, like->dtype, like->rank, like->shape);
+}
+
+ingot_status ingot_out_broadcast(ingot_op_ctx *c, int index, ingot_dtype dtype)
+{
+    int64_t shape[INGOT_MAX_RANK];
+    int rank = 0;
+    const int n_own = MIN(c->n_in, c->node->n_inputs);
+    for (int i = 0; i < n_own; i++)
+        if (c->in[i])
+            rank = MAX(rank, c->in[i]->rank);
+    for (int d = 0; d < rank; d++)
+        shape[d] = 1;
+    for (int i = 0; i < n_own; i++) {
+        if (!c->in[i])
+            continue;
+        for (int d = 0; d < c->in[i]->rank; d++) {
+            const int64_t size = c->in[i]->shape[d];
+            int64_t *to = &shape[rank - c->in[i]->rank + d];
+            if (*to == 1)
+                *to = size;
+            else if (size != 1 && size != *to)
+                return ingot_op_fail(c, INGOT_INVALID, "input %d: dimension %d of %lld does not broadcast to %lld", i,
+                                     d, (long long)size, (long long)*to);
+        }
+    }
+    return ingot_out(c, index, dtype, rank, shape);
+}
+
+ingot_status ingot_out_unknown(ingot_op_ctx *c, int index, ingot_kind kind, ingot_dtype dtype)
+{
+    if (index < c->n_out && c->out[index]) {
+        c->out[index]->kind = (uint8_t)kind;
+        c->out[index]->dtype = dtype;
+        c->out[index]->rank = -1;
+    }
+    return INGOT_OK;
+}
+
+bool ingot_has(const ingot_op_ctx *c, int i) { return i < c->n_in && c->in[i]; }
+
+ingot_status ingot_need(ingot_op_ctx *c, int i)
+{
+    return !ingot_has(c, i) || c->in[i]->data ? INGOT_OK : INGOT_LATER;
+}
+
+ingot_status ingot_axis(ingot_op_ctx *c, int64_t axis, int rank, int *result)
+{
+    if (axis < -rank || axis >= rank)
+        return ingot_op_fail(c, INGOT_INVALID, "axis %lld is not allowed for rank %d", (long long)axis, rank);
+    *result = (int)(axis < 0 ? axis + rank : axis);
+    return INGOT_OK;
+}
+
+ingot_status ingot_ints(ingot_op_ctx *c, int i, int64_t *values, int capacity, int *n)
+{
+    *n = 0;
+    if (!ingot_has(c, i))
+        return INGOT_OK;
+    const ingot_tensor *t = c->in[i];
+    if (t->dtype != INGOT_INT64 && t->dtype != INGOT_INT32)
+        return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s, expected int64", i, ingot_dtype_name(t->dtype));
+    if (t->rank > 1 || ingot_count(t) > capacity)
+        return ingot_op_fail(c, INGOT_INVALID, "input %d must be a list of at most %d numbers", i, capacity);
+    if (!t->data && ingot_count(t))
+        return INGOT_LATER;
+    *n = (int)ingot_count(t);
+    for (int k = 0; k < *n; k++)
+        values[k] = ingot_int_at(t, k);
+    return INGOT_OK;
+}
+
+void *ingot_keep(ingot_op_ctx *c, size_t size_bytes) { return c->host->keep(c, size_bytes); }
+
+void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_bytes)
+{
+    c->scratch_bytes = (shared_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+    c->thread_scratch_bytes = (per_thread_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+}
+
+void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
+{
+    return c->host->packed(c, tag, size_bytes, fill);
+}
+
+const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
+{
+    *owned = NULL;
+    const ingot_const *constant = c->constants[i];
+    if (!constant || !ingot_const_is_lazy(constant))
+        return c->in[i]->data;
+    *owned = ingot_alloc(c->host->memory, ingot_storage_bytes(&constant->tensor));
+    if (*owned)
+        ingot_const_read(constant, *owned);
+    return *owned;
+}
+
+void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned)
+{
+    if (c->constants[i])
+        ingot_const_drop_pages(c->constants[i]);
+    ingot_release(c->host->memory, owned);
+}
+
+char *ingot_thread_scratch(const ingot_op_ctx *c, int thread)
+{
+    return c->scratch + c->scratch_bytes + (size_t)thread * c->thread_scratch_bytes;
+}
+
+bool ingot_cancelled(const ingot_op_ctx *c)
+{
+    return c->cancel && atomic_load_explicit(c->cancel, memory_order_relaxed);
+}
+
+ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape)
+{
+    if (index >= c->n_out || !c->out[index])
+        return INGOT_OK;
+    const ingot_status status = ingot_out(c, index, dtype, rank, shape);
+    if (status)
+        return status;
+    return c->host->allocate_output(c, index) ? INGOT_OK : out_of_memory(c);
+}
+
+void *ingot_run_alloc(ingot_op_ctx *c, size_t size_bytes) { return c->host->run_alloc(c, size_bytes); }
+
+enum { MAX_NESTING = 64 };
+
+static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_tensor *to, int depth)
+{
+    if (depth > MAX_NESTING)
+        return ingot_op_fail(c, INGOT_LIMIT, "a value nests more than %d deep", MAX_NESTING);
+    const bool items = from->kind != INGOT_TENSOR;
+    const size_t size_bytes = items ? (size_t)from->shape[0] * sizeof(ingot_tensor) : ingot_storage_bytes(from);
+    *to = *from;
+    to->data = ingot_run_alloc(c, size_bytes);
+    if (!to->data)
+        return out_of_memory(c);
+    if (items) {
+        for (int64_t i = 0; i < from->shape[0]; i++) {
+            const ingot_tensor *item = (const ingot_tensor *)from->data + i;
+            const ingot_status status = copy_value(c, item, (ingot_tensor *)to->data + i, depth + 1);
+            if (status)
+                return status;
+        }
+        return INGOT_OK;
+    }
+    if (size_bytes)
+        memcpy(to->data, from->data, size_bytes);
+    if (from->dtype == INGOT_STRING)
+        for (int64_t i = 0; i < ingot_count(from); i++) {
+            ingot_string *text = (ingot_string *)to->data + i;
+            char *bytes = ingot_run_alloc(c, text->size_bytes);
+            if (!bytes)
+                return out_of_memory(c);
+            if (text->size_bytes)
+                memcpy(bytes, text->data, text->size_bytes);
+            text->data = bytes;
+        }
+    return INGOT_OK;
+}
+
+ingot_status ingot_run_copy(ingot_op_ctx *c, const ingot_tensor *from, ingot_tensor *to)
+{
+    return copy_value(c, from, to, 0);
+}
+
+ingot_status ingot_call(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
+                        ingot_tensor *outputs, int n_outputs)
+{
+    return c->host->call(c, graph, inputs, n_inputs, outputs, n_outputs);
+}
