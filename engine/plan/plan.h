@@ -1,0 +1,140 @@
+/* plan.h - what running a graph takes for one set of input shapes: steps in order with their contexts bound to tensors
+ * whose places in one arena are fixed. A plan belongs to one session (its tensors are the session's). */
+#ifndef INGOT_PLAN_PLAN_H
+#define INGOT_PLAN_PLAN_H
+
+#include <pthread.h>
+
+#include "ops/host.h"
+#include "ops/op.h"
+
+typedef struct ingot_plan ingot_plan;
+typedef struct ingot_step ingot_step;
+
+/* Where a value's elements are. */
+typedef enum ingot_place {
+    INGOT_PLACE_NONE,      /* not computed by any step */
+    INGOT_PLACE_KNOWN,     /* constant, or computed while planning */
+    INGOT_PLACE_BOUND,     /* a graph input or captured value: the caller's memory, set before each run */
+    INGOT_PLACE_ARENA,     /* at `offset` of the plan's arena */
+    INGOT_PLACE_VIEW,      /* the elements of value `root`, whose place they share */
+    INGOT_PLACE_DYNAMIC    /* allocated while running, when the shape is known */
+} ingot_place;
+
+typedef struct ingot_plan_value {
+    ingot_tensor tensor;       /* rank -1: shape known only while running */
+    const ingot_const *constant;
+    ingot_place place;
+    int root;                  /* value whose memory this one shares; itself when it has its own */
+    int first, last;           /* steps between which the memory is in use (of a root: with all its views) */
+    size_t offset, size_bytes;
+    bool is_output;            /* must survive the run */
+    int twin;                  /* the same value in the other layout, or INGOT_NONE */
+    int producer;              /* step, or INGOT_NONE */
+} ingot_plan_value;
+
+/* Plans of one subgraph of a step's node, by input shapes; see executor.c. */
+typedef struct ingot_callee {
+    const ingot_graph *graph;
+    int first_capture;         /* of the node's inputs */
+    ingot_plan *plans;
+    struct ingot_callee *next;
+} ingot_callee;
+
+struct ingot_step {
+    ingot_op_ctx ctx;
+    ingot_plan *plan;
+    int *inputs, *outputs;     /* plan values, or INGOT_NONE; ctx.in[i] points to values[inputs[i]].tensor */
+    bool dynamic;              /* infer and prepare run again in every run */
+    int n_dying, *dying;       /* dynamic values that are freed after this step */
+    ingot_callee *callees;
+    uint64_t start_ns, time_ns;
+    int64_t flops;
+};
+
+/* What all plans of a session share. */
+typedef struct ingot_plan_env {
+    ingot_memory *memory;          /* the session's account */
+    struct ingot_pack_cache *packs;/* the model's */
+    ingot_team *team;
+    const ingot_kernels *kernels;
+    const _Atomic bool *cancel;
+    uint64_t deadline_ns;          /* monotonic clock; 0: none */
+    bool profile;
+    ingot_arena run_arena;         /* memory of one run: strings, items of sequences, state of dynamic steps */
+} ingot_plan_env;
+
+struct ingot_plan {
+    ingot_plan_env *env;
+    const ingot_graph *graph;
+    ingot_arena arena;             /* steps, states, known values */
+    ingot_host host;
+    ingot_plan_value **values;     /* the graph's values by id, then reordered twins */
+    int n_values, value_capacity;
+    ingot_step **steps;
+    int n_steps;
+    int n_signature;
+    ingot_tensor *signature;       /* graph inputs, then captures: types and shapes the plan was made for */
+    char *memory;                  /* arena_bytes, then scratch_bytes */
+    size_t arena_bytes, scratch_bytes;
+    ingot_plan *next;              /* in a cache, newest first */
+};
+
+/* An outside value to plan with: its tensor, and whether the elements are known now and for good. */
+typedef struct ingot_plan_input {
+    const ingot_tensor *tensor;
+    bool known;
+} ingot_plan_input;
+
+/* Plan `graph` for inputs (one per graph input, NULL tensor: use its constant) and captures. `wanted` marks further values
+ * (by id) that must survive the run, or is NULL. */
+ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, const ingot_plan_input *inputs,
+                               const ingot_plan_input *captures, const bool *wanted, ingot_plan **plan,
+                               ingot_error *error);
+void ingot_plan_free(ingot_plan *plan);
+void ingot_plan_free_list(ingot_plan *plans);
+
+/* Does the plan fit these inputs and captures? */
+bool ingot_plan_matches(const ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures);
+
+/* Run the plan on them. Dynamic values and outputs stay until the next run. */
+ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
+                            ingot_error *error);
+
+/* --- the stages of planning, each in a file of its own --- */
+
+/* infer.c: types and shapes of every value, steps for what is not known already. */
+ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures,
+                              const bool *wanted, ingot_error *error);
+/* layout.c: which values are blocked; inserts Reorder steps. */
+ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
+/* memory_plan.c: lifetimes, views, in-place, offsets; allocates the arena and binds the tensors. */
+ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error);
+
+/* --- shared by the stages --- */
+
+int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor); /* INGOT_NONE: memory is out */
+/* A step for `node`, whose values are given by plan value ids; not yet in plan->steps. */
+ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const int *inputs, int n_inputs,
+                                 const int *outputs, int n_outputs);
+/* Give lazy constants among the step's inputs memory, unless the operator reads them itself. */
+ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error);
+/* Prefix the error line with the node. */
+ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot_error *error);
+/* Check input counts and types against the operator's record. */
+ingot_status ingot_step_check(ingot_step *step, ingot_error *error);
+
+/* pack_cache.c: memory made once per (node, tag) and shared by all plans of a model. */
+typedef struct ingot_pack_cache ingot_pack_cache;
+ingot_pack_cache *ingot_pack_cache_create(ingot_memory *memory);
+void ingot_pack_cache_free(ingot_pack_cache *cache);
+void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill);
+void ingot_pack_cache_lock(ingot_pack_cache *cache);
+void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new); /* false: forget what was added since locking */
+uint64_t ingot_pack_cache_bytes(const ingot_pack_cache *cache);
+
+/* evaluate.c: run one node whose inputs are all known; outputs get memory in `arena`. Used by constant folding. */
+ingot_status ingot_evaluate(ingot_plan_env *env, ingot_arena *arena, const ingot_graph *graph, const ingot_node *node,
+                            const ingot_const *const *inputs, ingot_const **outputs, ingot_error *error);
+
+#endif
