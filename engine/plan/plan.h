@@ -101,11 +101,21 @@ bool ingot_plan_matches(const ingot_plan *plan, const ingot_tensor *const *input
 ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
                             ingot_error *error);
 
+/* Run a subgraph for an operator: what ingot_call() forwards to. */
+ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
+                             ingot_tensor *outputs, int n_outputs);
+
+/* The tensor of graph value `value` after a run, row-major. */
+const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value);
+
 /* --- the stages of planning, each in a file of its own --- */
 
 /* infer.c: types and shapes of every value, steps for what is not known already. */
 ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures,
                               const bool *wanted, ingot_error *error);
+/* One step of it: shapes of its outputs, or their elements where all inputs are known. INGOT_LATER: neither can be told
+ * before a run. */
+ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_error *error);
 /* layout.c: which values are blocked; inserts Reorder steps. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
 /* memory_plan.c: lifetimes, views, in-place, offsets; allocates the arena and binds the tensors. */
@@ -134,7 +144,7 @@ void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new); /* false: 
 uint64_t ingot_pack_cache_bytes(const ingot_pack_cache *cache);
 
 /* evaluate.c: run one node whose inputs are all known; outputs get memory in `arena`. Used by constant folding. */
-ingot_status ingot_evaluate(ingot_plan_env *env, ingot_arena *arena, const ingot_graph *graph, const ingot_node *node,
+ingot_status ingot_evaluate(ingot_plan_env *env, ingot_arena *arena, const ingot_node *node,
                             const ingot_const *const *inputs, ingot_const **outputs, ingot_error *error);
 
 #endif

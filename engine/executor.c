@@ -1,0 +1,229 @@
+/* executor.c - running a plan: binds the outside tensors, walks the steps, and runs the subgraphs that control-flow
+ * operators ask for. A static step costs one call; a dynamic one is inferred, prepared and given memory first. */
+#include <string.h>
+#include <time.h>
+
+#include "engine/plan/plan.h"
+
+enum { MAX_PLANS = 8 };
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- dynamic steps ---- */
+
+static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
+{
+    ingot_op_ctx *c = &step->ctx;
+    ingot_plan *plan = step->plan;
+    ingot_pack_cache_lock(plan->env->packs);
+    const ingot_status status = c->op->prepare(c);
+    ingot_pack_cache_unlock(plan->env->packs, !status);
+    if (status)
+        return status;
+    c->scratch = ingot_arena_alloc(&plan->env->run_arena,
+                                   c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(c->team));
+    return c->scratch ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
+static ingot_status ready_dynamic(ingot_step *step, ingot_error *error)
+{
+    ingot_op_ctx *c = &step->ctx;
+    ingot_status status = ingot_step_check(step, error);
+    if (status)
+        return status;
+    status = c->op->infer(c);
+    if (status)
+        return status == INGOT_LATER ? ingot_fail(error, INGOT_INVALID, "its output shape cannot be told") : status;
+    for (int i = 0; i < c->n_out; i++)
+        if (c->out[i] && c->out[i]->kind == INGOT_TENSOR && c->out[i]->rank >= 0 && !c->host->allocate_output(c, i))
+            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    return c->op->prepare ? prepare_dynamic(step, error) : INGOT_OK;
+}
+
+static void free_dying(ingot_step *step)
+{
+    ingot_plan *plan = step->plan;
+    for (int i = 0; i < step->n_dying; i++) {
+        ingot_plan_value *value = plan->values[step->dying[i]];
+        if (value->tensor.kind == INGOT_TENSOR)
+            ingot_release(plan->env->memory, value->tensor.data);
+        value->tensor.data = NULL;
+    }
+}
+
+/* ---- steps ---- */
+
+static bool must_stop(const ingot_plan_env *env)
+{
+    return atomic_load_explicit(env->cancel, memory_order_relaxed) || (env->deadline_ns && now_ns() > env->deadline_ns);
+}
+
+static ingot_status run_step(ingot_step *step, ingot_error *error)
+{
+    ingot_op_ctx *c = &step->ctx;
+    ingot_status status = INGOT_OK;
+    c->error = error;
+    if (step->dynamic)
+        status = ready_dynamic(step, error);
+    const bool view = c->op->flags & INGOT_OP_VIEW && !step->dynamic && c->out[0] && c->in[0] &&
+                      step->plan->values[step->outputs[0]]->place == INGOT_PLACE_VIEW;
+    if (!status && view)
+        c->out[0]->data = c->in[0]->data;
+    if (!status && (!view || c->n_out > 1))
+        status = c->op->run(c);
+    if (step->n_dying)
+        free_dying(step);
+    return status;
+}
+
+static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
+{
+    const ingot_plan_env *env = plan->env;
+    for (int s = 0; s < plan->n_steps; s++) {
+        ingot_step *step = plan->steps[s];
+        if (must_stop(env))
+            return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s",
+                              env->deadline_ns && now_ns() > env->deadline_ns ? ": its time is up" : "");
+        if (env->profile)
+            step->start_ns = now_ns();
+        const ingot_status status = run_step(step, error);
+        if (status)
+            return status == INGOT_CANCELLED ? status : ingot_step_error(step, status, error);
+        if (env->profile)
+            step->time_ns = now_ns() - step->start_ns;
+    }
+    return INGOT_OK;
+}
+
+static void bind(ingot_plan_value *value, const ingot_tensor *tensor)
+{
+    if (value->place == INGOT_PLACE_BOUND && tensor)
+        value->tensor = *tensor;
+}
+
+static void drop_dynamic(ingot_plan *plan)
+{
+    for (int v = 0; v < plan->n_values; v++) {
+        ingot_plan_value *value = plan->values[v];
+        if (value->place != INGOT_PLACE_DYNAMIC)
+            continue;
+        if (value->tensor.kind == INGOT_TENSOR)
+            ingot_release(plan->env->memory, value->tensor.data);
+        value->tensor.data = NULL;
+        value->tensor.rank = -1;
+    }
+}
+
+ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
+                            ingot_error *error)
+{
+    const ingot_graph *graph = plan->graph;
+    drop_dynamic(plan);
+    for (int i = 0; i < graph->n_inputs; i++)
+        bind(plan->values[graph->inputs[i]], inputs[i]);
+    for (int i = 0; i < graph->n_captures; i++)
+        bind(plan->values[graph->captures[i]], captures[i]);
+    return run_steps(plan, error);
+}
+
+/* ---- subgraphs ---- */
+
+static ingot_callee *find_callee(ingot_step *step, const ingot_graph *graph)
+{
+    for (ingot_callee *callee = step->callees; callee; callee = callee->next)
+        if (callee->graph == graph)
+            return callee;
+    ingot_callee *callee = ingot_arena_alloc(&step->plan->arena, sizeof *callee);
+    if (!callee)
+        return NULL;
+    callee->graph = graph;
+    callee->first_capture = step->ctx.node->n_inputs;
+    callee->next = step->callees;
+    step->callees = callee;
+    /* Captures of the node's subgraphs follow its own inputs, graph attributes in order. */
+    const ingot_node *node = step->ctx.node;
+    for (size_t a = 0; a < node->n_attrs; a++) {
+        if (node->attrs[a].type != INGOT_ATTR_GRAPH && node->attrs[a].type != INGOT_ATTR_GRAPHS)
+            continue;
+        for (size_t g = 0; g < node->attrs[a].n; g++) {
+            if (node->attrs[a].graphs[g] == graph)
+                return callee;
+            callee->first_capture += node->attrs[a].graphs[g]->n_captures;
+        }
+    }
+    return callee;
+}
+
+/* The callee's plan for these shapes: from its cache, or made now. At most MAX_PLANS are kept. */
+static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const ingot_tensor *const *inputs,
+                                const ingot_tensor *const *captures, ingot_plan **result, ingot_error *error)
+{
+    int n = 0;
+    for (ingot_plan **link = &callee->plans; *link; link = &(*link)->next, n++) {
+        if (ingot_plan_matches(*link, inputs, captures)) {
+            ingot_plan *plan = *link; /* to the front */
+            *link = plan->next;
+            plan->next = callee->plans;
+            callee->plans = *result = plan;
+            return INGOT_OK;
+        }
+        if (n == MAX_PLANS - 1) {
+            ingot_plan_free_list((*link)->next);
+            (*link)->next = NULL;
+        }
+    }
+    const ingot_graph *graph = callee->graph;
+    ingot_arena *arena = &step->plan->env->run_arena;
+    ingot_plan_input *in = ingot_arena_array(arena, (size_t)(graph->n_inputs + graph->n_captures), sizeof *in);
+    if (!in)
+        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    for (int i = 0; i < graph->n_inputs; i++)
+        in[i].tensor = inputs[i];
+    for (int i = 0; i < graph->n_captures; i++) {
+        const int outer = step->inputs[callee->first_capture + i];
+        in[graph->n_inputs + i] = (ingot_plan_input){captures[i], step->plan->values[outer]->place == INGOT_PLACE_KNOWN};
+    }
+    ingot_plan *plan = NULL;
+    const ingot_status status =
+        ingot_plan_create(step->plan->env, graph, in, in + graph->n_inputs, NULL, &plan, error);
+    if (status)
+        return status;
+    plan->next = callee->plans;
+    callee->plans = *result = plan;
+    return INGOT_OK;
+}
+
+const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value)
+{
+    const ingot_plan_value *v = plan->values[value];
+    if (v->tensor.layout != INGOT_PLAIN && v->twin != INGOT_NONE)
+        v = plan->values[v->twin];
+    return &v->tensor;
+}
+
+
+
+ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
+                             ingot_tensor *outputs, int n_outputs)
+{
+    ingot_step *step = (ingot_step *)((char *)c - offsetof(ingot_step, ctx));
+    if (n_inputs != graph->n_inputs || n_outputs > graph->n_outputs)
+        return ingot_fail(c->error, INGOT_INVALID, "subgraph '%.80s' has %d inputs and %d outputs, expected %d and %d",
+                          graph->name, graph->n_inputs, graph->n_outputs, n_inputs, n_outputs);
+    ingot_callee *callee = find_callee(step, graph);
+    if (!callee)
+        return ingot_fail(c->error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    const ingot_tensor *const *captures = (const ingot_tensor *const *)c->in + callee->first_capture;
+    ingot_plan *plan = NULL;
+    ingot_status status = plan_callee(step, callee, inputs, captures, &plan, c->error);
+    if (!status)
+        status = ingot_plan_run(plan, inputs, captures, c->error);
+    for (int i = 0; i < n_outputs && !status; i++)
+        outputs[i] = *ingot_plan_output(plan, graph->outputs[i]);
+    return status;
+}

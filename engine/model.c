@@ -1,0 +1,300 @@
+/* model.c - loading: read the file, bring the graph to its newest form, run the passes, find every operator, and keep
+ * what was noticed. A model does not change afterwards; only the cache of packed weights grows, under its own lock. */
+#include "engine/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/passes/pass.h"
+
+const char *ingot_version(void) { return "0.1.0"; }
+
+const char *ingot_isa(void) { return ingot_kernels_best()->isa; }
+
+const char *ingot_model_name(const ingot_model *model) { return model->onnx->path ? model->onnx->path : "model"; }
+
+static ingot_status out_of_memory(ingot_error *error)
+{
+    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
+static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
+{
+    ingot_line *line = ingot_arena_alloc(&model->onnx->arena, sizeof *line + strlen(text) + 1);
+    if (!line)
+        return false;
+    strcpy(line->text, text);
+    **last = line;
+    *last = &line->next;
+    return true;
+}
+
+/* ---- operators ---- */
+
+static ingot_status resolve_node(const ingot_node *node, const ingot_op **result, ingot_error *error)
+{
+    bool known;
+    const ingot_op *op = ingot_op_find(node->domain, node->op_type, node->version, &known);
+    const char *domain = *node->domain ? node->domain : "ai.onnx";
+    *result = op;
+    if (!op && known)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "node '%.80s' (%.80s): version %d of the operator is not supported",
+                          node->name, node->op_type, node->version);
+    if (!op)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "node '%.80s' (%.80s): domain %.80s has no such operator here",
+                          node->name, node->op_type, domain);
+    if (node->n_inputs < op->min_inputs || node->n_inputs > op->max_inputs)
+        return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): %d inputs, expected %d to %d", node->name,
+                          node->op_type, node->n_inputs, op->min_inputs, op->max_inputs);
+    return INGOT_OK;
+}
+
+enum { MAX_GRAPH_DEPTH = 64 };
+
+/* Find the operator of every node, subgraphs too. Unsupported ones are collected when `model` says so, else an error. */
+static ingot_status resolve_graph(ingot_model *model, ingot_graph *graph, bool collect, int depth, ingot_error *error)
+{
+    if (depth > MAX_GRAPH_DEPTH)
+        return ingot_fail(error, INGOT_LIMIT, "subgraphs nest more than %d deep", MAX_GRAPH_DEPTH);
+    for (int i = 0; i < graph->n_nodes; i++) {
+        ingot_node *node = graph->nodes[i];
+        const ingot_op *op;
+        ingot_error problem = {0};
+        ingot_status status = resolve_node(node, &op, &problem);
+        node->op = op;
+        if (status && !(collect && status == INGOT_UNSUPPORTED))
+            return ingot_fail(error, status, "%s", problem.message);
+        if (status && !add_line(model, &model->last_problem, problem.message))
+            return out_of_memory(error);
+        for (size_t a = 0; a < node->n_attrs; a++)
+            for (size_t g = 0; g < node->attrs[a].n; g++)
+                if ((node->attrs[a].type == INGOT_ATTR_GRAPH || node->attrs[a].type == INGOT_ATTR_GRAPHS) &&
+                    (status = resolve_graph(model, node->attrs[a].graphs[g], collect, depth + 1, error)))
+                    return status;
+    }
+    return INGOT_OK;
+}
+
+/* ---- passes ---- */
+
+typedef struct folder {
+    ingot_model *model;
+    ingot_plan_env env;
+} folder;
+
+static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, ingot_error *error)
+{
+    folder *f = engine;
+    ingot_node *node = graph->nodes[index];
+    const ingot_op *op;
+    ingot_status status = resolve_node(node, &op, error);
+    if (status || node->n_captures)
+        return status ? status : ingot_fail(error, INGOT_UNSUPPORTED, "reads values of the graph around it");
+    if (op->flags & INGOT_OP_RANDOM)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "is not a function of its inputs");
+    node->op = op;
+    ingot_arena arena = {.memory = &f->model->memory};
+    const ingot_const **inputs = ingot_arena_array(&arena, (size_t)node->n_all_inputs, sizeof *inputs);
+    ingot_const **outputs = ingot_arena_array(&arena, (size_t)node->n_outputs, sizeof *outputs);
+    if (!inputs || !outputs)
+        status = out_of_memory(error);
+    for (int i = 0; i < node->n_all_inputs && !status; i++)
+        inputs[i] = node->inputs[i] == INGOT_NONE ? NULL : graph->values[node->inputs[i]].constant;
+    if (!status)
+        status = ingot_evaluate(&f->env, graph->arena, node, inputs, outputs, error);
+    for (int i = 0; i < node->n_outputs && !status; i++)
+        if (node->outputs[i] != INGOT_NONE) {
+            graph->values[node->outputs[i]].constant = outputs[i];
+            graph->values[node->outputs[i]].type.dtype = outputs[i]->tensor.dtype;
+        }
+    ingot_arena_free(&arena);
+    return status;
+}
+
+static void keep_report(void *sink, const char *line)
+{
+    ingot_model *model = sink;
+    add_line(model, &model->last_report, line); /* a report that finds no memory is not worth failing for */
+}
+
+static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, ingot_error *error)
+{
+    static const _Atomic bool never = false;
+    if (options && options->no_passes)
+        return ingot_passes_upgrade(model->onnx->graph, error);
+    folder f = {.model = model,
+                .env = {.memory = &model->memory, .packs = model->packs, .kernels = ingot_kernels_best(),
+                        .cancel = &never, .run_arena = {.memory = &model->memory}}};
+    f.env.team = ingot_team_create(1);
+    if (!f.env.team)
+        return out_of_memory(error);
+    const ingot_pass_options pass_options = {.disabled = options ? options->disabled_passes : NULL,
+                                             .evaluate = evaluate_node, .engine = &f,
+                                             .report = keep_report, .sink = model};
+    const ingot_status status = ingot_passes_run(model->onnx->graph, &pass_options, error);
+    ingot_arena_free(&f.env.run_arena);
+    ingot_team_free(f.env.team);
+    return status;
+}
+
+/* ---- loading ---- */
+
+static void describe(ingot_value_info *info, const char *name, const ingot_type *type)
+{
+    *info = (ingot_value_info){.name = name, .kind = type->kind, .dtype = type->dtype, .rank = type->rank};
+    if (type->rank > INGOT_MAX_RANK)
+        info->rank = -1;
+    for (int i = 0; i < info->rank; i++) {
+        info->shape[i] = type->shape[i];
+        info->symbols[i] = type->symbols ? type->symbols[i] : NULL;
+    }
+}
+
+static bool describe_interface(ingot_model *model)
+{
+    const ingot_graph *graph = model->onnx->graph;
+    ingot_arena *arena = &model->onnx->arena;
+    model->inputs = ingot_arena_array(arena, (size_t)graph->n_inputs, sizeof *model->inputs);
+    model->outputs = ingot_arena_array(arena, (size_t)graph->n_outputs, sizeof *model->outputs);
+    if (!model->inputs || !model->outputs)
+        return false;
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const ingot_value *value = &graph->values[graph->inputs[i]];
+        if (!value->constant)
+            describe(&model->inputs[model->n_inputs++], value->name, &value->type);
+    }
+    for (int i = 0; i < graph->n_outputs; i++)
+        describe(&model->outputs[model->n_outputs++], model->onnx->outputs[i].name, &model->onnx->outputs[i].type);
+    return true;
+}
+
+static ingot_status load(const char *path, const void *data, size_t size_bytes, const ingot_model_options *options,
+                         ingot_model **result, ingot_error *error)
+{
+    *result = NULL;
+    ingot_model *model = calloc(1, sizeof *model);
+    if (!model)
+        return out_of_memory(error);
+    ingot_status status;
+    model->memory.limit_bytes = options ? options->max_memory_bytes : 0;
+    model->last_problem = &model->problems;
+    model->last_report = &model->reports;
+    if ((status = ingot_onnx_open(path, data, size_bytes, options, &model->memory, &model->onnx, error)))
+        goto fail;
+    if (!(model->packs = ingot_pack_cache_create(&model->memory)) || !describe_interface(model)) {
+        status = out_of_memory(error);
+        goto fail;
+    }
+    status = run_passes(model, options, error);
+    if (!status)
+        status = resolve_graph(model, model->onnx->graph, options && options->allow_unsupported, 0, error);
+    if (status) {
+        if (status != INGOT_USAGE)
+            ingot_error_prefix(error, "%.200s", ingot_model_name(model));
+        goto fail;
+    }
+    *result = model;
+    return INGOT_OK;
+fail:
+    ingot_model_free(model);
+    return status;
+}
+
+ingot_status ingot_model_load(const char *path, const ingot_model_options *options, ingot_model **model,
+                              ingot_error *error)
+{
+    return load(path, NULL, 0, options, model, error);
+}
+
+ingot_status ingot_model_load_memory(const void *data, size_t size_bytes, const ingot_model_options *options,
+                                     ingot_model **model, ingot_error *error)
+{
+    return load(NULL, data, size_bytes, options, model, error);
+}
+
+void ingot_model_free(ingot_model *model)
+{
+    if (!model)
+        return;
+    ingot_pack_cache_free(model->packs);
+    ingot_onnx_close(model->onnx);
+    free(model);
+}
+
+ingot_status ingot_model_save(const ingot_model *model, const char *path, ingot_error *error)
+{
+    return ingot_onnx_write(model->onnx, model->onnx->graph, path, error);
+}
+
+/* ---- what it is made of ---- */
+
+size_t ingot_model_n_inputs(const ingot_model *model) { return model->n_inputs; }
+
+size_t ingot_model_n_outputs(const ingot_model *model) { return model->n_outputs; }
+
+const ingot_value_info *ingot_model_input(const ingot_model *model, size_t index)
+{
+    return index < model->n_inputs ? &model->inputs[index] : NULL;
+}
+
+const ingot_value_info *ingot_model_output(const ingot_model *model, size_t index)
+{
+    return index < model->n_outputs ? &model->outputs[index] : NULL;
+}
+
+void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summary)
+{
+    const ingot_onnx *onnx = model->onnx;
+    *summary = (ingot_model_summary){.producer = onnx->producer_name ? onnx->producer_name : "",
+                                     .graph_name = onnx->graph->name, .ir_version = onnx->ir_version,
+                                     .opset = onnx->opset, .n_nodes = (size_t)onnx->graph->n_nodes,
+                                     .n_parameters = onnx->n_parameters, .weight_bytes = onnx->weight_bytes};
+}
+
+static const char *const *value_names(ingot_model *model, const int *ids, int n)
+{
+    const char **names = ingot_arena_array(&model->onnx->arena, (size_t)n + 1, sizeof *names);
+    for (int i = 0; i < n && names; i++)
+        names[i] = ids[i] == INGOT_NONE ? "" : model->onnx->graph->values[ids[i]].name;
+    return names;
+}
+
+static const char *fused_names(ingot_model *model, const ingot_node *node)
+{
+    size_t length = 1;
+    for (int i = 0; i < node->n_fused; i++)
+        length += strlen(node->fused[i].node->op_type) + 1;
+    char *text = ingot_arena_alloc(&model->onnx->arena, length);
+    for (int i = 0; i < node->n_fused && text; i++) {
+        if (i)
+            strcat(text, " ");
+        strcat(text, node->fused[i].node->op_type);
+    }
+    return text ? text : "";
+}
+
+bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *info)
+{
+    const ingot_graph *graph = model->onnx->graph;
+    if (index >= (size_t)graph->n_nodes)
+        return false;
+    const ingot_node *node = graph->nodes[index];
+    ingot_model *owner = (ingot_model *)model; /* the names' arrays live in its arena */
+    *info = (ingot_node_info){.name = node->name, .op_type = node->op_type, .domain = node->domain,
+                              .fused = fused_names(owner, node), .n_inputs = (size_t)node->n_inputs,
+                              .n_outputs = (size_t)node->n_outputs,
+                              .inputs = value_names(owner, node->inputs, node->n_inputs),
+                              .outputs = value_names(owner, node->outputs, node->n_outputs)};
+    return info->inputs && info->outputs;
+}
+
+static const char *line_at(const ingot_line *line, size_t index)
+{
+    while (line && index--)
+        line = line->next;
+    return line ? line->text : NULL;
+}
+
+const char *ingot_model_problem(const ingot_model *model, size_t index) { return line_at(model->problems, index); }
+
+const char *ingot_model_pass_report(const ingot_model *model, size_t index) { return line_at(model->reports, index); }

@@ -1,0 +1,29 @@
+/* model.h - what a loaded model is, for model.c and session.c. */
+#ifndef INGOT_ENGINE_MODEL_H
+#define INGOT_ENGINE_MODEL_H
+
+#include "engine/plan/plan.h"
+#include "onnx/onnx.h"
+
+typedef struct ingot_line {
+    struct ingot_line *next;
+    char text[];
+} ingot_line;
+
+struct ingot_model {
+    ingot_memory memory;
+    ingot_onnx *onnx;
+    ingot_pack_cache *packs;
+    ingot_value_info *inputs;      /* those without an initializer */
+    ingot_value_info *outputs;
+    size_t n_inputs;
+    size_t n_outputs;
+    ingot_line *problems, **last_problem;
+    ingot_line *reports, **last_report;
+    _Atomic int n_sessions;
+};
+
+/* The name that error lines give the model. */
+const char *ingot_model_name(const ingot_model *model);
+
+#endif

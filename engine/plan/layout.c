@@ -1,0 +1,140 @@
+/* layout.c - which values are kept blocked (NCHW8c). Operators that work on blocked tensors (convolution, pooling) give
+ * blocked results; elementwise operators follow what they read; everything else is plain. A Reorder step converts a value
+ * on the first edge whose two ends differ, and its result serves all further readers. */
+#include <string.h>
+
+#include "engine/plan/plan.h"
+
+static ingot_status out_of_memory(ingot_error *error)
+{
+    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
+static bool takes_part(const ingot_layout *rule, int input) { return input < 32 && (rule->inputs >> input & 1); }
+
+/* Does a node that follows its inputs find more bytes blocked than plain? */
+static bool follows_blocked(const ingot_plan *plan, const ingot_step *step, const ingot_layout *rule)
+{
+    size_t blocked = 0, plain = 0;
+    for (int i = 0; i < step->ctx.n_in; i++) {
+        if (!takes_part(rule, i) || step->inputs[i] == INGOT_NONE)
+            continue;
+        const ingot_plan_value *value = plan->values[step->inputs[i]];
+        *(value->tensor.layout == INGOT_BLOCKED ? &blocked : &plain) += ingot_storage_bytes(&value->tensor);
+    }
+    return blocked > plain || (blocked && blocked == plain);
+}
+
+static ingot_step *make_reorder(ingot_plan *plan, int from, int to, ingot_error *error)
+{
+    bool known;
+    ingot_node *node = ingot_arena_alloc(&plan->arena, sizeof *node);
+    if (!node)
+        return NULL;
+    *node = (ingot_node){.name = "", .op_type = "Reorder", .domain = "ingot.internal", .version = 1,
+                         .n_inputs = 1, .n_all_inputs = 1, .n_outputs = 1};
+    node->op = ingot_op_find(node->domain, node->op_type, 1, &known);
+    if (from < plan->graph->n_values)
+        node->name = plan->graph->values[from].name;
+    ingot_step *step = ingot_plan_make_step(plan, node, &from, 1, &to, 1);
+    if (step)
+        step->ctx.error = error;
+    return step;
+}
+
+/* Layout decisions for one step; `steps` collects the new step list. */
+typedef struct rewriter {
+    ingot_plan *plan;
+    ingot_step **steps;
+    int n_steps, capacity;
+    ingot_error *error;
+} rewriter;
+
+static bool push(rewriter *r, ingot_step *step)
+{
+    if (r->n_steps == r->capacity) {
+        const int capacity = 2 * r->capacity + 16;
+        ingot_step **steps = ingot_arena_array(&r->plan->arena, (size_t)capacity, sizeof *steps);
+        if (!steps)
+            return false;
+        if (r->n_steps)
+            memcpy(steps, r->steps, (size_t)r->n_steps * sizeof *steps);
+        r->steps = steps;
+        r->capacity = capacity;
+    }
+    r->steps[r->n_steps++] = step;
+    return true;
+}
+
+/* The value with the elements of `id` in `layout`; adds a Reorder step where there is none yet. INGOT_NONE: no memory. */
+static int in_layout(rewriter *r, int id, uint8_t layout)
+{
+    ingot_plan *plan = r->plan;
+    if (plan->values[id]->tensor.layout == layout)
+        return id;
+    if (plan->values[id]->twin != INGOT_NONE)
+        return plan->values[id]->twin;
+    ingot_tensor tensor = plan->values[id]->tensor;
+    tensor.layout = layout;
+    tensor.data = NULL;
+    const int twin = ingot_plan_add_value(plan, &tensor);
+    if (twin == INGOT_NONE)
+        return INGOT_NONE;
+    plan->values[twin]->place = INGOT_PLACE_ARENA;
+    plan->values[twin]->twin = id;
+    plan->values[id]->twin = twin;
+    ingot_step *step = make_reorder(plan, id, twin, r->error);
+    return step && push(r, step) ? twin : INGOT_NONE;
+}
+
+static bool place_step(rewriter *r, ingot_step *step)
+{
+    ingot_op_ctx *c = &step->ctx;
+    ingot_layout rule = {INGOT_LAYOUT_PLAIN, 0};
+    if (!step->dynamic && c->op->layout)
+        rule = c->op->layout(c);
+    const bool blocked =
+        rule.kind == INGOT_LAYOUT_NATIVE || (rule.kind == INGOT_LAYOUT_FOLLOW && follows_blocked(r->plan, step, &rule));
+    for (int i = 0; i < c->n_in; i++) {
+        if (step->inputs[i] == INGOT_NONE)
+            continue;
+        const int id = in_layout(r, step->inputs[i], blocked && takes_part(&rule, i) ? INGOT_BLOCKED : INGOT_PLAIN);
+        if (id == INGOT_NONE)
+            return false;
+        step->inputs[i] = id;
+        c->in[i] = &r->plan->values[id]->tensor;
+    }
+    if (blocked && c->out[0])
+        c->out[0]->layout = INGOT_BLOCKED;
+    return push(r, step);
+}
+
+/* Outputs are handed out plain: readers outside see the graph's value id, so the plain tensor takes that place. */
+static bool plain_outputs(rewriter *r)
+{
+    ingot_plan *plan = r->plan;
+    for (int v = 0; v < plan->graph->n_values; v++) {
+        ingot_plan_value *value = plan->values[v];
+        if (!value->is_output || value->tensor.layout == INGOT_PLAIN)
+            continue;
+        const int twin = in_layout(r, v, INGOT_PLAIN);
+        if (twin == INGOT_NONE)
+            return false;
+        value->is_output = false;
+        plan->values[twin]->is_output = true;
+    }
+    return true;
+}
+
+ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error)
+{
+    rewriter r = {.plan = plan, .error = error};
+    for (int s = 0; s < plan->n_steps; s++)
+        if (!place_step(&r, plan->steps[s]))
+            return out_of_memory(error);
+    if (!plain_outputs(&r))
+        return out_of_memory(error);
+    plan->steps = r.steps;
+    plan->n_steps = r.n_steps;
+    return INGOT_OK;
+}

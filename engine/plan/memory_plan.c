@@ -1,0 +1,197 @@
+/* memory_plan.c - where every value lives. Views share their source's memory, an elementwise result takes over the
+ * memory of an input that dies with it, and the rest is laid out in one arena: largest first, each at the lowest offset
+ * that is free during its whole life (the greedy-by-size strategy of TensorFlow Lite's and XNNPACK's planners). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/plan/plan.h"
+
+static int root_of(const ingot_plan *plan, int id)
+{
+    while (plan->values[id]->root != id)
+        id = plan->values[id]->root;
+    return id;
+}
+
+static bool has_own_memory(const ingot_plan *plan, int id)
+{
+    return plan->values[root_of(plan, id)]->place == INGOT_PLACE_ARENA;
+}
+
+/* Let value `id` use the memory of `source` from step s on. */
+static void share(ingot_plan *plan, int id, int source)
+{
+    const int root = root_of(plan, source);
+    plan->values[id]->root = root;
+    plan->values[id]->place = INGOT_PLACE_VIEW;
+    plan->values[root]->last = MAX(plan->values[root]->last, plan->values[id]->last);
+    plan->values[root]->is_output |= plan->values[id]->is_output;
+}
+
+static void find_lifetimes(ingot_plan *plan)
+{
+    for (int v = 0; v < plan->n_values; v++) {
+        plan->values[v]->first = plan->n_steps;
+        plan->values[v]->last = -1;
+    }
+    for (int s = 0; s < plan->n_steps; s++) {
+        const ingot_step *step = plan->steps[s];
+        for (int i = 0; i < step->ctx.n_in; i++)
+            if (step->inputs[i] != INGOT_NONE)
+                plan->values[step->inputs[i]]->last = s;
+        for (int i = 0; i < step->ctx.n_out; i++)
+            if (step->outputs[i] != INGOT_NONE) {
+                ingot_plan_value *value = plan->values[step->outputs[i]];
+                value->producer = value->first = s;
+                value->last = MAX(value->last, s);
+            }
+    }
+    for (int v = 0; v < plan->n_values; v++)
+        if (plan->values[v]->is_output)
+            plan->values[v]->last = plan->n_steps;
+}
+
+/* The input whose memory output 0 of step s may take over, or INGOT_NONE. */
+static int dying_input(const ingot_plan *plan, const ingot_step *step, int s)
+{
+    const ingot_tensor *out = step->ctx.out[0];
+    for (int i = 0; i < step->ctx.n_in; i++) {
+        const int id = step->inputs[i];
+        if (id == INGOT_NONE || !has_own_memory(plan, id))
+            continue;
+        const int root = root_of(plan, id);
+        const ingot_tensor *in = &plan->values[id]->tensor;
+        bool fits = plan->values[root]->last == s && !plan->values[root]->is_output && in->layout == out->layout &&
+                    ingot_same_shape(in, out) && ingot_storage_bytes(in) == ingot_storage_bytes(out);
+        for (int k = 0; k < step->ctx.n_in && fits; k++) /* another view of the same memory may be read elsewhere */
+            fits = step->inputs[k] == INGOT_NONE || step->inputs[k] == id || root_of(plan, step->inputs[k]) != root;
+        if (fits)
+            return id;
+    }
+    return INGOT_NONE;
+}
+
+static void share_memory(ingot_plan *plan)
+{
+    for (int s = 0; s < plan->n_steps; s++) {
+        ingot_step *step = plan->steps[s];
+        const unsigned flags = step->ctx.op->flags;
+        if (step->dynamic || step->outputs[0] == INGOT_NONE)
+            continue;
+        const int source = step->ctx.n_in ? step->inputs[0] : INGOT_NONE;
+        if (flags & INGOT_OP_VIEW && source != INGOT_NONE && plan->values[source]->tensor.layout == INGOT_PLAIN) {
+            const ingot_place place = plan->values[root_of(plan, source)]->place;
+            if (place == INGOT_PLACE_ARENA || place == INGOT_PLACE_BOUND) {
+                share(plan, step->outputs[0], source);
+                continue;
+            }
+        }
+        if (flags & INGOT_OP_INPLACE) {
+            const int dying = dying_input(plan, step, s);
+            if (dying != INGOT_NONE)
+                share(plan, step->outputs[0], dying);
+        }
+    }
+}
+
+/* ---- offsets ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    const ingot_plan_value *x = *(ingot_plan_value *const *)a, *y = *(ingot_plan_value *const *)b;
+    if (x->size_bytes != y->size_bytes)
+        return x->size_bytes < y->size_bytes ? 1 : -1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* Lowest offset where `value` fits beside the placed ones it overlaps in time; `placed` is sorted by offset. */
+static size_t find_offset(const ingot_plan_value *value, ingot_plan_value *const *placed, int n_placed)
+{
+    size_t offset = 0;
+    for (int i = 0; i < n_placed; i++) {
+        const ingot_plan_value *other = placed[i];
+        if (other->last < value->first || value->last < other->first)
+            continue;
+        if (other->offset >= offset && other->offset - offset >= value->size_bytes)
+            return offset;
+        offset = MAX(offset, other->offset + other->size_bytes);
+    }
+    return offset;
+}
+
+static bool assign_offsets(ingot_plan *plan)
+{
+    ingot_plan_value **todo = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *todo);
+    ingot_plan_value **placed = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *placed);
+    int n = 0, n_placed = 0;
+    if (!todo || !placed)
+        return false;
+    for (int v = 0; v < plan->n_values; v++) {
+        ingot_plan_value *value = plan->values[v];
+        if (value->place != INGOT_PLACE_ARENA || value->producer == INGOT_NONE)
+            continue;
+        const size_t size = ingot_storage_bytes(&value->tensor);
+        value->size_bytes = (size + INGOT_ALIGNMENT) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+        todo[n++] = value;
+    }
+    qsort(todo, (size_t)n, sizeof *todo, by_size);
+    for (int k = 0; k < n; k++) {
+        ingot_plan_value *value = todo[k];
+        value->offset = find_offset(value, placed, n_placed);
+        size_t end;
+        if (!ingot_add_size(value->offset, value->size_bytes, &end))
+            return false;
+        plan->arena_bytes = MAX(plan->arena_bytes, end);
+        int at = n_placed++;
+        for (; at > 0 && placed[at - 1]->offset > value->offset; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = value;
+    }
+    return true;
+}
+
+/* Which dynamic values are freed after which step. */
+static bool find_dying(ingot_plan *plan)
+{
+    for (int s = 0; s < plan->n_steps; s++) {
+        ingot_step *step = plan->steps[s];
+        step->dying = ingot_arena_array(&plan->arena, (size_t)(step->ctx.n_in + step->ctx.n_out), sizeof *step->dying);
+        if (!step->dying)
+            return false;
+        for (int i = 0; i < step->ctx.n_in + step->ctx.n_out; i++) {
+            const int id = i < step->ctx.n_in ? step->inputs[i] : step->outputs[i - step->ctx.n_in];
+            if (id == INGOT_NONE || plan->values[id]->place != INGOT_PLACE_DYNAMIC || plan->values[id]->last != s)
+                continue;
+            step->dying[step->n_dying++] = id;
+        }
+    }
+    return true;
+}
+
+static void bind_tensors(ingot_plan *plan)
+{
+    for (int v = 0; v < plan->n_values; v++) {
+        ingot_plan_value *value = plan->values[v];
+        const ingot_plan_value *root = plan->values[root_of(plan, v)];
+        if (root->place == INGOT_PLACE_ARENA && root->producer != INGOT_NONE)
+            value->tensor.data = plan->memory + root->offset;
+    }
+    for (int s = 0; s < plan->n_steps; s++)
+        if (!plan->steps[s]->dynamic)
+            plan->steps[s]->ctx.scratch = plan->memory + plan->arena_bytes;
+}
+
+ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
+{
+    size_t total;
+    find_lifetimes(plan);
+    share_memory(plan);
+    if (!assign_offsets(plan) || !find_dying(plan) ||
+        !ingot_add_size(plan->arena_bytes, plan->scratch_bytes, &total))
+        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    plan->memory = ingot_alloc(plan->env->memory, total + INGOT_ALIGNMENT);
+    if (!plan->memory)
+        return ingot_fail(error, INGOT_LIMIT, "the plan needs %zu MiB of memory, which are not to be had", total >> 20);
+    bind_tensors(plan);
+    return INGOT_OK;
+}

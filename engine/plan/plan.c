@@ -1,0 +1,276 @@
+/* plan.c - making and freeing plans, and the pieces that the stages of planning share. */
+#include "engine/plan/plan.h"
+
+#include <string.h>
+
+static ingot_step *step_of(ingot_op_ctx *c) { return (ingot_step *)((char *)c - offsetof(ingot_step, ctx)); }
+
+/* ---- the host functions behind an operator's context ---- */
+
+static void *host_keep(ingot_op_ctx *c, size_t size_bytes)
+{
+    const ingot_step *step = step_of(c);
+    /* A dynamic step is prepared anew in every run: its state goes with the run. */
+    if (step->dynamic) {
+        void *memory = ingot_arena_alloc(&step->plan->env->run_arena, size_bytes);
+        return memory;
+    }
+    return ingot_arena_alloc(&step->plan->arena, size_bytes);
+}
+
+static void *host_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
+{
+    return ingot_pack_cache_get(step_of(c)->plan->env->packs, c->node, tag, size_bytes, fill);
+}
+
+static void *host_run_alloc(ingot_op_ctx *c, size_t size_bytes)
+{
+    return ingot_arena_alloc(&step_of(c)->plan->env->run_arena, size_bytes);
+}
+
+/* While planning (no arena yet) and for known values outputs live in the plan; while running they are dynamic. */
+static bool host_allocate_output(ingot_op_ctx *c, int index)
+{
+    ingot_step *step = step_of(c);
+    ingot_plan *plan = step->plan;
+    ingot_plan_value *value = plan->values[step->outputs[index]];
+    const size_t size_bytes = ingot_storage_bytes(&value->tensor);
+    if (value->place == INGOT_PLACE_DYNAMIC) {
+        ingot_release(plan->env->memory, value->tensor.data);
+        value->tensor.data = ingot_alloc(plan->env->memory, size_bytes);
+    } else {
+        value->tensor.data = ingot_arena_alloc(&plan->arena, size_bytes);
+    }
+    return value->tensor.data != NULL;
+}
+
+/* ---- values and steps ---- */
+
+int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor)
+{
+    if (plan->n_values == plan->value_capacity) {
+        const int capacity = plan->value_capacity ? 2 * plan->value_capacity : MAX(64, plan->graph->n_values + 16);
+        ingot_plan_value **values = ingot_arena_array(&plan->arena, (size_t)capacity, sizeof *values);
+        if (!values)
+            return INGOT_NONE;
+        if (plan->n_values)
+            memcpy(values, plan->values, (size_t)plan->n_values * sizeof *values);
+        plan->values = values;
+        plan->value_capacity = capacity;
+    }
+    ingot_plan_value *value = ingot_arena_alloc(&plan->arena, sizeof *value);
+    if (!value)
+        return INGOT_NONE;
+    if (tensor)
+        value->tensor = *tensor;
+    else
+        value->tensor.rank = -1;
+    value->root = plan->n_values;
+    value->twin = value->producer = INGOT_NONE;
+    plan->values[plan->n_values] = value;
+    return plan->n_values++;
+}
+
+ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const int *inputs, int n_inputs,
+                                 const int *outputs, int n_outputs)
+{
+    ingot_arena *arena = &plan->arena;
+    ingot_step *step = ingot_arena_alloc(arena, sizeof *step);
+    if (!step)
+        return NULL;
+    step->plan = plan;
+    step->inputs = ingot_arena_copy(arena, inputs, (size_t)n_inputs * sizeof *inputs);
+    step->outputs = ingot_arena_copy(arena, outputs, (size_t)n_outputs * sizeof *outputs);
+    ingot_op_ctx *c = &step->ctx;
+    *c = (ingot_op_ctx){.node = node, .op = node->op, .n_in = n_inputs, .n_out = n_outputs, .kernel = "",
+                        .kernels = plan->env->kernels, .team = plan->env->team, .cancel = plan->env->cancel,
+                        .host = &plan->host};
+    c->in = ingot_arena_array(arena, (size_t)n_inputs, sizeof *c->in);
+    c->out = ingot_arena_array(arena, (size_t)n_outputs, sizeof *c->out);
+    c->constants = ingot_arena_array(arena, (size_t)n_inputs, sizeof *c->constants);
+    if (!step->inputs || !step->outputs || !c->in || !c->out || !c->constants)
+        return NULL;
+    for (int i = 0; i < n_inputs; i++)
+        if (inputs[i] != INGOT_NONE) {
+            c->in[i] = &plan->values[inputs[i]]->tensor;
+            c->constants[i] = plan->values[inputs[i]]->constant;
+        }
+    for (int i = 0; i < n_outputs; i++)
+        if (outputs[i] != INGOT_NONE)
+            c->out[i] = &plan->values[outputs[i]]->tensor;
+    return step;
+}
+
+ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot_error *error)
+{
+    ingot_error_prefix(error, "node '%.80s' (%s)", step->ctx.node->name, step->ctx.node->op_type);
+    return status;
+}
+
+static ingot_status check_type(const ingot_step *step, int i, ingot_error *error)
+{
+    const ingot_op *op = step->ctx.op;
+    const ingot_tensor *in = step->ctx.in[i];
+    if (in->kind != INGOT_TENSOR || in->rank < 0)
+        return INGOT_OK; /* the operator looks at kinds itself */
+    uint64_t allowed = op->types[0];
+    for (int k = 1; k <= MIN(i, 5) && allowed; k++)
+        allowed = op->types[k];
+    if (allowed && !(allowed >> in->dtype & 1))
+        return ingot_fail(error, INGOT_UNSUPPORTED, "input %d has type %s, which is not supported here", i,
+                          ingot_dtype_name(in->dtype));
+    if (!allowed && step->ctx.in[0] && in->dtype != step->ctx.in[0]->dtype && step->ctx.in[0]->kind == INGOT_TENSOR)
+        return ingot_fail(error, INGOT_INVALID, "input %d has type %s, but input 0 has type %s", i,
+                          ingot_dtype_name(in->dtype), ingot_dtype_name(step->ctx.in[0]->dtype));
+    return INGOT_OK;
+}
+
+ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
+{
+    const ingot_op *op = step->ctx.op;
+    const int n = MIN(step->ctx.node->n_inputs, step->ctx.n_in);
+    for (int i = 0; i < n; i++) {
+        if (!step->ctx.in[i]) {
+            if (i < op->min_inputs)
+                return ingot_fail(error, INGOT_INVALID, "input %d is missing", i);
+            continue;
+        }
+        const ingot_status status = check_type(step, i, error);
+        if (status)
+            return status;
+    }
+    return INGOT_OK;
+}
+
+ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error)
+{
+    if (step->ctx.op->flags & (INGOT_OP_LAZY | INGOT_OP_SHAPE_ONLY))
+        return INGOT_OK;
+    for (int i = 0; i < step->ctx.n_in; i++) {
+        const ingot_const *constant = step->ctx.constants[i];
+        if (!constant || step->ctx.in[i]->data || !ingot_const_is_lazy(constant))
+            continue;
+        void *data = ingot_arena_alloc(&step->plan->arena, ingot_storage_bytes(&constant->tensor));
+        if (!data)
+            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        ingot_const_read(constant, data);
+        ingot_const_drop_pages(constant);
+        step->ctx.in[i]->data = data;
+    }
+    return INGOT_OK;
+}
+
+/* ---- plans ---- */
+
+static bool keep_signature(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures)
+{
+    const ingot_graph *graph = plan->graph;
+    plan->n_signature = graph->n_inputs + graph->n_captures;
+    plan->signature = ingot_arena_array(&plan->arena, (size_t)plan->n_signature, sizeof *plan->signature);
+    if (!plan->signature)
+        return false;
+    for (int i = 0; i < plan->n_signature; i++) {
+        const ingot_plan_input *input = i < graph->n_inputs ? &inputs[i] : &captures[i - graph->n_inputs];
+        if (input->tensor)
+            plan->signature[i] = *input->tensor;
+        else
+            plan->signature[i].rank = -2; /* not bound: the constant */
+    }
+    return true;
+}
+
+static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
+{
+    ingot_status status = INGOT_OK;
+    ingot_pack_cache_lock(plan->env->packs);
+    for (int i = 0; i < plan->n_steps && !status; i++) {
+        ingot_step *step = plan->steps[i];
+        ingot_op_ctx *c = &step->ctx;
+        c->error = error;
+        if (step->dynamic)
+            continue;
+        if (c->op->prepare && (status = c->op->prepare(c)))
+            ingot_step_error(step, status, error);
+        step->flops = c->op->flops ? c->op->flops(c) : 0;
+        const size_t scratch = c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(plan->env->team);
+        plan->scratch_bytes = MAX(plan->scratch_bytes, scratch);
+    }
+    ingot_pack_cache_unlock(plan->env->packs, !status);
+    return status;
+}
+
+ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, const ingot_plan_input *inputs,
+                               const ingot_plan_input *captures, const bool *wanted, ingot_plan **result,
+                               ingot_error *error)
+{
+    ingot_status status = INGOT_LIMIT;
+    *result = NULL;
+    ingot_plan *plan = ingot_zalloc(env->memory, sizeof *plan);
+    if (!plan)
+        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    plan->env = env;
+    plan->graph = graph;
+    plan->arena.memory = env->memory;
+    plan->host = (ingot_host){env->memory,    host_keep, host_packed, host_run_alloc, host_allocate_output,
+                              ingot_plan_call};
+    if (!keep_signature(plan, inputs, captures)) {
+        ingot_fail(error, status, "out of memory, or past the memory limit");
+        goto fail;
+    }
+    if ((status = ingot_plan_infer(plan, inputs, captures, wanted, error)))
+        goto fail;
+    if ((status = ingot_plan_layout(plan, error)))
+        goto fail;
+    if ((status = prepare_steps(plan, error)))
+        goto fail;
+    if ((status = ingot_plan_memory(plan, error)))
+        goto fail;
+    *result = plan;
+    return INGOT_OK;
+fail:
+    ingot_plan_free(plan);
+    return status;
+}
+
+void ingot_plan_free(ingot_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int i = 0; i < plan->n_steps; i++)
+        for (ingot_callee *callee = plan->steps[i]->callees; callee; callee = callee->next)
+            ingot_plan_free_list(callee->plans);
+    for (int i = 0; i < plan->n_values; i++)
+        if (plan->values[i]->place == INGOT_PLACE_DYNAMIC)
+            ingot_release(plan->env->memory, plan->values[i]->tensor.data);
+    ingot_release(plan->env->memory, plan->memory);
+    ingot_arena_free(&plan->arena);
+    ingot_release(plan->env->memory, plan);
+}
+
+void ingot_plan_free_list(ingot_plan *plans)
+{
+    for (ingot_plan *next; plans; plans = next) {
+        next = plans->next;
+        ingot_plan_free(plans);
+    }
+}
+
+static bool same_signature(const ingot_tensor *planned, const ingot_tensor *given)
+{
+    if (!given)
+        return planned->rank == -2;
+    return planned->dtype == given->dtype && planned->kind == given->kind &&
+           (given->kind != INGOT_TENSOR || ingot_same_shape(planned, given));
+}
+
+bool ingot_plan_matches(const ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures)
+{
+    const ingot_graph *graph = plan->graph;
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (!same_signature(&plan->signature[i], inputs[i]))
+            return false;
+    for (int i = 0; i < graph->n_captures; i++)
+        if (!same_signature(&plan->signature[graph->n_inputs + i], captures[i]))
+            return false;
+    return true;
+}

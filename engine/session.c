@@ -1,0 +1,333 @@
+/* session.c - one thread's way of running a model: bound inputs, plans for the input shapes it has met (newest first),
+ * and a team of threads. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/model.h"
+
+enum { MAX_PLANS = 8 };
+
+struct ingot_session {
+    ingot_model *model;
+    ingot_memory memory;
+    ingot_plan_env env;
+    double timeout_s;
+    _Atomic bool cancel;
+    ingot_tensor *inputs;           /* one per graph input; those with is_bound are set */
+    bool *is_bound;
+    int next_input;                 /* for set_input without a name */
+    bool *wanted;                   /* by value: asked for by ingot_session_request() */
+    ingot_plan *plans;
+    bool has_run;
+};
+
+static ingot_status out_of_memory(ingot_error *error)
+{
+    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
+static const ingot_graph *graph_of(const ingot_session *session) { return session->model->onnx->graph; }
+
+ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *options, ingot_session **result,
+                                  ingot_error *error)
+{
+    *result = NULL;
+    if (options && options->n_threads < 0)
+        return ingot_fail(error, INGOT_USAGE, "%d threads are not possible", options->n_threads);
+    if (model->problems)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "%.150s: %s", ingot_model_name(model), model->problems->text);
+    ingot_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return out_of_memory(error);
+    const ingot_graph *graph = model->onnx->graph;
+    session->model = model;
+    session->memory.limit_bytes = options ? options->max_memory_bytes : 0;
+    session->timeout_s = options ? options->timeout_s : 0;
+    session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
+                                    .team = ingot_team_create(options ? options->n_threads : 0),
+                                    .kernels = ingot_kernels_best(), .cancel = &session->cancel,
+                                    .profile = options && options->profile,
+                                    .run_arena = {.memory = &session->memory}};
+    session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
+    session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);
+    session->wanted = calloc((size_t)graph->n_values + 1, sizeof *session->wanted);
+    atomic_fetch_add(&model->n_sessions, 1);
+    if (!session->env.team || !session->inputs || !session->is_bound || !session->wanted) {
+        ingot_session_free(session);
+        return out_of_memory(error);
+    }
+    *result = session;
+    return INGOT_OK;
+}
+
+void ingot_session_free(ingot_session *session)
+{
+    if (!session)
+        return;
+    ingot_plan_free_list(session->plans);
+    ingot_arena_free(&session->env.run_arena);
+    ingot_team_free(session->env.team);
+    free(session->inputs);
+    free(session->is_bound);
+    free(session->wanted);
+    atomic_fetch_sub(&session->model->n_sessions, 1);
+    free(session);
+}
+
+/* ---- inputs ---- */
+
+/* Position among the graph's inputs, or -1. */
+static int find_input(const ingot_session *session, const char *name)
+{
+    const ingot_graph *graph = graph_of(session);
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (!strcmp(graph->values[graph->inputs[i]].name, name))
+            return i;
+    return -1;
+}
+
+static int take_next_input(ingot_session *session)
+{
+    const ingot_graph *graph = graph_of(session);
+    for (int i = session->next_input; i < graph->n_inputs; i++)
+        if (!graph->values[graph->inputs[i]].constant) {
+            session->next_input = i + 1;
+            return i;
+        }
+    return -1;
+}
+
+static ingot_status check_input(const ingot_session *session, const ingot_value *value, const ingot_tensor *tensor,
+                                ingot_error *error)
+{
+    const ingot_type *type = &value->type;
+    const char *file = ingot_model_name(session->model);
+    char text[200], expected[200];
+    if (tensor->kind != type->kind)
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' is of another kind than the model declares", file,
+                          value->name);
+    if (type->dtype && tensor->dtype != type->dtype && tensor->kind == INGOT_TENSOR)
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' has type %s, expected %s", file, value->name,
+                          ingot_dtype_name(tensor->dtype), ingot_dtype_name(type->dtype));
+    if (!ingot_checked_size(tensor, NULL, NULL) || (!tensor->data && ingot_count(tensor)))
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' has no sensible shape or no data", file,
+                          value->name);
+    if (tensor->kind != INGOT_TENSOR || type->rank < 0)
+        return INGOT_OK;
+    bool fits = tensor->rank == type->rank;
+    for (int i = 0; i < type->rank && fits; i++)
+        fits = type->shape[i] < 0 || type->shape[i] == tensor->shape[i];
+    if (fits)
+        return INGOT_OK;
+    ingot_tensor declared = {.rank = MIN(type->rank, INGOT_MAX_RANK)};
+    memcpy(declared.shape, type->shape, (size_t)declared.rank * sizeof *declared.shape);
+    return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' has shape %s, expected %s", file, value->name,
+                      ingot_shape_text(tensor, text, sizeof text),
+                      ingot_shape_text(&declared, expected, sizeof expected));
+}
+
+ingot_status ingot_session_set_input(ingot_session *session, const char *name, const ingot_tensor *tensor,
+                                     ingot_error *error)
+{
+    const char *file = ingot_model_name(session->model);
+    const int saved = session->next_input;
+    const int i = name ? find_input(session, name) : take_next_input(session);
+    if (i < 0 && name)
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: there is no input '%.80s'", file, name);
+    if (i < 0)
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: all %zu inputs are bound already", file,
+                          session->model->n_inputs);
+    const ingot_status status =
+        check_input(session, &graph_of(session)->values[graph_of(session)->inputs[i]], tensor, error);
+    if (status) {
+        session->next_input = saved;
+        return status;
+    }
+    session->inputs[i] = *tensor;
+    session->inputs[i].layout = INGOT_PLAIN;
+    session->is_bound[i] = true;
+    return INGOT_OK;
+}
+
+ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error)
+{
+    const ingot_graph *graph = graph_of(session);
+    const int value = ingot_graph_find_value(graph, name);
+    if (value == INGOT_NONE || (graph->values[value].producer == INGOT_NONE && !graph->values[value].constant &&
+                                !graph->values[value].is_input))
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: there is no value '%.80s'", ingot_model_name(session->model),
+                          name);
+    if (!session->wanted[value]) {
+        session->wanted[value] = true;
+        ingot_plan_free_list(session->plans); /* they were made without it */
+        session->plans = NULL;
+        session->has_run = false;
+    }
+    return INGOT_OK;
+}
+
+/* ---- plans ---- */
+
+/* Bring the plan for the bound inputs to the front of the list; make it where there is none. */
+static ingot_status choose_plan(ingot_session *session, const ingot_tensor **inputs, ingot_error *error)
+{
+    const ingot_graph *graph = graph_of(session);
+    int n = 0;
+    for (ingot_plan **link = &session->plans; *link; link = &(*link)->next, n++) {
+        if (ingot_plan_matches(*link, inputs, NULL)) {
+            ingot_plan *plan = *link;
+            *link = plan->next;
+            plan->next = session->plans;
+            session->plans = plan;
+            return INGOT_OK;
+        }
+        if (n == MAX_PLANS - 1) {
+            ingot_plan_free_list((*link)->next);
+            (*link)->next = NULL;
+        }
+    }
+    ingot_plan_input *outside = calloc((size_t)graph->n_inputs + 1, sizeof *outside);
+    if (!outside)
+        return out_of_memory(error);
+    for (int i = 0; i < graph->n_inputs; i++)
+        outside[i].tensor = inputs[i];
+    ingot_plan *plan = NULL;
+    const ingot_status status =
+        ingot_plan_create(&session->env, graph, outside, NULL, session->wanted, &plan, error);
+    free(outside);
+    if (status) {
+        ingot_error_prefix(error, "%.200s", ingot_model_name(session->model));
+        return status;
+    }
+    plan->next = session->plans;
+    session->plans = plan;
+    return INGOT_OK;
+}
+
+/* The bound tensors in graph order, NULL where the initializer serves; in memory of the run. */
+static ingot_status collect_inputs(ingot_session *session, const ingot_tensor ***result, ingot_error *error)
+{
+    const ingot_graph *graph = graph_of(session);
+    const ingot_tensor **inputs =
+        ingot_arena_array(&session->env.run_arena, (size_t)graph->n_inputs + 1, sizeof *inputs);
+    if (!inputs)
+        return out_of_memory(error);
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const ingot_value *value = &graph->values[graph->inputs[i]];
+        if (session->is_bound[i])
+            inputs[i] = &session->inputs[i];
+        else if (!value->constant)
+            return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' is not bound",
+                              ingot_model_name(session->model), value->name);
+    }
+    *result = inputs;
+    return INGOT_OK;
+}
+
+typedef struct job {
+    ingot_session *session;
+    const ingot_tensor **inputs;
+    bool only_plan;
+    ingot_error *error;
+    ingot_status status;
+} job;
+
+static void do_job(void *argument)
+{
+    job *j = argument;
+    j->status = choose_plan(j->session, j->inputs, j->error);
+    if (!j->status && !j->only_plan) {
+        j->status = ingot_plan_run(j->session->plans, j->inputs, NULL, j->error);
+        if (j->status)
+            ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
+    }
+}
+
+static ingot_status start_job(ingot_session *session, bool only_plan, ingot_error *error)
+{
+    job j = {.session = session, .only_plan = only_plan, .error = error};
+    session->has_run = false;
+    ingot_arena_free(&session->env.run_arena);
+    const ingot_status status = collect_inputs(session, &j.inputs, error);
+    if (status)
+        return status;
+    ingot_team_run(session->env.team, do_job, &j);
+    session->has_run = !j.status && !only_plan;
+    session->next_input = 0;
+    return j.status;
+}
+
+ingot_status ingot_session_plan(ingot_session *session, ingot_error *error) { return start_job(session, true, error); }
+
+ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
+{
+    session->env.deadline_ns = 0;
+    if (session->timeout_s > 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        session->env.deadline_ns =
+            (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (uint64_t)(session->timeout_s * 1e9);
+    }
+    const ingot_status status = start_job(session, false, error);
+    atomic_store(&session->cancel, false);
+    return status;
+}
+
+void ingot_session_cancel(ingot_session *session) { atomic_store(&session->cancel, true); }
+
+/* ---- results ---- */
+
+uint64_t ingot_session_planned_bytes(const ingot_session *session)
+{
+    return session->plans ? session->plans->arena_bytes + session->plans->scratch_bytes : 0;
+}
+
+uint64_t ingot_session_packed_bytes(const ingot_session *session)
+{
+    return ingot_pack_cache_bytes(session->model->packs);
+}
+
+int32_t ingot_session_n_threads(const ingot_session *session) { return ingot_team_size(session->env.team); }
+
+const ingot_tensor *ingot_session_output(const ingot_session *session, size_t index)
+{
+    const ingot_graph *graph = graph_of(session);
+    if (!session->has_run || index >= (size_t)graph->n_outputs)
+        return NULL;
+    return ingot_plan_output(session->plans, graph->outputs[index]);
+}
+
+const ingot_tensor *ingot_session_value(const ingot_session *session, const char *name)
+{
+    const ingot_graph *graph = graph_of(session);
+    const int value = ingot_graph_find_value(graph, name);
+    if (!session->has_run || value == INGOT_NONE || !(session->wanted[value] || graph->values[value].n_outputs))
+        return NULL;
+    return ingot_plan_output(session->plans, value);
+}
+
+/* Bytes of the tensors that a step reads and writes. */
+static int64_t step_bytes(const ingot_step *step)
+{
+    int64_t total = 0;
+    for (int i = 0; i < step->ctx.n_in + step->ctx.n_out; i++) {
+        const ingot_tensor *t = i < step->ctx.n_in ? step->ctx.in[i] : step->ctx.out[i - step->ctx.n_in];
+        if (t && t->kind == INGOT_TENSOR && t->rank >= 0)
+            total += (int64_t)ingot_storage_bytes(t);
+    }
+    return total;
+}
+
+bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *info)
+{
+    const ingot_plan *plan = session->plans;
+    if (!plan || index >= (size_t)plan->n_steps)
+        return false;
+    const ingot_step *step = plan->steps[index];
+    *info = (ingot_step_info){.node = step->ctx.node->name, .op_type = step->ctx.node->op_type,
+                              .kernel = step->ctx.kernel, .time_ns = step->time_ns,
+                              .start_ns = step->start_ns - plan->steps[0]->start_ns, .flops = step->flops,
+                              .bytes = step_bytes(step), .output = step->ctx.out[0]};
+    return true;
+}
