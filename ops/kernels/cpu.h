@@ -1,0 +1,16 @@
+/* cpu.h - the instruction sets of this architecture. One of cpu_*.c is built, as meson.build chooses. */
+#ifndef INGOT_OPS_KERNELS_CPU_H
+#define INGOT_OPS_KERNELS_CPU_H
+
+#include <stdbool.h>
+
+#include "ops/kernels/kernels.h"
+
+typedef struct ingot_isa {
+    const ingot_kernels *kernels;
+    bool (*usable)(void);        /* by processor and operating system; NULL: always */
+} ingot_isa;
+
+extern const ingot_isa ingot_isas[];    /* slowest first; ends with kernels NULL */
+
+#endif

@@ -1,0 +1,85 @@
+/* simd_alias8.h - where the natural vector has 8 lanes: vf32 is vf8 under its other name. */
+#ifndef INGOT_OPS_KERNELS_SIMD_ALIAS8_H
+#define INGOT_OPS_KERNELS_SIMD_ALIAS8_H
+
+#include "ops/kernels/isa.h"
+
+#define VF32_LANES 8
+#define vf32 vf8
+#define vi32 vi8
+#define vm32 vm8
+
+#define GEMM_MR GEMM_MR_8
+#define CONV_PX1 CONV_PX1_8
+#define CONV_PX2 CONV_PX2_8
+
+#define vi32_load vi8_load
+#define vi32_store vi8_store
+#define vi32_load_n vi8_load_n
+#define vi32_store_n vi8_store_n
+#define vi32_set1 vi8_set1
+#define vi32_add vi8_add
+#define vi32_sub vi8_sub
+#define vi32_mul vi8_mul
+#define vi32_min vi8_min
+#define vi32_max vi8_max
+#define vi32_and vi8_and
+#define vi32_or vi8_or
+#define vi32_xor vi8_xor
+#define vi32_shl vi8_shl
+#define vi32_shr vi8_shr
+#define vi32_sar vi8_sar
+#define vi32_lt vi8_lt
+#define vi32_eq vi8_eq
+#define vi32_select vi8_select
+
+#define vf32_load vf8_load
+#define vf32_store vf8_store
+#define vf32_load_n vf8_load_n
+#define vf32_store_n vf8_store_n
+#define vf32_set1 vf8_set1
+#define vf32_zero vf8_zero
+#define vf32_add vf8_add
+#define vf32_sub vf8_sub
+#define vf32_mul vf8_mul
+#define vf32_div vf8_div
+#define vf32_min vf8_min
+#define vf32_max vf8_max
+#define vf32_fma vf8_fma
+#define vf32_fnma vf8_fnma
+#define vf32_acc vf8_acc
+#define vf32_sqrt vf8_sqrt
+#define vf32_round vf8_round
+#define vf32_floor vf8_floor
+#define vf32_ceil vf8_ceil
+#define vf32_trunc vf8_trunc
+#define vf32_to_i32 vf8_to_i32
+#define vf32_from_i32 vf8_from_i32
+#define vf32_bits vf8_bits
+#define vf32_from_bits vf8_from_bits
+#define vf32_lt vf8_lt
+#define vf32_le vf8_le
+#define vf32_eq vf8_eq
+#define vf32_select vf8_select
+#define vf32_hsum vf8_hsum
+#define vf32_hmax vf8_hmax
+#define vf32_hmin vf8_hmin
+#define vm32_and vm8_and
+#define vm32_or vm8_or
+#define vm32_not vm8_not
+#define vm32_any vm8_any
+
+/* One vector is one block of eight channels here, so stride and n have nothing to say. */
+INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)
+{
+    (void)stride, (void)n;
+    return vf8_load(p);
+}
+
+INGOT_INLINE void vf32_store_blocks(float *p, ptrdiff_t stride, int n, vf32 a)
+{
+    (void)stride, (void)n;
+    vf8_store(p, a);
+}
+
+#endif

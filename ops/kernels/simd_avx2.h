@@ -1,0 +1,109 @@
+/* simd_avx2.h - vf8, vi8, vm8 on AVX2 + FMA. What each primitive means is written in simd_generic.h.
+ * The avx512 build includes this file too, for its 8-lane type. */
+#ifndef INGOT_OPS_KERNELS_SIMD_AVX2_H
+#define INGOT_OPS_KERNELS_SIMD_AVX2_H
+
+#include <immintrin.h>
+
+#include "ops/kernels/isa.h"
+
+typedef __m256 vf8;
+typedef __m256i vi8;
+typedef __m256 vm8;
+
+#define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
+#define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
+#define CONV_PX2_8 6      /* the same for two vectors */
+
+INGOT_INLINE vi8 vi8_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+INGOT_INLINE void vi8_store(int32_t *p, vi8 a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+INGOT_INLINE vi8 vi8_set1(int32_t x) { return _mm256_set1_epi32(x); }
+
+INGOT_INLINE vi8 vi8_first(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INGOT_INLINE vi8 vi8_load_n(const int32_t *p, size_t n) { return _mm256_maskload_epi32((const int *)p, vi8_first(n)); }
+INGOT_INLINE void vi8_store_n(int32_t *p, vi8 a, size_t n) { _mm256_maskstore_epi32((int *)p, vi8_first(n), a); }
+INGOT_INLINE vi8 vi8_add(vi8 a, vi8 b) { return _mm256_add_epi32(a, b); }
+INGOT_INLINE vi8 vi8_sub(vi8 a, vi8 b) { return _mm256_sub_epi32(a, b); }
+INGOT_INLINE vi8 vi8_mul(vi8 a, vi8 b) { return _mm256_mullo_epi32(a, b); }
+INGOT_INLINE vi8 vi8_min(vi8 a, vi8 b) { return _mm256_min_epi32(a, b); }
+INGOT_INLINE vi8 vi8_max(vi8 a, vi8 b) { return _mm256_max_epi32(a, b); }
+INGOT_INLINE vi8 vi8_and(vi8 a, vi8 b) { return _mm256_and_si256(a, b); }
+INGOT_INLINE vi8 vi8_or(vi8 a, vi8 b) { return _mm256_or_si256(a, b); }
+INGOT_INLINE vi8 vi8_xor(vi8 a, vi8 b) { return _mm256_xor_si256(a, b); }
+INGOT_INLINE vi8 vi8_shl(vi8 a, int count) { return _mm256_slli_epi32(a, count); }
+INGOT_INLINE vi8 vi8_shr(vi8 a, int count) { return _mm256_srli_epi32(a, count); }
+INGOT_INLINE vi8 vi8_sar(vi8 a, int count) { return _mm256_srai_epi32(a, count); }
+
+INGOT_INLINE vf8 vf8_load(const float *p) { return _mm256_loadu_ps(p); }
+INGOT_INLINE void vf8_store(float *p, vf8 a) { _mm256_storeu_ps(p, a); }
+INGOT_INLINE vf8 vf8_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vi8_first(n)); }
+INGOT_INLINE void vf8_store_n(float *p, vf8 a, size_t n) { _mm256_maskstore_ps(p, vi8_first(n), a); }
+INGOT_INLINE vf8 vf8_set1(float x) { return _mm256_set1_ps(x); }
+INGOT_INLINE vf8 vf8_zero(void) { return _mm256_setzero_ps(); }
+INGOT_INLINE vf8 vf8_add(vf8 a, vf8 b) { return _mm256_add_ps(a, b); }
+INGOT_INLINE vf8 vf8_sub(vf8 a, vf8 b) { return _mm256_sub_ps(a, b); }
+INGOT_INLINE vf8 vf8_mul(vf8 a, vf8 b) { return _mm256_mul_ps(a, b); }
+INGOT_INLINE vf8 vf8_div(vf8 a, vf8 b) { return _mm256_div_ps(a, b); }
+INGOT_INLINE vf8 vf8_min(vf8 a, vf8 b) { return _mm256_min_ps(a, b); }
+INGOT_INLINE vf8 vf8_max(vf8 a, vf8 b) { return _mm256_max_ps(a, b); }
+INGOT_INLINE vf8 vf8_fma(vf8 a, vf8 b, vf8 c) { return _mm256_fmadd_ps(a, b, c); }
+INGOT_INLINE vf8 vf8_fnma(vf8 a, vf8 b, vf8 c) { return _mm256_fnmadd_ps(a, b, c); }
+
+/* gcc hoists the broadcasts of an accumulating loop and then copies accumulators; the in-place form leaves it no choice. */
+INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+    return acc;
+}
+
+INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return _mm256_sqrt_ps(a); }
+INGOT_INLINE vf8 vf8_round(vf8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vf8 vf8_floor(vf8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vf8 vf8_ceil(vf8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vf8 vf8_trunc(vf8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vi8 vf8_to_i32(vf8 a) { return _mm256_cvtps_epi32(a); }
+INGOT_INLINE vf8 vf8_from_i32(vi8 a) { return _mm256_cvtepi32_ps(a); }
+INGOT_INLINE vi8 vf8_bits(vf8 a) { return _mm256_castps_si256(a); }
+INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return _mm256_castsi256_ps(a); }
+
+INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+INGOT_INLINE vm8 vf8_le(vf8 a, vf8 b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+INGOT_INLINE vm8 vf8_eq(vf8 a, vf8 b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+INGOT_INLINE vm8 vi8_lt(vi8 a, vi8 b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a)); }
+INGOT_INLINE vm8 vi8_eq(vi8 a, vi8 b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)); }
+INGOT_INLINE vm8 vm8_and(vm8 a, vm8 b) { return _mm256_and_ps(a, b); }
+INGOT_INLINE vm8 vm8_or(vm8 a, vm8 b) { return _mm256_or_ps(a, b); }
+INGOT_INLINE vm8 vm8_not(vm8 a) { return _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1))); }
+INGOT_INLINE bool vm8_any(vm8 a) { return _mm256_movemask_ps(a) != 0; }
+INGOT_INLINE vf8 vf8_select(vm8 m, vf8 a, vf8 b) { return _mm256_blendv_ps(b, a, m); }
+INGOT_INLINE vi8 vi8_select(vm8 m, vi8 a, vi8 b)
+{
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(b), _mm256_castsi256_ps(a), m));
+}
+
+INGOT_INLINE float vf8_hsum(vf8 a)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+
+INGOT_INLINE float vf8_hmax(vf8 a)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+
+INGOT_INLINE float vf8_hmin(vf8 a)
+{
+    __m128 s = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_min_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_min_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+
+#endif

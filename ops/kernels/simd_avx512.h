@@ -1,0 +1,103 @@
+/* simd_avx512.h - vf32, vi32, vm32 with 16 lanes on AVX-512 (f, bw, dq, vl). What each primitive means is written in
+ * simd_generic.h; the 8-lane type of this build is simd_avx2.h's. */
+#ifndef INGOT_OPS_KERNELS_SIMD_AVX512_H
+#define INGOT_OPS_KERNELS_SIMD_AVX512_H
+
+#include <immintrin.h>
+
+#include "ops/kernels/isa.h"
+#include "ops/kernels/simd_avx2.h"
+
+#define VF32_LANES 16
+typedef __m512 vf32;
+typedef __m512i vi32;
+typedef __mmask16 vm32;
+
+#define GEMM_MR 12        /* rows of the matrix product's tile; two vectors wide */
+#define CONV_PX1 28       /* pixels of a convolution tile that is one vector wide */
+#define CONV_PX2 14       /* the same for two vectors */
+
+INGOT_INLINE vm32 vm32_first(size_t n) { return (vm32)((1u << n) - 1u); }
+
+INGOT_INLINE vi32 vi32_load(const int32_t *p) { return _mm512_loadu_si512(p); }
+INGOT_INLINE void vi32_store(int32_t *p, vi32 a) { _mm512_storeu_si512(p, a); }
+INGOT_INLINE vi32 vi32_load_n(const int32_t *p, size_t n) { return _mm512_maskz_loadu_epi32(vm32_first(n), p); }
+INGOT_INLINE void vi32_store_n(int32_t *p, vi32 a, size_t n) { _mm512_mask_storeu_epi32(p, vm32_first(n), a); }
+INGOT_INLINE vi32 vi32_set1(int32_t x) { return _mm512_set1_epi32(x); }
+INGOT_INLINE vi32 vi32_add(vi32 a, vi32 b) { return _mm512_add_epi32(a, b); }
+INGOT_INLINE vi32 vi32_sub(vi32 a, vi32 b) { return _mm512_sub_epi32(a, b); }
+INGOT_INLINE vi32 vi32_mul(vi32 a, vi32 b) { return _mm512_mullo_epi32(a, b); }
+INGOT_INLINE vi32 vi32_min(vi32 a, vi32 b) { return _mm512_min_epi32(a, b); }
+INGOT_INLINE vi32 vi32_max(vi32 a, vi32 b) { return _mm512_max_epi32(a, b); }
+INGOT_INLINE vi32 vi32_and(vi32 a, vi32 b) { return _mm512_and_si512(a, b); }
+INGOT_INLINE vi32 vi32_or(vi32 a, vi32 b) { return _mm512_or_si512(a, b); }
+INGOT_INLINE vi32 vi32_xor(vi32 a, vi32 b) { return _mm512_xor_si512(a, b); }
+INGOT_INLINE vi32 vi32_shl(vi32 a, int count) { return _mm512_slli_epi32(a, (unsigned)count); }
+INGOT_INLINE vi32 vi32_shr(vi32 a, int count) { return _mm512_srli_epi32(a, (unsigned)count); }
+INGOT_INLINE vi32 vi32_sar(vi32 a, int count) { return _mm512_srai_epi32(a, (unsigned)count); }
+
+INGOT_INLINE vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
+INGOT_INLINE void vf32_store(float *p, vf32 a) { _mm512_storeu_ps(p, a); }
+INGOT_INLINE vf32 vf32_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vm32_first(n), p); }
+INGOT_INLINE void vf32_store_n(float *p, vf32 a, size_t n) { _mm512_mask_storeu_ps(p, vm32_first(n), a); }
+INGOT_INLINE vf32 vf32_set1(float x) { return _mm512_set1_ps(x); }
+INGOT_INLINE vf32 vf32_zero(void) { return _mm512_setzero_ps(); }
+INGOT_INLINE vf32 vf32_add(vf32 a, vf32 b) { return _mm512_add_ps(a, b); }
+INGOT_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return _mm512_sub_ps(a, b); }
+INGOT_INLINE vf32 vf32_mul(vf32 a, vf32 b) { return _mm512_mul_ps(a, b); }
+INGOT_INLINE vf32 vf32_div(vf32 a, vf32 b) { return _mm512_div_ps(a, b); }
+INGOT_INLINE vf32 vf32_min(vf32 a, vf32 b) { return _mm512_min_ps(a, b); }
+INGOT_INLINE vf32 vf32_max(vf32 a, vf32 b) { return _mm512_max_ps(a, b); }
+INGOT_INLINE vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return _mm512_fmadd_ps(a, b, c); }
+INGOT_INLINE vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm512_fnmadd_ps(a, b, c); }
+
+INGOT_INLINE vf32 vf32_acc(vf32 acc, vf32 a, vf32 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+}
+
+INGOT_INLINE vf32 vf32_sqrt(vf32 a) { return _mm512_sqrt_ps(a); }
+INGOT_INLINE vf32 vf32_round(vf32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vf32 vf32_floor(vf32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vf32 vf32_ceil(vf32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vf32 vf32_trunc(vf32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
+INGOT_INLINE vi32 vf32_to_i32(vf32 a) { return _mm512_cvtps_epi32(a); }
+INGOT_INLINE vf32 vf32_from_i32(vi32 a) { return _mm512_cvtepi32_ps(a); }
+INGOT_INLINE vi32 vf32_bits(vf32 a) { return _mm512_castps_si512(a); }
+INGOT_INLINE vf32 vf32_from_bits(vi32 a) { return _mm512_castsi512_ps(a); }
+
+INGOT_INLINE vm32 vf32_lt(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+INGOT_INLINE vm32 vf32_le(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+INGOT_INLINE vm32 vf32_eq(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+INGOT_INLINE vm32 vi32_lt(vi32 a, vi32 b) { return _mm512_cmplt_epi32_mask(a, b); }
+INGOT_INLINE vm32 vi32_eq(vi32 a, vi32 b) { return _mm512_cmpeq_epi32_mask(a, b); }
+INGOT_INLINE vm32 vm32_and(vm32 a, vm32 b) { return (vm32)(a & b); }
+INGOT_INLINE vm32 vm32_or(vm32 a, vm32 b) { return (vm32)(a | b); }
+INGOT_INLINE vm32 vm32_not(vm32 a) { return (vm32)~a; }
+INGOT_INLINE bool vm32_any(vm32 a) { return a != 0; }
+INGOT_INLINE vf32 vf32_select(vm32 m, vf32 a, vf32 b) { return _mm512_mask_blend_ps(m, b, a); }
+INGOT_INLINE vi32 vi32_select(vm32 m, vi32 a, vi32 b) { return _mm512_mask_blend_epi32(m, b, a); }
+
+INGOT_INLINE vf8 vf32_low8(vf32 a) { return _mm512_castps512_ps256(a); }
+INGOT_INLINE vf8 vf32_high8(vf32 a) { return _mm512_extractf32x8_ps(a, 1); }
+INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1); }
+
+/* The blocks of a vector: eight channels each, `stride` elements apart in memory, of which the first n exist. */
+INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)
+{
+    return vf32_from8(vf8_load(p), n > 1 ? vf8_load(p + stride) : vf8_zero());
+}
+
+INGOT_INLINE void vf32_store_blocks(float *p, ptrdiff_t stride, int n, vf32 a)
+{
+    vf8_store(p, vf32_low8(a));
+    if (n > 1)
+        vf8_store(p + stride, vf32_high8(a));
+}
+
+INGOT_INLINE float vf32_hsum(vf32 a) { return vf8_hsum(vf8_add(vf32_low8(a), vf32_high8(a))); }
+INGOT_INLINE float vf32_hmax(vf32 a) { return vf8_hmax(vf8_max(vf32_low8(a), vf32_high8(a))); }
+INGOT_INLINE float vf32_hmin(vf32 a) { return vf8_hmin(vf8_min(vf32_low8(a), vf32_high8(a))); }
+
+#endif

@@ -1,0 +1,191 @@
+/* simd_generic.h - vf8, vi8, vm8 in plain C with the compilers' 16-byte vectors: the reference, and the fallback of
+ * every processor. A pair of halves in a struct stays in registers where a 32-byte vector type would live in memory.
+ *
+ * What the primitives mean, on every instruction set:
+ *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest reads 0
+ *   min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero
+ *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
+ *   acc(c, a, b)      fma for loops that accumulate
+ *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
+ *   to_i32            to nearest even; outside of the int32 range the result is unspecified
+ *   bits, from_bits   the same 32 bits seen as integers and back
+ *   shr, sar          shift right, filling with zeros or with the sign; count is 0..31
+ *   lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b
+ *   hsum, hmax, hmin  over the lanes, halves first; hmax and hmin of NaN are unspecified */
+#ifndef INGOT_OPS_KERNELS_SIMD_GENERIC_H
+#define INGOT_OPS_KERNELS_SIMD_GENERIC_H
+
+#include <math.h>
+
+#include "ops/kernels/isa.h"
+
+typedef float v4f __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+typedef uint32_t v4u __attribute__((vector_size(16)));
+typedef struct { v4f lo, hi; } vf8;
+typedef struct { v4i lo, hi; } vi8;
+typedef struct { v4i lo, hi; } vm8;
+
+#define GEMM_MR_8 3       /* rows of the matrix product's tile; two vectors wide */
+#define CONV_PX1_8 6      /* pixels of a convolution tile that is one vector wide */
+#define CONV_PX2_8 3      /* the same for two vectors */
+
+#define V4F_SPLAT(x) ((v4f){ (x), (x), (x), (x) })
+#define V4I_SPLAT(x) ((v4i){ (x), (x), (x), (x) })
+
+INGOT_INLINE v4i v4i_select(v4i m, v4i a, v4i b) { return (m & a) | (~m & b); }
+INGOT_INLINE v4f v4f_select(v4i m, v4f a, v4f b) { return (v4f)v4i_select(m, (v4i)a, (v4i)b); }
+
+INGOT_INLINE vi8 vi8_load(const int32_t *p) { vi8 r; memcpy(&r, p, sizeof r); return r; }
+INGOT_INLINE void vi8_store(int32_t *p, vi8 a) { memcpy(p, &a, sizeof a); }
+INGOT_INLINE vi8 vi8_set1(int32_t x) { return (vi8){ V4I_SPLAT(x), V4I_SPLAT(x) }; }
+
+INGOT_INLINE vi8 vi8_load_n(const int32_t *p, size_t n)
+{
+    vi8 r = vi8_set1(0);
+    memcpy(&r, p, n * sizeof *p);
+    return r;
+}
+
+INGOT_INLINE void vi8_store_n(int32_t *p, vi8 a, size_t n) { memcpy(p, &a, n * sizeof *p); }
+INGOT_INLINE vi8 vi8_add(vi8 a, vi8 b) { return (vi8){ (v4i)((v4u)a.lo + (v4u)b.lo), (v4i)((v4u)a.hi + (v4u)b.hi) }; }
+INGOT_INLINE vi8 vi8_sub(vi8 a, vi8 b) { return (vi8){ (v4i)((v4u)a.lo - (v4u)b.lo), (v4i)((v4u)a.hi - (v4u)b.hi) }; }
+INGOT_INLINE vi8 vi8_mul(vi8 a, vi8 b) { return (vi8){ (v4i)((v4u)a.lo * (v4u)b.lo), (v4i)((v4u)a.hi * (v4u)b.hi) }; }
+INGOT_INLINE vi8 vi8_min(vi8 a, vi8 b)
+{
+    return (vi8){ v4i_select(a.lo < b.lo, a.lo, b.lo), v4i_select(a.hi < b.hi, a.hi, b.hi) };
+}
+INGOT_INLINE vi8 vi8_max(vi8 a, vi8 b)
+{
+    return (vi8){ v4i_select(a.lo > b.lo, a.lo, b.lo), v4i_select(a.hi > b.hi, a.hi, b.hi) };
+}
+INGOT_INLINE vi8 vi8_and(vi8 a, vi8 b) { return (vi8){ a.lo & b.lo, a.hi & b.hi }; }
+INGOT_INLINE vi8 vi8_or(vi8 a, vi8 b) { return (vi8){ a.lo | b.lo, a.hi | b.hi }; }
+INGOT_INLINE vi8 vi8_xor(vi8 a, vi8 b) { return (vi8){ a.lo ^ b.lo, a.hi ^ b.hi }; }
+INGOT_INLINE vi8 vi8_shl(vi8 a, int count) { return (vi8){ (v4i)((v4u)a.lo << count), (v4i)((v4u)a.hi << count) }; }
+INGOT_INLINE vi8 vi8_shr(vi8 a, int count) { return (vi8){ (v4i)((v4u)a.lo >> count), (v4i)((v4u)a.hi >> count) }; }
+INGOT_INLINE vi8 vi8_sar(vi8 a, int count) { return (vi8){ a.lo >> count, a.hi >> count }; }
+
+INGOT_INLINE vf8 vf8_load(const float *p) { vf8 r; memcpy(&r.lo, p, 16); memcpy(&r.hi, p + 4, 16); return r; }
+INGOT_INLINE void vf8_store(float *p, vf8 a) { memcpy(p, &a.lo, 16); memcpy(p + 4, &a.hi, 16); }
+INGOT_INLINE vf8 vf8_set1(float x) { return (vf8){ V4F_SPLAT(x), V4F_SPLAT(x) }; }
+INGOT_INLINE vf8 vf8_zero(void) { return vf8_set1(0.0f); }
+
+INGOT_INLINE vf8 vf8_load_n(const float *p, size_t n)
+{
+    float r[8] = { 0 };
+    memcpy(r, p, n * sizeof *p);
+    return vf8_load(r);
+}
+
+INGOT_INLINE void vf8_store_n(float *p, vf8 a, size_t n)
+{
+    float r[8];
+    vf8_store(r, a);
+    memcpy(p, r, n * sizeof *p);
+}
+
+INGOT_INLINE vf8 vf8_add(vf8 a, vf8 b) { return (vf8){ a.lo + b.lo, a.hi + b.hi }; }
+INGOT_INLINE vf8 vf8_sub(vf8 a, vf8 b) { return (vf8){ a.lo - b.lo, a.hi - b.hi }; }
+INGOT_INLINE vf8 vf8_mul(vf8 a, vf8 b) { return (vf8){ a.lo * b.lo, a.hi * b.hi }; }
+INGOT_INLINE vf8 vf8_div(vf8 a, vf8 b) { return (vf8){ a.lo / b.lo, a.hi / b.hi }; }
+INGOT_INLINE vf8 vf8_min(vf8 a, vf8 b)
+{
+    return (vf8){ v4f_select(a.lo < b.lo, a.lo, b.lo), v4f_select(a.hi < b.hi, a.hi, b.hi) };
+}
+INGOT_INLINE vf8 vf8_max(vf8 a, vf8 b)
+{
+    return (vf8){ v4f_select(a.lo > b.lo, a.lo, b.lo), v4f_select(a.hi > b.hi, a.hi, b.hi) };
+}
+INGOT_INLINE vf8 vf8_fma(vf8 a, vf8 b, vf8 c) { return (vf8){ a.lo * b.lo + c.lo, a.hi * b.hi + c.hi }; }
+INGOT_INLINE vf8 vf8_fnma(vf8 a, vf8 b, vf8 c) { return (vf8){ c.lo - a.lo * b.lo, c.hi - a.hi * b.hi }; }
+INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b) { return vf8_fma(a, b, acc); }
+
+INGOT_INLINE v4f v4f_sqrt(v4f a) { return (v4f){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
+INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return (vf8){ v4f_sqrt(a.lo), v4f_sqrt(a.hi) }; }
+
+/* Adding and taking away 2^23 with x's sign rounds |x| < 2^23 to an integer; the sign is put back for -0. */
+INGOT_INLINE v4f v4f_round(v4f a)
+{
+    const v4i sign = (v4i)a & V4I_SPLAT(INT32_MIN);
+    const v4f magnitude = (v4f)((v4i)a ^ sign), big = V4F_SPLAT(8388608.0f);
+    const v4f rounded = (v4f)((v4i)((magnitude + big) - big) | sign);
+    return v4f_select(magnitude < big, rounded, a);
+}
+
+INGOT_INLINE v4f v4f_floor(v4f a)
+{
+    const v4f r = v4f_round(a);
+    return v4f_select(r > a, r - V4F_SPLAT(1.0f), r);
+}
+
+INGOT_INLINE v4f v4f_negate(v4f a) { return (v4f)((v4i)a ^ V4I_SPLAT(INT32_MIN)); }
+INGOT_INLINE v4f v4f_ceil(v4f a) { return v4f_negate(v4f_floor(v4f_negate(a))); }
+
+INGOT_INLINE v4f v4f_trunc(v4f a)
+{
+    const v4i sign = (v4i)a & V4I_SPLAT(INT32_MIN);
+    return (v4f)((v4i)v4f_floor((v4f)((v4i)a ^ sign)) | sign);
+}
+
+INGOT_INLINE vf8 vf8_round(vf8 a) { return (vf8){ v4f_round(a.lo), v4f_round(a.hi) }; }
+INGOT_INLINE vf8 vf8_floor(vf8 a) { return (vf8){ v4f_floor(a.lo), v4f_floor(a.hi) }; }
+INGOT_INLINE vf8 vf8_ceil(vf8 a) { return (vf8){ v4f_ceil(a.lo), v4f_ceil(a.hi) }; }
+INGOT_INLINE vf8 vf8_trunc(vf8 a) { return (vf8){ v4f_trunc(a.lo), v4f_trunc(a.hi) }; }
+
+INGOT_INLINE vi8 vf8_to_i32(vf8 a)
+{
+    return (vi8){ __builtin_convertvector(v4f_round(a.lo), v4i), __builtin_convertvector(v4f_round(a.hi), v4i) };
+}
+
+INGOT_INLINE vf8 vf8_from_i32(vi8 a)
+{
+    return (vf8){ __builtin_convertvector(a.lo, v4f), __builtin_convertvector(a.hi, v4f) };
+}
+
+INGOT_INLINE vi8 vf8_bits(vf8 a) { return (vi8){ (v4i)a.lo, (v4i)a.hi }; }
+INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return (vf8){ (v4f)a.lo, (v4f)a.hi }; }
+
+INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return (vm8){ a.lo < b.lo, a.hi < b.hi }; }
+INGOT_INLINE vm8 vf8_le(vf8 a, vf8 b) { return (vm8){ a.lo <= b.lo, a.hi <= b.hi }; }
+INGOT_INLINE vm8 vf8_eq(vf8 a, vf8 b) { return (vm8){ a.lo == b.lo, a.hi == b.hi }; }
+INGOT_INLINE vm8 vi8_lt(vi8 a, vi8 b) { return (vm8){ a.lo < b.lo, a.hi < b.hi }; }
+INGOT_INLINE vm8 vi8_eq(vi8 a, vi8 b) { return (vm8){ a.lo == b.lo, a.hi == b.hi }; }
+INGOT_INLINE vm8 vm8_and(vm8 a, vm8 b) { return (vm8){ a.lo & b.lo, a.hi & b.hi }; }
+INGOT_INLINE vm8 vm8_or(vm8 a, vm8 b) { return (vm8){ a.lo | b.lo, a.hi | b.hi }; }
+INGOT_INLINE vm8 vm8_not(vm8 a) { return (vm8){ ~a.lo, ~a.hi }; }
+INGOT_INLINE bool vm8_any(vm8 a)
+{
+    const v4i m = a.lo | a.hi;
+    return (m[0] | m[1] | m[2] | m[3]) != 0;
+}
+INGOT_INLINE vf8 vf8_select(vm8 m, vf8 a, vf8 b)
+{
+    return (vf8){ v4f_select(m.lo, a.lo, b.lo), v4f_select(m.hi, a.hi, b.hi) };
+}
+INGOT_INLINE vi8 vi8_select(vm8 m, vi8 a, vi8 b)
+{
+    return (vi8){ v4i_select(m.lo, a.lo, b.lo), v4i_select(m.hi, a.hi, b.hi) };
+}
+
+INGOT_INLINE float vf8_hsum(vf8 a)
+{
+    const v4f s = a.lo + a.hi;
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+INGOT_INLINE float vf8_hmax(vf8 a)
+{
+    const v4f s = v4f_select(a.lo > a.hi, a.lo, a.hi);
+    const float x = s[0] > s[2] ? s[0] : s[2], y = s[1] > s[3] ? s[1] : s[3];
+    return x > y ? x : y;
+}
+
+INGOT_INLINE float vf8_hmin(vf8 a)
+{
+    const v4f s = v4f_select(a.lo < a.hi, a.lo, a.hi);
+    const float x = s[0] < s[2] ? s[0] : s[2], y = s[1] < s[3] ? s[1] : s[3];
+    return x < y ? x : y;
+}
+
+#endif

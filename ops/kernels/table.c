@@ -1,0 +1,12 @@
+/* table.c - this build's kernels in one struct. */
+#include "ops/kernels/isa.h"
+
+extern const ingot_kernels INGOT_FN(ingot_kernels);
+
+const ingot_kernels INGOT_FN(ingot_kernels) = {
+    .isa = INGOT_ISA_NAME,
+    .lanes = VF32_LANES,
+#define X(type, name, params) .name = INGOT_FN(name),
+    INGOT_KERNELS(X)
+#undef X
+};
