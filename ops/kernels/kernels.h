@@ -12,8 +12,57 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What happens to a result before it is stored: activation(result + bias + residual). */
+typedef enum ingot_act {
+    INGOT_ACT_NONE = 0,
+    INGOT_ACT_RELU,
+    INGOT_ACT_CLIP,            /* to [alpha, beta] */
+    INGOT_ACT_LEAKY_RELU,      /* x < 0 ? alpha x : x */
+    INGOT_ACT_HARD_SIGMOID,    /* alpha x + beta, clipped to [0, 1] */
+    INGOT_ACT_HARD_SWISH,      /* x times the hard sigmoid of 1/6 and 1/2 */
+    INGOT_ACT_SIGMOID,
+    INGOT_ACT_SILU,            /* x sigmoid(x) */
+    INGOT_ACT_TANH,
+    INGOT_ACT_GELU,            /* the exact form, by erf */
+    INGOT_ACT_GELU_TANH,
+    INGOT_ACT_ELU,             /* x < 0 ? alpha (exp(x) - 1) : x */
+} ingot_act;
+
+typedef struct ingot_epilogue {
+    ingot_act act;
+    float alpha, beta;         /* of the activation */
+    const float *bias;         /* one per column of a matrix product, one per output channel of a convolution; or NULL */
+    const float *row_bias;     /* matrix products only: one per row of the result; or NULL */
+    const float *residual;     /* laid out as the result, and may be the result's own memory; or NULL */
+} ingot_epilogue;
+
+/* A matrix product: C = act(alpha A B + bias + residual), C is m x n and row-major with ldc elements from row to row.
+ * A[i][l] is a[i * a_row + l * a_col], so A may be transposed. Every result is summed over k in one order, which m, n,
+ * k and the instruction set alone decide: cutting rows and columns into ranges never changes a bit. */
+typedef struct ingot_gemm {
+    int64_t m, n, k;
+    float alpha;
+    ptrdiff_t a_row, a_col, ldc;
+} ingot_gemm;
+
 /* X(result type, name, parameters), grouped by file. */
 #define INGOT_KERNELS(X) \
+    /* act.c: rows strips of n floats, `stride` apart, in place */ \
+    X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
+    /* gemm.c: B[l][j] is b[l * b_row + j * b_col] when packed, panels [p0, p1) at a time; then rows [m0, m1) of the \
+       columns of panels [p0, p1). gemm_packed_f32 counts floats. */ \
+    X(int64_t, gemm_panels_f32, (int64_t n)) \
+    X(int64_t, gemm_packed_f32, (int64_t n, int64_t k)) \
+    X(void, gemm_pack_f32, (float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_col, int64_t n, int64_t k, \
+                            int64_t p0, int64_t p1)) \
+    X(void, gemm_f32, (const ingot_gemm *g, const float *a, const float *packed, float *c, const ingot_epilogue *e, \
+                       int64_t m0, int64_t m1, int64_t p0, int64_t p1)) \
+    /* gemv.c: few rows, all of them, by columns [n0, n1) of B as it is stored. dot: B[l][j] is w[j * ldw + l], and a_col \
+       is 1. axpy: B[l][j] is b[l * ldb + j]. */ \
+    X(void, gemm_dot_f32, (const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c, \
+                           const ingot_epilogue *e, int64_t n0, int64_t n1)) \
+    X(void, gemm_axpy_f32, (const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, \
+                            const ingot_epilogue *e, int64_t n0, int64_t n1)) \
     /* peak.c */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops))
 

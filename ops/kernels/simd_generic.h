@@ -20,15 +20,16 @@
 #include "ops/kernels/isa.h"
 
 typedef float v4f __attribute__((vector_size(16)));
+typedef float v4f_memory __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef uint32_t v4u __attribute__((vector_size(16)));
 typedef struct { v4f lo, hi; } vf8;
 typedef struct { v4i lo, hi; } vi8;
 typedef struct { v4i lo, hi; } vm8;
 
-#define GEMM_MR_8 3       /* rows of the matrix product's tile; two vectors wide */
-#define CONV_PX1_8 6      /* pixels of a convolution tile that is one vector wide */
-#define CONV_PX2_8 3      /* the same for two vectors */
+#define GEMM_MR_8 2       /* rows of the matrix product's tile; two vectors wide */
+#define CONV_PX1_8 4      /* pixels of a convolution tile that is one vector wide */
+#define CONV_PX2_8 2      /* the same for two vectors */
 
 #define V4F_SPLAT(x) ((v4f){ (x), (x), (x), (x) })
 #define V4I_SPLAT(x) ((v4i){ (x), (x), (x), (x) })
@@ -66,8 +67,19 @@ INGOT_INLINE vi8 vi8_shl(vi8 a, int count) { return (vi8){ (v4i)((v4u)a.lo << co
 INGOT_INLINE vi8 vi8_shr(vi8 a, int count) { return (vi8){ (v4i)((v4u)a.lo >> count), (v4i)((v4u)a.hi >> count) }; }
 INGOT_INLINE vi8 vi8_sar(vi8 a, int count) { return (vi8){ a.lo >> count, a.hi >> count }; }
 
-INGOT_INLINE vf8 vf8_load(const float *p) { vf8 r; memcpy(&r.lo, p, 16); memcpy(&r.hi, p + 4, 16); return r; }
-INGOT_INLINE void vf8_store(float *p, vf8 a) { memcpy(p, &a.lo, 16); memcpy(p + 4, &a.hi, 16); }
+INGOT_INLINE vf8 vf8_load(const float *p)
+{
+    const v4f_memory *v = (const v4f_memory *)(const void *)p;
+    return (vf8){ v[0], v[1] };
+}
+
+INGOT_INLINE void vf8_store(float *p, vf8 a)
+{
+    v4f_memory *v = (v4f_memory *)(void *)p;
+    v[0] = a.lo;
+    v[1] = a.hi;
+}
+
 INGOT_INLINE vf8 vf8_set1(float x) { return (vf8){ V4F_SPLAT(x), V4F_SPLAT(x) }; }
 INGOT_INLINE vf8 vf8_zero(void) { return vf8_set1(0.0f); }
 

@@ -1,0 +1,21 @@
+/* epilogue.h - the part of an epilogue that tiles apply on registers. Clipping costs two instructions, so every tile
+ * clips: to everything when there is nothing to clip. Other activations follow over finished strips (act.c). */
+#ifndef INGOT_OPS_KERNELS_EPILOGUE_H
+#define INGOT_OPS_KERNELS_EPILOGUE_H
+
+#include <math.h>
+
+#include "ops/kernels/isa.h"
+
+INGOT_INLINE void clip_range(const ingot_epilogue *e, float *low, float *high)
+{
+    *low = e->act == INGOT_ACT_RELU ? 0.0f : e->act == INGOT_ACT_CLIP ? e->alpha : -INFINITY;
+    *high = e->act == INGOT_ACT_CLIP ? e->beta : INFINITY;
+}
+
+INGOT_INLINE bool act_follows(const ingot_epilogue *e)
+{
+    return e->act != INGOT_ACT_NONE && e->act != INGOT_ACT_RELU && e->act != INGOT_ACT_CLIP;
+}
+
+#endif

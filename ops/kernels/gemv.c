@@ -1,0 +1,130 @@
+/* gemv.c - matrix products of few rows, where time is the weights' way from memory: they are read once, in place.
+ *
+ * Weights stored [n][k] (a transposed B) make dot products: a small tile of rows of A and of weights, vectors along k,
+ * one horizontal sum each. Weights stored [k][n] make sums of scaled rows: eight rows at a time are added to a strip of
+ * C that stays in the first-level cache. */
+#include "ops/kernels/isa.h"
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. */
+INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
+                           const ingot_epilogue *e, int64_t i, int64_t j, int rm, int rn)
+{
+    const int64_t whole = g->k - g->k % VF32_LANES;
+    const float *ai = a + i * g->a_row, *wj = w + j * ldw;
+    vf32 acc[4][8];
+
+    INGOT_UNROLL
+    for (int t = 0; t < rm * rn; t++)
+        acc[t / rn][t % rn] = vf32_zero();
+    for (int64_t l = 0; l < whole; l += VF32_LANES) {
+        INGOT_UNROLL
+        for (int t = 0; t < rm * rn; t++)
+            acc[t / rn][t % rn] = vf32_fma(vf32_load(ai + (t / rn) * g->a_row + l),
+                                           vf32_load(wj + (t % rn) * ldw + l), acc[t / rn][t % rn]);
+    }
+    INGOT_UNROLL
+    for (int t = 0; t < rm * rn; t++) {
+        const size_t rest = (size_t)(g->k - whole);
+        const int64_t row = i + t / rn, col = j + t % rn;
+        const vf32 sum = vf32_fma(vf32_load_n(ai + (t / rn) * g->a_row + whole, rest),
+                                  vf32_load_n(wj + (t % rn) * ldw + whole, rest), acc[t / rn][t % rn]);
+        float x = g->alpha * vf32_hsum(sum) + (e->bias ? e->bias[col] : 0.0f);
+
+        x += e->row_bias ? e->row_bias[row] : 0.0f;
+        c[row * g->ldc + col] = e->residual ? x + e->residual[row * g->ldc + col] : x;
+    }
+}
+
+/* All rows of A against the weights from row j; returns how many weights were taken. */
+static int dot_columns(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
+                       const ingot_epilogue *e, int64_t j, int64_t left)
+{
+    const int rn = g->m == 1 && left >= 8 ? 8 : left >= 4 ? 4 : 1;
+    int64_t i = 0;
+
+    for (; rn == 4 && i + 2 <= g->m; i += 2)
+        dot_tile(g, a, w, ldw, c, e, i, j, 2, 4);
+    for (; rn == 1 && i + 4 <= g->m; i += 4)
+        dot_tile(g, a, w, ldw, c, e, i, j, 4, 1);
+    for (; i < g->m; i++) {
+        if (rn == 8)
+            dot_tile(g, a, w, ldw, c, e, i, j, 1, 8);
+        else if (rn == 4)
+            dot_tile(g, a, w, ldw, c, e, i, j, 1, 4);
+        else
+            dot_tile(g, a, w, ldw, c, e, i, j, 1, 1);
+    }
+    return rn;
+}
+
+void INGOT_FN(gemm_dot_f32)(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
+                            const ingot_epilogue *e, int64_t n0, int64_t n1)
+{
+    for (int64_t j = n0; j < n1;)
+        j += dot_columns(g, a, w, ldw, c, e, j, n1 - j);
+    INGOT_FN(act_rows_f32)(c + n0, g->ldc, g->m, n1 - n0, e);
+}
+
+/* c[0..n) += sum over `rows` <= 8 rows l of scale[l] b[l][0..n) */
+INGOT_INLINE void add_rows(float *c, const float *b, ptrdiff_t ldb, const float *scale, int rows, int64_t n)
+{
+    int64_t j = 0;
+
+    for (; j + VF32_LANES <= n; j += VF32_LANES) {
+        vf32 sum = vf32_load(c + j);
+        INGOT_UNROLL
+        for (int l = 0; l < rows; l++)
+            sum = vf32_fma(vf32_set1(scale[l]), vf32_load(b + l * ldb + j), sum);
+        vf32_store(c + j, sum);
+    }
+    if (j < n) {
+        const size_t rest = (size_t)(n - j);
+        vf32 sum = vf32_load_n(c + j, rest);
+        for (int l = 0; l < rows; l++)
+            sum = vf32_fma(vf32_set1(scale[l]), vf32_load_n(b + l * ldb + j, rest), sum);
+        vf32_store_n(c + j, sum, rest);
+    }
+}
+
+static void add_eight_rows(float *c, const float *b, ptrdiff_t ldb, const float *scale, int64_t n)
+{
+    add_rows(c, b, ldb, scale, 8, n);
+}
+
+/* The start of a strip: bias + residual. */
+static void start_strip(const ingot_gemm *g, float *c, const ingot_epilogue *e, int64_t row, int64_t n0, int64_t n1)
+{
+    for (int64_t j = n0; j < n1; j++) {
+        const int64_t at = row * g->ldc + j;
+        const float x = (e->bias ? e->bias[j] : 0.0f) + (e->row_bias ? e->row_bias[row] : 0.0f);
+        c[at] = e->residual ? x + e->residual[at] : x;
+    }
+}
+
+void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c,
+                             const ingot_epilogue *e, int64_t n0, int64_t n1)
+{
+    enum { STRIP = 2048 };         /* columns: 8 KiB of C */
+
+    for (int64_t j0 = n0; j0 < n1; j0 += STRIP) {
+        const int64_t j1 = min64(n1, j0 + STRIP);
+
+        for (int64_t i = 0; i < g->m; i++)
+            start_strip(g, c, e, i, j0, j1);
+        for (int64_t l = 0; l < g->k; l += 8)
+            for (int64_t i = 0; i < g->m; i++) {
+                const int rows = (int)min64(8, g->k - l);
+                float scale[8];
+
+                for (int r = 0; r < rows; r++)
+                    scale[r] = g->alpha * a[i * g->a_row + (l + r) * g->a_col];
+                if (rows == 8)
+                    add_eight_rows(c + i * g->ldc + j0, b + l * ldb + j0, ldb, scale, j1 - j0);
+                else
+                    add_rows(c + i * g->ldc + j0, b + l * ldb + j0, ldb, scale, rows, j1 - j0);
+            }
+        INGOT_FN(act_rows_f32)(c + j0, g->ldc, g->m, j1 - j0, e);
+    }
+}

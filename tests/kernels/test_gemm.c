@@ -1,0 +1,135 @@
+/* test_gemm.c - the packed matrix product over shapes that cross every tile edge, and the activations. */
+#include "check.h"
+
+typedef struct gemm_case {
+    int64_t m, n, k;
+    bool a_transposed, b_transposed, bias, row_bias, residual;
+    float alpha;
+    ingot_act act;
+} gemm_case;
+
+static float at(const float *p, int64_t row, int64_t col, int64_t ld, bool transposed)
+{
+    return transposed ? p[col * ld + row] : p[row * ld + col];
+}
+
+static double reference(const gemm_case *t, const ingot_epilogue *e, const float *a, int64_t lda, const float *b,
+                        int64_t ldb, int64_t ldc, int64_t i, int64_t j)
+{
+    double sum = 0;
+    for (int64_t l = 0; l < t->k; l++)
+        sum += (double)at(a, i, l, lda, t->a_transposed) * at(b, l, j, ldb, t->b_transposed);
+    sum = sum * t->alpha + (e->bias ? e->bias[j] : 0) + (e->row_bias ? e->row_bias[i] : 0);
+    sum += e->residual ? e->residual[i * ldc + j] : 0;
+    return check_act(sum, e);
+}
+
+static void check_product(const gemm_case *t, const ingot_epilogue *e, const float *a, int64_t lda, const float *b,
+                          int64_t ldb, const float *c, int64_t ldc, const char *what)
+{
+    for (int64_t i = 0; i < t->m; i++)
+        for (int64_t j = 0; j < ldc; j++)
+            check_near(c[i * ldc + j], j < t->n ? reference(t, e, a, lda, b, ldb, ldc, i, j) : CANARY,
+                       4e-7 * (1 + 0.05 * (double)t->k), what, i * ldc + j);
+}
+
+/* The kernels on unpacked weights, cut at column `split`. */
+static void run_small(const ingot_kernels *k, const gemm_case *t, const ingot_gemm *g, const ingot_epilogue *e,
+                      const float *a, const float *b, int64_t ldb, float *c, int64_t split)
+{
+    void (*run)(const ingot_gemm *, const float *, const float *, ptrdiff_t, float *, const ingot_epilogue *, int64_t,
+                int64_t) = t->b_transposed ? k->gemm_dot_f32 : k->gemm_axpy_f32;
+
+    run(g, a, b, ldb, c, e, 0, split);
+    run(g, a, b, ldb, c, e, split, t->n);
+}
+
+/* Computes in uneven ranges and again in one; both must agree to the bit. */
+static void check_gemm(const ingot_kernels *k, const gemm_case *t)
+{
+    const int64_t lda = (t->a_transposed ? t->m : t->k) + 3, ldb = (t->b_transposed ? t->k : t->n) + 2, ldc = t->n + 5;
+    const int64_t n_a = (t->a_transposed ? t->k : t->m) * lda, n_b = (t->b_transposed ? t->n : t->k) * ldb;
+    const int64_t n_c = t->m * ldc, n_packed = k->gemm_packed_f32(t->n, t->k), panels = k->gemm_panels_f32(t->n);
+    float *a = check_randoms(n_a), *b = check_randoms(n_b), *c = check_floats(n_c), *whole = check_floats(n_c);
+    float *packed = check_floats(n_packed), *bias = check_randoms(t->n), *row_bias = check_randoms(t->m);
+    float *residual = check_randoms(n_c);
+    const ingot_epilogue e = {
+        .act = t->act, .alpha = t->act == INGOT_ACT_CLIP ? -0.5f : 0.3f, .beta = 0.7f, .bias = t->bias ? bias : NULL,
+        .row_bias = t->row_bias ? row_bias : NULL, .residual = t->residual ? residual : NULL,
+    };
+    const ingot_gemm g = { .m = t->m, .n = t->n, .k = t->k, .alpha = t->alpha, .a_row = t->a_transposed ? 1 : lda,
+                           .a_col = t->a_transposed ? lda : 1, .ldc = ldc };
+    char what[128];
+
+    snprintf(what, sizeof what, "gemm %s m=%d n=%d k=%d act=%d", k->isa, (int)t->m, (int)t->n, (int)t->k, (int)t->act);
+    k->gemm_pack_f32(packed, b, t->b_transposed ? 1 : ldb, t->b_transposed ? ldb : 1, t->n, t->k, 0, panels / 2);
+    k->gemm_pack_f32(packed, b, t->b_transposed ? 1 : ldb, t->b_transposed ? ldb : 1, t->n, t->k, panels / 2, panels);
+    for (int64_t m0 = 0, m1; m0 < t->m; m0 = m1) {
+        m1 = m0 + 5 < t->m ? m0 + 5 : t->m;
+        k->gemm_f32(&g, a, packed, c, &e, m0, m1, 0, panels / 2);
+        k->gemm_f32(&g, a, packed, c, &e, m0, m1, panels / 2, panels);
+    }
+    k->gemm_f32(&g, a, packed, whole, &e, 0, t->m, 0, panels);
+    if (memcmp(c, whole, (size_t)n_c * sizeof *c))
+        check_fail("%s: ranges change the result", what);
+    check_product(t, &e, a, lda, b, ldb, c, ldc, what);
+    if (t->residual) {                                 /* the residual may be C's own memory */
+        ingot_epilogue in_place = e;
+        in_place.residual = memcpy(whole, residual, (size_t)n_c * sizeof *c);
+        k->gemm_f32(&g, a, packed, whole, &in_place, 0, t->m, 0, panels);
+        for (int64_t i = 0; i < t->m; i++)
+            if (memcmp(c + i * ldc, whole + i * ldc, (size_t)t->n * sizeof *c))
+                check_fail("%s: a residual in place changes the result", what);
+    }
+    if (!t->b_transposed || !t->a_transposed) {
+        run_small(k, t, &g, &e, a, b, ldb, c, t->n / 3);
+        check_product(t, &e, a, lda, b, ldb, c, ldc, what);
+        run_small(k, t, &g, &e, a, b, ldb, whole, 0);
+        for (int64_t i = 0; i < t->m; i++)
+            if (memcmp(c + i * ldc, whole + i * ldc, (size_t)t->n * sizeof *c))
+                check_fail("%s: ranges of columns change the result", what);
+    }
+    check_free(a, n_a, what), check_free(b, n_b, what), check_free(c, n_c, what), check_free(whole, n_c, what);
+    check_free(packed, n_packed, what), check_free(bias, t->n, what), check_free(row_bias, t->m, what);
+    check_free(residual, n_c, what);
+}
+
+static void check_acts(const ingot_kernels *k)
+{
+    const float special[] = { 0.0f, -0.0f, 1e-40f, -1e-40f, INFINITY, -INFINITY, NAN, 88.0f, -88.0f, 104.0f, -104.0f,
+                              1e30f, -1e30f, 0.625f, -0.625f, 1.0f, -1.0f, 3.99f, 4.01f, 1e-7f };
+    enum { SPECIALS = sizeof special / sizeof *special, N = 4001 };
+
+    for (int act = INGOT_ACT_NONE; act <= INGOT_ACT_ELU; act++) {
+        const ingot_epilogue e = { .act = (ingot_act)act, .alpha = act == INGOT_ACT_CLIP ? -0.5f : 0.3f, .beta = 0.7f };
+        float *x = check_floats(N), *y = check_floats(N);
+        char what[64];
+
+        snprintf(what, sizeof what, "act %s %d", k->isa, act);
+        for (int i = 0; i < N; i++)
+            y[i] = x[i] = i < SPECIALS ? special[i] : 12.0f * check_random();
+        k->act_rows_f32(y, 0, 1, N, &e);
+        for (int i = 0; i < N; i++)
+            if (!isinf(x[i]) || !isnan(check_act(x[i], &e)))      /* inf * 0 in a definition is not the limit */
+                check_near(y[i], check_act(x[i], &e), 4e-7, what, i);
+        check_free(x, N, what), check_free(y, N, what);
+    }
+}
+
+static void test(const ingot_kernels *k)
+{
+    const int64_t ns[] = { 1, 7, 8, 15, 16, 17, 31, 32, 33, 48, 65 }, ks[] = { 0, 1, 2, 17, 64 };
+
+    for (int64_t m = 1; m <= 26; m++)
+        for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
+            for (size_t j = 0; j < sizeof ks / sizeof *ks; j++) {
+                const int bits = (int)(m + (int64_t)i * 3 + (int64_t)j * 5);
+                check_gemm(k, &(gemm_case){ m, ns[i], ks[j], bits & 1, bits & 2, bits & 4, bits % 5 == 0, bits & 8,
+                                            bits % 3 ? 1.0f : -0.5f, (ingot_act)(bits % (INGOT_ACT_ELU + 1)) });
+            }
+    check_gemm(k, &(gemm_case){ 13, 70, 2500, false, true, true, false, true, 1.0f, INGOT_ACT_RELU });
+    check_gemm(k, &(gemm_case){ 40, 200, 1025, true, false, true, false, false, 1.0f, INGOT_ACT_SILU });
+    check_acts(k);
+}
+
+int main(void) { return check_every_isa(test); }
