@@ -71,12 +71,13 @@ void ingot_error_prefix(ingot_error *error, const char *format, ...)
 {
     if (!error)
         return;
-    char prefix[256], line[256 + sizeof error->message];
+    char line[256 + sizeof error->message];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(prefix, sizeof prefix, format, arguments);
+    vsnprintf(line, 254, format, arguments);
     va_end(arguments);
-    snprintf(line, sizeof line, "%s: %s", prefix, error->message);
+    strcat(line, ": ");
+    strcat(line, error->message);
     copy_printable(error->message, sizeof error->message, line);
 }
 

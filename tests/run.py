@@ -1,0 +1,174 @@
+"""Builds Ingot and runs its tests, part by part; the last line counts what passed and failed.
+
+    build/venv/bin/python tests/run.py [PART ...]
+
+Parts: unit (C tests, every instruction set), python (command line, passes, reader and writer, from outside), corpus (models
+beside their PyTorch dumps), conformance (the ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests and
+models under the address and undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user).
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHARED = os.path.join(os.path.dirname(ROOT), "shared")
+BUILD = os.path.join(ROOT, "build", "test")
+INGOT = os.path.join(BUILD, "ingot")
+VERIFY = INGOT + " verify {model} {data} --rtol {rtol} --atol {atol} --quiet"
+
+
+def run(*command, **options):
+    return subprocess.run([str(c) for c in command], cwd=ROOT, stdin=subprocess.DEVNULL, text=True, **options)
+
+
+def build(folder, *options, env=None):
+    """Configure and compile into folder; returns whether it went well without a warning."""
+    environment = dict(os.environ, **(env or {}))
+    if not os.path.exists(os.path.join(folder, "build.ninja")):
+        done = run("meson", "setup", folder, *options, env=environment, capture_output=True)
+        if done.returncode:
+            print(done.stdout[-3000:], done.stderr[-1000:])
+            return False
+    done = run("ninja", "-C", folder, env=environment, capture_output=True)
+    lines = (done.stdout + done.stderr).splitlines()
+    noted = [line for line in lines if "warning:" in line or "error:" in line or line.startswith("FAILED")]
+    print("\n".join(noted[:20]))
+    return done.returncode == 0 and not noted
+
+
+def c_tests(folder, *options, env=None):
+    """Run the C tests of a build; counts from meson's log."""
+    log = os.path.join(folder, "meson-logs", "testlog.json")
+    if os.path.exists(log):
+        os.remove(log)
+    run("meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", *options, env=dict(os.environ, **(env or {})))
+    if not os.path.exists(log):
+        return 0, 1
+    results = [json.loads(line)["result"] for line in open(log)]
+    good = sum(r in ("OK", "EXPECTEDFAIL") for r in results)
+    return good, len(results) - good - results.count("SKIP")
+
+
+def unit():
+    return c_tests(BUILD)
+
+
+def python():
+    report = os.path.join(ROOT, "build", "pytest.xml")
+    environment = dict(os.environ, INGOT=INGOT, INGOT_BUILD=BUILD, CORPUS=corpus_folder() or "")
+    run(sys.executable, "-m", "pytest", "-q", "-x" if os.environ.get("FAIL_FAST") else "-q", "tests/python", "--junitxml", report,
+        env=environment)
+    suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
+    bad = int(suite["failures"]) + int(suite["errors"])
+    return int(suite["tests"]) - bad - int(suite["skipped"]), bad
+
+
+def corpus_folder():
+    if not os.path.isdir(SHARED):
+        return None
+    folder = os.path.join(ROOT, "build", "models")
+    run(sys.executable, os.path.join(SHARED, "models", "unpack.py"), folder, check=True)
+    return folder
+
+
+def listed(name):
+    with open(os.path.join(ROOT, "tests", name)) as f:
+        return [line.split("#")[0].strip() for line in f if line.split("#")[0].strip()]
+
+
+def verify_corpus(commands, names, jobs=2):
+    """Verify the named models; every command must agree."""
+    report = os.path.join(ROOT, "build", "corpus.json")
+    command = [sys.executable, os.path.join(SHARED, "models", "verify_all.py"), "--corpus", corpus_folder(), "--jobs", jobs,
+               "--json", report]
+    for template in commands:
+        command += ["--command", template]
+    run(*command, capture_output=True)
+    results = json.load(open(report))
+    bad = [n for n in names if results.get(n, ["missing", ""])[0] != "agrees"]
+    for name in bad:
+        print("corpus:", name, *results.get(name, ["missing"]))
+    return len(names) - len(bad), len(bad)
+
+
+def corpus():
+    if not corpus_folder():
+        print("corpus: ../shared is not here: left out")
+        return 0, 0
+    names = listed("corpus.txt")
+    passed, failed = verify_corpus([VERIFY], names)
+    variants = [VERIFY + " --disable-pass fold-batch-normalization", VERIFY + " --threads 3", "env INGOT_ISA=baseline " + VERIFY]
+    more = verify_corpus(variants, names)
+    return passed + more[0], failed + more[1]
+
+
+def conformance():
+    if not os.path.isdir(SHARED):
+        print("conformance: ../shared is not here: left out")
+        return 0, 0
+    cases, report = os.path.join(ROOT, "build", "cases"), os.path.join(ROOT, "build", "conformance.json")
+    if not os.path.isdir(cases):
+        run(sys.executable, os.path.join(SHARED, "conformance", "make_cases.py"), cases, check=True, capture_output=True)
+    run(sys.executable, os.path.join(SHARED, "conformance", "run.py"), cases, "--jobs", 2, "--json", report, "--command", VERIFY)
+    results, names = json.load(open(report)), listed("conformance.txt")
+    bad = [n for n in names if results.get(n, ["missing", ""])[0] != "pass"]
+    for name in bad:
+        print("conformance:", name, *results.get(name, ["missing"]))
+    new = sorted(n for n, (verdict, _) in results.items() if verdict == "pass" and n not in set(names))
+    if new:
+        print(f"conformance: {len(new)} more cases pass than tests/conformance.txt lists:", *new[:10])
+    return len(names) - len(bad), len(bad)
+
+
+def sanitize():
+    folder = os.path.join(ROOT, "build", "sanitize")
+    if not build(folder, "--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false"):
+        return 0, 1
+    environment = {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
+    passed, failed = c_tests(folder, "--timeout-multiplier", "10", env=environment)
+    if corpus_folder():
+        os.environ.update(environment)
+        small = [n for n in listed("corpus.txt") if n.startswith(("bn_", "ops_", "mynet_bn", "mynet_ts_op7", "ctrl_"))]
+        more = verify_corpus([VERIFY.replace(INGOT, os.path.join(folder, "ingot"))], small)
+        passed, failed = passed + more[0], failed + more[1]
+    return passed, failed
+
+
+def clang():
+    good = build(os.path.join(ROOT, "build", "clang"), env={"CC": "clang"})
+    return int(good), int(not good)
+
+
+def arm():
+    if not shutil.which("qemu-aarch64"):
+        return 0, 1
+    folder = os.path.join(ROOT, "build", "arm")
+    if not build(folder, "--cross-file", "tests/aarch64.ini", "-Dkernels_only=true"):
+        return 0, 1
+    return c_tests(folder, "--timeout-multiplier", "20")
+
+
+PARTS = [unit, python, corpus, conformance, sanitize, clang, arm]
+
+
+def main():
+    chosen = [p for p in PARTS if not sys.argv[1:] or p.__name__ in sys.argv[1:]]
+    passed = failed = 0
+    if not build(BUILD, env={"CC": os.environ.get("CC", "gcc")}):
+        failed += 1
+    for part in chosen:
+        start = time.time()
+        print(f"== {part.__name__}", flush=True)
+        good, bad = part()
+        print(f"== {part.__name__}: {good} passed, {bad} failed ({time.time() - start:.0f} s)", flush=True)
+        passed, failed = passed + good, failed + bad
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0 or passed == 0)
+
+
+if __name__ == "__main__":
+    main()

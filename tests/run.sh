@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, runs every test. The last line is 'N passed, N failed'.
+#
+#     bash tests/run.sh [PART ...]        the parts are listed at the top of tests/run.py; default: all
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(gcc libc6-dev meson ninja-build pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libzip-dev
+          libpng-dev libjpeg-dev libjson-c-dev libcmocka-dev python3 python3-venv valgrind clang libomp-dev
+          gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user universal-ctags git)
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+venv=build/venv
+if ! $venv/bin/python -c 'import onnx, onnxruntime, PIL, pytest' 2>/dev/null; then
+    python3 -m venv $venv
+    $venv/bin/pip install -q --disable-pip-version-check onnx==1.23.2 numpy==2.4.6 pillow onnxruntime pytest
+fi
+exec $venv/bin/python tests/run.py "$@"
