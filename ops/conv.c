@@ -1,0 +1,119 @@
+/* conv.c - Conv. */
+#include "ops/conv_plain.h"
+#include "ops/fused.h"
+#include "ops/weights.h"
+
+#include <string.h>
+
+enum { X, W, B, N_INPUTS };
+
+typedef struct conv_state {
+    ingot_conv_shape shape;
+    ingot_tensor *weights, *bias;        /* constants read from the file, or NULL */
+    ingot_chain chain;
+    ingot_tensor host;                   /* own result, before fused nodes */
+} conv_state;
+
+/* Check inputs against each other and resolve the window. */
+static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
+{
+    const ingot_tensor *x = c->in[X], *w = c->in[W];
+    const int64_t group = ingot_attr_int(c->node, "group", 1);
+
+    if (x->rank < 3 || w->rank != x->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "input has rank %d and weights %d, expected the same and at least 3",
+                             x->rank, w->rank);
+    shape->n = x->shape[0];
+    shape->ic = x->shape[1];
+    shape->oc = w->shape[0];
+    shape->group = group;
+    if (group < 1 || shape->ic % group || shape->oc % group || w->shape[1] != shape->ic / group)
+        return ingot_op_fail(c, INGOT_INVALID, "%lld input channels, weights for %lld and %lld output channels do not go "
+                             "with group %lld", (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc,
+                             (long long)group);
+    if (ingot_has(c, B) && (c->in[B]->rank != 1 || c->in[B]->shape[0] != shape->oc))
+        return ingot_op_fail(c, INGOT_INVALID, "the bias does not have one element for each of %lld output channels",
+                             (long long)shape->oc);
+    return ingot_window_resolve(c, x, w, &shape->window);
+}
+
+static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)
+{
+    sizes[0] = shape->n;
+    sizes[1] = shape->oc;
+    memcpy(sizes + 2, shape->window.out, (size_t)shape->window.rank * sizeof *sizes);
+}
+
+static ingot_status infer_conv(ingot_op_ctx *c)
+{
+    ingot_conv_shape shape;
+    int64_t sizes[INGOT_MAX_RANK];
+    ingot_status st = read_shape(c, &shape);
+
+    if (st)
+        return st;
+    output_shape(&shape, sizes);
+    st = ingot_out(c, 0, c->in[X]->dtype, c->in[X]->rank, sizes);
+    return st ? st : ingot_chain_infer(c);
+}
+
+static ingot_status prepare_conv(ingot_op_ctx *c)
+{
+    conv_state *s = c->state = ingot_keep(c, sizeof *s);
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    if ((st = read_shape(c, &s->shape)) || (st = ingot_load_constant(c, W, &s->weights)) ||
+        (st = ingot_load_constant(c, B, &s->bias)))
+        return st;
+    s->host = *c->out[0];
+    output_shape(&s->shape, s->host.shape);
+    s->host.rank = c->in[X]->rank;
+    if ((st = ingot_chain_prepare(c, &s->host, false, &s->chain)))
+        return st;
+    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c), 0);
+    c->kernel = "plain";
+    return INGOT_OK;
+}
+
+static ingot_status run_plain(ingot_op_ctx *c)
+{
+    const conv_state *s = c->state;
+
+    ingot_conv_plain(c->team, c->in[X]->dtype, &s->shape, c->in[X]->data, c->in[W]->data,
+                     ingot_has(c, B) ? c->in[B]->data : NULL, c->out[0]->data);
+    return INGOT_OK;
+}
+
+static ingot_status run_conv(ingot_op_ctx *c)
+{
+    conv_state *s = c->state;
+    ingot_tensor *in[N_INPUTS] = { c->in[X], s->weights ? s->weights : c->in[W] }, *out = &s->host;
+    ingot_op_ctx sub = *c;
+    ingot_epilogue kernel;
+    ingot_status st;
+
+    if (ingot_has(c, B))
+        in[B] = s->bias ? s->bias : c->in[B];
+    s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &kernel);
+    sub.in = in;
+    sub.n_in = c->node->n_inputs;
+    sub.out = &out;
+    sub.scratch += s->chain.scratch_bytes;
+    st = ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_plain) : run_plain(&sub);
+    return st ? st : ingot_chain_finish(c, &s->chain);
+}
+
+/* Two per multiply-add, padding included. */
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    const ingot_tensor *w = c->in[W], *y = c->out[0];
+    return 2 * ingot_count(y) * ingot_span(w, 1, w->rank);
+}
+
+const ingot_op ingot_ops_conv[] = {
+    { "Conv", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .flops = count_flops,
+      .flags = INGOT_OP_LAZY },
+    { 0 }
+};

@@ -1,0 +1,22 @@
+/* conv_plain.h - convolution as its definition says, for any rank, group and attribute: what serves the types and shapes
+ * that no fast kernel takes, and what the fast ones are tested against. */
+#ifndef INGOT_OPS_CONV_PLAIN_H
+#define INGOT_OPS_CONV_PLAIN_H
+
+#include "ops/window.h"
+
+typedef struct ingot_conv_shape {
+    int64_t n, ic, oc, group;            /* channels of the whole tensors */
+    ingot_window window;
+} ingot_conv_shape;
+
+/* y (n, oc, window.out...) = convolution of x (n, ic, window.in...) with w (oc, ic / group, window.kernel...) plus b (oc;
+ * NULL: none). All are of `dtype`, FLOAT or DOUBLE, and row-major. */
+void ingot_conv_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shape *shape, const void *x, const void *w,
+                      const void *b, void *y);
+
+/* The same for the transposed convolution: w is (ic, oc / group, window.kernel...). */
+void ingot_conv_transpose_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shape *shape, const void *x,
+                                const void *w, const void *b, void *y);
+
+#endif

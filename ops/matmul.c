@@ -1,0 +1,289 @@
+/* matmul.c - MatMul and Gemm. Both become a list of matrix products of one size: MatMul's batches are offsets into A and B,
+ * and transposing is a matter of strides. */
+#include "ops/fused.h"
+#include "ops/weights.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { A, B, C, N_INPUTS };
+
+/* C[i] = alpha A[i] B[i] + beta D for `matrices` matrices, m x n each; C is row-major. */
+typedef struct product {
+    int64_t matrices, m, n, k;
+    ptrdiff_t a_row, a_col, b_row, b_col, d_row, d_col;
+    int64_t *a_at, *b_at;                /* where each matrix begins; NULL: there is one */
+    float alpha, beta;
+    const void *a, *b, *d;
+    void *c;
+} product;
+
+#define T float
+#define FACTOR float
+#define TYPED(name) name##_f32
+#include "ops/matmul_loops.h"
+#undef T
+#undef FACTOR
+#undef TYPED
+#define T double
+#define FACTOR double
+#define TYPED(name) name##_f64
+#include "ops/matmul_loops.h"
+#undef T
+#undef FACTOR
+#undef TYPED
+#define T uint32_t                       /* signed integers too: the low bits are the same */
+#define FACTOR int64_t
+#define TYPED(name) name##_u32
+#include "ops/matmul_loops.h"
+#undef T
+#undef TYPED
+#define T uint64_t
+#define TYPED(name) name##_u64
+#include "ops/matmul_loops.h"
+
+typedef struct matmul_state {
+    product product;
+    ingot_tensor *loaded[N_INPUTS];      /* constants read from the file, or NULL */
+    ingot_chain chain;
+    ingot_tensor host;                   /* own result, before fused nodes */
+} matmul_state;
+
+/* Size of dimension i of the result's batch; false when A's and B's do not broadcast. */
+static bool broadcast_size(int64_t a, int64_t b, int64_t *size)
+{
+    *size = a == 1 ? b : a;
+    return a == b || a == 1 || b == 1;
+}
+
+/* The product's sizes and the result's shape; offsets of matrices only with `at` true. */
+static ingot_status read_matmul(ingot_op_ctx *c, product *p, int64_t *shape, int *rank)
+{
+    const ingot_tensor *a = c->in[A], *b = c->in[B];
+    char a_text[128], b_text[128];
+    const int a_batch = MAX(a->rank - 2, 0), b_batch = MAX(b->rank - 2, 0), batch = MAX(a_batch, b_batch);
+    bool fits = a->rank > 0 && b->rank > 0;
+
+    memset(p, 0, sizeof *p);
+    if (fits) {
+        p->m = a->rank > 1 ? a->shape[a->rank - 2] : 1;
+        p->k = a->shape[a->rank - 1];
+        p->n = b->rank > 1 ? b->shape[b->rank - 1] : 1;
+        fits = p->k == b->shape[MAX(b->rank - 2, 0)];
+    }
+    for (int i = 0; i < batch && fits; i++) {
+        const int ai = i - (batch - a_batch), bi = i - (batch - b_batch);
+        fits = broadcast_size(ai < 0 ? 1 : a->shape[ai], bi < 0 ? 1 : b->shape[bi], &shape[i]);
+    }
+    if (!fits)
+        return ingot_op_fail(c, INGOT_INVALID, "shapes %s and %s do not multiply",
+                             ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text));
+    *rank = batch;
+    if (a->rank > 1)
+        shape[(*rank)++] = p->m;
+    if (b->rank > 1)
+        shape[(*rank)++] = p->n;
+    p->matrices = 1;
+    for (int i = 0; i < batch; i++)
+        p->matrices *= shape[i];
+    p->a_row = p->k;
+    p->b_row = p->n;
+    p->a_col = p->b_col = 1;
+    p->alpha = p->beta = 1.0f;
+    return INGOT_OK;
+}
+
+/* Fill at[] with the offset of every batch's matrix of `size` elements in a tensor whose batch dimensions may be 1. */
+static void list_offsets(const ingot_tensor *tensor, const int64_t *batch, int n_batch, int64_t size, int64_t *at,
+                         int64_t n)
+{
+    const int own = MAX(tensor->rank - 2, 0);
+
+    for (int64_t matrix = 0; matrix < n; matrix++) {
+        int64_t rest = matrix, index = 0, stride = 1;
+        for (int i = n_batch - 1; i >= 0; i--) {
+            const int mine = i - (n_batch - own);
+            const int64_t position = rest % batch[i];
+            rest /= batch[i];
+            if (mine < 0)
+                continue;
+            index += tensor->shape[mine] == 1 ? 0 : position * stride;
+            stride *= tensor->shape[mine];
+        }
+        at[matrix] = index * size;
+    }
+}
+
+static ingot_status infer_matmul(ingot_op_ctx *c)
+{
+    int64_t shape[INGOT_MAX_RANK + 2];
+    int rank;
+    product p;
+    ingot_status st = read_matmul(c, &p, shape, &rank);
+
+    if (st || (st = ingot_out(c, 0, c->in[A]->dtype, rank, shape)))
+        return st;
+    return ingot_chain_infer(c);
+}
+
+static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int64_t *shape, int rank)
+{
+    ingot_status st;
+
+    for (int i = 0; i < MIN(c->node->n_inputs, N_INPUTS); i++)
+        if ((st = ingot_load_constant(c, i, &s->loaded[i])))
+            return st;
+    s->host = *c->out[0];
+    s->host.rank = rank;
+    memcpy(s->host.shape, shape, (size_t)rank * sizeof *shape);
+    if ((st = ingot_chain_prepare(c, &s->host, false, &s->chain)))
+        return st;
+    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c), 0);
+    c->kernel = "plain";
+    return INGOT_OK;
+}
+
+static ingot_status prepare_matmul(ingot_op_ctx *c)
+{
+    matmul_state *s = c->state = ingot_keep(c, sizeof *s);
+    int64_t shape[INGOT_MAX_RANK + 2];
+    int rank;
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    product *p = &s->product;
+    if ((st = read_matmul(c, p, shape, &rank)))
+        return st;
+    const int n_batch = MAX(MAX(c->in[A]->rank, c->in[B]->rank) - 2, 0);
+    if (c->in[B]->rank <= 2) {                   /* one B: all rows of A are one matrix */
+        p->m *= p->matrices;
+        p->matrices = 1;
+    }
+    if (p->matrices > 1) {
+        p->a_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->a_at);
+        p->b_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->b_at);
+        if (!p->a_at || !p->b_at)
+            return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        list_offsets(c->in[A], shape, n_batch, p->m * p->k, p->a_at, p->matrices);
+        list_offsets(c->in[B], shape, n_batch, p->k * p->n, p->b_at, p->matrices);
+    }
+    return prepare_product(c, s, shape, rank);
+}
+
+static bool is_whole(float value) { return value == floorf(value) && fabsf(value) < 2147483648.0f; }
+
+static ingot_status read_gemm(ingot_op_ctx *c, product *p)
+{
+    const ingot_tensor *a = c->in[A], *b = c->in[B], *d = ingot_has(c, C) ? c->in[C] : NULL;
+    const bool ta = ingot_attr_int(c->node, "transA", 0) != 0, tb = ingot_attr_int(c->node, "transB", 0) != 0;
+    char a_text[128], b_text[128];
+
+    memset(p, 0, sizeof *p);
+    if (a->rank != 2 || b->rank != 2 || a->shape[!ta] != b->shape[tb])
+        return ingot_op_fail(c, INGOT_INVALID, "shapes %s and %s do not multiply with transA %d and transB %d",
+                             ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text), ta, tb);
+    p->matrices = 1;
+    p->m = a->shape[ta];
+    p->k = a->shape[!ta];
+    p->n = b->shape[!tb];
+    p->a_row = ta ? 1 : p->k;
+    p->a_col = ta ? p->m : 1;
+    p->b_row = tb ? 1 : p->n;
+    p->b_col = tb ? p->k : 1;
+    p->alpha = ingot_attr_float(c->node, "alpha", 1.0f);
+    p->beta = d ? ingot_attr_float(c->node, "beta", 1.0f) : 0.0f;
+    if (!ingot_is_float(a->dtype) && (!is_whole(p->alpha) || !is_whole(p->beta)))
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "alpha or beta is not whole, for integers");
+    if (!d)
+        return INGOT_OK;
+    const int64_t rows = d->rank > 1 ? d->shape[d->rank - 2] : 1, columns = d->rank > 0 ? d->shape[d->rank - 1] : 1;
+    if (d->rank > 2 || (rows != 1 && rows != p->m) || (columns != 1 && columns != p->n))
+        return ingot_op_fail(c, INGOT_INVALID, "input C of shape %s does not broadcast to %lld x %lld",
+                             ingot_shape_text(d, a_text, sizeof a_text), (long long)p->m, (long long)p->n);
+    p->d_row = rows == 1 ? 0 : columns;
+    p->d_col = columns == 1 ? 0 : 1;
+    return INGOT_OK;
+}
+
+static ingot_status infer_gemm(ingot_op_ctx *c)
+{
+    product p;
+    ingot_status st = read_gemm(c, &p);
+
+    if (st || (st = ingot_out(c, 0, c->in[A]->dtype, 2, (const int64_t[]){ p.m, p.n })))
+        return st;
+    return ingot_chain_infer(c);
+}
+
+static ingot_status prepare_gemm(ingot_op_ctx *c)
+{
+    matmul_state *s = c->state = ingot_keep(c, sizeof *s);
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    if ((st = read_gemm(c, &s->product)))
+        return st;
+    return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);
+}
+
+/* By type: product, and what adds beta D to it. */
+static ingot_status run_product(ingot_op_ctx *c)
+{
+    matmul_state *s = c->state;
+    product *p = &s->product;
+    const size_t size = ingot_dtype_size_bytes(c->in[A]->dtype);
+    const bool real = ingot_is_float(c->in[A]->dtype);
+    ingot_task *multiply = real ? (size == 4 ? product_rows_f32 : product_rows_f64)
+                                : (size == 4 ? product_rows_u32 : product_rows_u64);
+    ingot_task *add = real ? (size == 4 ? add_rows_f32 : add_rows_f64) : (size == 4 ? add_rows_u32 : add_rows_u64);
+    const int64_t rows = p->matrices * p->m, grain = 1 + 16384 / (1 + p->n * MAX(p->k, 1));
+
+    p->a = c->in[A]->data;
+    p->b = c->in[B]->data;
+    p->c = c->out[0]->data;
+    p->d = c->n_in > C && c->in[C] ? c->in[C]->data : NULL;
+    if (p->n == 0)
+        return INGOT_OK;
+    ingot_parallel(c->team, rows, grain, multiply, p);
+    if (p->d && p->beta != 0.0f)
+        ingot_parallel(c->team, rows, grain, add, p);
+    return INGOT_OK;
+}
+
+static ingot_status run_matmul(ingot_op_ctx *c)
+{
+    matmul_state *s = c->state;
+    ingot_tensor *in[N_INPUTS] = { NULL }, *out = &s->host;
+    ingot_op_ctx sub = *c;
+    ingot_epilogue kernel;
+    ingot_status st;
+
+    sub.n_in = MIN(c->node->n_inputs, N_INPUTS);
+    for (int i = 0; i < sub.n_in; i++)
+        in[i] = s->loaded[i] ? s->loaded[i] : c->in[i];
+    s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &kernel);
+    sub.in = in;
+    sub.out = &out;
+    sub.scratch += s->chain.scratch_bytes;
+    st = ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_product) : run_product(&sub);
+    return st ? st : ingot_chain_finish(c, &s->chain);
+}
+
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    const ingot_tensor *a = c->in[A];
+    const bool transposed = !strcmp(c->node->op_type, "Gemm") && ingot_attr_int(c->node, "transA", 0);
+    return 2 * ingot_count(c->out[0]) * a->shape[transposed ? 0 : a->rank - 1];
+}
+
+#define TYPES (INGOT_TYPES_FLOAT | INGOT_TYPE(INT32) | INGOT_TYPE(INT64) | INGOT_TYPE(UINT32) | INGOT_TYPE(UINT64))
+
+const ingot_op ingot_ops_matmul[] = {
+    { "MatMul", 1, 2, 2, { TYPES }, infer_matmul, run_matmul, .prepare = prepare_matmul, .flops = count_flops,
+      .flags = INGOT_OP_LAZY },
+    { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
+      .flags = INGOT_OP_LAZY },
+    { 0 }
+};

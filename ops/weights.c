@@ -1,0 +1,119 @@
+/* weights.c - loading of lazy constants, and 16-bit floats by way of float. */
+#include "ops/weights.h"
+
+#define LOADED_TAG (UINT64_C(0x4c) << 32)    /* packed memory: constants as they are, by input */
+
+ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **loaded)
+{
+    const ingot_const *constant = c->constants && input < c->n_in ? c->constants[input] : NULL;
+    ingot_tensor *copy;
+    bool fill = false;
+
+    *loaded = NULL;
+    if (!constant || !ingot_const_is_lazy(constant))
+        return INGOT_OK;
+    if (!(copy = ingot_keep(c, sizeof *copy)))
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    *copy = *c->in[input];
+    copy->data = ingot_packed(c, LOADED_TAG + (uint64_t)input, ingot_storage_bytes(copy), &fill);
+    if (!copy->data)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    if (fill) {
+        ingot_const_read(constant, copy->data);
+        ingot_const_drop_pages(constant);
+    }
+    return INGOT_OK;
+}
+
+bool ingot_is_16bit(ingot_dtype dtype) { return dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16; }
+
+static size_t copy_bytes(const ingot_tensor *tensor)
+{
+    if (!tensor || !ingot_is_16bit(tensor->dtype))
+        return 0;
+    return ((size_t)ingot_count(tensor) * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+}
+
+size_t ingot_widen_bytes(const ingot_op_ctx *c)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < c->n_in; i++)
+        bytes += copy_bytes(c->in[i]);
+    for (int i = 0; i < c->n_out; i++)
+        bytes += copy_bytes(c->out[i]);
+    return bytes;
+}
+
+/* One conversion of a whole tensor, split over the team. */
+typedef struct convert_call {
+    const ingot_tensor *tensor;
+    float *floats;
+} convert_call;
+
+static void widen(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const convert_call *call = argument;
+    const uint16_t *src = call->tensor->data;
+
+    (void)thread;
+    if (call->tensor->dtype == INGOT_FLOAT16)
+        for (int64_t i = begin; i < end; i++)
+            call->floats[i] = ingot_half_to_float(src[i]);
+    else
+        for (int64_t i = begin; i < end; i++)
+            call->floats[i] = ingot_bfloat_to_float(src[i]);
+}
+
+static void narrow(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const convert_call *call = argument;
+    uint16_t *dst = call->tensor->data;
+
+    (void)thread;
+    if (call->tensor->dtype == INGOT_FLOAT16)
+        for (int64_t i = begin; i < end; i++)
+            dst[i] = ingot_float_to_half(call->floats[i]);
+    else
+        for (int64_t i = begin; i < end; i++)
+            dst[i] = ingot_float_to_bfloat(call->floats[i]);
+}
+
+/* Put float copies of `tensors` into copies[] and wide[]; returns the memory after them. */
+static char *make_copies(ingot_op_ctx *c, ingot_tensor **tensors, int n, ingot_tensor *copies, ingot_tensor **wide,
+                         char *memory, bool fill)
+{
+    for (int i = 0; i < n; i++) {
+        wide[i] = tensors[i];
+        if (!tensors[i] || !ingot_is_16bit(tensors[i]->dtype))
+            continue;
+        copies[i] = *tensors[i];
+        copies[i].dtype = INGOT_FLOAT;
+        copies[i].data = memory;
+        wide[i] = &copies[i];
+        memory += copy_bytes(tensors[i]);
+        if (fill)
+            ingot_parallel(c->team, ingot_count(tensors[i]), 16384, widen,
+                           &(convert_call){ tensors[i], copies[i].data });
+    }
+    return memory;
+}
+
+ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run)
+{
+    ingot_tensor in_copies[INGOT_WIDEN_MAX], out_copies[INGOT_WIDEN_MAX];
+    ingot_tensor *in[INGOT_WIDEN_MAX], *out[INGOT_WIDEN_MAX];
+    ingot_op_ctx sub = *c;
+
+    if (c->n_in > INGOT_WIDEN_MAX || c->n_out > INGOT_WIDEN_MAX)
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d inputs and %d outputs of 16-bit floats", c->n_in, c->n_out);
+    sub.scratch = make_copies(c, c->in, c->n_in, in_copies, in, c->scratch, true);
+    sub.scratch = make_copies(c, c->out, c->n_out, out_copies, out, sub.scratch, false);
+    sub.in = in;
+    sub.out = out;
+    const ingot_status st = run(&sub);
+    for (int i = 0; i < c->n_out && !st; i++)
+        if (out[i] != c->out[i])
+            ingot_parallel(c->team, ingot_count(out[i]), 16384, narrow, &(convert_call){ c->out[i], out[i]->data });
+    return st;
+}

@@ -1,0 +1,18 @@
+/* weights.h - what operators with weights share: constants that still lie in the file, and 16-bit floats. */
+#ifndef INGOT_OPS_WEIGHTS_H
+#define INGOT_OPS_WEIGHTS_H
+
+#include "ops/op.h"
+
+/* In prepare() of an operator with INGOT_OP_LAZY: *loaded receives a tensor with the elements of input `input` when that is
+ * a lazy constant (shared by all plans), else NULL: then in[input] has them when running. */
+ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **loaded);
+
+/* Run `run` on float copies of the 16-bit float inputs and outputs (at most INGOT_WIDEN_MAX of each). The copies take
+ * ingot_widen_bytes() of scratch memory from c->scratch on; `run` sees the scratch memory after them. */
+enum { INGOT_WIDEN_MAX = 8 };
+size_t ingot_widen_bytes(const ingot_op_ctx *c);
+ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run);
+bool ingot_is_16bit(ingot_dtype dtype);
+
+#endif
