@@ -5,7 +5,9 @@
 #include <string.h>
 
 #define INGOT_OP_FAMILIES(X) \
-    X(identity)
+    X(identity) \
+    X(conv) \
+    X(matmul)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];
 INGOT_OP_FAMILIES(X)
