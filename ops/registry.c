@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define INGOT_OP_FAMILIES(X) \
+    X(control) \
     X(identity) \
     X(conv) \
     X(matmul)
