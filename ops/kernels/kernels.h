@@ -9,6 +9,7 @@
 #ifndef INGOT_OPS_KERNELS_KERNELS_H
 #define INGOT_OPS_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,10 +46,30 @@ typedef struct ingot_gemm {
     ptrdiff_t a_row, a_col, ldc;
 } ingot_gemm;
 
+/* A convolution. Spatial axes are depth, height, width: those that a model does not have come first, with size 1, kernel
+ * 1, stride 1, dilation 1 and no padding. Weights are [oc][ic / groups][kernel...], row-major.
+ *
+ * Blocked tensors are (N, ceil(C / 8), D, H, W, 8), "nchw8c": eight channels of a pixel lie together. Channels that fill
+ * up the last block hold finite numbers of no meaning; kernels write them when their block is written. */
+typedef struct ingot_conv {
+    int64_t n, groups, ic, oc;
+    int64_t in[3], out[3], kernel[3], stride[3], dilation[3];
+    int64_t pad[3];            /* before the first element; what comes after the last follows from out[] */
+    bool plain_src;            /* src is row-major (N, C, D, H, W); meant for few input channels */
+} ingot_conv;
+
 /* X(result type, name, parameters), grouped by file. */
 #define INGOT_KERNELS(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
+    /* conv.c: any convolution, dst blocked. Weights are packed in units [u0, u1), and the work is cut into items. \
+       conv_packed_f32 counts floats. */ \
+    X(int64_t, conv_units_f32, (const ingot_conv *d)) \
+    X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
+    X(void, conv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \
+    X(int64_t, conv_items_f32, (const ingot_conv *d)) \
+    X(void, conv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
+                       const ingot_epilogue *e, int64_t i0, int64_t i1)) \
     /* gemm.c: B[l][j] is b[l * b_row + j * b_col] when packed, panels [p0, p1) at a time; then rows [m0, m1) of the \
        columns of panels [p0, p1). gemm_packed_f32 counts floats. */ \
     X(int64_t, gemm_panels_f32, (int64_t n)) \

@@ -14,7 +14,7 @@ typedef __m512i vi32;
 typedef __mmask16 vm32;
 
 #define GEMM_MR 12        /* rows of the matrix product's tile; two vectors wide */
-#define CONV_PX1 28       /* pixels of a convolution tile that is one vector wide */
+#define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
 
 INGOT_INLINE vm32 vm32_first(size_t n) { return (vm32)((1u << n) - 1u); }

@@ -56,9 +56,47 @@ static void bench_gemm(const ingot_kernels *k, int64_t m, int64_t n, int64_t dep
     check_free(packed, n_packed, name);
 }
 
+typedef struct conv_bench { int ic, oc, size, kernel, stride; bool plain; } conv_bench;
+
+static void bench_conv(const ingot_kernels *k, const conv_bench *b)
+{
+    const int64_t out = (b->size - 1) / b->stride + 1, pad = b->kernel / 2;
+    const ingot_conv d = {
+        .n = 1, .groups = 1, .ic = b->ic, .oc = b->oc, .in = { 1, b->size, b->size }, .out = { 1, out, out },
+        .kernel = { 1, b->kernel, b->kernel }, .stride = { 1, b->stride, b->stride }, .dilation = { 1, 1, 1 },
+        .pad = { 0, pad, pad }, .plain_src = b->plain,
+    };
+    const int64_t n_src = (b->plain ? b->ic : (b->ic + 7) / 8 * 8) * b->size * b->size;
+    const int64_t n_dst = (b->oc + 7) / 8 * 8 * out * out, n_weights = b->oc * b->ic * b->kernel * b->kernel;
+    const int64_t n_packed = k->conv_packed_f32(&d), items = k->conv_items_f32(&d);
+    float *src = check_randoms(n_src), *dst = check_floats(n_dst), *weights = check_randoms(n_weights);
+    float *packed = check_floats(n_packed);
+    const ingot_epilogue e = { .act = INGOT_ACT_RELU, .bias = weights };
+    char name[80];
+
+    snprintf(name, sizeof name, "conv %dx%d/%d %d -> %d, %dx%d%s", b->kernel, b->kernel, b->stride, b->ic, b->oc,
+             b->size, b->size, b->plain ? " plain" : "");
+    k->conv_pack_f32(&d, packed, weights, 0, k->conv_units_f32(&d));
+    BEST_TIME(seconds, k->conv_f32(&d, packed, src, dst, &e, 0, items))
+    report(name, 2.0 * (double)(n_weights * out * out), seconds);
+    check_free(src, n_src, name), check_free(dst, n_dst, name), check_free(weights, n_weights, name);
+    check_free(packed, n_packed, name);
+}
+
+static const conv_bench conv_benches[] = {
+    { 64, 64, 56, 3, 1, false }, { 128, 128, 28, 3, 1, false }, { 256, 256, 14, 3, 1, false },
+    { 512, 512, 7, 3, 1, false }, { 128, 128, 56, 3, 2, false }, { 64, 256, 56, 1, 1, false },
+    { 256, 64, 56, 1, 1, false }, { 512, 128, 28, 1, 1, false }, { 1024, 256, 14, 1, 1, false },
+    { 2048, 512, 7, 1, 1, false }, { 16, 96, 112, 1, 1, false }, { 24, 144, 56, 1, 1, false },
+    { 144, 24, 56, 1, 1, false }, { 960, 160, 7, 1, 1, false }, { 3, 64, 224, 7, 2, true }, { 3, 32, 224, 3, 2, true },
+    { 3, 64, 224, 3, 1, true },
+};
+
 static void bench(const ingot_kernels *k)
 {
     bench_peak(k);
+    for (size_t i = 0; i < sizeof conv_benches / sizeof *conv_benches; i++)
+        bench_conv(k, &conv_benches[i]);
     bench_gemm(k, 256, 256, 256);
     bench_gemm(k, 512, 512, 512);
     bench_gemm(k, 128, 768, 768);

@@ -1,0 +1,433 @@
+/* conv.c - direct f32 convolution into blocked channels, without an intermediate image.
+ *
+ * A tile is some neighbouring pixels of a row by one or two vectors of output channels, held in registers over all
+ * taps and input channels: per input channel, one weight vector each and one broadcast per pixel. Rows that a tap
+ * misses are left out; within a row, pixels are cut into runs that meet the same taps. The longest run takes its two
+ * neighbours along, whose missing taps read zeros, so that a padded 3x3 row is a single run.
+ *
+ * Work items are (image, group, band of rows, unit of output channels), the unit running fastest: a band of the source
+ * stays in the second-level cache while all units pass over it. A convolution that only mixes channels (1x1, stride 1)
+ * is one long row, cut into bands by pixels.
+ *
+ * Groups whose channels do not fill blocks are merged with their neighbours, with zero weights between them. */
+#include "ops/kernels/epilogue.h"
+
+enum {
+    BLOCK = 8,                          /* channels of a block */
+    VECTOR_BLOCKS = VF32_LANES / BLOCK,
+    UNIT = 2 * VF32_LANES,              /* output channels of a whole unit */
+    MAX_PIXELS = 14,
+    BAND_BYTES = 256 * 1024,            /* of the source, in the second-level cache */
+    ENOUGH_ITEMS = 16,                  /* for a few threads to share */
+};
+
+static const float zeros[BLOCK];
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* What follows from a convolution's numbers. */
+typedef struct conv_shape {
+    int64_t in[3], out[3];              /* one row each when `flat` */
+    bool flat;
+    int64_t merge, groups;              /* groups merged into one, and the number of those */
+    int64_t group_ic, group_oc;
+    int64_t ic_block, ic_blocks;        /* channels that lie together in src, and how many times per group */
+    int64_t taps, units;                /* units per group */
+    int64_t unit_floats, group_floats;  /* of packed weights; the last unit may be half as large */
+    int64_t in_image, out_image;        /* floats of an image */
+    int64_t in_plane, out_plane;        /* from one block (plain: channel) to the next */
+    int64_t rows, band, bands;          /* rows (flat: pixels) of an image, of a band, and bands */
+} conv_shape;
+
+/* The smallest power of two, up to BLOCK, that makes n a multiple of BLOCK when multiplied. */
+static int64_t times_to_fill(int64_t n)
+{
+    int64_t times = 1;
+    while (n * times % BLOCK)
+        times *= 2;
+    return times;
+}
+
+/* Groups to merge so that they fill blocks on both sides, or all of them where no number does. */
+static int64_t merged_groups(const ingot_conv *d)
+{
+    const int64_t ic = d->ic / d->groups, oc = d->oc / d->groups;
+    const int64_t merge = max64(times_to_fill(oc), d->plain_src ? 1 : times_to_fill(ic));
+
+    return d->groups % merge ? d->groups : merge;
+}
+
+static void choose_band(const ingot_conv *d, conv_shape *s)
+{
+    const int64_t width = s->flat ? 1 : s->in[2] * d->stride[1], least = 4 * CONV_PX2;
+    const int64_t smallest = s->flat ? least : ceil_div(least, max64(1, s->out[2]));
+
+    s->rows = s->flat ? s->out[2] : s->out[0] * s->out[1];
+    s->band = max64(smallest, BAND_BYTES / (int64_t)sizeof(float) / max64(1, s->group_ic * width));
+    while (s->band > smallest && d->n * s->groups * s->units * ceil_div(s->rows, s->band) < ENOUGH_ITEMS)
+        s->band = max64(smallest, s->band / 2);
+    s->bands = max64(1, ceil_div(s->rows, s->band));
+    s->band = ceil_div(s->rows, s->bands);
+    if (s->flat) {                                    /* whole tiles */
+        s->band = ceil_div(s->band, CONV_PX2) * CONV_PX2;
+        s->bands = ceil_div(s->rows, s->band);
+    }
+}
+
+static conv_shape conv_shape_of(const ingot_conv *d)
+{
+    conv_shape s = { .flat = true, .taps = 1, .merge = merged_groups(d) };
+    int64_t in_pixels = 1, out_pixels = 1;
+
+    for (int i = 0; i < 3; i++) {
+        s.in[i] = d->in[i];
+        s.out[i] = d->out[i];
+        s.taps *= d->kernel[i];
+        in_pixels *= d->in[i];
+        out_pixels *= d->out[i];
+        s.flat &= d->kernel[i] == 1 && d->stride[i] == 1 && d->pad[i] == 0 && d->in[i] == d->out[i];
+    }
+    if (s.flat) {
+        s.in[0] = s.in[1] = s.out[0] = s.out[1] = 1;
+        s.in[2] = s.out[2] = out_pixels;
+    }
+    s.groups = d->groups / s.merge;
+    s.group_ic = d->ic / s.groups;
+    s.group_oc = d->oc / s.groups;
+    s.ic_block = d->plain_src ? 1 : BLOCK;
+    s.ic_blocks = ceil_div(s.group_ic, s.ic_block);
+    s.in_plane = in_pixels * s.ic_block;
+    s.out_plane = out_pixels * BLOCK;
+    s.in_image = s.in_plane * ceil_div(d->ic, s.ic_block);
+    s.out_image = s.out_plane * ceil_div(d->oc, BLOCK);
+    s.units = ceil_div(s.group_oc, UNIT);
+    s.unit_floats = UNIT * s.ic_blocks * s.ic_block * s.taps;
+    s.group_floats = s.unit_floats / 2 * ceil_div(s.group_oc, VF32_LANES);
+    choose_band(d, &s);
+    return s;
+}
+
+int64_t INGOT_FN(conv_units_f32)(const ingot_conv *d)
+{
+    const conv_shape s = conv_shape_of(d);
+    return s.groups * s.units;
+}
+
+int64_t INGOT_FN(conv_packed_f32)(const ingot_conv *d)
+{
+    const conv_shape s = conv_shape_of(d);
+    return s.groups * s.group_floats;
+}
+
+int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d)
+{
+    const conv_shape s = conv_shape_of(d);
+    return d->n * s.groups * s.bands * s.units;
+}
+
+static int unit_width(const conv_shape *s, int64_t unit)
+{
+    return s->group_oc - unit * UNIT <= VF32_LANES ? VF32_LANES : UNIT;
+}
+
+/* The weight from input channel ic to output channel oc of merged group `group`: zero across the groups in it. */
+static float weight_of(const ingot_conv *d, const conv_shape *s, const float *weights, int64_t group, int64_t oc,
+                       int64_t ic, int64_t tap)
+{
+    const int64_t own_ic = d->ic / d->groups, own_oc = d->oc / d->groups;
+
+    if (oc >= s->group_oc || ic >= s->group_ic || oc / own_oc != ic / own_ic)
+        return 0.0f;
+    return weights[((group * s->group_oc + oc) * own_ic + ic % own_ic) * s->taps + tap];
+}
+
+/* Units are [ic block][tap][channel of the block][output channel of the unit]. */
+void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
+{
+    const conv_shape s = conv_shape_of(d);
+
+    for (int64_t u = u0; u < u1; u++) {
+        const int64_t group = u / s.units, unit = u % s.units;
+        const int width = unit_width(&s, unit);
+        float *to = packed + group * s.group_floats + unit * s.unit_floats;
+
+        for (int64_t block = 0; block < s.ic_blocks; block++)
+            for (int64_t tap = 0; tap < s.taps; tap++)
+                for (int64_t c = 0; c < s.ic_block; c++)
+                    for (int o = 0; o < width; o++)
+                        *to++ = weight_of(d, &s, weights, group, unit * UNIT + o, block * s.ic_block + c, tap);
+    }
+}
+
+/* Taps [from, to) of one axis. */
+typedef struct tap_range { int64_t from, to; } tap_range;
+
+/* One tile's work. Steps are in floats. */
+typedef struct tile_job {
+    const float *src, *weights;         /* at the first pixel's first tap */
+    float *dst;
+    const float *bias, *residual;
+    int64_t blocks, block_channels;
+    int64_t taps[3];                    /* taps to visit along each axis */
+    tap_range first, last;              /* taps along the width that the first and the last pixel have */
+    ptrdiff_t pixel, tap[3], plane;     /* steps in src */
+    ptrdiff_t weight_tap[3], weight_block;
+    ptrdiff_t dst_plane;
+    int channels;                       /* output channels that exist, of those in the unit */
+    float low, high;
+} tile_job;
+
+INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
+{
+    const int left = t->channels - v * VF32_LANES;
+
+    if (!t->bias)
+        return vf32_zero();
+    return left >= VF32_LANES ? vf32_load(t->bias + v * VF32_LANES)
+                              : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
+}
+
+/* One tap: px pixels by nv vectors, over the channels of a block. The first and last pixel have pointers of their own. */
+INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
+                             ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        vf32 wv[2];
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++)
+            wv[v] = vf32_load(w + v * VF32_LANES);
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++) {
+            const vf32 a = vf32_set1(p == 0 ? first[c] : p == px - 1 ? last[c] : src[p * pixel]);
+            INGOT_UNROLL
+            for (int v = 0; v < nv; v++)
+                acc[p][v] = vf32_acc(acc[p][v], a, wv[v]);
+        }
+        src++;
+        w += nv * VF32_LANES;
+    }
+}
+
+/* Residual, clipping, and the blocks of each vector to their planes. */
+INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int nv)
+{
+    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
+        const ptrdiff_t at = v * VECTOR_BLOCKS * t->dst_plane;
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++) {
+            vf32 x = acc[p][v];
+            if (t->residual)
+                x = vf32_add(x, vf32_load_blocks(t->residual + at + p * BLOCK, t->dst_plane, blocks));
+            x = vf32_min(high, vf32_max(low, x));
+            vf32_store_blocks(t->dst + at + p * BLOCK, t->dst_plane, blocks, x);
+        }
+    }
+}
+
+INGOT_INLINE void tile(const tile_job *t, int px, int nv)
+{
+    const ptrdiff_t to_last = (px - 1) * t->pixel;
+    vf32 acc[MAX_PIXELS][2];
+
+    INGOT_UNROLL
+    for (int p = 0; p < px; p++) {
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++)
+            acc[p][v] = start_at_bias(t, v);
+    }
+    for (int64_t b = 0; b < t->blocks; b++)
+        for (int64_t z = 0; z < t->taps[0]; z++)
+            for (int64_t y = 0; y < t->taps[1]; y++) {
+                const float *src = t->src + b * t->plane + z * t->tap[0] + y * t->tap[1];
+                const float *w = t->weights + b * t->weight_block + z * t->weight_tap[0] + y * t->weight_tap[1];
+
+                for (int64_t x = 0; x < t->taps[2]; x++) {
+                    const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
+                    const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
+
+                    accumulate(acc, src, first, last, t->pixel, w, t->block_channels, px, nv);
+                    src += t->tap[2];
+                    w += t->weight_tap[2];
+                }
+            }
+    finish(t, acc, px, nv);
+}
+
+/* A case for each width: the compiler makes one straight-line tile of each, and drops those above `most`. */
+#define TILE_CASE(px, nv, most) \
+    case px: \
+        if (px <= most) \
+            tile(t, px, nv); \
+        break;
+#define TILE_CASES(nv, most) \
+    TILE_CASE(1, nv, most) TILE_CASE(2, nv, most) TILE_CASE(3, nv, most) TILE_CASE(4, nv, most) \
+    TILE_CASE(5, nv, most) TILE_CASE(6, nv, most) TILE_CASE(7, nv, most) TILE_CASE(8, nv, most) \
+    TILE_CASE(9, nv, most) TILE_CASE(10, nv, most) TILE_CASE(11, nv, most) TILE_CASE(12, nv, most) \
+    TILE_CASE(13, nv, most) TILE_CASE(14, nv, most)
+
+static void tile_one(const tile_job *t, int px)
+{
+    switch (px) { TILE_CASES(1, CONV_PX1) }
+}
+
+static void tile_two(const tile_job *t, int px)
+{
+    switch (px) { TILE_CASES(2, CONV_PX2) }
+}
+
+/* The taps of output index i along an axis that fall inside the source; from == to when none does. */
+static tap_range taps_at(const ingot_conv *d, const conv_shape *s, int axis, int64_t i)
+{
+    const int64_t start = i * d->stride[axis] - d->pad[axis], step = d->dilation[axis];
+    const int64_t from = start < 0 ? ceil_div(-start, step) : 0;
+    const int64_t to = start >= s->in[axis] ? 0 : min64(d->kernel[axis], (s->in[axis] - 1 - start) / step + 1);
+
+    return (tap_range){ min64(from, max64(0, to)), max64(0, to) };
+}
+
+/* One item: where it is, and the job of its tiles, of which each tile fills in place and taps. */
+typedef struct item {
+    const ingot_conv *d;
+    const conv_shape *s;
+    const ingot_epilogue *e;
+    const float *src, *weights;         /* of the image, group and unit */
+    float *dst;
+    const float *residual;
+    int64_t row0, row1;                 /* flat: pixels */
+    int width;                          /* of the unit */
+    tile_job job;
+} item;
+
+static bool same(tap_range a, tap_range b) { return a.from == b.from && a.to == b.to; }
+
+/* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
+static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
+{
+    const ingot_conv *d = it->d;
+    const conv_shape *s = it->s;
+    const int most = it->width == UNIT ? CONV_PX2 : CONV_PX1;
+    const tap_range tz = taps_at(d, s, 0, z), ty = taps_at(d, s, 1, y);
+    const int64_t in_z = z * d->stride[0] - d->pad[0] + tz.from * d->dilation[0];
+    const int64_t in_y = y * d->stride[1] - d->pad[1] + ty.from * d->dilation[1];
+    tile_job *t = &it->job;
+    int64_t tiles = ceil_div(x1 - x0, most);
+
+    t->taps[0] = tz.to - tz.from;
+    t->taps[1] = ty.to - ty.from;
+    t->taps[2] = taps.to - taps.from;
+    t->weights = it->weights + tz.from * t->weight_tap[0] + ty.from * t->weight_tap[1] + taps.from * t->weight_tap[2];
+    for (int64_t x = x0; x < x1; tiles--) {
+        const int px = (int)ceil_div(x1 - x, tiles);
+        const int64_t in_x = x * d->stride[2] - d->pad[2] + taps.from * d->dilation[2];
+        const int64_t at = ((z * s->out[1] + y) * s->out[2] + x) * BLOCK;
+        const tap_range first = taps_at(d, s, 2, x), last = taps_at(d, s, 2, x + px - 1);
+
+        t->src = it->src + ((in_z * s->in[1] + in_y) * s->in[2] + in_x) * s->ic_block;
+        t->dst = it->dst + at;
+        t->residual = it->residual ? it->residual + at : NULL;
+        t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
+        t->last = (tap_range){ last.from - taps.from, last.to - taps.from };
+        if (it->width == UNIT)
+            tile_two(t, px);
+        else
+            tile_one(t, px);
+        if (act_follows(it->e))
+            INGOT_FN(act_rows_f32)(t->dst, s->out_plane, ceil_div(t->channels, BLOCK), px * BLOCK, it->e);
+        x += px;
+    }
+}
+
+static void run_rows(item *it, int64_t x0, int64_t x1, tap_range taps)
+{
+    for (int64_t row = it->row0; row < it->row1 && x0 < x1; row++)
+        run_row(it, row / it->s->out[1], row % it->s->out[1], x0, x1, taps);
+}
+
+/* Pixels [x0, x1) of the item's rows, in runs that have the same taps. */
+static void run_equal_runs(item *it, int64_t x0, int64_t x1)
+{
+    while (x0 < x1) {
+        const tap_range taps = taps_at(it->d, it->s, 2, x0);
+        int64_t end = x0 + 1;
+
+        while (end < x1 && same(taps, taps_at(it->d, it->s, 2, end)))
+            end++;
+        run_rows(it, x0, end, taps);
+        x0 = end;
+    }
+}
+
+static void run_item(item *it)
+{
+    const tap_range all = { 0, it->d->kernel[2] };
+    const int64_t width = it->s->out[2];
+    int64_t begin = 0, end;
+
+    if (it->s->flat) {
+        run_row(it, 0, 0, it->row0, it->row1, all);
+        return;
+    }
+    while (begin < width && !same(all, taps_at(it->d, it->s, 2, begin)))
+        begin++;
+    for (end = begin; end < width && same(all, taps_at(it->d, it->s, 2, end));)
+        end++;
+    if (begin < end) {                  /* the long run takes a neighbour along on each side */
+        begin = max64(0, begin - 1);
+        end = min64(width, end + 1);
+    }
+    run_equal_runs(it, 0, begin);
+    run_rows(it, begin, end, all);
+    run_equal_runs(it, end, width);
+}
+
+/* What all tiles of a unit have in common. */
+static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e, int64_t group, int64_t unit)
+{
+    const int width = unit_width(s, unit);
+    tile_job t = {
+        .bias = e->bias ? e->bias + group * s->group_oc + unit * UNIT : NULL,
+        .blocks = s->ic_blocks, .block_channels = s->ic_block,
+        .pixel = d->stride[2] * s->ic_block,
+        .tap = { d->dilation[0] * s->in[1] * s->in[2] * s->ic_block, d->dilation[1] * s->in[2] * s->ic_block,
+                 d->dilation[2] * s->ic_block },
+        .plane = s->in_plane,
+        .dst_plane = s->out_plane,
+        .channels = (int)min64(s->group_oc - unit * UNIT, width),
+    };
+
+    t.weight_tap[2] = width * s->ic_block;
+    t.weight_tap[1] = t.weight_tap[2] * d->kernel[2];
+    t.weight_tap[0] = t.weight_tap[1] * d->kernel[1];
+    t.weight_block = t.weight_tap[0] * d->kernel[0];
+    clip_range(e, &t.low, &t.high);
+    return t;
+}
+
+void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst, const ingot_epilogue *e,
+                        int64_t i0, int64_t i1)
+{
+    const conv_shape s = conv_shape_of(d);
+
+    for (int64_t i = i0; i < i1; i++) {
+        const int64_t unit = i % s.units, band = i / s.units % s.bands;
+        const int64_t group = i / s.units / s.bands % s.groups, image = i / s.units / s.bands / s.groups;
+        const int64_t out = image * s.out_image + (group * s.group_oc + unit * UNIT) / BLOCK * s.out_plane;
+        item it = {
+            .d = d, .s = &s, .e = e,
+            .src = src + image * s.in_image + group * s.group_ic / s.ic_block * s.in_plane,
+            .weights = packed + group * s.group_floats + unit * s.unit_floats,
+            .dst = dst + out,
+            .residual = e->residual ? e->residual + out : NULL,
+            .row0 = band * s.band, .row1 = min64(s.rows, (band + 1) * s.band),
+            .width = unit_width(&s, unit),
+            .job = unit_job(d, &s, e, group, unit),
+        };
+        run_item(&it);
+    }
+}

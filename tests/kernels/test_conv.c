@@ -1,0 +1,156 @@
+/* test_conv.c - convolutions into blocked channels against the definition, over shapes that cross every tile edge. */
+#include "check.h"
+
+typedef struct conv_case {
+    const char *name;
+    int n, groups, ic, oc;
+    int in[3], kernel[3], stride[3], dilation[3], before[3], after[3];
+    bool plain_src;
+} conv_case;
+
+#define ONES { 1, 1, 1 }
+#define NONE { 0, 0, 0 }
+static const conv_case cases[] = {
+    { "3x3", 1, 1, 16, 40, { 1, 9, 23 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "3x3 batch", 3, 1, 8, 8, { 1, 7, 7 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "3x3 no padding", 1, 1, 8, 16, { 1, 6, 17 }, { 1, 3, 3 }, ONES, ONES, NONE, NONE, false },
+    { "3x3 stride 2", 2, 1, 24, 24, { 1, 15, 30 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "3x3 stride 2 odd pads", 1, 1, 8, 56, { 1, 14, 14 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, NONE, { 0, 1, 1 }, false },
+    { "3x3 dilation 2", 1, 1, 8, 8, { 1, 12, 13 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 }, false },
+    { "3x3 dilation 7", 1, 1, 8, 8, { 1, 9, 10 }, { 1, 3, 3 }, ONES, { 1, 7, 7 }, { 0, 7, 7 }, { 0, 7, 7 }, false },
+    { "5x5", 1, 1, 8, 32, { 1, 8, 27 }, { 1, 5, 5 }, ONES, ONES, { 0, 2, 2 }, { 0, 2, 2 }, false },
+    { "1x1", 2, 1, 32, 72, { 1, 9, 11 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 one pixel", 1, 1, 40, 19, { 1, 1, 1 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 stride 2", 1, 1, 16, 16, { 1, 9, 14 }, ONES, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "1x1 padded", 1, 1, 8, 8, { 1, 3, 4 }, ONES, ONES, ONES, { 0, 1, 2 }, { 0, 2, 1 }, false },
+    { "1x7", 1, 1, 8, 8, { 1, 5, 19 }, { 1, 1, 7 }, ONES, ONES, { 0, 0, 3 }, { 0, 0, 3 }, false },
+    { "7x1", 1, 1, 8, 8, { 1, 5, 19 }, { 1, 7, 1 }, ONES, ONES, { 0, 3, 0 }, { 0, 3, 0 }, false },
+    { "1-D", 1, 1, 16, 16, { 1, 1, 50 }, { 1, 1, 4 }, { 1, 1, 3 }, ONES, { 0, 0, 1 }, { 0, 0, 2 }, false },
+    { "3-D", 1, 1, 8, 16, { 5, 6, 7 }, { 3, 3, 3 }, { 1, 2, 1 }, ONES, ONES, ONES, false },
+    { "3-D stride 2 dilation 2", 1, 1, 8, 8, { 7, 6, 9 }, { 2, 3, 2 }, { 2, 1, 2 }, { 2, 1, 2 }, ONES, ONES, false },
+    { "odd channels", 1, 1, 11, 13, { 1, 6, 8 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "groups", 1, 2, 32, 48, { 1, 6, 15 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "groups of 4", 1, 8, 32, 32, { 1, 6, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "groups of 4 to 2", 2, 4, 16, 8, { 1, 6, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "groups of 3", 1, 5, 15, 20, { 1, 6, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "depthwise times 2", 1, 16, 16, 32, { 1, 6, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "first layer", 2, 1, 3, 32, { 1, 20, 33 }, { 1, 7, 7 }, { 1, 2, 2 }, ONES, { 0, 3, 3 }, { 0, 3, 3 }, true },
+    { "first layer 3x3", 1, 1, 3, 24, { 1, 16, 16 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+    { "one channel", 1, 1, 1, 16, { 1, 16, 19 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+    { "plain groups", 1, 3, 6, 24, { 1, 8, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+    { "plain patches", 1, 1, 3, 24, { 1, 32, 48 }, { 1, 16, 16 }, { 1, 16, 16 }, ONES, NONE, NONE, true },
+    { "taps all outside", 1, 1, 8, 8, { 1, 2, 2 }, { 1, 3, 3 }, ONES, { 1, 5, 5 }, { 0, 8, 8 }, { 0, 8, 8 }, false },
+    { "many pixels", 1, 1, 8, 64, { 1, 61, 67 }, ONES, ONES, ONES, NONE, NONE, false },
+};
+
+static ingot_conv conv_of(const conv_case *t)
+{
+    ingot_conv d = { .n = t->n, .groups = t->groups, .ic = t->ic, .oc = t->oc, .plain_src = t->plain_src };
+    for (int i = 0; i < 3; i++) {
+        d.in[i] = t->in[i], d.kernel[i] = t->kernel[i], d.stride[i] = t->stride[i], d.dilation[i] = t->dilation[i];
+        d.pad[i] = t->before[i];
+        d.out[i] = (t->in[i] + t->before[i] + t->after[i] - (t->kernel[i] - 1) * t->dilation[i] - 1) / t->stride[i] + 1;
+    }
+    return d;
+}
+
+static int64_t blocks_of(int64_t channels) { return (channels + 7) / 8; }
+static int64_t pixels_of(const int64_t size[3]) { return size[0] * size[1] * size[2]; }
+
+/* Where element (n, c, pixel) of a tensor of `channels` is. */
+static int64_t place(int64_t channels, int64_t pixels, int64_t n, int64_t c, int64_t pixel, bool plain)
+{
+    return plain ? (n * channels + c) * pixels + pixel
+                 : ((n * blocks_of(channels) + c / 8) * pixels + pixel) * 8 + c % 8;
+}
+
+static double reference(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
+                        const int64_t at[3])
+{
+    const int64_t ic = d->ic / d->groups, first = oc / (d->oc / d->groups) * ic, taps = pixels_of(d->kernel);
+    double sum = 0;
+
+    for (int64_t c = 0; c < ic; c++)
+        for (int64_t tap = 0; tap < taps; tap++) {
+            const int64_t k[3] = { tap / d->kernel[2] / d->kernel[1], tap / d->kernel[2] % d->kernel[1],
+                                   tap % d->kernel[2] };
+            int64_t pixel = 0;
+            bool inside = true;
+            for (int i = 0; i < 3; i++) {
+                const int64_t x = at[i] * d->stride[i] - d->pad[i] + k[i] * d->dilation[i];
+                inside &= x >= 0 && x < d->in[i];
+                pixel = pixel * d->in[i] + x;
+            }
+            if (inside)
+                sum += (double)weights[(oc * ic + c) * taps + tap] *
+                       src[place(d->ic, pixels_of(d->in), n, first + c, pixel, d->plain_src)];
+        }
+    return sum;
+}
+
+static void check_result(const ingot_conv *d, const float *src, const float *weights, const float *dst,
+                         const ingot_epilogue *e, const char *what)
+{
+    const int64_t pixels = pixels_of(d->out), terms = d->ic / d->groups * pixels_of(d->kernel);
+
+    for (int64_t n = 0; n < d->n; n++)
+        for (int64_t c = 0; c < blocks_of(d->oc) * 8; c++)
+            for (int64_t p = 0; p < pixels; p++) {
+                const int64_t i = place(d->oc, pixels, n, c, p, false);
+                const int64_t at[3] = { p / d->out[2] / d->out[1], p / d->out[2] % d->out[1], p % d->out[2] };
+
+                if (c >= d->oc) {
+                    if (!isfinite(dst[i]) || dst[i] == CANARY)
+                        check_fail("%s: padding channel holds %g", what, dst[i]);
+                    continue;
+                }
+                const double sum = reference(d, src, weights, n, c, at) + (e->bias ? e->bias[c] : 0) +
+                                   (e->residual ? e->residual[i] : 0);
+                check_near(dst[i], check_act(sum, e), 4e-7 * (1 + 0.05 * (double)terms), what, i);
+            }
+}
+
+/* Runs items one by one and all at once, the latter with the residual in place where there is one. */
+static void check_conv(const ingot_kernels *k, const conv_case *t, ingot_act act, bool bias, bool residual)
+{
+    const ingot_conv d = conv_of(t);
+    const int64_t n_src = d.n * pixels_of(d.in) * (d.plain_src ? d.ic : blocks_of(d.ic) * 8);
+    const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = k->conv_packed_f32(&d);
+    const int64_t n_dst = d.n * pixels_of(d.out) * blocks_of(d.oc) * 8, units = k->conv_units_f32(&d);
+    const int64_t items = k->conv_items_f32(&d);
+    float *src = check_randoms(n_src), *weights = check_randoms(n_weights), *packed = check_floats(n_packed);
+    float *dst = check_floats(n_dst), *again = check_randoms(n_dst), *b = check_randoms(d.oc);
+    float *r = check_randoms(n_dst);
+    ingot_epilogue e = { .act = act, .alpha = -0.5f, .beta = 0.7f, .bias = bias ? b : NULL,
+                         .residual = residual ? r : NULL };
+    char what[128];
+
+    snprintf(what, sizeof what, "conv %s %s act=%d", k->isa, t->name, (int)act);
+    for (int64_t u = 0; u < units; u++)
+        k->conv_pack_f32(&d, packed, weights, u, u + 1);
+    for (int64_t i = items - 1; i >= 0; i--)
+        k->conv_f32(&d, packed, src, dst, &e, i, i + 1);
+    check_result(&d, src, weights, dst, &e, what);
+    if (residual)
+        e.residual = memcpy(again, r, (size_t)n_dst * sizeof *r);
+    k->conv_f32(&d, packed, src, again, &e, 0, items);
+    if (memcmp(dst, again, (size_t)n_dst * sizeof *dst))
+        check_fail("%s: ranges change the result", what);
+    check_free(src, n_src, what), check_free(weights, n_weights, what), check_free(packed, n_packed, what);
+    check_free(dst, n_dst, what), check_free(again, n_dst, what), check_free(b, d.oc, what), check_free(r, n_dst, what);
+}
+
+static void test(const ingot_kernels *k)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_conv(k, &cases[i], INGOT_ACT_NONE, false, false);
+        check_conv(k, &cases[i], (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 3);
+    }
+    for (int width = 1; width <= 32; width++) {
+        const conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
+                                 { 0, 1, 1 }, { 0, 1, 1 }, false };
+        check_conv(k, &rows, INGOT_ACT_RELU, true, width % 2);
+    }
+}
+
+int main(void) { return check_every_isa(test); }
