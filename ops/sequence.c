@@ -88,7 +88,7 @@ static ingot_status run_empty(ingot_op_ctx *c)
 
 static ingot_status run_at(ingot_op_ctx *c)
 {
-    int64_t position;
+    int64_t position = 0;
     ingot_status status = need_kind(c, 0, INGOT_SEQUENCE);
     if (status || (status = read_position(c, 1, c->in[0]->shape[0], c->in[0]->shape[0] - 1, &position)))
         return status;
@@ -166,7 +166,7 @@ static ingot_status run_split(ingot_op_ctx *c)
 {
     const ingot_tensor from = *c->in[0];
     int axis;
-    int64_t *sizes, n, first = 0;
+    int64_t *sizes = NULL, n = 0, first = 0;
     ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), from.rank, &axis);
     if (status || (status = part_sizes(c, from.shape[axis], &sizes, &n)))
         return status;
