@@ -1,0 +1,244 @@
+/* cli.h - what the files of the command-line tool share. The tool is a client of ingot.h like any other.
+ *
+ * Results go to standard output; a message is one line on standard error that main() prints from the ingot_error a
+ * command returns with. The exit code is the ingot_status. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdio.h>
+
+#include "engine/ingot.h"
+
+/* ---- options (options.c) ---------------------------------------------------------------------------------------- */
+
+typedef enum option_kind {
+    OPTION_FLAG,   /* bool */
+    OPTION_INT,    /* int64_t, from `least` to a thousand million */
+    OPTION_BYTES,  /* uint64_t, with a suffix K, M or G */
+    OPTION_NUMBER, /* double, finite and not negative */
+    OPTION_TEXT,   /* const char * */
+    OPTION_LIST    /* cli_list: may be repeated */
+} option_kind;
+
+/* Texts in the order given, ended by NULL; they point into argv. */
+typedef struct cli_list {
+    const char **items;
+    size_t n;
+} cli_list;
+
+/* One row of a command's option table; a row without a name ends it. */
+typedef struct cli_option {
+    const char *name; /* without the dashes; one of a single letter takes one dash */
+    option_kind kind;
+    void *value;          /* where the value goes; its type follows from kind */
+    const char *argument; /* what help calls the value */
+    const char *help;
+    int64_t least;
+} cli_option;
+
+typedef struct cli_command {
+    const char *name;
+    const char *operands; /* one word for each, such as "MODEL DUMP"; all are needed */
+    const char *summary;
+    const char *examples;
+    const cli_option *options;
+    ingot_status (*run)(const char *const *operands, ingot_error *error);
+} cli_command;
+
+/* The commands, each in the file of its name. */
+extern const cli_command command_run, command_verify, command_bench, command_inspect, command_optimize, command_profile;
+
+/* What every command takes. */
+typedef struct cli_common {
+    int64_t n_threads;
+    cli_list disabled_passes;
+    uint64_t max_memory_bytes;
+    double timeout_s;
+    bool quiet, help;
+} cli_common;
+
+extern cli_common common;
+
+/** Parse the arguments after the command's name; `operands` receives the others and has room for `n` of them. */
+ingot_status cli_parse(const cli_command *command, int n, char **arguments, const char **operands, ingot_error *error);
+void cli_print_help(const cli_command *command);
+
+/* The name of the `n` that is closest to `wrong`, or NULL when none is near. */
+const char *cli_nearest(const char *wrong, const char *const *names, size_t n);
+
+/** Split "NAME=N" of --dim; false when `text` is not of that form. */
+bool cli_parse_dim(const char *text, size_t *name_size, int64_t *size);
+
+/* ---- messages and text (text.c) --------------------------------------------------------------------------------- */
+
+/** Fill *error with one printable line and return `status`. The second form puts the file's name before it. */
+ingot_status cli_fail(ingot_error *error, ingot_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+ingot_status cli_fail_file(ingot_error *error, ingot_status status, const char *path, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Copy text with control characters and what is not UTF-8 escaped, ending in "..." where it does not fit. Returns out. */
+char *cli_escape(char *out, size_t capacity, const char *text, size_t size_bytes);
+bool cli_is_utf8(const char *text, size_t size_bytes);
+
+/* Decode the code point at *at, which is moved behind it; -1 for what is not UTF-8. */
+int32_t cli_next_code_point(const char **at, const char *end);
+
+/* A name from a file, as it may be printed: escaped and shortened. Good for one printf of up to four names. */
+const char *cli_printable(const char *name);
+
+/* "float [1,10]", "sequence of 3" and the like. Returns text. */
+char *cli_type_text(const ingot_tensor *tensor, char *text, size_t capacity);
+char *cli_info_text(const ingot_value_info *info, char *text, size_t capacity);
+
+/* "4.2 M" with the given unit behind it. Returns text. */
+char *cli_amount(double amount, const char *unit, char *text, size_t capacity);
+
+/* True where progress may be shown: standard error is a terminal and --quiet is not given. */
+bool cli_shows_progress(void);
+
+/* ---- values (value.c) ------------------------------------------------------------------------------------------- */
+
+/* A value that the tool read or made. Memory is one block of ours, or ingot_tensor_decode()'s. */
+typedef struct cli_value {
+    ingot_tensor tensor;
+    bool decoded;
+} cli_value;
+
+/** Allocate zeroed memory for the tensor's type and shape, with room for `extra_bytes` behind it. */
+ingot_status cli_value_alloc(cli_value *value, size_t extra_bytes, ingot_error *error);
+void cli_value_free(cli_value *value);
+
+/* Bytes that one file or value may take: --max-memory, or 16 GiB. */
+uint64_t cli_limit_bytes(void);
+
+/* Element `index` as a double; the real part of complex ones, 0 for strings. */
+double cli_element(const ingot_tensor *tensor, int64_t index);
+void cli_print_element(FILE *out, const ingot_tensor *tensor, int64_t index);
+bool cli_is_float(ingot_dtype dtype); /* complex excluded */
+
+/* Print what the value holds: type, shape, range and first elements. */
+void cli_print_value(FILE *out, const char *name, const ingot_tensor *tensor);
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+/** Read a whole file (file.c). `data` is to be freed. */
+ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes, ingot_error *error);
+
+/* Write parts one after the other. */
+typedef struct cli_bytes {
+    const void *data;
+    size_t size_bytes;
+} cli_bytes;
+ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error);
+ingot_status cli_make_folder(const char *path, ingot_error *error);
+bool cli_has_suffix(const char *path, const char *suffix);
+
+/** Decode a .npy file's bytes (npy.c). `wanted` tells what raw elements (|V1, <V2) stand for, and lets the 2- and 4-bit
+ * types be stored as int8 or uint8. `name` is for messages. */
+ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_bytes, ingot_dtype wanted,
+                            cli_value *value, ingot_error *error);
+ingot_status cli_npy_write(const char *path, const ingot_tensor *tensor, ingot_error *error);
+
+/** An open .npz file (npz.c): keys are member names without ".npy". */
+typedef struct cli_npz cli_npz;
+ingot_status cli_npz_open(const char *path, cli_npz **npz, ingot_error *error);
+void cli_npz_close(cli_npz *npz);
+size_t cli_npz_n_keys(const cli_npz *npz);
+int64_t cli_npz_find(const cli_npz *npz, const char *key); /* -1: no such key */
+ingot_status cli_npz_read(cli_npz *npz, size_t index, ingot_dtype wanted, cli_value *value, ingot_error *error);
+
+/** .pb files (pb.c). */
+ingot_status cli_pb_read(const char *path, ingot_kind kind, cli_value *value, ingot_error *error);
+ingot_status cli_pb_write(const char *path, const char *name, const ingot_tensor *tensor, ingot_error *error);
+
+/* A decoded picture: rows of `channels` bytes a pixel. */
+typedef struct cli_pixels {
+    uint8_t *data;
+    size_t width, height, channels;
+} cli_pixels;
+
+ingot_status cli_png_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
+                            ingot_error *error);
+ingot_status cli_jpeg_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
+                             ingot_error *error);
+ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, size_t channels, cli_pixels *pixels,
+                              ingot_error *error);
+
+/** Read a picture as the model input `info` (NULL: not known) wants it: (1, C, H, W) (image.c). */
+ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_value *value, ingot_error *error);
+
+/* ---- model and session with the common options, and Ctrl-C (open.c) --------------------------------------------- */
+
+void cli_catch_interrupts(void);
+ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **model, ingot_error *error);
+ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session, ingot_error *error);
+void cli_close(ingot_session *session);
+double cli_now_ms(void);
+
+/* The values bound to a session, kept alive until the runs are over. */
+typedef struct cli_inputs {
+    cli_value *values;
+    size_t n;
+} cli_inputs;
+
+/* A model that is ready to run. */
+typedef struct cli_setup {
+    ingot_model *model;
+    ingot_session *session;
+    cli_inputs inputs;
+    double load_ms; /* of the model and the session */
+} cli_setup;
+
+/** Load the model, open a session, and bind the files of --input and made-up values for the other inputs. What was
+ * made so far is in `setup` even on failure, to be freed with cli_tear_down(). */
+ingot_status cli_set_up(const char *path, const cli_list *files, const cli_list *dims, bool profile, cli_setup *setup,
+                        ingot_error *error);
+void cli_tear_down(cli_setup *setup);
+
+/* ---- inputs and dumps ------------------------------------------------------------------------------------------- */
+
+typedef enum missing_inputs { MISSING_RANDOM, MISSING_ZERO } missing_inputs;
+
+/** Bind the files of --input to the session, and make up the inputs that are not given (inputs.c). */
+ingot_status cli_bind_inputs(const ingot_model *model, ingot_session *session, const cli_list *files,
+                             const cli_list *dims, missing_inputs missing, cli_inputs *inputs, ingot_error *error);
+ingot_status cli_inputs_alloc(cli_inputs *inputs, size_t capacity, ingot_error *error);
+void cli_inputs_free(cli_inputs *inputs);
+void cli_fill_random(ingot_tensor *tensor, uint64_t seed); /* random.c */
+
+/** A dump: inputs and the outputs they led to, in a folder or an .npz (dump.c). */
+typedef struct cli_dump cli_dump;
+ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error);
+void cli_dump_close(cli_dump *dump);
+
+/** Read "input" or "output" number k; `found` tells whether the dump has it. */
+ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ingot_value_info *info, bool *found,
+                           cli_value *value, ingot_error *error);
+
+/* How two values differ (compare.c). */
+typedef struct cli_difference {
+    double max_abs, max_rel;
+    int64_t n, n_differ;  /* elements compared, and those that are out of tolerance */
+    char first[240];      /* where and how they first differ; "" when they agree */
+} cli_difference;
+
+/** True when |got - want| <= atol + rtol * |want| everywhere, and types and shapes are equal. */
+bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol, cli_difference *difference);
+
+/* ---- JSON (json.c) ---------------------------------------------------------------------------------------------- */
+
+typedef struct json_object cli_json;
+ingot_status cli_json_new(cli_json **object, ingot_error *error);
+void cli_json_text(cli_json *object, const char *key, const char *text);
+void cli_json_int(cli_json *object, const char *key, int64_t value);
+void cli_json_number(cli_json *object, const char *key, double value); /* six significant digits */
+void cli_json_bool(cli_json *object, const char *key, bool value);
+cli_json *cli_json_array(cli_json *object, const char *key);
+cli_json *cli_json_append(cli_json *array); /* a new object at the array's end */
+void cli_json_append_text(cli_json *array, const char *text);
+void cli_json_append_int(cli_json *array, int64_t value);
+void cli_json_print(cli_json *object); /* one line, and free it */
+void cli_json_free(cli_json *object);
+
+#endif

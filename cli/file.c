@@ -1,0 +1,103 @@
+/* file.c - whole files in and out. What is read is read, not mapped: a file that shrinks meanwhile must not end us. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool cli_has_suffix(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n >= m && !strcasecmp(path + n - m, suffix);
+}
+
+/* Read to the end, growing the buffer; `expected` is what the file said of its size. */
+static ingot_status read_all(int fd, const char *path, size_t expected, uint8_t **data, size_t *size_bytes,
+                             ingot_error *error)
+{
+    size_t capacity = expected + 1, used = 0;
+    uint8_t *buffer = malloc(capacity);
+    while (buffer) {
+        if (used == capacity) {
+            uint8_t *larger = capacity <= SIZE_MAX / 2 ? realloc(buffer, capacity *= 2) : NULL;
+            if (!larger)
+                break;
+            buffer = larger;
+        }
+        const ssize_t n = read(fd, buffer + used, capacity - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            free(buffer);
+            return cli_fail_file(error, INGOT_IO, path, "cannot read it: %s", strerror(errno));
+        }
+        if (!n) {
+            *data = buffer;
+            *size_bytes = used;
+            return INGOT_OK;
+        }
+        used += (size_t)n;
+        if (used > cli_limit_bytes())
+            break;
+    }
+    free(buffer);
+    return cli_fail_file(error, INGOT_LIMIT, path, "the file does not fit memory");
+}
+
+ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes, ingot_error *error)
+{
+    struct stat about;
+    ingot_status st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return cli_fail_file(error, INGOT_IO, path, "cannot open it: %s", strerror(errno));
+    if (fstat(fd, &about))
+        st = cli_fail_file(error, INGOT_IO, path, "cannot read it: %s", strerror(errno));
+    else if (!S_ISREG(about.st_mode) && !S_ISFIFO(about.st_mode))
+        st = cli_fail_file(error, INGOT_IO, path, "neither a regular file nor a pipe");
+    else if (about.st_size < 0 || (uint64_t)about.st_size > cli_limit_bytes())
+        st = cli_fail_file(error, INGOT_LIMIT, path, "%lld bytes are over the limit", (long long)about.st_size);
+    else
+        st = read_all(fd, path, S_ISREG(about.st_mode) ? (size_t)about.st_size : 65535, data, size_bytes, error);
+    close(fd);
+    return st;
+}
+
+ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error)
+{
+    FILE *file = fopen(path, "wbe");
+    if (!file)
+        return cli_fail_file(error, INGOT_IO, path, "cannot create it: %s", strerror(errno));
+    bool written = true;
+    for (size_t i = 0; i < n_parts && written; i++)
+        written = !parts[i].size_bytes || fwrite(parts[i].data, 1, parts[i].size_bytes, file) == parts[i].size_bytes;
+    const int why = errno;
+    if (fclose(file) || !written)
+        return cli_fail_file(error, INGOT_IO, path, "cannot write it: %s", strerror(written ? errno : why));
+    return INGOT_OK;
+}
+
+/* The folder and those above it, as mkdir -p does. */
+ingot_status cli_make_folder(const char *path, ingot_error *error)
+{
+    struct stat about;
+    char *copy = strdup(path);
+    if (!copy || !*copy) {
+        free(copy);
+        return cli_fail(error, *path ? INGOT_LIMIT : INGOT_USAGE, *path ? "out of memory" : "the folder has no name");
+    }
+    for (char *slash = copy + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = 0;
+        mkdir(copy, 0777); /* what fails here shows below */
+        *slash = '/';
+    }
+    int why = mkdir(copy, 0777) ? errno : 0;
+    if (why == EEXIST && !stat(copy, &about) && S_ISDIR(about.st_mode))
+        why = 0;
+    free(copy);
+    return why ? cli_fail_file(error, INGOT_IO, path, "cannot create the folder: %s", strerror(why)) : INGOT_OK;
+}
