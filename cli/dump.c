@@ -1,0 +1,61 @@
+/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, or an .npz. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct cli_dump {
+    const char *path;
+    cli_npz *npz; /* NULL: a folder */
+};
+
+ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error)
+{
+    struct stat about;
+    *dump = NULL;
+    if (stat(path, &about))
+        return cli_fail_file(error, INGOT_IO, path, "cannot open it: %s", strerror(errno));
+    if (!S_ISDIR(about.st_mode) && !cli_has_suffix(path, ".npz"))
+        return cli_fail_file(error, INGOT_BAD_INPUT, path, "neither a folder with input_K.pb and output_K.pb nor an .npz");
+    if (!(*dump = calloc(1, sizeof **dump)))
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    (*dump)->path = path;
+    if (S_ISDIR(about.st_mode))
+        return INGOT_OK;
+    const ingot_status st = cli_npz_open(path, &(*dump)->npz, error);
+    if (st) {
+        free(*dump);
+        *dump = NULL;
+    }
+    return st;
+}
+
+void cli_dump_close(cli_dump *dump)
+{
+    if (dump)
+        cli_npz_close(dump->npz);
+    free(dump);
+}
+
+ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ingot_value_info *info, bool *found,
+                           cli_value *value, ingot_error *error)
+{
+    char key[40], path[4096];
+    *found = false;
+    snprintf(key, sizeof key, "%s_%zu", role, k);
+    if (dump->npz) {
+        int64_t index = cli_npz_find(dump->npz, key);
+        if (index < 0 && info)
+            index = cli_npz_find(dump->npz, info->name);
+        *found = index >= 0;
+        return *found ? cli_npz_read(dump->npz, (size_t)index, info ? info->dtype : INGOT_UNDEFINED, value, error)
+                      : INGOT_OK;
+    }
+    if (snprintf(path, sizeof path, "%s/%s.pb", dump->path, key) >= (int)sizeof path)
+        return cli_fail_file(error, INGOT_IO, dump->path, "the path is too long");
+    *found = !access(path, F_OK);
+    return *found ? cli_pb_read(path, info ? info->kind : INGOT_TENSOR, value, error) : INGOT_OK;
+}

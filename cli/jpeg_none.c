@@ -1,0 +1,9 @@
+/* jpeg_none.c - stands in for jpeg.c where libjpeg was not found. */
+#include "cli/cli.h"
+
+ingot_status cli_jpeg_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
+                             ingot_error *error)
+{
+    (void)data, (void)size_bytes, (void)pixels;
+    return cli_fail_file(error, INGOT_UNSUPPORTED, path, "this ingot was built without libjpeg, which reads .jpg files");
+}
