@@ -1,0 +1,255 @@
+/* inputs.c - from files to model inputs, and made-up values for those that are not given.
+ *
+ * Files are bound first; a free dimension of a made-up input takes its size from an input that was given and has a
+ * dimension of the same name, then from --dim, then 1. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct binder {
+    const ingot_model *model;
+    ingot_session *session;
+    const cli_list *dims;
+    cli_inputs *inputs;
+    const cli_value **given; /* for every input of the model, the value bound to it */
+} binder;
+
+ingot_status cli_inputs_alloc(cli_inputs *inputs, size_t capacity, ingot_error *error)
+{
+    *inputs = (cli_inputs){.values = calloc(capacity + 1, sizeof *inputs->values)};
+    return inputs->values ? INGOT_OK : cli_fail(error, INGOT_LIMIT, "out of memory");
+}
+
+void cli_inputs_free(cli_inputs *inputs)
+{
+    for (size_t i = 0; i < inputs->n; i++)
+        cli_value_free(&inputs->values[i]);
+    free(inputs->values);
+    *inputs = (cli_inputs){.n = 0};
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+static int64_t find_input(const ingot_model *model, const char *name, size_t size)
+{
+    for (size_t i = 0; i < ingot_model_n_inputs(model); i++) {
+        const char *candidate = ingot_model_input(model, i)->name;
+        if (strlen(candidate) == size && !memcmp(candidate, name, size))
+            return (int64_t)i;
+    }
+    return -1;
+}
+
+static int64_t next_input(const binder *b)
+{
+    for (size_t i = 0; i < ingot_model_n_inputs(b->model); i++)
+        if (!b->given[i])
+            return (int64_t)i;
+    return -1;
+}
+
+/* Bind the value in the next free slot, which the caller has filled. index < 0: an input with an initializer. */
+static ingot_status bind(binder *b, int64_t index, const char *name, const char *path, ingot_error *error)
+{
+    ingot_error inner = {.status = INGOT_OK};
+    cli_value *value = &b->inputs->values[b->inputs->n++];
+    if (index >= 0) {
+        if (b->given[index])
+            return cli_fail(error, INGOT_USAGE, "input '%s' is given twice", cli_printable(name));
+        b->given[index] = value;
+    }
+    const ingot_status st = ingot_session_set_input(b->session, name, &value->tensor, &inner);
+    if (st)
+        return path ? cli_fail_file(error, st, path, "%s", inner.message) : cli_fail(error, st, "%s", inner.message);
+    return INGOT_OK;
+}
+
+/* The members of an .npz that are named after inputs; failing that "input_K", then "arr_K"; a lone array fits anyway. */
+static ingot_status bind_members(binder *b, cli_npz *npz, const char *path, ingot_error *error)
+{
+    static const char *const patterns[] = {NULL, "input_", "arr_"};
+    const size_t n_inputs = ingot_model_n_inputs(b->model);
+    size_t n_bound = 0;
+    ingot_status st;
+    for (size_t p = 0; p < 3 && !n_bound; p++)
+        for (size_t i = 0; i < n_inputs; i++) {
+            const ingot_value_info *info = ingot_model_input(b->model, i);
+            char key[40];
+            snprintf(key, sizeof key, "%s%zu", patterns[p] ? patterns[p] : "", i);
+            int64_t index = cli_npz_find(npz, patterns[p] ? key : info->name);
+            if (index < 0)
+                continue;
+            if ((st = cli_npz_read(npz, (size_t)index, info->dtype, &b->inputs->values[b->inputs->n], error)) ||
+                (st = bind(b, (int64_t)i, info->name, path, error)))
+                return st;
+            n_bound++;
+        }
+    const int64_t next = next_input(b);
+    if (n_bound)
+        return INGOT_OK;
+    if (cli_npz_n_keys(npz) != 1 || next < 0)
+        return cli_fail_file(error, INGOT_BAD_INPUT, path, "none of its arrays is named after an input of the model");
+    const ingot_value_info *info = ingot_model_input(b->model, (size_t)next);
+    if ((st = cli_npz_read(npz, 0, info->dtype, &b->inputs->values[b->inputs->n], error)))
+        return st;
+    return bind(b, next, info->name, path, error);
+}
+
+/* The member of that name, or the only one. */
+static ingot_status read_member(cli_npz *npz, const char *path, const char *name, ingot_dtype wanted, cli_value *value,
+                                ingot_error *error)
+{
+    int64_t index = cli_npz_find(npz, name);
+    if (index < 0 && cli_npz_n_keys(npz) == 1)
+        index = 0;
+    if (index < 0)
+        return cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no array '%s'", cli_printable(name));
+    return cli_npz_read(npz, (size_t)index, wanted, value, error);
+}
+
+static ingot_status read_npy(const char *path, ingot_dtype wanted, cli_value *value, ingot_error *error)
+{
+    uint8_t *data;
+    size_t size_bytes;
+    ingot_status st = cli_read_file(path, &data, &size_bytes, error);
+    if (st)
+        return st;
+    st = cli_npy_decode(path, data, size_bytes, wanted, value, error);
+    free(data);
+    return st;
+}
+
+/* Bind one file; `name` is NULL where only the order tells which input it is for. */
+static ingot_status bind_file(binder *b, const char *name, const char *path, ingot_error *error)
+{
+    const bool is_npz = cli_has_suffix(path, ".npz");
+    cli_npz *npz = NULL;
+    ingot_status st;
+    if (is_npz && (st = cli_npz_open(path, &npz, error)))
+        return st;
+    if (is_npz && !name) {
+        st = bind_members(b, npz, path, error);
+        cli_npz_close(npz);
+        return st;
+    }
+    const int64_t index = name ? find_input(b->model, name, strlen(name)) : next_input(b);
+    if (!name && index < 0)
+        return cli_fail_file(error, INGOT_BAD_INPUT, path, "the model takes %zu input%s, and all are given",
+                             ingot_model_n_inputs(b->model), ingot_model_n_inputs(b->model) == 1 ? "" : "s");
+    const ingot_value_info *info = index < 0 ? NULL : ingot_model_input(b->model, (size_t)index);
+    const ingot_dtype wanted = info ? info->dtype : INGOT_UNDEFINED;
+    cli_value *value = &b->inputs->values[b->inputs->n];
+    if (is_npz)
+        st = read_member(npz, path, name, wanted, value, error);
+    else if (cli_has_suffix(path, ".pb"))
+        st = cli_pb_read(path, info ? info->kind : INGOT_TENSOR, value, error);
+    else if (cli_has_suffix(path, ".png") || cli_has_suffix(path, ".jpg") || cli_has_suffix(path, ".jpeg"))
+        st = cli_image_read(path, info, value, error);
+    else
+        st = read_npy(path, wanted, value, error); /* a pipe has no suffix */
+    cli_npz_close(npz);
+    return st ? st : bind(b, index, name ? name : info->name, path, error);
+}
+
+/* "[NAME=]FILE": what stands before the first '=' is a name, unless the whole is a file and no input has that name. */
+static ingot_status bind_argument(binder *b, const char *argument, ingot_error *error)
+{
+    const char *equals = strchr(argument, '=');
+    if (!equals || (!access(argument, F_OK) && find_input(b->model, argument, (size_t)(equals - argument)) < 0))
+        return bind_file(b, NULL, argument, error);
+    char *name = strndup(argument, (size_t)(equals - argument));
+    if (!name)
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    const ingot_status st = bind_file(b, name, equals + 1, error);
+    free(name);
+    return st;
+}
+
+/* ---- inputs that are not given ---------------------------------------------------------------------------------- */
+
+/* The size that a free dimension of this name takes. */
+static int64_t size_of_symbol(const binder *b, const char *symbol)
+{
+    for (size_t i = 0; symbol && i < ingot_model_n_inputs(b->model); i++) {
+        const ingot_value_info *info = ingot_model_input(b->model, i);
+        for (int32_t d = 0; b->given[i] && d < info->rank && d < b->given[i]->tensor.rank; d++)
+            if (info->symbols[d] && !strcmp(info->symbols[d], symbol))
+                return b->given[i]->tensor.shape[d];
+    }
+    for (size_t i = 0; symbol && i < b->dims->n; i++) {
+        size_t n_name;
+        int64_t size;
+        if (cli_parse_dim(b->dims->items[i], &n_name, &size) && strlen(symbol) == n_name &&
+            !memcmp(symbol, b->dims->items[i], n_name))
+            return size;
+    }
+    return 1;
+}
+
+static bool has_symbol(const ingot_model *model, const char *name, size_t size)
+{
+    for (size_t i = 0; i < ingot_model_n_inputs(model); i++) {
+        const ingot_value_info *info = ingot_model_input(model, i);
+        for (int32_t d = 0; d < info->rank; d++)
+            if (info->symbols[d] && strlen(info->symbols[d]) == size && !memcmp(info->symbols[d], name, size))
+                return true;
+    }
+    return false;
+}
+
+static ingot_status check_dims(const binder *b, ingot_error *error)
+{
+    for (size_t i = 0; i < b->dims->n; i++) {
+        const char *text = b->dims->items[i];
+        size_t n_name;
+        int64_t size;
+        if (!cli_parse_dim(text, &n_name, &size))
+            return cli_fail(error, INGOT_USAGE, "--dim: '%.100s' is not of the form NAME=N", text);
+        if (!has_symbol(b->model, text, n_name))
+            return cli_fail(error, INGOT_USAGE, "--dim: no input of the model has a free dimension '%.*s'",
+                            n_name < 100 ? (int)n_name : 100, text);
+    }
+    return INGOT_OK;
+}
+
+static ingot_status make_up(binder *b, size_t index, missing_inputs missing, ingot_error *error)
+{
+    const ingot_value_info *info = ingot_model_input(b->model, index);
+    cli_value *value = &b->inputs->values[b->inputs->n];
+    char type[300];
+    value->tensor = (ingot_tensor){.dtype = info->dtype, .kind = (uint8_t)info->kind, .rank = info->rank};
+    if (info->kind == INGOT_OPTIONAL) { /* an empty one */
+        value->tensor.rank = 1;
+        return bind(b, (int64_t)index, info->name, NULL, error);
+    }
+    if (info->kind != INGOT_TENSOR || info->rank < 0 || !ingot_dtype_size_bytes(info->dtype))
+        return cli_fail(error, INGOT_BAD_INPUT, "input '%s' is %s: give it with --input", cli_printable(info->name),
+                        cli_info_text(info, type, sizeof type));
+    for (int32_t d = 0; d < info->rank; d++)
+        value->tensor.shape[d] = info->shape[d] >= 0 ? info->shape[d] : size_of_symbol(b, info->symbols[d]);
+    const ingot_status st = cli_value_alloc(value, 0, error);
+    if (st)
+        return st;
+    if (missing == MISSING_RANDOM)
+        cli_fill_random(&value->tensor, index + 1);
+    return bind(b, (int64_t)index, info->name, NULL, error);
+}
+
+ingot_status cli_bind_inputs(const ingot_model *model, ingot_session *session, const cli_list *files,
+                             const cli_list *dims, missing_inputs missing, cli_inputs *inputs, ingot_error *error)
+{
+    const size_t n_inputs = ingot_model_n_inputs(model);
+    binder b = {model, session, dims, inputs, calloc(n_inputs + 1, sizeof *b.given)};
+    ingot_status st = cli_inputs_alloc(inputs, n_inputs + files->n, error);
+    if (!st)
+        st = b.given ? check_dims(&b, error) : cli_fail(error, INGOT_LIMIT, "out of memory");
+    for (size_t i = 0; !st && i < files->n; i++)
+        st = bind_argument(&b, files->items[i], error);
+    for (size_t i = 0; !st && i < n_inputs; i++)
+        if (!b.given[i])
+            st = make_up(&b, i, missing, error);
+    free(b.given);
+    return st;
+}

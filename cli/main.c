@@ -1,0 +1,92 @@
+/* main.c - the table of commands, and the way in and out: options before, error line and exit code behind. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cli_command *const commands[] = {&command_run,     &command_verify,   &command_bench,
+                                              &command_inspect, &command_optimize, &command_profile};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_overview(void)
+{
+    printf("usage: ingot COMMAND MODEL [OPTION]...\n\nLoads a model exported to ONNX and runs it.\n\ncommands:\n");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    printf("\n'ingot COMMAND --help' tells the options of a command and shows examples; 'ingot --version' the version.\n"
+           "\nexit codes: 0 done, 1 outputs differ, 2 wrong usage, 3 not supported, 4 malformed model, 5 bad input or\n"
+           "dump, 6 limit reached or out of memory, 7 a file cannot be read or written, 130 cancelled\n");
+}
+
+static const cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(commands[i]->name, name))
+            return commands[i];
+    return NULL;
+}
+
+static ingot_status unknown_command(const char *name, ingot_error *error)
+{
+    const char *names[N_COMMANDS];
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i]->name;
+    const char *near = cli_nearest(name, names, N_COMMANDS);
+    if (near)
+        return cli_fail(error, INGOT_USAGE, "no command '%.100s'; did you mean '%s'?", name, near);
+    return cli_fail(error, INGOT_USAGE, "no command '%.100s'; see 'ingot --help'", name);
+}
+
+static ingot_status dispatch(int n, char **arguments, ingot_error *error)
+{
+    if (n < 2)
+        return cli_fail(error, INGOT_USAGE, "no command given; see 'ingot --help'");
+    const char *name = arguments[1];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || (!strcmp(name, "help") && n == 2)) {
+        print_overview();
+        return INGOT_OK;
+    }
+    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+        printf("ingot %s (%s)\n", ingot_version(), ingot_isa());
+        return INGOT_OK;
+    }
+    const bool asks_help = !strcmp(name, "help");
+    const cli_command *command = find_command(arguments[asks_help ? 2 : 1]);
+    if (!command)
+        return unknown_command(arguments[asks_help ? 2 : 1], error);
+    if (asks_help) {
+        cli_print_help(command);
+        return INGOT_OK;
+    }
+    const char **operands = calloc((size_t)n, sizeof *operands);
+    if (!operands)
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    ingot_status st = cli_parse(command, n - 2, arguments + 2, operands, error);
+    if (!st && common.help)
+        cli_print_help(command);
+    else if (!st)
+        st = command->run(operands, error);
+    free(operands);
+    free(common.disabled_passes.items);
+    for (const cli_option *o = command->options; o->name; o++)
+        if (o->kind == OPTION_LIST)
+            free(((cli_list *)o->value)->items);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    ingot_error error = {.status = INGOT_OK};
+    cli_catch_interrupts();
+    ingot_status st = dispatch(argc, argv, &error);
+    /* What was printed so far belongs before the message, and a full disk shows only now. */
+    errno = 0;
+    if ((fflush(stdout) || ferror(stdout)) && (!st || st == INGOT_DIFFERS))
+        st = cli_fail(&error, INGOT_IO, "cannot write standard output: %s", strerror(errno ? errno : EIO));
+    if (st && error.message[0])
+        fprintf(stderr, "ingot: %s\n", error.message);
+    else if (st && st != INGOT_DIFFERS && st != INGOT_UNSUPPORTED)
+        fprintf(stderr, "ingot: %s\n", ingot_status_name(st));
+    return (int)st;
+}

@@ -1,0 +1,92 @@
+/* open.c - loading a model and opening a session with the common options, and what Ctrl-C does meanwhile.
+ *
+ * While a session is open the first Ctrl-C cancels its run, which then returns INGOT_CANCELLED and is reported like any
+ * other end; a second one, or one while no session is open, ends the process at once. */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static ingot_session *volatile running;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    ingot_session *const session = running;
+    if (interrupted++ || !session) {
+        static const char message[] = "ingot: cancelled\n";
+        if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+            _exit(INGOT_IO);
+        _exit(INGOT_CANCELLED);
+    }
+    ingot_session_cancel(session);
+}
+
+void cli_catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART}, before;
+    /* a process started in the background ignores Ctrl-C and goes on doing so */
+    if (!sigaction(SIGINT, NULL, &before) && before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+}
+
+ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **model, ingot_error *error)
+{
+    const ingot_model_options options = {
+        .size_bytes = sizeof options,
+        .max_memory_bytes = common.max_memory_bytes,
+        .disabled_passes = common.disabled_passes.items,
+        .allow_unsupported = allow_unsupported,
+    };
+    return ingot_model_load(path, &options, model, error);
+}
+
+ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session, ingot_error *error)
+{
+    const ingot_session_options options = {
+        .size_bytes = sizeof options,
+        .n_threads = (int32_t)common.n_threads,
+        .max_memory_bytes = common.max_memory_bytes,
+        .timeout_s = common.timeout_s,
+        .profile = profile,
+    };
+    const ingot_status st = ingot_session_create(model, &options, session, error);
+    if (!st)
+        running = *session;
+    return st;
+}
+
+void cli_close(ingot_session *session)
+{
+    running = NULL;
+    ingot_session_free(session);
+}
+
+ingot_status cli_set_up(const char *path, const cli_list *files, const cli_list *dims, bool profile, cli_setup *setup,
+                        ingot_error *error)
+{
+    ingot_status st;
+    *setup = (cli_setup){.load_ms = cli_now_ms()};
+    if ((st = cli_load(path, false, &setup->model, error)) ||
+        (st = cli_open(setup->model, profile, &setup->session, error)))
+        return st;
+    setup->load_ms = cli_now_ms() - setup->load_ms;
+    return cli_bind_inputs(setup->model, setup->session, files, dims, MISSING_RANDOM, &setup->inputs, error);
+}
+
+void cli_tear_down(cli_setup *setup)
+{
+    cli_close(setup->session);
+    ingot_model_free(setup->model);
+    cli_inputs_free(&setup->inputs);
+}
+
+double cli_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}

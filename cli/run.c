@@ -1,0 +1,186 @@
+/* run.c - `ingot run`: one run of a model, its outputs summarised, written to files, or as top classes. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cli_list inputs, dims;
+static const char *output_dir, *format = "npy", *labels_path;
+static int64_t top;
+
+static const cli_option options[] = {
+    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy, .npz, .pb, .png, .jpg; random when not given", 0},
+    {"output-dir", OPTION_TEXT, &output_dir, "DIR", "write every output to a file in this folder", 0},
+    {"format", OPTION_TEXT, &format, "npy|pb", "as NAME.npy (default) or as output_K.pb", 0},
+    {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
+    {"top", OPTION_INT, &top, "K", "print the K largest elements of each row of an output", 1},
+    {"labels", OPTION_TEXT, &labels_path, "FILE", "names for --top, one a line, the first for class 0", 0},
+    {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
+};
+
+/* ---- top classes ------------------------------------------------------------------------------------------------ */
+
+typedef struct label_table {
+    char *text; /* the file, its line ends made 0 */
+    char **lines;
+    int64_t n;
+} label_table;
+
+static ingot_status read_labels(label_table *labels, ingot_error *error)
+{
+    size_t size;
+    uint8_t *data;
+    const ingot_status st = cli_read_file(labels_path, &data, &size, error);
+    if (st)
+        return st;
+    labels->text = realloc(data, size + 1);
+    labels->lines = labels->text ? calloc(size + 1, sizeof *labels->lines) : NULL;
+    if (!labels->lines) {
+        if (!labels->text)
+            free(data);
+        return cli_fail_file(error, INGOT_LIMIT, labels_path, "out of memory");
+    }
+    labels->text[size] = 0;
+    for (char *at = labels->text, *end = at + size; at < end;) {
+        char *line_end = memchr(at, '\n', (size_t)(end - at));
+        if (!line_end)
+            line_end = end;
+        labels->lines[labels->n++] = at;
+        at = line_end + 1;
+        if (line_end > labels->text && line_end[-1] == '\r')
+            line_end--;
+        *line_end = 0;
+    }
+    return INGOT_OK;
+}
+
+/* The largest of row[0..n) below `below`, or the next one of the same size; NaN is no class. */
+static int64_t next_best(const ingot_tensor *t, int64_t start, int64_t n, int64_t previous)
+{
+    const double limit = previous < 0 ? INFINITY : cli_element(t, start + previous);
+    int64_t best = -1;
+    double best_value = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double x = cli_element(t, start + i);
+        if (isnan(x) || x > limit || (x == limit && i <= previous))
+            continue;
+        if (best < 0 || x > best_value) {
+            best = i;
+            best_value = x;
+        }
+    }
+    return best;
+}
+
+/* Classes are along the second dimension of (N, C, 1, 1), else along the last. */
+static void print_top(const ingot_tensor *t, const label_table *labels)
+{
+    int32_t axis = t->rank - 1;
+    while (axis > 0 && t->shape[axis] == 1)
+        axis--;
+    const int64_t n = t->shape[axis], n_rows = n ? ingot_tensor_count(t) / n : 0;
+    for (int64_t row = 0; row < n_rows; row++) {
+        int64_t index = -1;
+        if (n_rows > 1)
+            printf("  row %lld\n", (long long)row);
+        for (int64_t k = 0; k < top && k < n && (index = next_best(t, row * n, n, index)) >= 0; k++)
+            printf("  %2lld. %-8.5g class %lld  %s\n", (long long)k + 1, cli_element(t, row * n + index), (long long)index,
+                   index < labels->n ? cli_printable(labels->lines[index]) : "");
+    }
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+/* Output names hold slashes and worse; what is left of one must be a file name, and no other output's. */
+static void file_name(const ingot_model *model, size_t k, char *name, size_t capacity)
+{
+    const char *from = ingot_model_output(model, k)->name;
+    size_t used = 0;
+    for (; *from && used + 1 < capacity; from++)
+        name[used++] = (char)((*from >= 'a' && *from <= 'z') || (*from >= 'A' && *from <= 'Z') ||
+                                      (*from >= '0' && *from <= '9') || strchr("-_.", *from)
+                                  ? *from
+                                  : '_');
+    name[used] = 0;
+    if (!used || name[0] == '.' || name[0] == '-')
+        snprintf(name, capacity, "output_%zu", k);
+}
+
+static void output_path(const ingot_model *model, size_t k, char *path, size_t capacity)
+{
+    char name[100], other[100];
+    if (!strcmp(format, "pb")) {
+        snprintf(path, capacity, "%s/output_%zu.pb", output_dir, k);
+        return;
+    }
+    file_name(model, k, name, sizeof name);
+    for (size_t i = 0; i < ingot_model_n_outputs(model); i++) {
+        file_name(model, i, other, sizeof other);
+        if (i != k && !strcmp(name, other)) {
+            snprintf(path, capacity, "%s/%s_%zu.npy", output_dir, name, k);
+            return;
+        }
+    }
+    snprintf(path, capacity, "%s/%s.npy", output_dir, name);
+}
+
+static ingot_status write_output(const ingot_model *model, size_t k, const ingot_tensor *value, ingot_error *error)
+{
+    char path[4096 + 200];
+    output_path(model, k, path, sizeof path);
+    if (!strcmp(format, "pb"))
+        return cli_pb_write(path, ingot_model_output(model, k)->name, value, error);
+    return cli_npy_write(path, value, error);
+}
+
+static ingot_status report(const cli_setup *s, const label_table *labels, ingot_error *error)
+{
+    ingot_status st = output_dir ? cli_make_folder(output_dir, error) : INGOT_OK;
+    for (size_t k = 0; !st && k < ingot_model_n_outputs(s->model); k++) {
+        const ingot_tensor *value = ingot_session_output(s->session, k);
+        if (!value)
+            continue;
+        if (!common.quiet)
+            cli_print_value(stdout, ingot_model_output(s->model, k)->name, value);
+        if (top && !common.quiet && value->kind == INGOT_TENSOR && value->rank > 0 && cli_is_float(value->dtype))
+            print_top(value, labels);
+        if (output_dir)
+            st = write_output(s->model, k, value, error);
+    }
+    return st;
+}
+
+static ingot_status run(const char *const *operands, ingot_error *error)
+{
+    cli_setup s = {.model = NULL};
+    label_table labels = {.n = 0};
+    ingot_status st = INGOT_OK;
+    if (strcmp(format, "npy") && strcmp(format, "pb"))
+        return cli_fail(error, INGOT_USAGE, "run: --format: '%.100s' is neither npy nor pb", format);
+    if (labels_path && !top)
+        top = 5;
+    if (output_dir && strlen(output_dir) > 3000)
+        return cli_fail(error, INGOT_USAGE, "run: the path of --output-dir is too long");
+    if (labels_path)
+        st = read_labels(&labels, error);
+    if (!st && !(st = cli_set_up(operands[0], &inputs, &dims, false, &s, error)) &&
+        !(st = ingot_session_run(s.session, error)))
+        st = report(&s, &labels, error);
+    cli_tear_down(&s);
+    free(labels.lines);
+    free(labels.text);
+    return st;
+}
+
+const cli_command command_run = {
+    .name = "run",
+    .operands = "MODEL",
+    .summary = "run a model once and print or write its outputs",
+    .options = options,
+    .run = run,
+    .examples = "  ingot run MyNet.onnx                              on random inputs\n"
+                "  ingot run MyNet.onnx --input x.npy --output-dir out\n"
+                "  ingot run resnet.onnx --input cat.jpg --top 5 --labels imagenet.txt\n"
+                "  ingot run bert.onnx --dim batch=8 --dim sequence=128\n",
+};

@@ -1,0 +1,149 @@
+/* verify.c - `ingot verify`: run a model on the inputs of a dump and hold its outputs against those of the dump. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+static double rtol = 1e-3, atol_ = 1e-5;
+static bool json;
+
+static const cli_option options[] = {
+    {"rtol", OPTION_NUMBER, &rtol, "R", "tolerance relative to the expected value (default 1e-3)", 0},
+    {"atol", OPTION_NUMBER, &atol_, "A", "absolute tolerance, added to it (default 1e-5)", 0},
+    {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
+    {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
+};
+
+typedef struct verdict {
+    size_t n_outputs, n_agree;
+    cli_json *report, *rows;
+} verdict;
+
+static ingot_status bind_dump(const cli_setup *s, cli_dump *dump, cli_inputs *inputs, ingot_error *error)
+{
+    const size_t n = ingot_model_n_inputs(s->model);
+    ingot_status st = cli_inputs_alloc(inputs, n, error);
+    for (size_t k = 0; !st && k < n; k++) {
+        const ingot_value_info *info = ingot_model_input(s->model, k);
+        bool found;
+        cli_value *value = &inputs->values[inputs->n];
+        if ((st = cli_dump_read(dump, "input", k, info, &found, value, error)) || !found)
+            continue;
+        inputs->n++;
+        st = ingot_session_set_input(s->session, info->name, &value->tensor, error);
+    }
+    return st;
+}
+
+static void print_row(verdict *v, const char *name, const ingot_tensor *want, bool same, const cli_difference *d)
+{
+    char type[300];
+    cli_type_text(want, type, sizeof type);
+    if (json) {
+        cli_json *row = cli_json_append(v->rows);
+        cli_json_text(row, "name", name);
+        cli_json_text(row, "type", type);
+        cli_json_bool(row, "agrees", same);
+        cli_json_number(row, "max_abs", d->max_abs);
+        cli_json_number(row, "max_rel", d->max_rel);
+        cli_json_int(row, "elements", d->n);
+        cli_json_int(row, "differing", d->n_differ);
+        if (!same)
+            cli_json_text(row, "first", d->first);
+        return;
+    }
+    if (common.quiet)
+        return;
+    printf("%-7s %s  %s  max abs %.3g  max rel %.3g\n", same ? "agrees" : "DIFFERS", cli_printable(name), type, d->max_abs,
+           d->max_rel);
+    if (!same)
+        printf("        %lld of %lld elements; the first: %s\n", (long long)d->n_differ, (long long)d->n, d->first);
+}
+
+static ingot_status compare_outputs(const cli_setup *s, cli_dump *dump, verdict *v, ingot_error *error)
+{
+    for (size_t k = 0; k < ingot_model_n_outputs(s->model); k++) {
+        const ingot_value_info *info = ingot_model_output(s->model, k);
+        const ingot_tensor *got = ingot_session_output(s->session, k);
+        cli_value want = {.decoded = false};
+        cli_difference d;
+        bool found;
+        const ingot_status st = cli_dump_read(dump, "output", k, info, &found, &want, error);
+        if (st)
+            return st;
+        if (!found)
+            continue;
+        if (!got) {
+            cli_value_free(&want);
+            return cli_fail(error, INGOT_INVALID, "the model did not compute output '%s'", cli_printable(info->name));
+        }
+        const bool same = cli_compare(got, &want.tensor, rtol, atol_, &d);
+        v->n_outputs++;
+        v->n_agree += same;
+        print_row(v, info->name, &want.tensor, same, &d);
+        cli_value_free(&want);
+    }
+    return INGOT_OK;
+}
+
+/* A dump with more outputs than the model belongs to another model; one without any proves nothing. */
+static ingot_status check_extent(const cli_setup *s, cli_dump *dump, const char *path, const verdict *v,
+                                 ingot_error *error)
+{
+    cli_value extra = {.decoded = false};
+    bool found;
+    const ingot_status st = cli_dump_read(dump, "output", ingot_model_n_outputs(s->model), NULL, &found, &extra, error);
+    if (st)
+        return st;
+    cli_value_free(&extra);
+    if (found)
+        return cli_fail_file(error, INGOT_BAD_INPUT, path, "holds more outputs than the model's %zu",
+                             ingot_model_n_outputs(s->model));
+    return v->n_outputs ? INGOT_OK : cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no output to compare with");
+}
+
+static ingot_status conclude(verdict *v)
+{
+    const bool all = v->n_agree == v->n_outputs;
+    if (json) {
+        cli_json_bool(v->report, "agrees", all);
+        cli_json_number(v->report, "rtol", rtol);
+        cli_json_number(v->report, "atol", atol_);
+        cli_json_print(v->report);
+        v->report = NULL;
+    } else if (!common.quiet) {
+        printf("%zu of %zu outputs agree (rtol %g, atol %g)\n", v->n_agree, v->n_outputs, rtol, atol_);
+    }
+    return all ? INGOT_OK : INGOT_DIFFERS;
+}
+
+static ingot_status run(const char *const *operands, ingot_error *error)
+{
+    cli_setup s = {.model = NULL};
+    cli_dump *dump = NULL;
+    verdict v = {.n_outputs = 0};
+    ingot_status st = json ? cli_json_new(&v.report, error) : INGOT_OK;
+    if (st)
+        return st;
+    if (json)
+        v.rows = cli_json_array(v.report, "outputs");
+    if (!(st = cli_load(operands[0], false, &s.model, error)) && !(st = cli_open(s.model, false, &s.session, error)) &&
+        !(st = cli_dump_open(operands[1], &dump, error)) && !(st = bind_dump(&s, dump, &s.inputs, error)) &&
+        !(st = ingot_session_run(s.session, error)) && !(st = compare_outputs(&s, dump, &v, error)) &&
+        !(st = check_extent(&s, dump, operands[1], &v, error)))
+        st = conclude(&v);
+    if (v.report)
+        cli_json_free(v.report);
+    cli_dump_close(dump);
+    cli_tear_down(&s);
+    return st;
+}
+
+const cli_command command_verify = {
+    .name = "verify",
+    .operands = "MODEL DUMP",
+    .summary = "run a model on a dump's inputs and compare its outputs with the dump's",
+    .options = options,
+    .run = run,
+    .examples = "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
+                "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n",
+};
