@@ -1,0 +1,172 @@
+/* constants.c - TensorProto and SparseTensorProto to constants. Raw data that can be used as it lies in the mapped file
+ * is; where it is not aligned for its type the constant is lazy. Everything else is decoded into the arena. */
+#include "onnx/reader.h"
+
+#include <string.h>
+
+static size_t alignment_of(ingot_dtype dtype)
+{
+    const size_t size_bytes = ingot_dtype_size_bytes(dtype);
+    return dtype == INGOT_COMPLEX64 || dtype == INGOT_COMPLEX128 ? size_bytes / 2 : size_bytes;
+}
+
+/* Can the raw bytes serve as elements? Packed types cannot, and neither can bools other than 0 and 1. */
+static bool usable_as_is(const ingot_tensor *tensor, const uint8_t *raw)
+{
+    if (ingot_is_packed(tensor->dtype))
+        return false;
+    if (tensor->dtype != INGOT_BOOL)
+        return true;
+    const int64_t count = ingot_count(tensor);
+    uint8_t all = 0;
+    for (int64_t i = 0; i < count; i++)
+        all |= raw[i];
+    return all <= 1;
+}
+
+static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const uint8_t *raw)
+{
+    ingot_tensor *tensor = &constant->tensor;
+    if (usable_as_is(tensor, raw)) {
+        constant->source = raw;
+        constant->mapped = true;
+        tensor->data = (uintptr_t)raw % alignment_of(tensor->dtype) ? NULL : (void *)raw;
+        return INGOT_OK;
+    }
+    tensor->data = ingot_arena_alloc(&reader->onnx->arena, ingot_storage_bytes(tensor));
+    if (!tensor->data)
+        return ingot_out_of_memory(reader);
+    ingot_raw_decode(tensor, raw, tensor->data);
+    constant->source = tensor->data;
+    return INGOT_OK;
+}
+
+/* Strings get memory of their own: the unpacked message goes away. Each is terminated. */
+static bool keep_strings(ingot_arena *arena, ingot_string *strings, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        strings[i].data = ingot_arena_string(arena, strings[i].data, strings[i].size_bytes);
+        if (!strings[i].data)
+            return false;
+    }
+    return true;
+}
+
+static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const *constant)
+{
+    ingot_tensor *tensor = &constant->tensor;
+    /* Checked first, so that a huge shape without elements asks for no memory. */
+    const size_t n_items = proto->n_float_data + proto->n_double_data + proto->n_int32_data + proto->n_int64_data +
+                           proto->n_uint64_data + proto->n_string_data;
+    if (!n_items && ingot_count(tensor))
+        return ingot_fail(reader->error, INGOT_INVALID, "has no elements, its shape takes %lld",
+                          (long long)ingot_count(tensor));
+    if ((size_t)ingot_count(tensor) / 4 > n_items)
+        return ingot_fail(reader->error, INGOT_INVALID, "has %zu elements, its shape takes %lld", n_items,
+                          (long long)ingot_count(tensor));
+    tensor->data = ingot_arena_alloc(&reader->onnx->arena, ingot_storage_bytes(tensor));
+    if (!tensor->data)
+        return ingot_out_of_memory(reader);
+    const ingot_status status = ingot_proto_typed(proto, tensor, tensor->data, reader->error);
+    if (status)
+        return status;
+    constant->source = tensor->data;
+    if (tensor->dtype == INGOT_STRING && !keep_strings(&reader->onnx->arena, tensor->data, ingot_count(tensor)))
+        return ingot_out_of_memory(reader);
+    return INGOT_OK;
+}
+
+ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const **result)
+{
+    ingot_const *constant = ingot_arena_alloc(&reader->onnx->arena, sizeof *constant);
+    if (!constant)
+        return ingot_out_of_memory(reader);
+    *result = constant;
+    ingot_tensor *tensor = &constant->tensor;
+    const uint8_t *data;
+    ingot_raw raw;
+    ingot_status status = ingot_proto_shape(proto, tensor, reader->error);
+    if (status)
+        return status;
+    const size_t size_bytes = ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor));
+    const bool is_external = proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    const bool is_raw = ingot_proto_raw(proto, &raw);
+    if ((is_external || is_raw) && tensor->dtype == INGOT_STRING)
+        return ingot_fail(reader->error, INGOT_INVALID, "strings cannot be raw data");
+    if (is_external) {
+        status = ingot_external_data(reader, proto, size_bytes, &data);
+        return status ? status : use_raw(reader, constant, data);
+    }
+    if (!is_raw)
+        return use_typed(reader, proto, constant);
+    if (raw.size_bytes != size_bytes)
+        return ingot_raw_mismatch(tensor, raw.size_bytes, "raw data", reader->error);
+    return use_raw(reader, constant, reader->file->data + raw.offset);
+}
+
+/* Where value i of a sparse tensor goes: indices are positions in the dense tensor, or one coordinate tuple each. */
+static bool dense_position(const ingot_tensor *dense, const ingot_tensor *indices, int64_t i, int64_t *position)
+{
+    const int64_t *index = indices->data;
+    if (indices->rank == 1) {
+        *position = index[i];
+        return *position >= 0 && *position < ingot_count(dense);
+    }
+    *position = 0;
+    for (int axis = 0; axis < dense->rank; axis++) {
+        const int64_t coordinate = index[i * dense->rank + axis];
+        if (coordinate < 0 || coordinate >= dense->shape[axis])
+            return false;
+        *position = *position * dense->shape[axis] + coordinate;
+    }
+    return true;
+}
+
+static ingot_status scatter(ingot_reader *reader, const ingot_const *values, const ingot_const *indices,
+                            ingot_tensor *dense)
+{
+    const size_t item = ingot_dtype_size_bytes(dense->dtype);
+    const int64_t n = ingot_count(&values->tensor);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t position;
+        if (!dense_position(dense, &indices->tensor, i, &position))
+            return ingot_fail(reader->error, INGOT_INVALID, "index %lld is outside of the shape", (long long)i);
+        memcpy((char *)dense->data + (size_t)position * item, (const char *)values->tensor.data + (size_t)i * item,
+               item);
+    }
+    return INGOT_OK;
+}
+
+ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorProto *proto, ingot_const **result)
+{
+    ingot_arena *arena = &reader->onnx->arena;
+    ingot_const *values, *indices, *dense = ingot_arena_alloc(arena, sizeof *dense);
+    ingot_status status;
+    if (!dense)
+        return ingot_out_of_memory(reader);
+    if (!proto->values || !proto->indices)
+        return ingot_fail(reader->error, INGOT_INVALID, "a sparse tensor without values or indices");
+    if ((status = ingot_read_tensor(reader, proto->values, &values)) ||
+        (status = ingot_read_tensor(reader, proto->indices, &indices)))
+        return status;
+    const ingot_tensor *v = &values->tensor, *x = &indices->tensor;
+    ingot_tensor *d = &dense->tensor;
+    d->dtype = v->dtype;
+    if ((status = ingot_checked_shape(proto->dims, proto->n_dims, d, reader->error)))
+        return status;
+    if (x->dtype != INGOT_INT64 || v->rank != 1 || x->rank < 1 || x->rank > 2 || x->shape[0] != v->shape[0] ||
+        (x->rank == 2 && x->shape[1] != d->rank))
+        return ingot_fail(reader->error, INGOT_INVALID, "a sparse tensor takes values [n] and int64 indices [n] or "
+                                                        "[n,rank]");
+    if (d->dtype == INGOT_STRING)
+        return ingot_fail(reader->error, INGOT_UNSUPPORTED, "sparse tensors of strings are not supported");
+    if (ingot_storage_bytes(d) > INGOT_MAX_DENSE_BYTES)
+        return ingot_fail(reader->error, INGOT_LIMIT, "a sparse tensor takes more than %d MiB when dense",
+                          INGOT_MAX_DENSE_BYTES >> 20);
+    d->data = ingot_arena_alloc(arena, ingot_storage_bytes(d));
+    if (!d->data || !ingot_const_materialize(arena, values) || !ingot_const_materialize(arena, indices))
+        return ingot_out_of_memory(reader);
+    dense->source = d->data;
+    *result = dense;
+    return scatter(reader, values, indices, d);
+}

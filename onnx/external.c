@@ -1,0 +1,227 @@
+/* external.c - the one place that opens files: the model's own and those of external data. External data is a regular
+ * file beneath the model's folder (or beneath the folder that the caller allows besides); neither "..", nor an absolute
+ * path, nor a link leads out of it. Each file is mapped once. */
+#include "onnx/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK }; /* a pipe without writer must not block */
+
+static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const void *data, size_t size_bytes,
+                                  bool is_mapped)
+{
+    ingot_mapping *mapping = ingot_arena_alloc(&onnx->arena, sizeof *mapping);
+    if (!mapping)
+        return NULL;
+    *mapping = (ingot_mapping){NULL, data, size_bytes, is_mapped, onnx->mappings};
+    if (location && !(mapping->location = ingot_arena_string(&onnx->arena, location, strlen(location))))
+        return NULL;
+    onnx->mappings = mapping;
+    return mapping;
+}
+
+/* Map the open file and close it. */
+static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, const ingot_mapping **result,
+                             ingot_error *error)
+{
+    struct stat info;
+    void *data = MAP_FAILED;
+    const int failed = fstat(file, &info) ? errno : 0;
+    if (!failed && S_ISREG(info.st_mode) && info.st_size > 0)
+        data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    const int mapping_failed = errno;
+    close(file);
+    if (failed)
+        return ingot_fail(error, INGOT_IO, "%s", strerror(failed));
+    if (!S_ISREG(info.st_mode))
+        return ingot_fail(error, INGOT_IO, "not a regular file");
+    if (!info.st_size)
+        return ingot_fail(error, INGOT_INVALID, "the file is empty");
+    if (data == MAP_FAILED)
+        return ingot_fail(error, INGOT_IO, "cannot be mapped: %s", strerror(mapping_failed));
+    *result = add_mapping(onnx, location, data, (size_t)info.st_size, true);
+    if (*result)
+        return INGOT_OK;
+    munmap(data, (size_t)info.st_size);
+    return ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
+}
+
+ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error)
+{
+    const ingot_mapping *ignored;
+    if (!onnx->path) {
+        if (!data || !size_bytes)
+            return ingot_fail(error, INGOT_INVALID, "there is no data");
+        return add_mapping(onnx, NULL, data, size_bytes, false) ? INGOT_OK
+                                                                : ingot_fail(error, INGOT_LIMIT, "out of memory");
+    }
+    const int file = open(onnx->path, OPEN_FLAGS);
+    if (file < 0)
+        return ingot_fail(error, INGOT_IO, "%s", strerror(errno));
+    return map_file(onnx, file, NULL, &ignored, error);
+}
+
+void ingot_unmap_all(ingot_onnx *onnx)
+{
+    for (const ingot_mapping *m = onnx->mappings; m; m = m->next)
+        if (m->is_mapped)
+            munmap((void *)m->data, m->size_bytes);
+    onnx->mappings = NULL;
+}
+
+/* Open component by component without following any link, for systems without openat2. */
+static int open_each(int folder, const char *location)
+{
+    int at = dup(folder);
+    while (at >= 0) {
+        const size_t length = strcspn(location, "/");
+        char part[NAME_MAX + 1];
+        int next = -1;
+        errno = ELOOP;
+        if (length && length <= NAME_MAX && !(length == 2 && !memcmp(location, "..", 2))) {
+            memcpy(part, location, length);
+            part[length] = 0;
+            next = openat(at, part, OPEN_FLAGS | O_NOFOLLOW | (location[length] ? O_DIRECTORY : 0));
+        }
+        const int failed = errno;
+        close(at);
+        errno = failed;
+        at = next;
+        location += length + strspn(location + length, "/");
+        if (!*location)
+            break;
+    }
+    return at;
+}
+
+static int open_beneath(int folder, const char *location)
+{
+    const struct open_how how = {.flags = (uint64_t)OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    if (*location == '/') {
+        errno = EXDEV;
+        return -1;
+    }
+    const int file = (int)syscall(SYS_openat2, folder, location, &how, sizeof how);
+    if (file >= 0 || (errno != ENOSYS && errno != EPERM))
+        return file;
+    return open_each(folder, location);
+}
+
+/* The folder of the model's path, opened. */
+static int open_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    if (length >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(folder, path, length);
+    folder[length] = 0;
+    return open(length ? folder : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+}
+
+/* The location beneath the allowed folder, either named from there, or where a link in the model's folder leads. */
+static int open_in_root(const ingot_onnx *onnx, const char *location)
+{
+    char path[PATH_MAX], target[PATH_MAX], root[PATH_MAX];
+    const int folder = open(onnx->external_root, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (folder < 0)
+        return -1;
+    int file = open_beneath(folder, location);
+    const char *slash = strrchr(onnx->path, '/');
+    const size_t length = slash ? (size_t)(slash - onnx->path) + 1 : 0;
+    if (file < 0 && length + strlen(location) < sizeof path && realpath(onnx->external_root, root)) {
+        memcpy(path, onnx->path, length);
+        strcpy(path + length, location);
+        const size_t root_length = strlen(root);
+        if (realpath(path, target) && !strncmp(target, root, root_length) && target[root_length] == '/')
+            file = open_beneath(folder, target + root_length + 1);
+    }
+    const int failed = errno;
+    close(folder);
+    errno = failed;
+    return file;
+}
+
+static ingot_status find_mapping(ingot_reader *reader, const char *location, const ingot_mapping **mapping)
+{
+    ingot_onnx *onnx = reader->onnx;
+    for (*mapping = onnx->mappings; *mapping; *mapping = (*mapping)->next)
+        if ((*mapping)->location && !strcmp((*mapping)->location, location))
+            return INGOT_OK;
+    if (!onnx->path)
+        return ingot_fail(reader->error, INGOT_INVALID, "a model in memory cannot have external data");
+    const int folder = open_folder(onnx->path);
+    if (folder < 0)
+        return ingot_fail(reader->error, INGOT_IO, "the model's folder: %s", strerror(errno));
+    int file = open_beneath(folder, location);
+    const int failed = errno;
+    close(folder);
+    if (file < 0 && onnx->external_root)
+        file = open_in_root(onnx, location);
+    if (file >= 0)
+        return map_file(onnx, file, location, mapping, reader->error);
+    if (failed == EXDEV || failed == ELOOP)
+        return ingot_fail(reader->error, INGOT_INVALID, "lies outside of the model's folder");
+    return ingot_fail(reader->error, INGOT_IO, "%s", strerror(failed));
+}
+
+/* A decimal number without sign. */
+static bool parse_number(const char *text, uint64_t *number)
+{
+    *number = 0;
+    if (!*text)
+        return false;
+    for (; *text; text++)
+        if (*text < '0' || *text > '9' || __builtin_mul_overflow(*number, 10u, number) ||
+            __builtin_add_overflow(*number, (uint64_t)(*text - '0'), number))
+            return false;
+    return true;
+}
+
+ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
+                                 const uint8_t **data)
+{
+    const char *location = "";
+    uint64_t offset = 0, length = size_bytes;
+    const ingot_mapping *mapping;
+    for (size_t i = 0; i < proto->n_external_data; i++) {
+        const Onnx__StringStringEntryProto *entry = proto->external_data[i];
+        const char *key = entry->key ? entry->key : "", *value = entry->value ? entry->value : "";
+        uint64_t *number = !strcmp(key, "offset") ? &offset : !strcmp(key, "length") ? &length : NULL;
+        if (number && !parse_number(value, number))
+            return ingot_fail(reader->error, INGOT_INVALID, "external data: %s '%s' is not a number", key, value);
+        if (!strcmp(key, "location"))
+            location = value;
+    }
+    if (!*location)
+        return ingot_fail(reader->error, INGOT_INVALID, "external data without a location");
+    if (length != size_bytes)
+        return ingot_fail(reader->error, INGOT_INVALID, "external data: length is %llu, type and shape take %zu bytes",
+                          (unsigned long long)length, size_bytes);
+    static const uint8_t nothing[16];
+    *data = nothing;
+    if (!size_bytes)
+        return INGOT_OK;
+    const ingot_status status = find_mapping(reader, location, &mapping);
+    if (status) {
+        ingot_error_prefix(reader->error, "external data '%s'", location);
+        return status;
+    }
+    if (offset > mapping->size_bytes || size_bytes > mapping->size_bytes - offset)
+        return ingot_fail(reader->error, INGOT_INVALID, "external data '%s' has %zu bytes, the tensor takes %zu from "
+                          "byte %llu on", location, mapping->size_bytes, size_bytes, (unsigned long long)offset);
+    *data = mapping->data + offset;
+    return INGOT_OK;
+}

@@ -1,0 +1,94 @@
+/* reader.h - what the files that make a graph of a ModelProto share. */
+#ifndef INGOT_ONNX_READER_H
+#define INGOT_ONNX_READER_H
+
+#include "onnx/onnx.h"
+#include "onnx/tensor_data.h"
+
+enum {
+    INGOT_MAX_SUBGRAPHS = 64,          /* levels of graphs within graphs, and of functions calling functions */
+    INGOT_MAX_DENSE_BYTES = 256 << 20, /* of one sparse tensor made dense */
+};
+
+/* Names of one scope. */
+typedef struct ingot_scope_names {
+    size_t n, capacity; /* capacity is 0 or a power of two */
+    struct ingot_scope_entry *entries;
+} ingot_scope_names;
+
+/* An attribute that a call of a function gives a value to. */
+typedef struct ingot_binding {
+    const char *name;
+    const Onnx__AttributeProto *value;
+    struct ingot_scope *scope; /* where names in its graphs are looked up */
+} ingot_binding;
+
+/* Where names are looked up: a graph, or the body of a function that is being inlined into a graph. */
+typedef struct ingot_scope {
+    ingot_graph *graph;         /* takes the nodes */
+    struct ingot_scope *outer;  /* of a subgraph: the scope around it */
+    struct ingot_scope *caller; /* of a function: the scope of the call */
+    ingot_scope_names names;
+    int depth;
+    const Onnx__FunctionProto *function; /* whose body this is, also within its subgraphs; NULL in the model's graph */
+    const char *prefix;         /* of a function: before the names of its values */
+    ingot_binding *bindings;
+    size_t n_bindings;
+    int *captured;              /* of a subgraph: what its captures are in outer->graph */
+    int captured_capacity;
+} ingot_scope;
+
+typedef struct ingot_reader {
+    ingot_onnx *onnx;
+    const Onnx__ModelProto *model;
+    const ingot_mapping *file;  /* the model's bytes */
+    uint64_t memory_limit;      /* of memory->used_bytes: what a file of this size may grow to */
+    int *ids;                   /* scratch for a node's inputs and outputs */
+    size_t ids_capacity;
+    ingot_error *error;
+} ingot_reader;
+
+/* reader.c */
+ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope);
+ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope);
+ingot_status ingot_out_of_memory(const ingot_reader *reader);
+
+/* scope.c */
+bool ingot_scope_define(ingot_reader *reader, ingot_scope *scope, const char *name, int value);
+bool ingot_scope_find(const ingot_scope *scope, const char *name, int *value); /* in this scope alone */
+/* In this scope or those around it; a value from outside becomes a capture of every graph on the way. INGOT_NONE with
+ * INGOT_OK where there is none of the name. */
+ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const char *name, int *value);
+/* Opset version of a node's domain there. */
+ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *scope, const char *domain, int *version);
+const char *ingot_plain_domain(const char *domain); /* "ai.onnx" and NULL become "" */
+
+/* functions.c */
+const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const Onnx__NodeProto *node);
+ingot_status ingot_inline_call(ingot_reader *reader, const Onnx__FunctionProto *function, const Onnx__NodeProto *call,
+                               ingot_scope *scope);
+/* The value that an attribute has: itself, or what it refers to in the function around it (NULL: nothing). *scope
+ * becomes that where the value was written. */
+ingot_status ingot_attribute_value(const ingot_reader *reader, const Onnx__AttributeProto *proto, ingot_scope **scope,
+                                   const Onnx__AttributeProto **value);
+
+/* attributes.c */
+ingot_status ingot_read_attributes(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope, int node);
+ingot_status ingot_read_constant_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope,
+                                      ingot_const **constant);
+
+/* constants.c */
+ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const **constant);
+ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorProto *proto, ingot_const **constant);
+
+/* types.c */
+ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type);
+
+/* external.c: the bytes that external_data names, checked to lie within the file. size_bytes is what the tensor takes. */
+ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
+                                 const uint8_t **data);
+/* The model's own file, or the caller's bytes. */
+ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error);
+void ingot_unmap_all(ingot_onnx *onnx);
+
+#endif

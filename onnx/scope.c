@@ -1,0 +1,134 @@
+/* scope.c - names. Each graph and each inlined function body has a table of its own; a subgraph's leads to the one around
+ * it. A name from further out passes through every graph between, so that each level captures only from the next. */
+#include "onnx/reader.h"
+
+#include <string.h>
+
+typedef struct ingot_scope_entry {
+    const char *name; /* NULL: empty. Not copied: lives in the unpacked message or in the arena */
+    int value;
+} entry;
+
+static entry *find_entry(const ingot_scope_names *names, const char *name)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    size_t slot = (size_t)(hash ^ hash >> 32) & (names->capacity - 1);
+    while (names->entries[slot].name && strcmp(names->entries[slot].name, name))
+        slot = (slot + 1) & (names->capacity - 1);
+    return &names->entries[slot];
+}
+
+static bool grow_names(ingot_arena *arena, ingot_scope_names *names)
+{
+    ingot_scope_names larger = {names->n, names->capacity ? 2 * names->capacity : 16, NULL};
+    larger.entries = ingot_arena_array(arena, larger.capacity, sizeof *larger.entries);
+    if (!larger.entries)
+        return false;
+    for (size_t i = 0; i < names->capacity; i++)
+        if (names->entries[i].name)
+            *find_entry(&larger, names->entries[i].name) = names->entries[i];
+    *names = larger;
+    return true;
+}
+
+bool ingot_scope_define(ingot_reader *reader, ingot_scope *scope, const char *name, int value)
+{
+    ingot_scope_names *names = &scope->names;
+    if (2 * (names->n + 1) > names->capacity && !grow_names(&reader->onnx->arena, names))
+        return false;
+    entry *e = find_entry(names, name);
+    names->n += !e->name;
+    *e = (entry){name, value};
+    return true;
+}
+
+bool ingot_scope_find(const ingot_scope *scope, const char *name, int *value)
+{
+    if (!scope->names.n)
+        return false;
+    const entry *e = find_entry(&scope->names, name);
+    if (e->name)
+        *value = e->value;
+    return e->name != NULL;
+}
+
+/* Make `from`, a value of the graph around scope's, a captured value of scope's graph. */
+static ingot_status capture(ingot_reader *reader, ingot_scope *scope, const char *name, int from, int *value)
+{
+    ingot_graph *graph = scope->graph;
+    if (graph->n_captures == scope->captured_capacity) {
+        const int capacity = scope->captured_capacity ? 2 * scope->captured_capacity : 8;
+        int *captured = ingot_arena_array(graph->arena, (size_t)capacity, sizeof *captured);
+        int *captures = ingot_arena_array(graph->arena, (size_t)capacity, sizeof *captures);
+        if (!captured || !captures)
+            return ingot_out_of_memory(reader);
+        if (graph->n_captures) {
+            memcpy(captured, scope->captured, (size_t)graph->n_captures * sizeof *captured);
+            memcpy(captures, graph->captures, (size_t)graph->n_captures * sizeof *captures);
+        }
+        scope->captured = captured;
+        graph->captures = captures;
+        scope->captured_capacity = capacity;
+    }
+    const ingot_value *outer = &scope->outer->graph->values[from];
+    const ingot_type type = outer->type;
+    *value = ingot_graph_add_value(graph, outer->name);
+    if (*value == INGOT_NONE || !ingot_scope_define(reader, scope, name, *value))
+        return ingot_out_of_memory(reader);
+    graph->values[*value].is_capture = true;
+    graph->values[*value].type = type;
+    graph->captures[graph->n_captures] = *value;
+    scope->captured[graph->n_captures++] = from;
+    return INGOT_OK;
+}
+
+ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const char *name, int *value)
+{
+    ingot_scope *path[INGOT_MAX_SUBGRAPHS + 1];
+    int n = 0;
+    *value = INGOT_NONE;
+    ingot_scope *s = scope;
+    for (; s && !ingot_scope_find(s, name, value); s = s->outer)
+        path[n++] = s;
+    if (!s || *value == INGOT_NONE) /* nowhere, or a function's input that the call leaves out */
+        return INGOT_OK;
+    while (n > 0) {
+        const ingot_status status = capture(reader, path[n - 1], name, *value, value);
+        if (status)
+            return status;
+        n--;
+    }
+    return INGOT_OK;
+}
+
+const char *ingot_plain_domain(const char *domain)
+{
+    return !domain || !strcmp(domain, "ai.onnx") ? "" : domain;
+}
+
+ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *scope, const char *domain, int *version)
+{
+    const Onnx__FunctionProto *function = scope->function;
+    for (size_t i = 0; function && i < function->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *import = function->opset_import[i];
+        if (strcmp(ingot_plain_domain(import->domain), domain))
+            continue;
+        if (import->version < 1 || import->version > INT32_MAX)
+            return ingot_fail(reader->error, INGOT_INVALID, "the function imports version %lld of domain '%s'",
+                              (long long)import->version, domain);
+        if (!*domain && import->version > INGOT_NEWEST_OPSET)
+            return ingot_fail(reader->error, INGOT_UNSUPPORTED, "the function needs opset %lld; Ingot has up to %d",
+                              (long long)import->version, INGOT_NEWEST_OPSET);
+        *version = (int)import->version;
+        return INGOT_OK;
+    }
+    for (size_t i = 0; i < reader->onnx->n_opsets; i++)
+        if (!strcmp(reader->onnx->opsets[i].domain, domain)) {
+            *version = reader->onnx->opsets[i].version;
+            return INGOT_OK;
+        }
+    return ingot_fail(reader->error, INGOT_INVALID, "the model imports no opset of domain '%s'",
+                      *domain ? domain : "ai.onnx");
+}

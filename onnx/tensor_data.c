@@ -1,0 +1,190 @@
+/* tensor_data.c - element by element between files and memory. Raw data is little-endian, as every machine this builds
+ * for is. In memory each element has whole bytes, so 2- and 4-bit types are unpacked, the first element from the lowest
+ * bits. */
+#include "onnx/tensor_data.h"
+
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw data is copied as it is");
+
+/* Bits of a packed element; 0 for types of whole bytes. */
+static int packed_bits(ingot_dtype dtype)
+{
+    switch (dtype) {
+    case INGOT_UINT4:
+    case INGOT_INT4:
+    case INGOT_FLOAT4E2M1: return 4;
+    case INGOT_UINT2:
+    case INGOT_INT2: return 2;
+    default: return 0;
+    }
+}
+
+bool ingot_is_packed(ingot_dtype dtype) { return packed_bits(dtype) != 0; }
+
+size_t ingot_raw_size_bytes(ingot_dtype dtype, int64_t count)
+{
+    const int bits = packed_bits(dtype);
+    return bits ? ((size_t)count * (size_t)bits + 7) / 8 : (size_t)count * ingot_dtype_size_bytes(dtype);
+}
+
+/* Unpack elements of 2 or 4 bits from bytes that lie `stride` apart. */
+static void unpack_bits(ingot_dtype dtype, const uint8_t *src, size_t stride, uint8_t *dst, int64_t count)
+{
+    const int bits = packed_bits(dtype), per_byte = 8 / bits;
+    const int mask = (1 << bits) - 1;
+    const int sign = dtype == INGOT_INT4 || dtype == INGOT_INT2 ? 1 << (bits - 1) : 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int value = src[(size_t)(i / per_byte) * stride] >> (int)(i % per_byte * bits) & mask;
+        dst[i] = (uint8_t)((value ^ sign) - sign);
+    }
+}
+
+static void pack_bits(ingot_dtype dtype, const uint8_t *src, uint8_t *dst, int64_t count)
+{
+    const int bits = packed_bits(dtype), per_byte = 8 / bits;
+    memset(dst, 0, ingot_raw_size_bytes(dtype, count));
+    for (int64_t i = 0; i < count; i++)
+        dst[i / per_byte] |= (uint8_t)((src[i] & ((1 << bits) - 1)) << (int)(i % per_byte * bits));
+}
+
+void ingot_raw_decode(const ingot_tensor *tensor, const uint8_t *raw, void *dst)
+{
+    const int64_t count = ingot_count(tensor);
+    if (ingot_is_packed(tensor->dtype)) {
+        unpack_bits(tensor->dtype, raw, 1, dst, count);
+    } else if (tensor->dtype == INGOT_BOOL) {
+        for (int64_t i = 0; i < count; i++)
+            ((uint8_t *)dst)[i] = raw[i] != 0;
+    } else if (count) {
+        memcpy(dst, raw, ingot_raw_size_bytes(tensor->dtype, count));
+    }
+}
+
+void ingot_raw_encode(const ingot_tensor *tensor, uint8_t *raw)
+{
+    const int64_t count = ingot_count(tensor);
+    if (ingot_is_packed(tensor->dtype))
+        pack_bits(tensor->dtype, tensor->data, raw, count);
+    else if (count)
+        memcpy(raw, tensor->data, ingot_raw_size_bytes(tensor->dtype, count));
+}
+
+bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw)
+{
+    if (!proto->has_raw_data || proto->raw_data.len != sizeof *raw)
+        return false;
+    memcpy(raw, proto->raw_data.data, sizeof *raw);
+    return true;
+}
+
+ingot_status ingot_checked_shape(const int64_t *dims, size_t n, ingot_tensor *tensor, ingot_error *error)
+{
+    if (n > INGOT_MAX_RANK)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "rank %zu; Ingot takes up to %d", n, INGOT_MAX_RANK);
+    tensor->rank = (int32_t)n;
+    for (size_t i = 0; i < n; i++)
+        tensor->shape[i] = dims[i];
+    if (!ingot_checked_size(tensor, NULL, NULL)) {
+        char text[128];
+        return ingot_fail(error, INGOT_INVALID, "impossible shape %s", ingot_shape_text(tensor, text, sizeof text));
+    }
+    return INGOT_OK;
+}
+
+ingot_status ingot_proto_shape(const Onnx__TensorProto *proto, ingot_tensor *tensor, ingot_error *error)
+{
+    *tensor = (ingot_tensor){0};
+    if (proto->segment)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "tensors in segments are not supported");
+    if (proto->data_type <= 0 || proto->data_type >= INGOT_N_DTYPES) {
+        const bool is_known = proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3 ||
+                              proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2;
+        return ingot_fail(error, is_known ? INGOT_UNSUPPORTED : INGOT_INVALID, "element type %d is %s",
+                          proto->data_type, is_known ? "not supported" : "not one of ONNX's");
+    }
+    tensor->dtype = (ingot_dtype)proto->data_type;
+    return ingot_checked_shape(proto->dims, proto->n_dims, tensor, error);
+}
+
+ingot_status ingot_raw_mismatch(const ingot_tensor *tensor, uint64_t size_bytes, const char *what, ingot_error *error)
+{
+    char text[128];
+    return ingot_fail(error, INGOT_INVALID, "%s has %llu bytes, %s%s takes %zu", what, (unsigned long long)size_bytes,
+                      ingot_dtype_name(tensor->dtype), ingot_shape_text(tensor, text, sizeof text),
+                      ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor)));
+}
+
+/* int32_data holds every type of at most 32 bits but float and uint32. A packed type has one byte in each item. */
+static void copy_int32_data(const int32_t *src, const ingot_tensor *tensor, void *dst)
+{
+    const int64_t count = ingot_count(tensor);
+    if (ingot_is_packed(tensor->dtype)) {
+        unpack_bits(tensor->dtype, (const uint8_t *)src, sizeof *src, dst, count);
+        return;
+    }
+    switch (ingot_dtype_size_bytes(tensor->dtype)) {
+    case 4: memcpy(dst, src, (size_t)count * sizeof *src); break;
+    case 2:
+        for (int64_t i = 0; i < count; i++)
+            ((uint16_t *)dst)[i] = (uint16_t)src[i];
+        break;
+    default:
+        for (int64_t i = 0; i < count; i++)
+            ((uint8_t *)dst)[i] = tensor->dtype == INGOT_BOOL ? src[i] != 0 : (uint8_t)src[i];
+    }
+}
+
+static void copy_strings(const ProtobufCBinaryData *src, size_t n, ingot_string *dst)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = (ingot_string){(const char *)src[i].data, src[i].len};
+}
+
+/* The typed field that holds elements of the type, how many items are in it, and how many the tensor takes. */
+static const char *typed_field(const Onnx__TensorProto *proto, const ingot_tensor *tensor, const void **items,
+                               size_t *n, size_t *wanted)
+{
+    const int bits = packed_bits(tensor->dtype);
+    *wanted = bits ? ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor)) : (size_t)ingot_count(tensor);
+    switch (tensor->dtype) {
+    case INGOT_COMPLEX64:
+        *wanted *= 2; /* fall through */
+    case INGOT_FLOAT: return *items = proto->float_data, *n = proto->n_float_data, "float_data";
+    case INGOT_COMPLEX128:
+        *wanted *= 2; /* fall through */
+    case INGOT_DOUBLE: return *items = proto->double_data, *n = proto->n_double_data, "double_data";
+    case INGOT_INT64: return *items = proto->int64_data, *n = proto->n_int64_data, "int64_data";
+    case INGOT_UINT32:
+    case INGOT_UINT64: return *items = proto->uint64_data, *n = proto->n_uint64_data, "uint64_data";
+    case INGOT_STRING: return *items = proto->string_data, *n = proto->n_string_data, "string_data";
+    default: return *items = proto->int32_data, *n = proto->n_int32_data, "int32_data";
+    }
+}
+
+ingot_status ingot_proto_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst,
+                               ingot_error *error)
+{
+    const void *items;
+    size_t n, wanted;
+    const char *field = typed_field(proto, tensor, &items, &n, &wanted);
+    if (n != wanted)
+        return ingot_fail(error, INGOT_INVALID, "%s has %zu items, its type and shape take %zu", field, n, wanted);
+    if (!n)
+        return INGOT_OK;
+    switch (tensor->dtype) {
+    case INGOT_STRING: copy_strings(items, n, dst); break;
+    case INGOT_UINT32:
+        for (size_t i = 0; i < n; i++)
+            ((uint32_t *)dst)[i] = (uint32_t)proto->uint64_data[i];
+        break;
+    case INGOT_FLOAT:
+    case INGOT_DOUBLE:
+    case INGOT_COMPLEX64:
+    case INGOT_COMPLEX128:
+    case INGOT_INT64:
+    case INGOT_UINT64: memcpy(dst, items, ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor))); break;
+    default: copy_int32_data(items, tensor, dst);
+    }
+    return INGOT_OK;
+}

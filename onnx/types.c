@@ -1,0 +1,103 @@
+/* types.c - TypeProto to ingot_type. Types nest by sequence, optional and map only, in one line, so a loop suffices. */
+#include "onnx/reader.h"
+
+#include <string.h>
+
+enum { MAX_NESTED_TYPES = 16 };
+
+static ingot_status read_dtype(const ingot_reader *reader, int32_t number, ingot_dtype *dtype)
+{
+    const bool is_known = number == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3 ||
+                          number == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2;
+    if (number < 0 || number >= INGOT_N_DTYPES)
+        return ingot_fail(reader->error, is_known ? INGOT_UNSUPPORTED : INGOT_INVALID, "element type %d is %s", number,
+                          is_known ? "not supported" : "not one of ONNX's");
+    *dtype = (ingot_dtype)number;
+    return INGOT_OK;
+}
+
+/* An undeclared rank stays -1; a dimension without value, or a negative one, is free. */
+static ingot_status read_shape(const ingot_reader *reader, const Onnx__TensorShapeProto *proto, ingot_type *type)
+{
+    ingot_arena *arena = &reader->onnx->arena;
+    if (!proto)
+        return INGOT_OK;
+    if (proto->n_dim > INGOT_MAX_RANK)
+        return ingot_fail(reader->error, INGOT_UNSUPPORTED, "rank %zu; Ingot takes up to %d", proto->n_dim,
+                          INGOT_MAX_RANK);
+    type->rank = (int32_t)proto->n_dim;
+    type->shape = ingot_arena_array(arena, proto->n_dim, sizeof *type->shape);
+    type->symbols = ingot_arena_array(arena, proto->n_dim, sizeof *type->symbols);
+    if (!type->shape || !type->symbols)
+        return ingot_out_of_memory(reader);
+    for (size_t i = 0; i < proto->n_dim; i++) {
+        const Onnx__TensorShapeProto__Dimension *dim = proto->dim[i];
+        type->shape[i] = -1;
+        if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+            type->shape[i] = MAX(dim->dim_value, -1);
+        if (dim->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM || !*dim->dim_param)
+            continue;
+        type->symbols[i] = ingot_arena_string(arena, dim->dim_param, strlen(dim->dim_param));
+        if (!type->symbols[i])
+            return ingot_out_of_memory(reader);
+    }
+    return INGOT_OK;
+}
+
+/* One level: fills *type, and *item with the type inside it, if any. */
+static ingot_status read_level(const ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type,
+                               const Onnx__TypeProto **item)
+{
+    ingot_status status;
+    *item = NULL;
+    switch (proto->value_case) {
+    case ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE:
+        status = read_dtype(reader, proto->tensor_type->elem_type, &type->dtype);
+        return status ? status : read_shape(reader, proto->tensor_type->shape, type);
+    case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE: /* sparse tensors are dense here */
+        status = read_dtype(reader, proto->sparse_tensor_type->elem_type, &type->dtype);
+        return status ? status : read_shape(reader, proto->sparse_tensor_type->shape, type);
+    case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
+        type->kind = INGOT_SEQUENCE;
+        *item = proto->sequence_type->elem_type;
+        return INGOT_OK;
+    case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE:
+        type->kind = INGOT_OPTIONAL;
+        *item = proto->optional_type->elem_type;
+        return INGOT_OK;
+    case ONNX__TYPE_PROTO__VALUE_MAP_TYPE:
+        type->kind = INGOT_MAP;
+        *item = proto->map_type->value_type;
+        return read_dtype(reader, proto->map_type->key_type, &type->key_dtype);
+    case ONNX__TYPE_PROTO__VALUE_OPAQUE_TYPE:
+        return ingot_fail(reader->error, INGOT_UNSUPPORTED, "opaque types are not supported");
+    default: return INGOT_OK;
+    }
+}
+
+ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type)
+{
+    ingot_type *levels[MAX_NESTED_TYPES];
+    int n = 0;
+    *type = (ingot_type){.rank = -1};
+    for (ingot_type *level = type; proto; n++) {
+        const Onnx__TypeProto *item;
+        if (n == MAX_NESTED_TYPES)
+            return ingot_fail(reader->error, INGOT_LIMIT, "types nest more than %d deep", MAX_NESTED_TYPES);
+        levels[n] = level;
+        const ingot_status status = read_level(reader, proto, level, &item);
+        if (status)
+            return status;
+        if (item) {
+            level->item = ingot_arena_alloc(&reader->onnx->arena, sizeof *level->item);
+            if (!level->item)
+                return ingot_out_of_memory(reader);
+            level->item->rank = -1;
+            level = level->item;
+        }
+        proto = item;
+    }
+    for (int i = n - 2; i >= 0; i--) /* the elements' type is told at every level */
+        levels[i]->dtype = levels[i + 1]->dtype;
+    return INGOT_OK;
+}

@@ -1,0 +1,180 @@
+/* wire.c - the skim over serialized protobuf. protobuf-c's own descriptors say which fields are messages, so this follows
+ * the schema without naming it. Lengths of messages are rewritten as five-byte varints: the length in the slim copy is
+ * known only at a message's end, and five bytes hold any. */
+#include "onnx/wire.h"
+
+#include <string.h>
+
+enum { LENGTH_BYTES = 5 };
+enum { VARINT = 0, FIXED64 = 1, LENGTH_DELIMITED = 2, FIXED32 = 5 }; /* wire types */
+
+/* A message whose end was not reached yet. */
+typedef struct open_message {
+    const ProtobufCMessageDescriptor *type;
+    const uint8_t *end;
+    size_t length_at; /* where the slim copy has its length */
+} open_message;
+
+typedef struct skim {
+    const uint8_t *data, *next;
+    open_message stack[INGOT_WIRE_DEPTH];
+    int depth;
+    ingot_memory *memory;
+    uint8_t *slim;
+    size_t used, capacity;
+    ingot_error *error;
+} skim;
+
+static ingot_status malformed(const skim *s, const char *reason)
+{
+    return ingot_fail(s->error, INGOT_INVALID, "%s at byte %zu", reason, (size_t)(s->next - s->data));
+}
+
+static ingot_status append(skim *s, const void *bytes, size_t n)
+{
+    if (s->capacity - s->used < n) {
+        size_t capacity;
+        uint8_t *larger = NULL;
+        if (ingot_add_size(2 * s->capacity, n + 4096, &capacity))
+            larger = ingot_alloc(s->memory, capacity);
+        if (!larger)
+            return ingot_fail(s->error, INGOT_LIMIT, "out of memory while reading");
+        if (s->used)
+            memcpy(larger, s->slim, s->used);
+        ingot_release(s->memory, s->slim);
+        s->slim = larger;
+        s->capacity = capacity;
+    }
+    memcpy(s->slim + s->used, bytes, n);
+    s->used += n;
+    return INGOT_OK;
+}
+
+static ingot_status read_varint(skim *s, uint64_t *value)
+{
+    const uint8_t *end = s->stack[s->depth - 1].end;
+    *value = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+        if (s->next == end)
+            return malformed(s, "the data ends within a number");
+        const uint8_t byte = *s->next++;
+        if (shift < 64)
+            *value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return INGOT_OK;
+    }
+    return malformed(s, "a number takes more than ten bytes");
+}
+
+static void put_length(uint8_t *dst, size_t length)
+{
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        dst[i] = (uint8_t)((length >> 7 * i & 0x7f) | (i < LENGTH_BYTES - 1 ? 0x80 : 0));
+}
+
+/* Fields that nothing here reads. A model's own metadata_props are kept. */
+static bool is_unwanted(const ProtobufCMessageDescriptor *type, const char *field)
+{
+    static const char *const names[] = {"doc_string",          "training_info",           "configuration",
+                                        "device_configurations", "quantization_annotation", "denotation"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(field, names[i]))
+            return true;
+    return type != &onnx__model_proto__descriptor && !strcmp(field, "metadata_props");
+}
+
+static ingot_status open_nested(skim *s, const ProtobufCMessageDescriptor *type, const uint8_t *end)
+{
+    static const uint8_t no_length[LENGTH_BYTES];
+    if (s->depth == INGOT_WIRE_DEPTH)
+        return malformed(s, "messages nest too deep");
+    s->stack[s->depth++] = (open_message){type, end, s->used};
+    return append(s, no_length, LENGTH_BYTES);
+}
+
+/* A field with a length: a nested message is opened, raw_data cut out, anything else copied. */
+static ingot_status skim_delimited(skim *s, const uint8_t *begin, const ProtobufCFieldDescriptor *field)
+{
+    const open_message *top = &s->stack[s->depth - 1];
+    const size_t tag_bytes = (size_t)(s->next - begin);
+    uint64_t length;
+    ingot_status status = read_varint(s, &length);
+    if (status)
+        return status;
+    if (length > (uint64_t)(top->end - s->next))
+        return malformed(s, "a field is longer than the data around it (is the file truncated?)");
+    const uint8_t *content = s->next, *end = content + length;
+    if (!field) {
+        s->next = end;
+        return INGOT_OK;
+    }
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+        status = append(s, begin, tag_bytes);
+        return status ? status : open_nested(s, field->descriptor, end);
+    }
+    s->next = end;
+    if (top->type == &onnx__tensor_proto__descriptor && !strcmp(field->name, "raw_data")) {
+        const ingot_raw raw = {(uint64_t)(content - s->data), length};
+        const uint8_t raw_bytes = sizeof raw;
+        if ((status = append(s, begin, tag_bytes)) || (status = append(s, &raw_bytes, 1)))
+            return status;
+        return append(s, &raw, sizeof raw);
+    }
+    return append(s, begin, (size_t)(end - begin));
+}
+
+static ingot_status skim_field(skim *s)
+{
+    const open_message *top = &s->stack[s->depth - 1];
+    const uint8_t *begin = s->next;
+    uint64_t tag, value;
+    ingot_status status = read_varint(s, &tag);
+    if (status)
+        return status;
+    if (tag >> 3 == 0 || tag >> 3 > 0x1fffffff)
+        return malformed(s, "not a field");
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(top->type, (unsigned)(tag >> 3));
+    if (field && is_unwanted(top->type, field->name))
+        field = NULL;
+    switch (tag & 7) {
+    case VARINT: status = read_varint(s, &value); break;
+    case LENGTH_DELIMITED: return skim_delimited(s, begin, field);
+    case FIXED64:
+    case FIXED32: {
+        const ptrdiff_t width = (tag & 7) == FIXED64 ? 8 : 4;
+        if (top->end - s->next < width)
+            return malformed(s, "the data ends within a number");
+        s->next += width;
+        break;
+    }
+    default: return malformed(s, "not a field");
+    }
+    return status || !field ? status : append(s, begin, (size_t)(s->next - begin));
+}
+
+ingot_status ingot_wire_slim(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
+                             ingot_memory *memory, uint8_t **slim, size_t *slim_bytes, ingot_error *error)
+{
+    skim s = {.data = data, .next = data, .memory = memory, .error = error, .depth = 1};
+    s.stack[0] = (open_message){type, data + size_bytes, 0};
+    ingot_status status = append(&s, "", 0);
+    while (!status && s.depth) {
+        const open_message *top = &s.stack[s.depth - 1];
+        if (s.next < top->end) {
+            status = skim_field(&s);
+            continue;
+        }
+        if (s.depth > 1)
+            put_length(s.slim + top->length_at, s.used - top->length_at - LENGTH_BYTES);
+        s.depth--;
+    }
+    if (!status && s.used > INT32_MAX) /* what protobuf-c can take */
+        status = ingot_fail(error, INGOT_LIMIT, "more than 2 GiB apart from raw tensor data");
+    if (status) {
+        ingot_release(memory, s.slim);
+        return status;
+    }
+    *slim = s.slim;
+    *slim_bytes = s.used;
+    return INGOT_OK;
+}
