@@ -1,0 +1,247 @@
+/* test_core.c - memory, tensors, graphs and the team of threads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/core/graph.h"
+#include "engine/core/team.h"
+
+static void test_limit_is_kept(void **state)
+{
+    (void)state;
+    ingot_memory memory = {.limit_bytes = 10000};
+    void *first = ingot_alloc(&memory, 4000);
+    assert_non_null(first);
+    assert_null(ingot_alloc(&memory, 8000));
+    ingot_release(&memory, first);
+    void *second = ingot_alloc(&memory, 8000);
+    assert_non_null(second);
+    assert_int_equal((uintptr_t)second % INGOT_ALIGNMENT, 0);
+    ingot_release(&memory, second);
+    assert_int_equal(memory.used_bytes, 0);
+    assert_null(ingot_alloc(&memory, SIZE_MAX - 8));
+}
+
+static void test_arena_pieces(void **state)
+{
+    (void)state;
+    ingot_memory memory = {0};
+    ingot_arena arena = {.memory = &memory};
+    for (size_t n = 0; n < 5000; n += 37) {
+        char *piece = ingot_arena_alloc(&arena, n);
+        assert_non_null(piece);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(piece[i], 0);
+        memset(piece, 0xff, n);
+        assert_int_equal((uintptr_t)piece % (n >= 1024 ? 64 : 16), 0);
+    }
+    assert_null(ingot_arena_array(&arena, SIZE_MAX / 2, 3));
+    ingot_arena_free(&arena);
+    assert_int_equal(memory.used_bytes, 0);
+}
+
+static void test_half_and_bfloat(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 0; bits < 0x10000; bits++) {
+        const float value = ingot_half_to_float((uint16_t)bits);
+        const bool nan = (bits & 0x7fff) > 0x7c00;
+        if (!nan)
+            assert_int_equal(ingot_float_to_half(value), bits);
+        else
+            assert_true(value != value && (ingot_float_to_half(value) & 0x7fff) > 0x7c00);
+        if (!((bits & 0x7fff) > 0x7f80))
+            assert_int_equal(ingot_float_to_bfloat(ingot_bfloat_to_float((uint16_t)bits)), bits);
+    }
+    static const struct { float value; uint16_t half; } ties[] = {
+        {2049.0f, 0x6800}, {2051.0f, 0x6802}, {65519.0f, 0x7bff}, {65520.0f, 0x7c00}, {0x1p-25f, 0}, {0x1.8p-25f, 1},
+    };
+    for (size_t i = 0; i < sizeof ties / sizeof *ties; i++)
+        assert_int_equal(ingot_float_to_half(ties[i].value), ties[i].half);
+}
+
+static void test_sizes_are_checked(void **state)
+{
+    (void)state;
+    static const struct { int64_t shape[3]; bool fine; } rows[] = {
+        {{2, 3, 4}, true}, {{0, 1LL << 40, 1LL << 40}, false}, {{0, 3, 4}, true}, {{-1, 3, 4}, false},
+        {{1LL << 31, 1LL << 31, 2}, false}, {{1LL << 62, 1, 1}, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ingot_tensor t = {.dtype = INGOT_FLOAT, .rank = 3};
+        memcpy(t.shape, rows[i].shape, sizeof rows[i].shape);
+        assert_int_equal(ingot_checked_size(&t, NULL, NULL), rows[i].fine);
+    }
+}
+
+/* a -> A -> b -> B -> c, built in the wrong order. */
+static ingot_graph *chain(ingot_arena *arena, bool cycle)
+{
+    ingot_graph *g = ingot_graph_create(arena, "chain");
+    const int a = ingot_graph_add_value(g, "a"), b = ingot_graph_add_value(g, "b"), c = ingot_graph_add_value(g, "c");
+    const int *first = cycle ? &c : &a;
+    ingot_graph_add_input(g, a);
+    ingot_graph_add_output(g, c);
+    assert_non_null(ingot_graph_add_node(g, "B", "Neg", "", 13, &b, 1, &c, 1));
+    assert_non_null(ingot_graph_add_node(g, "A", "Abs", "", 13, first, 1, &b, 1));
+    return g;
+}
+
+static void test_sorting(void **state)
+{
+    (void)state;
+    ingot_memory memory = {0};
+    ingot_arena arena = {.memory = &memory};
+    ingot_error error;
+    ingot_graph *g = chain(&arena, false);
+    assert_int_equal(ingot_graph_sort(g, &error), INGOT_OK);
+    assert_string_equal(g->nodes[0]->name, "A");
+    assert_string_equal(g->nodes[1]->name, "B");
+    assert_int_equal(g->values[ingot_graph_find_value(g, "b")].producer, 0);
+    assert_int_equal(g->values[ingot_graph_find_value(g, "b")].uses->node, 1);
+    assert_int_equal(ingot_graph_sort(chain(&arena, true), &error), INGOT_INVALID);
+    assert_non_null(strstr(error.message, "node 'B'"));
+    ingot_arena_free(&arena);
+}
+
+static void test_long_reversed_chain_sorts(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    ingot_memory memory = {0};
+    ingot_arena arena = {.memory = &memory};
+    ingot_graph *g = ingot_graph_create(&arena, "long");
+    for (int i = 0; i <= N; i++)
+        ingot_graph_add_value(g, NULL);
+    ingot_graph_add_input(g, 0);
+    for (int i = N - 1; i >= 0; i--)
+        ingot_graph_add_node(g, "", "Neg", "", 13, &(int){i}, 1, &(int){i + 1}, 1);
+    assert_int_equal(ingot_graph_sort(g, NULL), INGOT_OK);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(g->nodes[i]->inputs[0], i);
+    ingot_arena_free(&arena);
+}
+
+static void test_fusing_and_replacing(void **state)
+{
+    (void)state;
+    ingot_memory memory = {0};
+    ingot_arena arena = {.memory = &memory};
+    ingot_graph *g = ingot_graph_create(&arena, "fuse");
+    int v[6];
+    for (int i = 0; i < 6; i++)
+        v[i] = ingot_graph_add_value(g, (char[]){(char)('a' + i), 0});
+    /* c = Conv(a, b); e = Add(d, c): the chain enters at slot 1 */
+    ingot_graph_add_node(g, "conv", "Conv", "", 11, v, 2, &v[2], 1);
+    ingot_graph_add_node(g, "add", "Add", "", 14, (int[]){v[3], v[2]}, 2, &v[4], 1);
+    ingot_graph_add_output(g, v[4]);
+    assert_int_equal(ingot_graph_only_user(g, v[2]), 1);
+    assert_true(ingot_graph_fuse(g, 0, 1, 1));
+    assert_int_equal(ingot_graph_sort(g, NULL), INGOT_OK);
+    assert_int_equal(g->n_nodes, 1);
+    const ingot_node *host = g->nodes[0];
+    assert_int_equal(host->n_inputs, 2);
+    assert_int_equal(host->n_all_inputs, 3);
+    assert_int_equal(host->inputs[2], v[3]);
+    assert_int_equal(host->outputs[0], v[4]);
+    assert_int_equal(host->fused[0].first_input, 2);
+    assert_true(ingot_node_set_n_inputs(g, 0, 3)); /* a bias slot moves the fused inputs up */
+    assert_int_equal(host->fused[0].first_input, 3);
+    assert_int_equal(host->inputs[3], v[3]);
+    assert_true(ingot_graph_replace(g, v[3], v[5]));
+    assert_int_equal(host->inputs[3], v[5]);
+    assert_int_equal(g->values[v[3]].n_uses, 0);
+    assert_int_equal(g->values[v[5]].n_uses, 1);
+    ingot_arena_free(&arena);
+}
+
+static void test_lazy_constant(void **state)
+{
+    (void)state;
+    char bytes[1 + 6 * sizeof(float)];
+    const float values[6] = {1, 2, 3, 4, 5, 6};
+    memcpy(bytes + 1, values, sizeof values); /* not aligned */
+    const ingot_const constant = {.tensor = {.dtype = INGOT_FLOAT, .rank = 2, .shape = {2, 3}}, .source = bytes + 1,
+                                  .scale = (double[]){0.5, 2, 10}, .scale_axis = 1};
+    float got[6];
+    assert_true(ingot_const_is_lazy(&constant));
+    ingot_const_read(&constant, got);
+    assert_memory_equal(got, ((float[]){0.5f, 4, 30, 2, 10, 60}), sizeof got);
+    ingot_const_read_range(&constant, 2, 3, got);
+    assert_memory_equal(got, ((float[]){30, 2, 10}), 3 * sizeof *got);
+}
+
+static void test_error_lines(void **state)
+{
+    (void)state;
+    ingot_error error;
+    char text[2000];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    assert_int_equal(ingot_fail(&error, INGOT_INVALID, "a\nb\x01 \xff caf\xc3\xa9 %s", text), INGOT_INVALID);
+    assert_int_equal(strncmp(error.message, "a\\x0ab\\x01 \\xff caf\xc3\xa9 xxx", 24), 0);
+    assert_true(strlen(error.message) < sizeof error.message);
+    ingot_error_prefix(&error, "node '%s'", "n");
+    assert_int_equal(strncmp(error.message, "node 'n': a", 11), 0);
+}
+
+/* ---- threads ---- */
+
+typedef struct sum_job {
+    ingot_team *team;
+    int64_t n;
+    _Atomic int64_t total;
+    _Atomic int n_calls;
+} sum_job;
+
+static void add_range(void *argument, int64_t begin, int64_t end, int thread)
+{
+    sum_job *job = argument;
+    assert_true(thread >= 0 && thread < ingot_team_size(job->team));
+    int64_t sum = 0;
+    for (int64_t i = begin; i < end; i++)
+        sum += i;
+    atomic_fetch_add(&job->total, sum);
+    atomic_fetch_add(&job->n_calls, 1);
+}
+
+static void many_jobs(void *argument)
+{
+    sum_job *job = argument;
+    for (int round = 0; round < 2000; round++) {
+        atomic_store(&job->total, 0);
+        ingot_parallel(job->team, job->n, 7, add_range, job);
+        assert_int_equal(job->total, job->n * (job->n - 1) / 2);
+    }
+}
+
+static void test_team(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 5; threads++) {
+        ingot_team *team = ingot_team_create(threads);
+        assert_non_null(team);
+        assert_int_equal(ingot_team_size(team), threads);
+        for (int64_t n = 0; n < 200; n += 61) {
+            sum_job job = {.team = team, .n = n};
+            ingot_team_run(team, many_jobs, &job);
+        }
+        ingot_team_free(team);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limit_is_kept),      cmocka_unit_test(test_arena_pieces),
+        cmocka_unit_test(test_half_and_bfloat),    cmocka_unit_test(test_sizes_are_checked),
+        cmocka_unit_test(test_sorting),            cmocka_unit_test(test_long_reversed_chain_sorts),
+        cmocka_unit_test(test_fusing_and_replacing), cmocka_unit_test(test_lazy_constant),
+        cmocka_unit_test(test_error_lines),        cmocka_unit_test(test_team),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
