@@ -1,0 +1,161 @@
+/* concat.c - Concat and Split: tensors put together and taken apart along one axis. On the channel axis both can keep the
+ * blocked layout as long as every boundary falls between two blocks of channels. */
+#include "ops/movement.h"
+
+/* A tensor as (outer, axis, inner), of which the axis may be cut. In the blocked layout the channels count in blocks. */
+static void split_sizes(const ingot_tensor *t, int axis, int64_t *outer, int64_t *size, int64_t *inner)
+{
+    *outer = ingot_span(t, 0, axis);
+    *size = t->shape[axis];
+    *inner = ingot_span(t, axis + 1, t->rank);
+    if (t->layout == INGOT_BLOCKED) {
+        *size /= INGOT_BLOCK;
+        *inner *= INGOT_BLOCK;
+    }
+}
+
+/* Copy `part` to or from its place in `whole`, which starts at `*first` of the axis; moves *first past it. */
+static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_tensor *part, int axis, int64_t *first,
+                      bool to_whole)
+{
+    const size_t item = ingot_dtype_size_bytes(whole->dtype);
+    int64_t outer, size, inner, part_size;
+    split_sizes(whole, axis, &outer, &size, &inner);
+    split_sizes(part, axis, &outer, &part_size, &inner);
+    const int64_t shape[2] = {outer, part_size * inner};
+    const int64_t whole_steps[2] = {size * inner, 1}, part_steps[2] = {part_size * inner, 1};
+    char *in_whole = (char *)whole->data + (size_t)(*first * inner) * item;
+    *first += part_size;
+    if (to_whole) {
+        const ingot_copy copy = ingot_copy_box(whole, 2, shape, part_steps, whole_steps);
+        ingot_copy_run(c->team, &copy, part->data, in_whole);
+    } else {
+        const ingot_copy copy = ingot_copy_box(whole, 2, shape, whole_steps, part_steps);
+        ingot_copy_run(c->team, &copy, in_whole, part->data);
+    }
+}
+
+static ingot_status infer_concat(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    int64_t shape[INGOT_MAX_RANK];
+    int axis;
+    if (!ingot_node_attr(c->node, "axis"))
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'axis' is missing");
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+    if (status)
+        return status;
+    for (int d = 0; d < x->rank; d++)
+        shape[d] = x->shape[d];
+    for (int i = 1; i < c->n_in; i++) {
+        const ingot_tensor *t = c->in[i];
+        if (!t)
+            return ingot_op_fail(c, INGOT_INVALID, "input %d is left out", i);
+        if (t->dtype != x->dtype || t->rank != x->rank)
+            return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s and rank %d, input 0 %s and %d", i,
+                                 ingot_dtype_name(t->dtype), t->rank, ingot_dtype_name(x->dtype), x->rank);
+        for (int d = 0; d < x->rank; d++)
+            if (d != axis && t->shape[d] != shape[d])
+                return ingot_op_fail(c, INGOT_INVALID, "input %d has size %lld in dimension %d, input 0 %lld", i,
+                                     (long long)t->shape[d], d, (long long)shape[d]);
+        if (__builtin_add_overflow(shape[axis], t->shape[axis], &shape[axis]))
+            return ingot_op_fail(c, INGOT_INVALID, "the sum of the sizes in dimension %d is too large", axis);
+    }
+    return ingot_out(c, 0, x->dtype, x->rank, shape);
+}
+
+static ingot_status run_concat(ingot_op_ctx *c)
+{
+    int64_t first = 0;
+    int axis;
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), c->in[0]->rank, &axis);
+    for (int i = 0; i < c->n_in && !status; i++)
+        copy_part(c, c->out[0], c->in[i], axis, &first, true);
+    return status;
+}
+
+static ingot_layout layout_concat(const ingot_op_ctx *c)
+{
+    const ingot_layout plain = {INGOT_LAYOUT_PLAIN, 0};
+    const ingot_tensor *x = c->in[0];
+    const int64_t axis = ingot_attr_int(c->node, "axis", 0);
+    if (x->dtype != INGOT_FLOAT || x->rank < 3 || x->rank > 5 || (axis != 1 && axis != 1 - x->rank) || c->n_in > 32)
+        return plain;
+    ingot_layout follow = {INGOT_LAYOUT_FOLLOW, 0};
+    for (int i = 0; i < c->n_in; i++) {
+        if (c->in[i]->shape[1] % INGOT_BLOCK)
+            return plain;
+        follow.inputs |= UINT32_C(1) << i;
+    }
+    return follow;
+}
+
+/* Size of part i along the axis: from 'split', or even parts of which the last may be smaller. */
+static ingot_status split_size(ingot_op_ctx *c, int64_t size, int i, int64_t *part)
+{
+    if (ingot_has(c, 1)) {
+        *part = ingot_int_at(c->in[1], i);
+        return INGOT_OK;
+    }
+    const ingot_attr *attr = ingot_node_attr(c->node, "num_outputs");
+    const int64_t n = attr ? attr->ints[0] : c->n_out;
+    if (n != c->n_out)
+        return ingot_op_fail(c, INGOT_INVALID, "'num_outputs' is %lld, but the node has %d", (long long)n, c->n_out);
+    if (!attr && size % n)
+        return ingot_op_fail(c, INGOT_INVALID, "a dimension of %lld does not split into %lld equal parts",
+                             (long long)size, (long long)n);
+    const int64_t even = size / n + (size % n != 0);
+    *part = MAX(MIN(even, size - even * i), 0);
+    return INGOT_OK;
+}
+
+static ingot_status infer_split(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    int64_t shape[INGOT_MAX_RANK], total = 0;
+    int axis;
+    ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+    if (!status)
+        status = ingot_need(c, 1);
+    if (status)
+        return status;
+    if (ingot_has(c, 1) && (c->in[1]->rank != 1 || c->in[1]->shape[0] != c->n_out))
+        return ingot_op_fail(c, INGOT_INVALID, "'split' must list %d sizes, one for each output", c->n_out);
+    for (int d = 0; d < x->rank; d++)
+        shape[d] = x->shape[d];
+    for (int i = 0; i < c->n_out && !status; i++) {
+        status = split_size(c, x->shape[axis], i, &shape[axis]);
+        if (!status && (shape[axis] < 0 || shape[axis] > x->shape[axis] - total))
+            return ingot_op_fail(c, INGOT_INVALID, "part %d of size %lld does not fit dimension %d of size %lld", i,
+                                 (long long)shape[axis], axis, (long long)x->shape[axis]);
+        total += shape[axis];
+        if (!status)
+            status = ingot_out(c, i, x->dtype, x->rank, shape);
+    }
+    if (!status && total != x->shape[axis])
+        return ingot_op_fail(c, INGOT_INVALID, "the parts add up to %lld, dimension %d has %lld", (long long)total, axis,
+                             (long long)x->shape[axis]);
+    return status;
+}
+
+static ingot_status run_split(ingot_op_ctx *c)
+{
+    int64_t first = 0;
+    int axis;
+    ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), c->in[0]->rank, &axis);
+    for (int i = 0; i < c->n_out && !status; i++) {
+        int64_t part = 0;
+        status = split_size(c, c->in[0]->shape[axis], i, &part);
+        if (c->out[i])
+            copy_part(c, c->in[0], c->out[i], axis, &first, false);
+        else
+            first += part;
+    }
+    return status;
+}
+
+const ingot_op ingot_ops_concat[] = {
+    {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat, .layout = layout_concat},
+    {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split},
+    {0},
+};

@@ -1,0 +1,201 @@
+/* gather.c - elements picked by an index tensor: Gather, GatherElements, GatherND. Every index is checked before the first
+ * element moves, so that a wrong one is an error, not a read outside of the tensor. */
+#include <string.h>
+
+#include "ops/index.h"
+#include "ops/movement.h"
+
+enum { GRAIN_BYTES = 32 * 1024 };
+
+/* One loop for all three: a number of equal runs, each from a place of its own in the source. */
+typedef struct gather_job {
+    const ingot_tensor *data, *indices;
+    char *to;
+    size_t run_bytes;
+    int axis;
+    int64_t n_picked, axis_size, inner; /* Gather: (outer, axis_size, inner) to (outer, n_picked, inner) */
+    int64_t data_steps[INGOT_MAX_RANK], index_shape[INGOT_MAX_RANK];
+    int64_t depth;                      /* GatherND: entries of an index tuple */
+    int64_t n_batch, batch_runs, batch_elements;
+} gather_job;
+
+static inline void copy_run(char *to, const char *from, size_t size_bytes)
+{
+    switch (size_bytes) { /* single elements, without a call */
+    case 4: memcpy(to, from, 4); break;
+    case 8: memcpy(to, from, 8); break;
+    default: memcpy(to, from, size_bytes);
+    }
+}
+
+static ingot_status infer_gather(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *indices = c->in[1];
+    int64_t shape[2 * INGOT_MAX_RANK];
+    int axis, rank = 0;
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+    if (status)
+        return status;
+    for (int d = 0; d < axis; d++)
+        shape[rank++] = x->shape[d];
+    for (int d = 0; d < indices->rank; d++)
+        shape[rank++] = indices->shape[d];
+    for (int d = axis + 1; d < x->rank; d++)
+        shape[rank++] = x->shape[d];
+    return ingot_out(c, 0, x->dtype, rank, shape);
+}
+
+static void gather_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const gather_job *job = argument;
+    int64_t outer = begin / job->n_picked, k = begin % job->n_picked;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t index = ingot_int_at(job->indices, k);
+        index += index < 0 ? job->axis_size : 0;
+        copy_run(job->to + (size_t)i * job->run_bytes,
+                 (const char *)job->data->data + (size_t)(outer * job->axis_size + index) * job->run_bytes,
+                 job->run_bytes);
+        if (++k == job->n_picked) {
+            k = 0;
+            outer++;
+        }
+    }
+}
+
+static int64_t grain(size_t run_bytes) { return MAX(GRAIN_BYTES / (int64_t)MAX(run_bytes, (size_t)1), 1); }
+
+static ingot_status run_gather(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *indices = c->in[1];
+    int axis;
+    ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+    if (!status)
+        status = ingot_check_indices(c, indices, axis, x->shape[axis]);
+    if (status || ingot_count(c->out[0]) == 0)
+        return status;
+    gather_job job = {.data = x, .indices = indices, .to = c->out[0]->data};
+    job.n_picked = ingot_count(indices);
+    job.axis_size = x->shape[axis];
+    job.run_bytes = (size_t)ingot_span(x, axis + 1, x->rank) * ingot_dtype_size_bytes(x->dtype);
+    ingot_parallel(c->team, ingot_span(x, 0, axis) * job.n_picked, grain(job.run_bytes), gather_part, &job);
+    return INGOT_OK;
+}
+
+static ingot_status infer_gather_elements(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *indices = c->in[1];
+    int axis;
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+    if (status)
+        return status;
+    if (indices->rank != x->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "'indices' has rank %d, 'data' has rank %d", indices->rank, x->rank);
+    for (int d = 0; d < x->rank; d++)
+        if (d != axis && indices->shape[d] > x->shape[d])
+            return ingot_op_fail(c, INGOT_INVALID, "'indices' has size %lld in dimension %d, 'data' %lld",
+                                 (long long)indices->shape[d], d, (long long)x->shape[d]);
+    return ingot_out(c, 0, x->dtype, x->rank, indices->shape);
+}
+
+static void gather_elements_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const gather_job *job = argument;
+    const int rank = job->indices->rank, axis = job->axis;
+    int64_t steps[INGOT_MAX_RANK], at[INGOT_MAX_RANK];
+    (void)thread;
+    memcpy(steps, job->data_steps, sizeof steps);
+    steps[axis] = 0; /* the index takes its place */
+    int64_t base = ingot_locate(rank, job->indices->shape, steps, begin, at);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t index = ingot_int_at(job->indices, i);
+        index += index < 0 ? job->axis_size : 0;
+        copy_run(job->to + (size_t)i * job->run_bytes,
+                 (const char *)job->data->data + (size_t)(base + index * job->data_steps[axis]) * job->run_bytes,
+                 job->run_bytes);
+        ingot_advance(rank, job->indices->shape, steps, at, &base);
+    }
+}
+
+static ingot_status run_gather_elements(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    gather_job job = {.data = x, .indices = c->in[1], .to = c->out[0]->data};
+    ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &job.axis);
+    if (!status)
+        status = ingot_check_indices(c, c->in[1], job.axis, x->shape[job.axis]);
+    if (status)
+        return status;
+    job.axis_size = x->shape[job.axis];
+    job.run_bytes = ingot_dtype_size_bytes(x->dtype);
+    ingot_steps(x, job.data_steps);
+    ingot_parallel(c->team, ingot_count(c->in[1]), grain(job.run_bytes) / 8, gather_elements_part, &job);
+    return INGOT_OK;
+}
+
+static ingot_status infer_gather_nd(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *indices = c->in[1];
+    const int64_t batch_dims = ingot_attr_int(c->node, "batch_dims", 0);
+    int64_t shape[2 * INGOT_MAX_RANK];
+    int rank = 0;
+    if (x->rank < 1 || indices->rank < 1 || batch_dims < 0 || batch_dims >= MIN(x->rank, indices->rank))
+        return ingot_op_fail(c, INGOT_INVALID, "'batch_dims' of %lld does not fit ranks %d and %d", (long long)batch_dims,
+                             x->rank, indices->rank);
+    const int64_t depth = indices->shape[indices->rank - 1];
+    if (depth > x->rank - batch_dims)
+        return ingot_op_fail(c, INGOT_INVALID, "index tuples of %lld entries are too long for rank %d", (long long)depth,
+                             x->rank);
+    for (int d = 0; d < batch_dims; d++)
+        if (indices->shape[d] != x->shape[d])
+            return ingot_op_fail(c, INGOT_INVALID, "batch dimension %d is %lld in 'indices', %lld in 'data'", d,
+                                 (long long)indices->shape[d], (long long)x->shape[d]);
+    for (int d = 0; d < indices->rank - 1; d++)
+        shape[rank++] = indices->shape[d];
+    for (int d = (int)(batch_dims + depth); d < x->rank; d++)
+        shape[rank++] = x->shape[d];
+    return ingot_out(c, 0, x->dtype, rank, shape);
+}
+
+static void gather_nd_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const gather_job *job = argument;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t offset = i / job->batch_runs * job->batch_elements +
+                               ingot_tuple_offset(job->indices, i, job->depth, job->index_shape, job->data_steps);
+        copy_run(job->to + (size_t)i * job->run_bytes,
+                 (const char *)job->data->data + (size_t)offset * ingot_dtype_size_bytes(job->data->dtype),
+                 job->run_bytes);
+    }
+}
+
+static ingot_status run_gather_nd(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *indices = c->in[1];
+    const int batch_dims = (int)ingot_attr_int(c->node, "batch_dims", 0);
+    gather_job job = {.data = x, .indices = indices, .to = c->out[0]->data};
+    int64_t steps[INGOT_MAX_RANK];
+    job.depth = indices->shape[indices->rank - 1];
+    ingot_steps(x, steps);
+    for (int d = 0; d < job.depth; d++) {
+        job.index_shape[d] = x->shape[batch_dims + d];
+        job.data_steps[d] = steps[batch_dims + d];
+    }
+    const int64_t n = ingot_span(indices, 0, indices->rank - 1);
+    const ingot_status status = ingot_check_tuples(c, indices, n, job.depth, job.index_shape);
+    if (status || ingot_count(c->out[0]) == 0)
+        return status;
+    job.batch_runs = ingot_span(indices, batch_dims, indices->rank - 1);
+    job.batch_elements = ingot_span(x, batch_dims, x->rank);
+    job.run_bytes = (size_t)ingot_span(x, batch_dims + (int)job.depth, x->rank) * ingot_dtype_size_bytes(x->dtype);
+    ingot_parallel(c->team, n, MAX(grain(job.run_bytes) / 8, 1), gather_nd_part, &job);
+    return INGOT_OK;
+}
+
+const ingot_op ingot_ops_gather[] = {
+    {"Gather", 1, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather, run_gather},
+    {"GatherElements", 11, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather_elements, run_gather_elements},
+    {"GatherND", 11, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_gather_nd, run_gather_nd},
+    {0},
+};

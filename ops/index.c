@@ -1,0 +1,42 @@
+/* index.c - see index.h. */
+#include "ops/index.h"
+
+static ingot_status fail_index(ingot_op_ctx *c, int64_t at, int64_t index, int64_t axis, int64_t size)
+{
+    return ingot_op_fail(c, INGOT_INVALID, "index %lld (element %lld of the indices) is outside of dimension %lld of size %lld",
+                         (long long)index, (long long)at, (long long)axis, (long long)size);
+}
+
+ingot_status ingot_check_indices(ingot_op_ctx *c, const ingot_tensor *indices, int axis, int64_t size)
+{
+    const int64_t n = ingot_count(indices);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t index = ingot_int_at(indices, i);
+        if (index < -size || index >= size)
+            return fail_index(c, i, index, axis, size);
+    }
+    return INGOT_OK;
+}
+
+ingot_status ingot_check_tuples(ingot_op_ctx *c, const ingot_tensor *indices, int64_t n, int64_t depth,
+                                const int64_t *shape)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t d = 0; d < depth; d++) {
+            const int64_t index = ingot_int_at(indices, i * depth + d);
+            if (index < -shape[d] || index >= shape[d])
+                return fail_index(c, i * depth + d, index, d, shape[d]);
+        }
+    return INGOT_OK;
+}
+
+int64_t ingot_tuple_offset(const ingot_tensor *indices, int64_t i, int64_t depth, const int64_t *shape,
+                           const int64_t *steps)
+{
+    int64_t offset = 0;
+    for (int64_t d = 0; d < depth; d++) {
+        const int64_t index = ingot_int_at(indices, i * depth + d);
+        offset += (index < 0 ? index + shape[d] : index) * steps[d];
+    }
+    return offset;
+}

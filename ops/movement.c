@@ -1,0 +1,248 @@
+/* movement.c - copies between strided boxes. A box is brought to the fewest dimensions first: those of size 1 go,
+ * neighbours that lie behind each other in both tensors become one, and an innermost run that is contiguous in both
+ * becomes the item. What is left is one of three loops: runs of bytes, single items at a stride, or a transposition in
+ * tiles when the elements that are neighbours in the source are not in the destination. */
+#include "ops/movement.h"
+
+#include <string.h>
+
+enum {
+    GRAIN_BYTES = 64 * 1024, /* of a thread's share at least: a few microseconds */
+    LINE = 4096,             /* items of a line at a time */
+    TILE = 16                /* rows and columns of a transposition: both sides' lines stay in the first-level cache */
+};
+
+typedef struct box_job {
+    ingot_copy box; /* steps in bytes */
+    const char *from;
+    char *to;
+    bool tiles;  /* a transposition: outer[n_outer - 1] is the dimension that is contiguous in the source */
+    int n_outer; /* dimensions outside of the inner loops, innermost last; that one counts in pieces of `piece` */
+    int outer[INGOT_COPY_RANK];
+    int64_t piece;
+} box_job;
+
+void ingot_steps(const ingot_tensor *tensor, int64_t *steps)
+{
+    int64_t step = 1;
+    for (int d = tensor->rank; d-- > 0;) {
+        steps[d] = step;
+        step *= tensor->shape[d];
+    }
+}
+
+ingot_copy ingot_copy_box(const ingot_tensor *typed, int rank, const int64_t *shape, const int64_t *from,
+                          const int64_t *to)
+{
+    ingot_copy copy = {.rank = rank, .item_bytes = ingot_dtype_size_bytes(typed->dtype)};
+    for (int d = 0; d < rank; d++) {
+        copy.shape[d] = shape[d];
+        copy.from_step[d] = from[d];
+        copy.to_step[d] = to[d];
+    }
+    return copy;
+}
+
+/* Steps become bytes, dimensions as few as can be. False when there is nothing to copy. */
+static bool simplify(ingot_copy *box)
+{
+    const int64_t item = (int64_t)box->item_bytes;
+    int rank = 0;
+    for (int d = 0; d < box->rank; d++) {
+        if (box->shape[d] <= 0)
+            return false;
+        if (box->shape[d] == 1)
+            continue;
+        const int64_t n = box->shape[d], from = box->from_step[d] * item, to = box->to_step[d] * item;
+        if (rank > 0 && box->from_step[rank - 1] == from * n && box->to_step[rank - 1] == to * n)
+            box->shape[rank - 1] *= n;
+        else
+            box->shape[rank++] = n;
+        box->from_step[rank - 1] = from;
+        box->to_step[rank - 1] = to;
+    }
+    if (rank > 0 && box->from_step[rank - 1] == item && box->to_step[rank - 1] == item)
+        box->item_bytes *= (size_t)box->shape[--rank];
+    box->rank = rank;
+    return true;
+}
+
+/* With a constant item size the compiler turns each memcpy into one load and one store. */
+static inline __attribute__((always_inline)) void copy_line(char *to, const char *from, int64_t n, int64_t to_step,
+                                                            int64_t from_step, const size_t item)
+{
+    if (from_step == 0 && to_step == (int64_t)item) {
+        char value[16];
+        memcpy(value, from, item);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * (int64_t)item, value, item);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy(to + i * to_step, from + i * from_step, item);
+}
+
+static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, int64_t from_step, size_t item)
+{
+    switch (item) {
+    case 1: copy_line(to, from, n, to_step, from_step, 1); break;
+    case 2: copy_line(to, from, n, to_step, from_step, 2); break;
+    case 4: copy_line(to, from, n, to_step, from_step, 4); break;
+    case 8: copy_line(to, from, n, to_step, from_step, 8); break;
+    case 16: copy_line(to, from, n, to_step, from_step, 16); break;
+    default:
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * to_step, from + i * from_step, item);
+    }
+}
+
+static inline __attribute__((always_inline)) void copy_tile(char *to, const char *from, int64_t rows, int64_t columns,
+                                                            int64_t to_step, int64_t from_step, const size_t item)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < columns; k++)
+            memcpy(to + r * to_step + k * (int64_t)item, from + k * from_step + r * (int64_t)item, item);
+}
+
+/* rows x columns of a transposition: a destination row is contiguous, a source column is. */
+static void transpose_tiles(char *to, const char *from, int64_t rows, int64_t columns, int64_t to_step,
+                            int64_t from_step, size_t item)
+{
+    for (int64_t k = 0; k < columns; k += TILE) {
+        const int64_t width = MIN(TILE, columns - k);
+        char *const t = to + k * (int64_t)item;
+        const char *const f = from + k * from_step;
+        switch (item) {
+        case 1: copy_tile(t, f, rows, width, to_step, from_step, 1); break;
+        case 2: copy_tile(t, f, rows, width, to_step, from_step, 2); break;
+        case 4: copy_tile(t, f, rows, width, to_step, from_step, 4); break;
+        case 8: copy_tile(t, f, rows, width, to_step, from_step, 8); break;
+        default: copy_tile(t, f, rows, width, to_step, from_step, 16);
+        }
+    }
+}
+
+/* Outer iterations [begin, end). */
+static void copy_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const box_job *job = argument;
+    const ingot_copy *box = &job->box;
+    const int inner = box->rank - 1, n_outer = job->n_outer, cut = job->outer[n_outer - 1];
+    int64_t shape[INGOT_COPY_RANK], from_step[INGOT_COPY_RANK], to_step[INGOT_COPY_RANK], index[INGOT_COPY_RANK];
+    (void)thread;
+    for (int i = 0; i < n_outer; i++) {
+        const int64_t by = i == n_outer - 1 ? job->piece : 1;
+        shape[i] = (box->shape[job->outer[i]] + by - 1) / by;
+        from_step[i] = box->from_step[job->outer[i]] * by;
+        to_step[i] = box->to_step[job->outer[i]] * by;
+    }
+    int64_t from = ingot_locate(n_outer, shape, from_step, begin, index);
+    for (int64_t number = begin; number < end; number++) {
+        const int64_t n = MIN(job->piece, box->shape[cut] - index[n_outer - 1] * job->piece);
+        int64_t to = 0;
+        for (int i = 0; i < n_outer; i++)
+            to += index[i] * to_step[i];
+        if (job->tiles)
+            transpose_tiles(job->to + to, job->from + from, n, box->shape[inner], box->to_step[cut],
+                            box->from_step[inner], box->item_bytes);
+        else
+            copy_items(job->to + to, job->from + from, n, box->to_step[inner], box->from_step[inner], box->item_bytes);
+        ingot_advance(n_outer, shape, from_step, index, &from);
+    }
+}
+
+/* The dimension whose elements are neighbours in the source, when the innermost one's are only in the destination. */
+static int find_across(const ingot_copy *box)
+{
+    const int64_t item = (int64_t)box->item_bytes;
+    const int inner = box->rank - 1;
+    if (item > 16 || (item & (item - 1)) || box->to_step[inner] != item || box->from_step[inner] == 0)
+        return -1;
+    for (int d = 0; d < inner; d++)
+        if (box->from_step[d] == item && box->shape[d] >= 4 && box->shape[inner] >= 4)
+            return d;
+    return -1;
+}
+
+/* Few long runs: share out each of them. */
+static void copy_long_runs(ingot_team *team, const ingot_copy *box, const char *from, char *to)
+{
+    int64_t index[INGOT_COPY_RANK] = {0}, n = 1, source = 0;
+    for (int d = 0; d < box->rank; d++)
+        n *= box->shape[d];
+    for (int64_t i = 0; i < n; i++) {
+        int64_t target = 0;
+        for (int d = 0; d < box->rank; d++)
+            target += index[d] * box->to_step[d];
+        ingot_copy_bytes(team, to + target, from + source, box->item_bytes);
+        ingot_advance(box->rank, box->shape, box->from_step, index, &source);
+    }
+}
+
+void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, void *to)
+{
+    box_job job = {.box = *copy, .from = from, .to = to};
+    ingot_copy *box = &job.box;
+    if (!simplify(box))
+        return;
+    if (box->rank == 0 || box->item_bytes >= 4 * GRAIN_BYTES) {
+        copy_long_runs(team, box, from, to);
+        return;
+    }
+    const int inner = box->rank - 1, across = find_across(box), cut = across >= 0 ? across : inner;
+    job.tiles = across >= 0;
+    job.piece = job.tiles ? TILE : LINE;
+    const int64_t piece = MIN(job.piece, box->shape[cut]);
+    int64_t n = (box->shape[cut] + job.piece - 1) / job.piece;
+    for (int d = 0; d < inner; d++)
+        if (d != across) {
+            job.outer[job.n_outer++] = d;
+            n *= box->shape[d];
+        }
+    job.outer[job.n_outer++] = cut;
+    const int64_t bytes = (int64_t)box->item_bytes * piece * (job.tiles ? box->shape[inner] : 1);
+    ingot_parallel(team, n, MAX(GRAIN_BYTES / MAX(bytes, 1), 1), copy_part, &job);
+}
+
+typedef struct bytes_job {
+    char *to;
+    const char *from;
+    size_t size_bytes;
+} bytes_job;
+
+static void copy_bytes_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const bytes_job *job = argument;
+    const size_t first = (size_t)begin * GRAIN_BYTES, last = MIN((size_t)end * GRAIN_BYTES, job->size_bytes);
+    (void)thread;
+    memcpy(job->to + first, job->from + first, last - first);
+}
+
+void ingot_copy_bytes(ingot_team *team, void *to, const void *from, size_t size_bytes)
+{
+    bytes_job job = {to, from, size_bytes};
+    if (size_bytes)
+        ingot_parallel(team, (int64_t)((size_bytes + GRAIN_BYTES - 1) / GRAIN_BYTES), 1, copy_bytes_part, &job);
+}
+
+void ingot_fill(ingot_team *team, void *to, int64_t n, const void *item, size_t item_bytes)
+{
+    const ingot_copy fill = {.rank = 1, .item_bytes = item_bytes, .shape = {n}, .from_step = {0}, .to_step = {1}};
+    ingot_copy_run(team, &fill, item, to);
+}
+
+void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor)
+{
+    static const char zeros[16];
+    static const ingot_string empty = {"", 0};
+    const bool text = tensor->dtype == INGOT_STRING;
+    ingot_fill(team, tensor->data, ingot_count(tensor), text ? (const void *)&empty : zeros,
+               ingot_dtype_size_bytes(tensor->dtype));
+}
+
+ingot_status ingot_run_view(ingot_op_ctx *c)
+{
+    if (c->out[0]->data != c->in[0]->data)
+        ingot_copy_bytes(c->team, c->out[0]->data, c->in[0]->data, ingot_storage_bytes(c->out[0]));
+    return INGOT_OK;
+}

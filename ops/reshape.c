@@ -1,0 +1,122 @@
+/* reshape.c - operators that give the same elements another shape: Reshape, Flatten, Squeeze, Unsqueeze. No element moves
+ * when the plan lets output and input share memory. */
+#include "ops/movement.h"
+
+static ingot_status infer_reshape(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    const bool allow_zero = ingot_attr_int(c->node, "allowzero", 0) != 0;
+    int64_t shape[INGOT_MAX_RANK], product = 1;
+    int rank, free_dim = -1;
+    bool has_zero = false;
+    const ingot_status status = ingot_ints(c, 1, shape, INGOT_MAX_RANK, &rank);
+    if (status)
+        return status;
+    for (int d = 0; d < rank; d++) {
+        if (shape[d] == -1) {
+            if (free_dim >= 0)
+                return ingot_op_fail(c, INGOT_INVALID, "'shape' has more than one -1, at %d and %d", free_dim, d);
+            free_dim = d;
+            continue;
+        }
+        if (shape[d] == 0 && !allow_zero) {
+            if (d >= x->rank)
+                return ingot_op_fail(c, INGOT_INVALID, "'shape' copies dimension %d of an input of rank %d", d,
+                                     x->rank);
+            shape[d] = x->shape[d];
+        }
+        if (shape[d] < 0 || __builtin_mul_overflow(product, shape[d], &product))
+            return ingot_op_fail(c, INGOT_INVALID, "'shape' has %lld as dimension %d", (long long)shape[d], d);
+        has_zero |= shape[d] == 0;
+    }
+    const int64_t count = ingot_count(x);
+    if (free_dim >= 0) {
+        if (has_zero)
+            return ingot_op_fail(c, INGOT_INVALID, "'shape' has -1 next to a dimension of 0, so it is not determined");
+        shape[free_dim] = count / product;
+        product *= shape[free_dim];
+    }
+    if (product != count) {
+        char text[200];
+        return ingot_op_fail(c, INGOT_INVALID, "%lld elements of shape %s do not fit 'shape'", (long long)count,
+                             ingot_shape_text(x, text, sizeof text));
+    }
+    return ingot_out(c, 0, x->dtype, rank, shape);
+}
+
+static ingot_status infer_flatten(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    int64_t axis = ingot_attr_int(c->node, "axis", 1);
+    if (axis < -x->rank || axis > x->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "axis %lld is not allowed for rank %d", (long long)axis, x->rank);
+    if (axis < 0)
+        axis += x->rank;
+    const int64_t shape[2] = {ingot_span(x, 0, (int)axis), ingot_span(x, (int)axis, x->rank)};
+    return ingot_out(c, 0, x->dtype, 2, shape);
+}
+
+/* The axes of input 1 as flags over `rank` dimensions. */
+static ingot_status read_axes(ingot_op_ctx *c, int rank, bool *chosen, int *n)
+{
+    int64_t axes[INGOT_MAX_RANK];
+    ingot_status status = ingot_ints(c, 1, axes, INGOT_MAX_RANK, n);
+    for (int d = 0; d < INGOT_MAX_RANK; d++)
+        chosen[d] = false;
+    for (int i = 0; i < *n && !status; i++) {
+        int axis = 0;
+        status = ingot_axis(c, axes[i], rank, &axis);
+        if (!status && chosen[axis])
+            status = ingot_op_fail(c, INGOT_INVALID, "axis %d is listed twice", axis);
+        chosen[axis] = true;
+    }
+    return status;
+}
+
+static ingot_status infer_squeeze(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    bool chosen[INGOT_MAX_RANK];
+    int64_t shape[INGOT_MAX_RANK];
+    int n, rank = 0;
+    const ingot_status status = read_axes(c, x->rank, chosen, &n);
+    if (status)
+        return status;
+    for (int d = 0; d < x->rank; d++) {
+        if (ingot_has(c, 1) ? chosen[d] : x->shape[d] == 1) {
+            if (x->shape[d] != 1)
+                return ingot_op_fail(c, INGOT_INVALID, "dimension %d to be removed has size %lld, not 1", d,
+                                     (long long)x->shape[d]);
+            continue;
+        }
+        shape[rank++] = x->shape[d];
+    }
+    return ingot_out(c, 0, x->dtype, rank, shape);
+}
+
+static ingot_status infer_unsqueeze(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    bool chosen[INGOT_MAX_RANK];
+    int64_t shape[INGOT_MAX_RANK], n_axes;
+    int n = 0;
+    if (c->in[1]->rank > 1 || (n_axes = ingot_count(c->in[1])) > INGOT_MAX_RANK - x->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "'axes' must be a list of at most %d axes", INGOT_MAX_RANK - x->rank);
+    const int rank = x->rank + (int)n_axes;
+    const ingot_status status = read_axes(c, rank, chosen, &n);
+    if (status)
+        return status;
+    for (int d = 0, from = 0; d < rank; d++)
+        shape[d] = chosen[d] ? 1 : x->shape[from++];
+    return ingot_out(c, 0, x->dtype, rank, shape);
+}
+
+#define LIST INGOT_TYPE(INT64)
+
+const ingot_op ingot_ops_reshape[] = {
+    {"Reshape", 5, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_reshape, ingot_run_view, .flags = INGOT_OP_VIEW},
+    {"Flatten", 1, 1, 1, {INGOT_TYPES_ALL}, infer_flatten, ingot_run_view, .flags = INGOT_OP_VIEW},
+    {"Squeeze", 13, 1, 2, {INGOT_TYPES_ALL, LIST}, infer_squeeze, ingot_run_view, .flags = INGOT_OP_VIEW},
+    {"Unsqueeze", 13, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_unsqueeze, ingot_run_view, .flags = INGOT_OP_VIEW},
+    {0},
+};

@@ -1,0 +1,78 @@
+/* scalar.c - see scalar.h. */
+#include "ops/scalar.h"
+
+#include <math.h>
+#include <string.h>
+
+/* To float with rounding to odd, so that a second rounding to a shorter type gives what one rounding would have. */
+static float round_to_odd(double value)
+{
+    float near = (float)value;
+    uint32_t bits;
+    if ((double)near == value || isnan(value) || isinf(near))
+        return near;
+    if (fabs((double)near) > fabs(value))
+        near = nextafterf(near, 0.0f);
+    memcpy(&bits, &near, sizeof bits);
+    bits |= 1;
+    memcpy(&near, &bits, sizeof near);
+    return near;
+}
+
+uint16_t ingot_double_to_half(double value) { return ingot_float_to_half(round_to_odd(value)); }
+uint16_t ingot_double_to_bfloat(double value) { return ingot_float_to_bfloat(round_to_odd(value)); }
+
+static int64_t clamp_double(double value, double lowest, double past)
+{
+    if (isnan(value))
+        return 0;
+    return value < lowest ? (int64_t)lowest : value >= past ? (past >= 0x1p63 ? INT64_MAX : (int64_t)past - 1)
+                                                            : (int64_t)value;
+}
+
+void ingot_put_int(ingot_tensor *t, int64_t i, int64_t value)
+{
+    switch (t->dtype) {
+    case INGOT_BOOL: ((uint8_t *)t->data)[i] = value != 0; break;
+    case INGOT_UINT8:
+    case INGOT_INT8: ((uint8_t *)t->data)[i] = (uint8_t)value; break;
+    case INGOT_UINT16:
+    case INGOT_INT16: ((uint16_t *)t->data)[i] = (uint16_t)value; break;
+    case INGOT_UINT32:
+    case INGOT_INT32: ((uint32_t *)t->data)[i] = (uint32_t)value; break;
+    case INGOT_UINT64:
+    case INGOT_INT64: ((uint64_t *)t->data)[i] = (uint64_t)value; break;
+    default: ingot_put_double(t, i, (double)value);
+    }
+}
+
+void ingot_put_double(ingot_tensor *t, int64_t i, double value)
+{
+    const int bits = 8 * (int)ingot_dtype_size_bytes(t->dtype);
+    switch (t->dtype) {
+    case INGOT_FLOAT: ((float *)t->data)[i] = (float)value; break;
+    case INGOT_DOUBLE: ((double *)t->data)[i] = value; break;
+    case INGOT_FLOAT16: ((uint16_t *)t->data)[i] = ingot_double_to_half(value); break;
+    case INGOT_BFLOAT16: ((uint16_t *)t->data)[i] = ingot_double_to_bfloat(value); break;
+    case INGOT_BOOL: ((uint8_t *)t->data)[i] = value != 0; break;
+    case INGOT_UINT64:
+        ((uint64_t *)t->data)[i] = !(value > 0) ? 0 : value >= 0x1p64 ? UINT64_MAX : (uint64_t)value;
+        break;
+    case INGOT_UINT8:
+    case INGOT_UINT16:
+    case INGOT_UINT32: ingot_put_int(t, i, clamp_double(value, 0, ldexp(1, bits))); break;
+    case INGOT_INT8:
+    case INGOT_INT16:
+    case INGOT_INT32:
+    case INGOT_INT64: ingot_put_int(t, i, clamp_double(value, -ldexp(1, bits - 1), ldexp(1, bits - 1))); break;
+    default: break; /* callers have checked the type */
+    }
+}
+
+int64_t ingot_saturated_int(const ingot_tensor *t, int64_t i)
+{
+    if (ingot_is_float(t->dtype))
+        return clamp_double(ingot_double_at(t, i), -0x1p63, 0x1p63);
+    const int64_t value = ingot_int_at(t, i);
+    return t->dtype == INGOT_UINT64 && value < 0 ? INT64_MAX : value;
+}

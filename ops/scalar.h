@@ -1,0 +1,20 @@
+/* scalar.h - writing single elements of any number type. For loops whose time does not matter. */
+#ifndef INGOT_OPS_SCALAR_H
+#define INGOT_OPS_SCALAR_H
+
+#include "engine/core/tensor.h"
+
+/* Write an element of a tensor of integers or bool (keeping the low bits), or of floats. */
+void ingot_put_int(ingot_tensor *tensor, int64_t index, int64_t value);
+
+/* Write an element of any number type or bool: floats rounded once to nearest, integers toward zero and clamped. */
+void ingot_put_double(ingot_tensor *tensor, int64_t index, double value);
+
+/* A double to the 16-bit types, rounded once. */
+uint16_t ingot_double_to_half(double value);
+uint16_t ingot_double_to_bfloat(double value);
+
+/* The element as int64; floats toward zero and clamped to int64's range, NaN as 0; uint64 past it clamped. */
+int64_t ingot_saturated_int(const ingot_tensor *tensor, int64_t index);
+
+#endif

@@ -1,0 +1,133 @@
+/* transpose.c - permutations of dimensions: Transpose, and DepthToSpace and SpaceToDepth, which are Reshape, Transpose,
+ * Reshape in one. */
+#include <string.h>
+
+#include "ops/movement.h"
+
+static ingot_status read_perm(ingot_op_ctx *c, int *perm)
+{
+    const int rank = c->in[0]->rank;
+    const ingot_attr *attr = ingot_node_attr(c->node, "perm");
+    bool seen[INGOT_MAX_RANK] = {false};
+    if (attr && attr->n != (size_t)rank)
+        return ingot_op_fail(c, INGOT_INVALID, "'perm' has %zu entries for an input of rank %d", attr->n, rank);
+    for (int d = 0; d < rank; d++) {
+        const int64_t axis = attr ? attr->ints[d] : rank - 1 - d;
+        if (axis < 0 || axis >= rank || seen[axis])
+            return ingot_op_fail(c, INGOT_INVALID, "'perm' is no permutation: entry %d is %lld", d, (long long)axis);
+        seen[axis] = true;
+        perm[d] = (int)axis;
+    }
+    return INGOT_OK;
+}
+
+static ingot_status infer_transpose(ingot_op_ctx *c)
+{
+    int perm[INGOT_MAX_RANK];
+    int64_t shape[INGOT_MAX_RANK];
+    const ingot_status status = read_perm(c, perm);
+    if (status)
+        return status;
+    for (int d = 0; d < c->in[0]->rank; d++)
+        shape[d] = c->in[0]->shape[perm[d]];
+    return ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
+}
+
+static ingot_status run_transpose(ingot_op_ctx *c)
+{
+    const ingot_tensor *y = c->out[0];
+    int perm[INGOT_MAX_RANK];
+    int64_t in_steps[INGOT_MAX_RANK], from[INGOT_MAX_RANK], to[INGOT_MAX_RANK];
+    const ingot_status status = read_perm(c, perm);
+    if (status)
+        return status;
+    ingot_steps(c->in[0], in_steps);
+    ingot_steps(y, to);
+    for (int d = 0; d < y->rank; d++)
+        from[d] = in_steps[perm[d]];
+    const ingot_copy copy = ingot_copy_box(y, y->rank, y->shape, from, to);
+    ingot_copy_run(c->team, &copy, c->in[0]->data, y->data);
+    return INGOT_OK;
+}
+
+/* Both block operators: (N, C, H, W) and a block size from 1 on whose square is small. */
+static ingot_status read_block(ingot_op_ctx *c, int64_t *block)
+{
+    *block = ingot_attr_int(c->node, "blocksize", 0);
+    if (*block < 1 || *block > INT32_MAX)
+        return ingot_op_fail(c, INGOT_INVALID, "'blocksize' is %lld", (long long)*block);
+    if (c->in[0]->rank != 4)
+        return ingot_op_fail(c, INGOT_INVALID, "input has rank %d, expected 4", c->in[0]->rank);
+    return INGOT_OK;
+}
+
+static ingot_status infer_depth_to_space(ingot_op_ctx *c)
+{
+    const int64_t *x = c->in[0]->shape;
+    int64_t block;
+    const ingot_status status = read_block(c, &block);
+    const char *mode = ingot_attr_string(c->node, "mode", "DCR");
+    if (status)
+        return status;
+    if (strcmp(mode, "DCR") && strcmp(mode, "CRD"))
+        return ingot_op_fail(c, INGOT_INVALID, "'mode' is '%s', expected DCR or CRD", mode);
+    const int64_t square = block * block;
+    if (x[1] % square)
+        return ingot_op_fail(c, INGOT_INVALID, "%lld channels are no multiple of 'blocksize' squared (%lld)",
+                             (long long)x[1], (long long)square);
+    int64_t shape[4] = {x[0], x[1] / square};
+    if (__builtin_mul_overflow(x[2], block, &shape[2]) || __builtin_mul_overflow(x[3], block, &shape[3]))
+        return ingot_op_fail(c, INGOT_INVALID, "'blocksize' of %lld is too large", (long long)block);
+    return ingot_out(c, 0, c->in[0]->dtype, 4, shape);
+}
+
+static ingot_status run_depth_to_space(ingot_op_ctx *c)
+{
+    const int64_t b = ingot_attr_int(c->node, "blocksize", 1), *y = c->out[0]->shape;
+    const int64_t h = c->in[0]->shape[2], w = c->in[0]->shape[3], plane = h * w, depth = y[1];
+    const bool column_first = !strcmp(ingot_attr_string(c->node, "mode", "DCR"), "CRD");
+    /* y (n, depth, h, block row, w, block column) */
+    const int64_t shape[6] = {y[0], depth, h, b, w, b};
+    const int64_t in_block = column_first ? plane : depth * plane;
+    const int64_t from[6] = {depth * b * b * plane, column_first ? b * b * plane : plane, w, b * in_block, 1, in_block};
+    const int64_t to[6] = {depth * h * b * w * b, h * b * w * b, b * w * b, w * b, b, 1};
+    const ingot_copy copy = ingot_copy_box(c->out[0], 6, shape, from, to);
+    ingot_copy_run(c->team, &copy, c->in[0]->data, c->out[0]->data);
+    return INGOT_OK;
+}
+
+static ingot_status infer_space_to_depth(ingot_op_ctx *c)
+{
+    const int64_t *x = c->in[0]->shape;
+    int64_t block;
+    const ingot_status status = read_block(c, &block);
+    if (status)
+        return status;
+    if (x[2] % block || x[3] % block)
+        return ingot_op_fail(c, INGOT_INVALID, "size %lld x %lld is no multiple of 'blocksize' (%lld)", (long long)x[2],
+                             (long long)x[3], (long long)block);
+    int64_t shape[4] = {x[0], x[1], x[2] / block, x[3] / block};
+    if (__builtin_mul_overflow(x[1], block * block, &shape[1]))
+        return ingot_op_fail(c, INGOT_INVALID, "'blocksize' of %lld is too large", (long long)block);
+    return ingot_out(c, 0, c->in[0]->dtype, 4, shape);
+}
+
+static ingot_status run_space_to_depth(ingot_op_ctx *c)
+{
+    const int64_t b = ingot_attr_int(c->node, "blocksize", 1), *x = c->in[0]->shape;
+    const int64_t h = x[2] / b, w = x[3] / b, depth = x[1];
+    /* y (n, block row, block column, depth, h, w) */
+    const int64_t shape[6] = {x[0], b, b, depth, h, w};
+    const int64_t from[6] = {depth * x[2] * x[3], x[3], 1, x[2] * x[3], b * x[3], b};
+    const int64_t to[6] = {b * b * depth * h * w, b * depth * h * w, depth * h * w, h * w, w, 1};
+    const ingot_copy copy = ingot_copy_box(c->out[0], 6, shape, from, to);
+    ingot_copy_run(c->team, &copy, c->in[0]->data, c->out[0]->data);
+    return INGOT_OK;
+}
+
+const ingot_op ingot_ops_transpose[] = {
+    {"Transpose", 1, 1, 1, {INGOT_TYPES_ALL}, infer_transpose, run_transpose},
+    {"DepthToSpace", 1, 1, 1, {INGOT_TYPES_ALL}, infer_depth_to_space, run_depth_to_space},
+    {"SpaceToDepth", 1, 1, 1, {INGOT_TYPES_ALL}, infer_space_to_depth, run_space_to_depth},
+    {0},
+};
