@@ -9,7 +9,13 @@
     X(identity) \
     X(sequence) \
     X(conv) \
-    X(matmul)
+    X(matmul) \
+    X(concat) \
+    X(gather) \
+    X(generate) \
+    X(reshape) \
+    X(slice) \
+    X(transpose)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];
 INGOT_OP_FAMILIES(X)
