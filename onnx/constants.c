@@ -55,21 +55,13 @@ static bool keep_strings(ingot_arena *arena, ingot_string *strings, int64_t n)
 static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const *constant)
 {
     ingot_tensor *tensor = &constant->tensor;
-    /* Checked first, so that a huge shape without elements asks for no memory. */
-    const size_t n_items = proto->n_float_data + proto->n_double_data + proto->n_int32_data + proto->n_int64_data +
-                           proto->n_uint64_data + proto->n_string_data;
-    if (!n_items && ingot_count(tensor))
-        return ingot_fail(reader->error, INGOT_INVALID, "has no elements, its shape takes %lld",
-                          (long long)ingot_count(tensor));
-    if ((size_t)ingot_count(tensor) / 4 > n_items)
-        return ingot_fail(reader->error, INGOT_INVALID, "has %zu elements, its shape takes %lld", n_items,
-                          (long long)ingot_count(tensor));
+    const ingot_status status = ingot_check_typed(proto, tensor, reader->error);
+    if (status)
+        return status;
     tensor->data = ingot_arena_alloc(&reader->onnx->arena, ingot_storage_bytes(tensor));
     if (!tensor->data)
         return ingot_out_of_memory(reader);
-    const ingot_status status = ingot_proto_typed(proto, tensor, tensor->data, reader->error);
-    if (status)
-        return status;
+    ingot_typed_decode(proto, tensor, tensor->data);
     constant->source = tensor->data;
     if (tensor->dtype == INGOT_STRING && !keep_strings(&reader->onnx->arena, tensor->data, ingot_count(tensor)))
         return ingot_out_of_memory(reader);

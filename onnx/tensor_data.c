@@ -162,16 +162,23 @@ static const char *typed_field(const Onnx__TensorProto *proto, const ingot_tenso
     }
 }
 
-ingot_status ingot_proto_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst,
-                               ingot_error *error)
+ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, ingot_error *error)
 {
     const void *items;
     size_t n, wanted;
     const char *field = typed_field(proto, tensor, &items, &n, &wanted);
-    if (n != wanted)
-        return ingot_fail(error, INGOT_INVALID, "%s has %zu items, its type and shape take %zu", field, n, wanted);
-    if (!n)
+    if (n == wanted)
         return INGOT_OK;
+    return ingot_fail(error, INGOT_INVALID, "%s has %zu items, its type and shape take %zu", field, n, wanted);
+}
+
+void ingot_typed_decode(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst)
+{
+    const void *items;
+    size_t n, wanted;
+    typed_field(proto, tensor, &items, &n, &wanted);
+    if (!n)
+        return;
     switch (tensor->dtype) {
     case INGOT_STRING: copy_strings(items, n, dst); break;
     case INGOT_UINT32:
@@ -186,5 +193,39 @@ ingot_status ingot_proto_typed(const Onnx__TensorProto *proto, const ingot_tenso
     case INGOT_UINT64: memcpy(dst, items, ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor))); break;
     default: copy_int32_data(items, tensor, dst);
     }
-    return INGOT_OK;
+}
+
+/* Strings are pointed at, not copied. */
+static bool strings_to_proto(ingot_arena *arena, const ingot_tensor *tensor, Onnx__TensorProto *proto)
+{
+    const ingot_string *strings = tensor->data;
+    const size_t n = (size_t)ingot_count(tensor);
+    proto->string_data = ingot_arena_array(arena, n, sizeof *proto->string_data);
+    if (!proto->string_data)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        proto->string_data[i] = (ProtobufCBinaryData){strings[i].size_bytes, (uint8_t *)strings[i].data};
+    proto->n_string_data = n;
+    return true;
+}
+
+bool ingot_tensor_to_proto(ingot_arena *arena, const ingot_tensor *tensor, const char *name, Onnx__TensorProto *proto)
+{
+    onnx__tensor_proto__init(proto);
+    proto->name = (char *)name;
+    proto->has_data_type = true;
+    proto->data_type = (int32_t)tensor->dtype;
+    proto->n_dims = (size_t)tensor->rank;
+    proto->dims = (int64_t *)tensor->shape;
+    if (tensor->dtype == INGOT_STRING)
+        return strings_to_proto(arena, tensor, proto);
+    proto->has_raw_data = true;
+    proto->raw_data.len = ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor));
+    proto->raw_data.data = tensor->data;
+    if (!ingot_is_packed(tensor->dtype))
+        return true;
+    proto->raw_data.data = ingot_arena_alloc(arena, proto->raw_data.len);
+    if (proto->raw_data.data)
+        ingot_raw_encode(tensor, proto->raw_data.data);
+    return proto->raw_data.data != NULL;
 }

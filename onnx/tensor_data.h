@@ -22,12 +22,17 @@ void ingot_raw_encode(const ingot_tensor *tensor, uint8_t *raw);
 /* The range of the file that is the tensor's raw data; false when it has none. */
 bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw);
 
-/* Elements from the typed fields (float_data, ...), to dst. For strings dst receives ingot_strings that point into
- * proto. INGOT_INVALID when there are not as many as the shape takes. */
-ingot_status ingot_proto_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst,
-                               ingot_error *error);
+/* Do the typed fields (float_data, ...) hold as many elements as the shape takes? INGOT_INVALID if not. */
+ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, ingot_error *error);
+
+/* Elements from the typed fields, checked before, to dst. For strings dst receives ingot_strings that point into proto. */
+void ingot_typed_decode(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst);
 
 /* "raw data has 12 bytes, float[2,2] takes 16": INGOT_INVALID. */
 ingot_status ingot_raw_mismatch(const ingot_tensor *tensor, uint64_t size_bytes, const char *what, ingot_error *error);
+
+/* Fill a TensorProto, to be packed while tensor, name and arena live. Elements are shared with the tensor, unless they
+ * have to be packed. False when memory is out. */
+bool ingot_tensor_to_proto(ingot_arena *arena, const ingot_tensor *tensor, const char *name, Onnx__TensorProto *proto);
 
 #endif
