@@ -16,7 +16,7 @@ typedef struct npy_header {
     int64_t shape[INGOT_MAX_RANK];
 } npy_header;
 
-/* What NumPy calls the element types. The first row of a type is the one it is written as. */
+/* What NumPy calls the element types. Raw elements (V) are what the model says they are. */
 static const struct npy_type {
     char code;
     uint8_t item_bytes;
@@ -31,7 +31,8 @@ static const struct npy_type {
     {'V', 1, 1, INGOT_FLOAT8E4M3FN}, {'V', 1, 1, INGOT_FLOAT8E4M3FNUZ}, {'V', 1, 1, INGOT_FLOAT8E5M2},
     {'V', 1, 1, INGOT_FLOAT8E5M2FNUZ}, {'V', 1, 1, INGOT_FLOAT8E8M0},   {'V', 1, 1, INGOT_FLOAT4E2M1},
     {'i', 1, 1, INGOT_INT4},        {'i', 1, 1, INGOT_INT2},            {'u', 1, 1, INGOT_UINT4},
-    {'u', 1, 1, INGOT_UINT2},
+    {'u', 1, 1, INGOT_UINT2},       {'V', 1, 1, INGOT_INT4},            {'V', 1, 1, INGOT_INT2},
+    {'V', 1, 1, INGOT_UINT4},       {'V', 1, 1, INGOT_UINT2},           {'f', 1, 1, INGOT_FLOAT8E5M2},
 };
 enum { N_NPY_TYPES = sizeof npy_types / sizeof *npy_types };
 

@@ -1,0 +1,63 @@
+"""What the tests from outside share: the built command, small models, the corpus where it is unpacked."""
+import os
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+INGOT = os.environ.get("INGOT") or os.path.join(ROOT, "build", "ingot")
+
+
+@pytest.fixture(scope="session")
+def ingot():
+    """Call the command: ingot("run", model, ...) gives code, out and err. A signal or a sanitizer report fails the test."""
+    if not os.path.exists(INGOT):
+        pytest.skip(f"{INGOT} is not built")
+
+    def call(*arguments, timeout=60, **options):
+        done = subprocess.run([INGOT, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, **options)
+        done.out, done.err = done.stdout.decode(), done.stderr.decode()
+        done.code = done.returncode
+        assert done.code >= 0, f"killed by signal {-done.code}: {done.err}"
+        assert "Sanitizer" not in done.err and "runtime error" not in done.err, done.err
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """Path of a corpus model's folder by name; skips where the corpus is not unpacked."""
+    folder = os.environ.get("CORPUS") or os.path.join(ROOT, "build", "models")
+
+    def path(name):
+        if not os.path.exists(os.path.join(folder, name, "model.onnx")):
+            pytest.skip(f"{name} is not in {folder}")
+        return os.path.join(folder, name)
+
+    return path
+
+
+def save_model(path, nodes, inputs, outputs, initializers=(), opset=17):
+    """Write a model; inputs and outputs are rows (name, TensorProto type, shape)."""
+    infos = [[helper.make_tensor_value_info(*row) for row in rows] for rows in (inputs, outputs)]
+    values = [numpy_helper.from_array(np.asarray(a), name) for name, a in initializers]
+    graph = helper.make_graph(nodes, "test", *infos, values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8, producer_name="tests")
+    onnx.save(model, str(path))
+    return str(path)
+
+
+@pytest.fixture
+def relu(tmp_path):
+    """y = Relu(x), x float [N,3]."""
+    return save_model(tmp_path / "relu.onnx", [helper.make_node("Relu", ["x"], ["y"])],
+                      [("x", TensorProto.FLOAT, ["N", 3])], [("y", TensorProto.FLOAT, ["N", 3])])
+
+
+def identity(path, elem_type, shape):
+    """y = Identity(x) for any type."""
+    return save_model(path, [helper.make_node("Identity", ["x"], ["y"])], [("x", elem_type, shape)], [("y", elem_type, shape)])
