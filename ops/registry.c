@@ -13,6 +13,7 @@
     X(concat) \
     X(gather) \
     X(generate) \
+    X(reduce) \
     X(reshape) \
     X(slice) \
     X(transpose)

@@ -58,6 +58,12 @@ typedef struct ingot_conv {
     bool plain_src;            /* src is row-major (N, C, D, H, W); meant for few input channels */
 } ingot_conv;
 
+/* How the elements of a row become one: their sum, that of their magnitudes, squares, or exp(x - shift); the largest or
+ * smallest (NaN if there is one); the product. */
+typedef enum ingot_fold {
+    INGOT_FOLD_SUM, INGOT_FOLD_ABS, INGOT_FOLD_SQUARE, INGOT_FOLD_EXP, INGOT_FOLD_MAX, INGOT_FOLD_MIN, INGOT_FOLD_PROD
+} ingot_fold;
+
 /* X(result type, name, parameters), grouped by file. */
 #define INGOT_KERNELS(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
@@ -85,7 +91,12 @@ typedef struct ingot_conv {
     X(void, gemm_axpy_f32, (const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, \
                             const ingot_epilogue *e, int64_t n0, int64_t n1)) \
     /* peak.c */ \
-    X(float, fma_peak_f32, (int64_t iterations, int64_t *flops))
+    X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
+    /* reduce.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1 rows, `stride` apart, onto \
+       each other into dst; n elements of shift are read for INGOT_FOLD_EXP, else shift is any pointer to n floats. */ \
+    X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
+    X(void, fold_rows_f32, (ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n, \
+                            const float *shift))
 
 typedef struct ingot_kernels {
     const char *isa;         /* "baseline", "avx2", "avx512" or "neon" */

@@ -1,0 +1,356 @@
+/* reduce.c - ReduceSum and its family: Y = finish(fold of f(X) over some dimensions).
+ *
+ * Dimensions that lie behind each other and share their fate are merged first. Then there are two loops: either the
+ * innermost dimension is reduced, and each result folds whole rows to numbers; or it is kept, and rows are folded onto
+ * each other, up to WIDTH columns at a time. Every result is folded by one thread, in an order that the shape decides.
+ * Floats go through the f32 kernels and add up in double; integers are exact, modulo their size as in C; the other float
+ * types are read as double. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/movement.h"
+#include "ops/scalar.h"
+
+enum { WIDTH = 256, ROWS = 64, GRAIN = 16 * 1024 };
+
+typedef enum reduce_kind {
+    REDUCE_SUM, REDUCE_MEAN, REDUCE_L1, REDUCE_L2, REDUCE_SUM_SQUARE, REDUCE_LOG_SUM, REDUCE_LOG_SUM_EXP, REDUCE_MAX,
+    REDUCE_MIN, REDUCE_PROD
+} reduce_kind;
+
+static const struct {
+    const char *op_type;
+    ingot_fold fold;
+} kinds[] = {
+    [REDUCE_SUM] = {"ReduceSum", INGOT_FOLD_SUM},
+    [REDUCE_MEAN] = {"ReduceMean", INGOT_FOLD_SUM},
+    [REDUCE_L1] = {"ReduceL1", INGOT_FOLD_ABS},
+    [REDUCE_L2] = {"ReduceL2", INGOT_FOLD_SQUARE},
+    [REDUCE_SUM_SQUARE] = {"ReduceSumSquare", INGOT_FOLD_SQUARE},
+    [REDUCE_LOG_SUM] = {"ReduceLogSum", INGOT_FOLD_SUM},
+    [REDUCE_LOG_SUM_EXP] = {"ReduceLogSumExp", INGOT_FOLD_EXP},
+    [REDUCE_MAX] = {"ReduceMax", INGOT_FOLD_MAX},
+    [REDUCE_MIN] = {"ReduceMin", INGOT_FOLD_MIN},
+    [REDUCE_PROD] = {"ReduceProd", INGOT_FOLD_PROD},
+};
+
+/* A running fold: floats of any type, or integers modulo 2^64. */
+typedef union reduce_total {
+    double real;
+    int64_t integer;
+} reduce_total;
+
+typedef struct reduce_dims {
+    int n;
+    int64_t shape[INGOT_MAX_RANK], step[INGOT_MAX_RANK];
+} reduce_dims;
+
+typedef struct reduce_job {
+    const ingot_kernels *kernels;
+    const ingot_tensor *x;
+    ingot_tensor *y;
+    reduce_kind kind;
+    bool integers;       /* fold as integers; then is_unsigned tells how uint64 compares */
+    bool is_unsigned;
+    int64_t count;       /* elements folded into one result */
+    reduce_dims kept, folded;
+    int64_t row;         /* innermost dimension, contiguous: folded to a number, or columns of rows */
+    bool row_kept;
+    int64_t blocks;      /* of WIDTH columns, when kept */
+} reduce_job;
+
+static ingot_status read_reduced(ingot_op_ctx *c, bool *reduced)
+{
+    const int rank = c->in[0]->rank;
+    int64_t axes[INGOT_MAX_RANK];
+    int n;
+    ingot_status status = ingot_ints(c, 1, axes, INGOT_MAX_RANK, &n);
+    if (status)
+        return status;
+    const bool all = n == 0 && !ingot_attr_int(c->node, "noop_with_empty_axes", 0);
+    for (int d = 0; d < rank; d++)
+        reduced[d] = all;
+    for (int i = 0; i < n && !status; i++) {
+        int axis = 0;
+        status = ingot_axis(c, axes[i], rank, &axis);
+        if (!status && reduced[axis])
+            status = ingot_op_fail(c, INGOT_INVALID, "axis %d is listed twice", axis);
+        if (!status)
+            reduced[axis] = true;
+    }
+    return status;
+}
+
+static ingot_status infer_reduce(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    const bool keep = ingot_attr_int(c->node, "keepdims", 1) != 0;
+    bool reduced[INGOT_MAX_RANK];
+    int64_t shape[INGOT_MAX_RANK];
+    int rank = 0;
+    const ingot_status status = read_reduced(c, reduced);
+    if (status)
+        return status;
+    for (int d = 0; d < x->rank; d++)
+        if (!reduced[d] || keep)
+            shape[rank++] = reduced[d] ? 1 : x->shape[d];
+    return ingot_out(c, 0, x->dtype, rank, shape);
+}
+
+/* Integers as int64 in row[], other types as double. */
+static void load_row(const reduce_job *job, int64_t first, int64_t n, reduce_total *row)
+{
+    if (job->integers)
+        for (int64_t i = 0; i < n; i++)
+            row[i].integer = ingot_int_at(job->x, first + i);
+    else
+        for (int64_t i = 0; i < n; i++)
+            row[i].real = ingot_double_at(job->x, first + i);
+}
+
+static int64_t join_integers(const reduce_job *job, ingot_fold fold, int64_t acc, int64_t x)
+{
+    const uint64_t a = (uint64_t)acc, b = (uint64_t)x;
+    switch (fold) {
+    case INGOT_FOLD_ABS: return (int64_t)(x < 0 && !job->is_unsigned ? a - b : a + b);
+    case INGOT_FOLD_SQUARE: return (int64_t)(a + b * b);
+    case INGOT_FOLD_PROD: return (int64_t)(a * b);
+    case INGOT_FOLD_MAX: return job->is_unsigned ? (int64_t)MAX(a, b) : MAX(acc, x);
+    case INGOT_FOLD_MIN: return job->is_unsigned ? (int64_t)MIN(a, b) : MIN(acc, x);
+    default: return (int64_t)(a + b);
+    }
+}
+
+/* Fold an element in; INGOT_FOLD_SUM for a partial result of the summing folds. */
+static double join_reals(ingot_fold fold, double acc, double x, double shift)
+{
+    switch (fold) {
+    case INGOT_FOLD_ABS: return acc + fabs(x);
+    case INGOT_FOLD_SQUARE: return acc + x * x;
+    case INGOT_FOLD_EXP: return acc + exp(x - shift);
+    case INGOT_FOLD_PROD: return acc * x;
+    case INGOT_FOLD_MAX: return acc >= x || isnan(acc) ? acc : x;
+    case INGOT_FOLD_MIN: return acc <= x || isnan(acc) ? acc : x;
+    default: return acc + x;
+    }
+}
+
+/* How partial results of a fold are folded. */
+static ingot_fold fold_of_parts(ingot_fold fold)
+{
+    return fold == INGOT_FOLD_MAX || fold == INGOT_FOLD_MIN || fold == INGOT_FOLD_PROD ? fold : INGOT_FOLD_SUM;
+}
+
+static reduce_total neutral(const reduce_job *job, ingot_fold fold)
+{
+    reduce_total total = {0};
+    const bool one = fold == INGOT_FOLD_PROD, low = fold == INGOT_FOLD_MAX, high = fold == INGOT_FOLD_MIN;
+    if (!job->integers) {
+        total.real = one ? 1 : low ? -INFINITY : high ? INFINITY : 0;
+        return total;
+    }
+    const ingot_dtype dtype = job->x->dtype;
+    const int bits = 8 * (int)ingot_dtype_size_bytes(dtype);
+    const bool is_signed = INGOT_TYPES_SIGNED >> dtype & 1;
+    if (dtype == INGOT_BOOL)
+        total.integer = one || high;
+    else if (low || high)
+        total.integer = is_signed ? (high ? (int64_t)(UINT64_MAX >> (65 - bits)) : -(int64_t)(UINT64_MAX >> (65 - bits)) - 1)
+                                  : (high ? (int64_t)(UINT64_MAX >> (64 - bits)) : 0);
+    else
+        total.integer = one;
+    return total;
+}
+
+/* Fold one contiguous row, from element `first` on, into *total. */
+static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, double shift, reduce_total *total)
+{
+    if (job->x->dtype == INGOT_FLOAT) {
+        const float *src = (const float *)job->x->data + first;
+        const double part = job->kernels->fold_row_f32(fold, src, (size_t)job->row, (float)shift);
+        total->real = join_reals(fold_of_parts(fold), total->real, part, 0);
+        return;
+    }
+    for (int64_t begin = 0; begin < job->row; begin += WIDTH) {
+        const int64_t n = MIN(WIDTH, job->row - begin);
+        reduce_total row[WIDTH], part = neutral(job, fold);
+        load_row(job, first + begin, n, row);
+        if (job->integers) {
+            for (int64_t i = 0; i < n; i++)
+                total->integer = join_integers(job, fold, total->integer, row[i].integer);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++)
+            part.real = join_reals(fold, part.real, row[i].real, shift);
+        total->real = join_reals(fold_of_parts(fold), total->real, part.real, 0);
+    }
+}
+
+/* Fold `rows` rows of n columns, `step` apart, onto total[0..n). */
+static void fold_columns(const reduce_job *job, ingot_fold fold, int64_t first, int64_t step, int64_t rows, int64_t n,
+                         const float *shift, reduce_total *total)
+{
+    if (job->x->dtype == INGOT_FLOAT) {
+        float part[WIDTH];
+        for (int64_t r = 0; r < rows; r += ROWS) {
+            job->kernels->fold_rows_f32(fold, part, (const float *)job->x->data + first + r * step, (ptrdiff_t)step,
+                                        (size_t)MIN(ROWS, rows - r), (size_t)n, shift);
+            for (int64_t j = 0; j < n; j++)
+                total[j].real = join_reals(fold_of_parts(fold), total[j].real, (double)part[j], 0);
+        }
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        reduce_total row[WIDTH];
+        load_row(job, first + r * step, n, row);
+        for (int64_t j = 0; j < n; j++)
+            if (job->integers)
+                total[j].integer = join_integers(job, fold, total[j].integer, row[j].integer);
+            else
+                total[j].real = join_reals(fold, total[j].real, row[j].real, (double)shift[j]);
+    }
+}
+
+/* Fold everything that belongs to n results (one, when rows become numbers) whose elements start at `first`. */
+static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, int64_t n, const float *shift,
+                         reduce_total *total)
+{
+    const reduce_dims *dims = &job->folded;
+    int64_t index[INGOT_MAX_RANK] = {0}, times = 1, rows = 1, step = 0;
+    int outer = dims->n;
+    for (int64_t j = 0; j < n; j++)
+        total[j] = neutral(job, fold);
+    if (job->count == 0)
+        return;
+    if (job->row_kept && outer > 0) {
+        rows = dims->shape[--outer];
+        step = dims->step[outer];
+    }
+    for (int d = 0; d < outer; d++)
+        times *= dims->shape[d];
+    for (int64_t i = 0; i < times; i++) {
+        if (job->row_kept)
+            fold_columns(job, fold, first, step, rows, n, shift, total);
+        else
+            fold_number(job, fold, first, (double)shift[0], total);
+        ingot_advance(outer, dims->shape, dims->step, index, &first);
+    }
+}
+
+/* From the fold to the result. */
+static void store_result(const reduce_job *job, int64_t at, reduce_total total, double shift)
+{
+    if (job->integers) {
+        int64_t value = total.integer;
+        if (job->kind == REDUCE_MEAN)
+            value = job->count == 0      ? 0
+                    : job->is_unsigned ? (int64_t)((uint64_t)value / (uint64_t)job->count)
+                                       : value / job->count;
+        ingot_put_int(job->y, at, value);
+        return;
+    }
+    switch (job->kind) {
+    case REDUCE_MEAN: total.real /= (double)job->count; break;
+    case REDUCE_L2: total.real = sqrt(total.real); break;
+    case REDUCE_LOG_SUM: total.real = log(total.real); break;
+    case REDUCE_LOG_SUM_EXP: total.real = log(total.real) + shift; break;
+    default: break;
+    }
+    ingot_put_double(job->y, at, total.real);
+}
+
+/* Units of work [begin, end): a kept index and, when rows are kept, a block of columns of it. */
+static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const reduce_job *job = argument;
+    const ingot_fold fold = kinds[job->kind].fold;
+    (void)thread;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t index[INGOT_MAX_RANK];
+        const int64_t kept = unit / job->blocks, column = unit % job->blocks * WIDTH;
+        const int64_t n = job->row_kept ? MIN(WIDTH, job->row - column) : 1;
+        const int64_t first = ingot_locate(job->kept.n, job->kept.shape, job->kept.step, kept, index) + column;
+        const int64_t at = job->row_kept ? kept * job->row + column : kept;
+        reduce_total total[WIDTH];
+        float shift[WIDTH] = {0};
+        if (job->kind == REDUCE_LOG_SUM_EXP) {
+            fold_results(job, INGOT_FOLD_MAX, first, n, shift, total);
+            for (int64_t j = 0; j < n; j++)
+                shift[j] = isfinite(total[j].real) ? (float)total[j].real : 0.0f;
+        }
+        fold_results(job, fold, first, n, shift, total);
+        for (int64_t j = 0; j < n; j++)
+            store_result(job, at + j, total[j], (double)shift[j]);
+    }
+}
+
+/* Merge dimensions, and set the innermost one apart. */
+static void split_dims(reduce_job *job, const bool *reduced)
+{
+    const ingot_tensor *x = job->x;
+    int64_t shape[INGOT_MAX_RANK], step = 1;
+    bool folds[INGOT_MAX_RANK];
+    int n = 0;
+    job->count = 1;
+    for (int d = 0; d < x->rank; d++) {
+        if (reduced[d])
+            job->count *= x->shape[d];
+        if (x->shape[d] == 1)
+            continue;
+        if (n > 0 && folds[n - 1] == reduced[d]) {
+            shape[n - 1] *= x->shape[d];
+        } else {
+            shape[n] = x->shape[d];
+            folds[n++] = reduced[d];
+        }
+    }
+    job->row = n > 0 ? shape[n - 1] : 1;
+    job->row_kept = n > 0 ? !folds[n - 1] : true;
+    job->blocks = job->row_kept ? (job->row + WIDTH - 1) / WIDTH : 1;
+    int64_t steps[INGOT_MAX_RANK];
+    for (int d = n; d-- > 0; step *= shape[d])
+        steps[d] = step;
+    for (int d = 0; d < n - 1; d++) {
+        reduce_dims *dims = folds[d] ? &job->folded : &job->kept;
+        dims->shape[dims->n] = shape[d];
+        dims->step[dims->n++] = steps[d];
+    }
+}
+
+static ingot_status run_reduce(ingot_op_ctx *c)
+{
+    const ingot_dtype dtype = c->in[0]->dtype;
+    reduce_job job = {.kernels = c->kernels, .x = c->in[0], .y = c->out[0]};
+    bool reduced[INGOT_MAX_RANK];
+    const ingot_status status = read_reduced(c, reduced);
+    if (status || ingot_count(job.y) == 0)
+        return status;
+    while (strcmp(kinds[job.kind].op_type, c->op->op_type))
+        job.kind++;
+    /* The kinds that end in a function of reals fold integers as reals too. */
+    job.integers = !ingot_is_float(dtype) && job.kind != REDUCE_LOG_SUM && job.kind != REDUCE_LOG_SUM_EXP &&
+                   job.kind != REDUCE_L2;
+    job.is_unsigned = dtype == INGOT_UINT64;
+    split_dims(&job, reduced);
+    const int64_t units = job.row_kept ? ingot_count(job.y) / job.row * job.blocks : ingot_count(job.y);
+    const int64_t each = MAX(ingot_count(job.x) / units, 1);
+    ingot_parallel(c->team, units, MAX(GRAIN / each, 1), reduce_part, &job);
+    return INGOT_OK;
+}
+
+#define NUMBERS {INGOT_TYPES_NUMERIC, INGOT_TYPE(INT64)}
+#define ORDERED {INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), INGOT_TYPE(INT64)}
+
+const ingot_op ingot_ops_reduce[] = {
+    {"ReduceSum", 13, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceMean", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceL1", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceL2", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceSumSquare", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceLogSum", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceLogSumExp", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceMax", 18, 1, 2, ORDERED, infer_reduce, run_reduce},
+    {"ReduceMin", 18, 1, 2, ORDERED, infer_reduce, run_reduce},
+    {"ReduceProd", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {0},
+};
