@@ -11,6 +11,10 @@
 typedef struct ingot_pass_options {
     const char *const *disabled; /* names of passes to leave out, NULL-terminated; "all" for every one; NULL: none */
 
+    /* Inputs with a default count as constants and are inputs no more. For files of IR version 3 and older, where every
+     * initializer had to be listed as an input and runtimes hold them for constants. */
+    bool fix_defaults;
+
     /* Run node number `node`, whose inputs are all constants, and set values[outputs[i]].constant for every output that is
      * not INGOT_NONE (the pass takes the node out then). Any failure leaves graph and node as they were. NULL: constants
      * are not folded. */
@@ -42,6 +46,7 @@ enum { INGOT_PASS_NOTES = 6 }; /* reasons told in a report; further ones are cou
 
 typedef struct ingot_pass_ctx {
     ingot_graph *graph;               /* the main graph and each subgraph in turn */
+    bool is_main;                     /* the main graph, whose declared inputs every run checks */
     const ingot_pass_options *options;
     ingot_error *error;
     int n_done;                       /* rewrites made, in all runs of the pass */

@@ -1,0 +1,144 @@
+/* eliminate_identity.c - takes out nodes that give back what they get: Identity, a Dropout that is not training, casts to
+ * the type a value has, reshapes to the shape it has, adding 0 and multiplying by 1. A CastLike whose type is known becomes
+ * a Cast on the way, so that it no longer hangs on the value it copies the type of. */
+#include "engine/passes/pass.h"
+
+#include <string.h>
+
+#include "engine/passes/rewrite.h"
+#include "engine/passes/shapes.h"
+
+typedef struct lookup {
+    const ingot_graph *graph;
+    const ingot_shapes *shapes;
+    const ingot_node *node;
+} lookup;
+
+static const ingot_shape *in(const lookup *l, int slot) { return ingot_shape_of(l->shapes, ingot_input(l->node, slot)); }
+
+static bool always(const lookup *l)
+{
+    (void)l;
+    return true;
+}
+
+static bool dropout(const lookup *l)
+{
+    const int mode = ingot_input(l->node, 2);
+    double training = 0;
+    const ingot_const *constant = ingot_constant(l->graph, mode);
+    if (constant && constant->tensor.dtype == INGOT_BOOL && ingot_count(&constant->tensor) == 1) {
+        bool value;
+        ingot_const_read(constant, &value);
+        training = value;
+    } else if (mode != INGOT_NONE) {
+        return false;
+    }
+    for (int i = 1; i < l->node->n_outputs; i++)
+        if (l->node->outputs[i] != INGOT_NONE &&
+            (l->graph->values[l->node->outputs[i]].n_uses || l->graph->values[l->node->outputs[i]].n_outputs))
+            return false;
+    return training == 0;
+}
+
+static bool cast(const lookup *l)
+{
+    return in(l, 0)->dtype && in(l, 0)->dtype == (ingot_dtype)ingot_attr_int(l->node, "to", INGOT_UNDEFINED);
+}
+
+static bool transpose(const lookup *l)
+{
+    const ingot_attr *perm = ingot_node_attr(l->node, "perm");
+    if (!perm)
+        return in(l, 0)->rank == 0 || in(l, 0)->rank == 1;
+    for (size_t i = 0; i < perm->n; i++)
+        if (perm->type != INGOT_ATTR_INTS || perm->ints[i] != (int64_t)i)
+            return false;
+    return true;
+}
+
+static bool same_shape(const lookup *l)
+{
+    return ingot_same_known_shape(in(l, 0), ingot_shape_of(l->shapes, l->node->outputs[0]));
+}
+
+static bool single_input(const lookup *l) { return l->node->n_inputs == 1; }
+
+static bool zero_pads(const lookup *l)
+{
+    int64_t pads[2 * INGOT_MAX_RANK];
+    int n;
+    bool zero = ingot_constant_ints(l->graph, ingot_input(l->node, 1), pads, 2 * INGOT_MAX_RANK, &n);
+    for (int i = 0; zero && i < n; i++)
+        zero = pads[i] == 0;
+    return zero;
+}
+
+/* Is input `slot` one element of `neutral` that does not raise the rank of the other input? */
+static bool is_neutral(const lookup *l, int slot, double neutral)
+{
+    double number;
+    const ingot_const *constant = ingot_constant(l->graph, ingot_input(l->node, slot));
+    return l->node->n_inputs == 2 && constant &&
+           (constant->tensor.rank == 0 || constant->tensor.rank <= in(l, 1 - slot)->rank) &&
+           ingot_constant_number(l->graph, ingot_input(l->node, slot), &number) && number == neutral;
+}
+
+static bool plus_zero(const lookup *l) { return is_neutral(l, 1, 0); }
+static bool times_one(const lookup *l) { return is_neutral(l, 1, 1); }
+static bool zero_plus(const lookup *l) { return is_neutral(l, 0, 0); }
+static bool one_times(const lookup *l) { return is_neutral(l, 0, 1); }
+
+static const struct {
+    const char *op_type;
+    bool (*is_identity)(const lookup *l);
+    int keeps; /* the input that the output equals */
+} rows[] = {
+    {"Identity", always, 0},        {"Dropout", dropout, 0},     {"Cast", cast, 0},         {"Transpose", transpose, 0},
+    {"Reshape", same_shape, 0},     {"Flatten", same_shape, 0},  {"Expand", same_shape, 0}, {"Squeeze", same_shape, 0},
+    {"Concat", single_input, 0},    {"Sum", single_input, 0},    {"Max", single_input, 0},  {"Min", single_input, 0},
+    {"Mean", single_input, 0},      {"Pad", zero_pads, 0},       {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
+    {"Sub", plus_zero, 0},          {"Mul", times_one, 0},       {"Mul", one_times, 1},     {"Div", times_one, 0},
+    {"Pow", times_one, 0},
+};
+
+/* CastLike(x, like) is Cast(x) to the type of `like` where that is known. */
+static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
+{
+    ingot_node *node = graph->nodes[index];
+    const ingot_dtype dtype = in(l, 1)->dtype;
+    if (!dtype || !ingot_node_set_n_inputs(graph, index, 1) || !ingot_node_set_int(graph, node, "to", dtype))
+        return false;
+    node->op_type = "Cast";
+    node->op = NULL;
+    return true;
+}
+
+ingot_status ingot_eliminate_identity(ingot_pass_ctx *c)
+{
+    ingot_graph *graph = c->graph;
+    ingot_shapes shapes;
+    if (!ingot_shapes_infer(&shapes, graph, c->is_main)) {
+        ingot_shapes_free(&shapes);
+        return ingot_pass_out_of_memory(c);
+    }
+    for (int i = 0; i < graph->n_nodes; i++) {
+        ingot_node *node = graph->nodes[i];
+        const lookup l = {graph, &shapes, node};
+        if (ingot_is_op(node, "CastLike"))
+            resolve_cast_like(&l, graph, i);
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            if (!ingot_is_op(node, rows[r].op_type) || node->n_fused || !node->n_outputs ||
+                ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE ||
+                !rows[r].is_identity(&l))
+                continue;
+            if (ingot_bypass(graph, i, node->inputs[rows[r].keeps]))
+                c->n_done++;
+            else
+                ingot_pass_kept(c, node, "it gives a graph output its name");
+            break;
+        }
+    }
+    ingot_shapes_free(&shapes);
+    return INGOT_OK;
+}

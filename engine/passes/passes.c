@@ -1,0 +1,156 @@
+/* passes.c - the passes in their order, and the loop that runs them. Rows that are marked `repeated` simplify for each
+ * other: neighbours among them run again until a round changes nothing. Each pass runs over the main graph and then over
+ * every subgraph; a graph is sorted again after each pass, so that a pass finds nodes in running order. */
+#include "engine/passes/pass.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/passes/rewrite.h"
+#include "ops/upgrade.h"
+
+static const struct row {
+    const char *name;
+    ingot_pass_fn *run;
+    bool repeated;
+} rows[] = {
+    {"eliminate-identity", ingot_eliminate_identity, true},
+    {"fold-constants", ingot_fold_constants, true},
+    {"common-subexpressions", ingot_common_subexpressions, true},
+    {"fold-batch-normalization", ingot_fold_batch_normalization, false},
+    {"dead-code", ingot_dead_code, false},
+};
+
+enum { N_ROWS = sizeof rows / sizeof *rows, MAX_ROUNDS = 8 };
+
+const char *ingot_pass_name(size_t index) { return index < N_ROWS ? rows[index].name : NULL; }
+
+void ingot_pass_kept(ingot_pass_ctx *c, const ingot_node *node, const char *format, ...)
+{
+    if (c->n_kept < INGOT_PASS_NOTES) {
+        char *note = c->notes[c->n_kept];
+        const size_t size = sizeof c->notes[0];
+        const int length = snprintf(note, size, "'%.60s': ", *node->name ? node->name : node->op_type);
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(note + length, size - (size_t)length, format, arguments);
+        va_end(arguments);
+    }
+    c->n_kept++;
+}
+
+ingot_status ingot_pass_out_of_memory(ingot_pass_ctx *c)
+{
+    return ingot_fail(c->error, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
+static ingot_status check_names(const ingot_pass_options *options, ingot_error *error)
+{
+    for (const char *const *name = options->disabled; name && *name; name++) {
+        bool known = !strcmp(*name, "all");
+        for (int i = 0; i < N_ROWS; i++)
+            known |= !strcmp(*name, rows[i].name);
+        if (!known)
+            return ingot_fail(error, INGOT_USAGE, "there is no pass '%s'", *name);
+    }
+    return INGOT_OK;
+}
+
+static bool is_disabled(const ingot_pass_options *options, const char *pass)
+{
+    for (const char *const *name = options->disabled; name && *name; name++)
+        if (!strcmp(*name, pass) || !strcmp(*name, "all"))
+            return true;
+    return false;
+}
+
+/* "name: 52 of 53; kept 'bn7': its input feeds 2 nodes" */
+static void report(const ingot_pass_ctx *c, const char *name)
+{
+    char line[256 + INGOT_PASS_NOTES * sizeof c->notes[0]];
+    int length = snprintf(line, sizeof line, "%s: %d of %d", name, c->n_done, c->n_done + c->n_kept);
+    for (int i = 0; i < c->n_kept && i < INGOT_PASS_NOTES; i++)
+        length += snprintf(line + length, sizeof line - (size_t)length, "; kept %s", c->notes[i]);
+    if (c->n_kept > INGOT_PASS_NOTES)
+        snprintf(line + length, sizeof line - (size_t)length, "; and %d more", c->n_kept - INGOT_PASS_NOTES);
+    if (c->options->report)
+        c->options->report(c->options->sink, line);
+}
+
+/* Run one pass over all graphs. *changed becomes true when it did something. */
+static ingot_status run_pass(ingot_graph *graph, const struct row *row, ingot_pass_ctx *c, bool *changed)
+{
+    int n_graphs;
+    ingot_graph **graphs = ingot_all_graphs(graph, &n_graphs);
+    const int done = c->n_done;
+    ingot_status status = graphs ? INGOT_OK : ingot_pass_out_of_memory(c);
+    c->n_kept = 0;
+    for (int g = 0; !status && g < n_graphs; g++) {
+        const int before = c->n_done;
+        c->graph = graphs[g];
+        c->is_main = g == 0;
+        status = row->run(c);
+        if (!status && c->n_done != before)
+            status = ingot_graph_sort(graphs[g], c->error);
+    }
+    ingot_release(graph->arena->memory, graphs);
+    *changed |= c->n_done != done;
+    return status;
+}
+
+ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
+{
+    int n_graphs, n_upgraded = 0;
+    ingot_graph **graphs = ingot_all_graphs(graph, &n_graphs);
+    ingot_status status = graphs ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory");
+    for (int g = 0; !status && g < n_graphs; g++) {
+        status = ingot_upgrade(graphs[g], &n_upgraded, error);
+        if (!status)
+            status = ingot_graph_sort(graphs[g], error);
+    }
+    ingot_release(graph->arena->memory, graphs);
+    return status;
+}
+
+static void fix_defaults(ingot_graph *graph)
+{
+    int n = 0;
+    for (int i = 0; i < graph->n_inputs; i++) {
+        ingot_value *value = &graph->values[graph->inputs[i]];
+        value->is_input = !value->constant;
+        if (value->is_input)
+            graph->inputs[n++] = graph->inputs[i];
+    }
+    graph->n_inputs = n;
+}
+
+ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *options, ingot_error *error)
+{
+    static const ingot_pass_options defaults = {0};
+    ingot_pass_ctx contexts[N_ROWS] = {{0}};
+    options = options ? options : &defaults;
+    ingot_status status = check_names(options, error);
+    if (!status)
+        status = ingot_passes_upgrade(graph, error);
+    if (options->fix_defaults)
+        fix_defaults(graph);
+    for (int i = 0; i < N_ROWS; i++)
+        contexts[i] = (ingot_pass_ctx){.options = options, .error = error};
+
+    for (int first = 0, last; !status && first < N_ROWS; first = last) {
+        last = first + 1;
+        while (rows[first].repeated && last < N_ROWS && rows[last].repeated)
+            last++;
+        bool changed = true;
+        for (int round = 0; changed && round < (rows[first].repeated ? MAX_ROUNDS : 1); round++) {
+            changed = false;
+            for (int i = first; !status && i < last; i++)
+                if (!is_disabled(options, rows[i].name))
+                    status = run_pass(graph, &rows[i], &contexts[i], &changed);
+        }
+    }
+    for (int i = 0; !status && i < N_ROWS; i++)
+        if (!is_disabled(options, rows[i].name))
+            report(&contexts[i], rows[i].name);
+    return status;
+}

@@ -1,0 +1,128 @@
+/* scaled_weights.c - constants times a factor per index. Along one axis that is only noted, in the constant itself; where
+ * factors go with two axes (groups), or with another axis than the one that has factors already, the elements are computed
+ * here, row by row. */
+#include <string.h>
+
+#include "engine/passes/absorb.h"
+#include "engine/passes/rewrite.h"
+
+bool ingot_is_weights(const ingot_graph *graph, int value, int min_rank)
+{
+    const ingot_const *constant = ingot_constant(graph, value);
+    return constant && constant->tensor.kind == INGOT_TENSOR && constant->tensor.rank >= min_rank &&
+           (constant->tensor.dtype == INGOT_FLOAT || constant->tensor.dtype == INGOT_DOUBLE);
+}
+
+static int add_const(ingot_graph *graph, int like, const ingot_const *constant)
+{
+    ingot_const *own = ingot_arena_copy(graph->arena, constant, sizeof *own);
+    const int id = own ? ingot_add_unique_value(graph, graph->values[like].name) : INGOT_NONE;
+    if (id != INGOT_NONE) {
+        own->from_file = false;
+        graph->values[id].constant = own;
+        graph->values[id].type.dtype = own->tensor.dtype;
+    }
+    return id;
+}
+
+/* Which factor belongs to an element: factors[index0 / rows * stride0 + index1 * stride1]. */
+typedef struct choice {
+    const double *factors;
+    int64_t rows, stride0, stride1;
+} choice;
+
+/* The elements of `value` (of rank 2 or more) times their factors, computed. */
+static int compute_scaled(ingot_graph *graph, int value, const choice *of)
+{
+    ingot_const scaled = *graph->values[value].constant;
+    const ingot_tensor *t = &scaled.tensor;
+    const int64_t inner = ingot_span(t, 2, t->rank), row = t->shape[1] * inner;
+    double *elements = ingot_alloc(graph->arena->memory, 2 * (size_t)row * sizeof *elements);
+    char *data = ingot_arena_alloc(graph->arena, ingot_storage_bytes(t));
+    int id = INGOT_NONE;
+    if (elements && data) {
+        for (int64_t r = 0; r < t->shape[0]; r++) {
+            const double *of_row = of->factors + r / of->rows * of->stride0;
+            ingot_const_doubles(&scaled, r * row, row, elements + row, elements);
+            for (int64_t i = 0; i < row; i++) {
+                const double product = elements[i] * of_row[i / inner * of->stride1];
+                if (t->dtype == INGOT_FLOAT)
+                    ((float *)data)[r * row + i] = (float)product;
+                else
+                    ((double *)data)[r * row + i] = product;
+            }
+        }
+        ingot_const_drop_pages(&scaled);
+        scaled.tensor.data = data;
+        scaled.source = data;
+        scaled.scale = NULL;
+        scaled.mapped = false;
+        id = add_const(graph, value, &scaled);
+    }
+    ingot_release(graph->arena->memory, elements);
+    return id;
+}
+
+int ingot_scale_axis(ingot_graph *graph, int value, int axis, const double *factors)
+{
+    ingot_const scaled = *graph->values[value].constant;
+    const int64_t n = scaled.tensor.shape[axis];
+    if (scaled.scale && scaled.scale_axis != axis && axis <= 1)
+        return compute_scaled(graph, value, axis ? &(choice){factors, 1, 0, 1} : &(choice){factors, 1, 1, 0});
+    if (scaled.scale && scaled.scale_axis != axis)
+        return INGOT_NONE;
+    double *scale = ingot_arena_array(graph->arena, (size_t)n, sizeof *scale);
+    if (!scale)
+        return INGOT_NONE;
+    for (int64_t i = 0; i < n; i++)
+        scale[i] = factors[i] * (scaled.scale ? scaled.scale[i] : 1);
+    scaled.tensor.data = NULL;
+    scaled.scale = scale;
+    scaled.scale_axis = axis;
+    return add_const(graph, value, &scaled);
+}
+
+int ingot_scale_groups(ingot_graph *graph, int value, int64_t group, const double *factors)
+{
+    const ingot_tensor *t = &graph->values[value].constant->tensor;
+    if (group == 1)
+        return ingot_scale_axis(graph, value, 1, factors);
+    return compute_scaled(graph, value, &(choice){factors, MAX(t->shape[0] / group, 1), t->shape[1], 1});
+}
+
+int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dtype dtype, int64_t n, double factor,
+                      const double *scale, const double *shift)
+{
+    const ingot_const *old = value == INGOT_NONE ? NULL : graph->values[value].constant;
+    double *bias = ingot_alloc(graph->arena->memory, (size_t)n * sizeof *bias + 1);
+    double *before = old ? ingot_const_all_doubles(graph, old) : NULL;
+    int id = INGOT_NONE;
+    if (bias && (before || !old)) {
+        const bool spread = old && ingot_count(&old->tensor) == 1;
+        for (int64_t i = 0; i < n; i++)
+            bias[i] = shift[i] + (old ? before[spread ? 0 : i] * factor * (scale ? scale[i] : 1) : 0);
+        id = ingot_add_doubles(graph, name, dtype, 1, &n, bias);
+    }
+    ingot_release(graph->arena->memory, before);
+    ingot_release(graph->arena->memory, bias);
+    return id;
+}
+
+bool ingot_is_row_bias(const ingot_graph *graph, int value, int64_t n)
+{
+    if (value == INGOT_NONE)
+        return true;
+    if (!ingot_is_weights(graph, value, 0))
+        return false;
+    const ingot_tensor *t = &graph->values[value].constant->tensor;
+    const int64_t count = ingot_count(t);
+    return count == 1 || (count == n && t->rank >= 1 && t->shape[t->rank - 1] == n);
+}
+
+bool ingot_set_weights(ingot_graph *graph, int node, int weights, int bias)
+{
+    if (weights == INGOT_NONE || bias == INGOT_NONE)
+        return false;
+    return (graph->nodes[node]->n_inputs > 2 || ingot_node_set_n_inputs(graph, node, 3)) &&
+           ingot_node_set_input(graph, node, 1, weights) && ingot_node_set_input(graph, node, 2, bias);
+}

@@ -1,0 +1,582 @@
+/* shapes.c - shape inference with symbols, for the passes. A dimension is a size or a negative number that stands for one;
+ * equal numbers are equal sizes. A strided window makes floor((d + offset) / divisor) + k of a symbol d, and the same
+ * expression is given the same number again: so the two branches of a residual block are seen to agree for any image size.
+ * An operator that is not listed leaves its outputs unknown, which is always right. */
+#include "engine/passes/shapes.h"
+
+#include <string.h>
+
+#include "engine/passes/rewrite.h"
+
+typedef struct walk {
+    ingot_shapes *shapes;
+    const ingot_graph *graph;
+    const ingot_node *node;
+    ingot_shape *out;          /* of output 0; rank -1 and no type when a rule is called */
+} walk;
+
+typedef void rule(walk *w);
+
+static const ingot_shape unknown = {INGOT_UNDEFINED, -1, {0}};
+
+static int64_t fresh(ingot_shapes *s) { return -1 - s->n_symbols++; }
+
+/* The symbol of (base + offset) / divisor; a new one where it was not seen yet. */
+static int64_t intern(ingot_shapes *s, int64_t base, int64_t offset, int64_t divisor)
+{
+    for (int i = 0; i < s->n_known; i++)
+        if (s->known[i].base == base && s->known[i].offset == offset && s->known[i].divisor == divisor)
+            return s->known[i].symbol;
+    const int64_t symbol = fresh(s);
+    if (s->n_known < s->known_capacity)
+        s->known[s->n_known++] = (struct ingot_dim_expression){base, offset, divisor, symbol};
+    return symbol;
+}
+
+const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value)
+{
+    return value < 0 || value >= shapes->n ? &unknown : &shapes->of[value];
+}
+
+bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b)
+{
+    return a->rank >= 0 && a->rank == b->rank && !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim);
+}
+
+static const ingot_shape *in(const walk *w, int i) { return ingot_shape_of(w->shapes, ingot_input(w->node, i)); }
+
+static int axis_of(const ingot_node *node, const char *name, int64_t otherwise, int rank)
+{
+    const int64_t axis = ingot_attr_int(node, name, otherwise);
+    return axis < -rank || axis >= rank ? -1 : (int)(axis < 0 ? axis + rank : axis);
+}
+
+/* ---- rules ---- */
+
+static void same(walk *w) { *w->out = *in(w, 0); }
+
+static void typed_like_first(walk *w) { w->out->dtype = in(w, 0)->dtype; }
+
+static int64_t broadcast(ingot_shapes *s, int64_t a, int64_t b)
+{
+    if (a == b || b == 1)
+        return a;
+    if (a == 1)
+        return b;
+    return a > 1 ? a : b > 1 ? b : fresh(s); /* two different symbols: either could be 1 */
+}
+
+static void broadcast_from(walk *w, int first)
+{
+    ingot_shape out = {in(w, first)->dtype, 0, {0}};
+    for (int i = 0; i < w->node->n_inputs; i++) {
+        const ingot_shape *a = in(w, i);
+        if (a->rank < 0) {
+            w->out->dtype = out.dtype;
+            return;
+        }
+        ingot_shape wide = {out.dtype, MAX(out.rank, a->rank), {0}};
+        for (int d = 1; d <= wide.rank; d++)
+            wide.dim[wide.rank - d] = broadcast(w->shapes, d <= out.rank ? out.dim[out.rank - d] : 1,
+                                                d <= a->rank ? a->dim[a->rank - d] : 1);
+        out = wide;
+    }
+    *w->out = out;
+}
+
+static void broadcast_all(walk *w) { broadcast_from(w, 0); }
+static void broadcast_where(walk *w) { broadcast_from(w, 1); }
+
+static void compare(walk *w)
+{
+    broadcast_from(w, 0);
+    w->out->dtype = INGOT_BOOL;
+}
+
+static void cast(walk *w)
+{
+    *w->out = *in(w, 0);
+    w->out->dtype = (ingot_dtype)ingot_attr_int(w->node, "to", INGOT_UNDEFINED);
+}
+
+static void cast_like(walk *w)
+{
+    *w->out = *in(w, 0);
+    w->out->dtype = in(w, 1)->dtype;
+}
+
+static void shape_vector(walk *w)
+{
+    const int rank = in(w, 0)->rank;
+    *w->out = (ingot_shape){INGOT_INT64, 1, {0}};
+    if (rank >= 0 && !ingot_node_attr(w->node, "start") && !ingot_node_attr(w->node, "end"))
+        w->out->dim[0] = rank;
+    else
+        w->out->dim[0] = fresh(w->shapes);
+}
+
+static int64_t spatial_attr(const ingot_node *node, const char *name, int i, int n, int64_t otherwise)
+{
+    const ingot_attr *attr = ingot_node_attr(node, name);
+    return attr && attr->type == INGOT_ATTR_INTS && attr->n == (size_t)n ? attr->ints[i] : otherwise;
+}
+
+/* One spatial dimension behind a window of `kernel` taps. */
+static int64_t window(walk *w, int64_t size, int64_t kernel, int i, int n_spatial)
+{
+    const ingot_node *node = w->node;
+    const int64_t stride = spatial_attr(node, "strides", i, n_spatial, 1);
+    const int64_t dilation = spatial_attr(node, "dilations", i, n_spatial, 1);
+    const char *auto_pad = ingot_attr_string(node, "auto_pad", "NOTSET");
+    const int64_t limit = INT32_MAX;
+    if (stride <= 0 || kernel <= 0 || dilation <= 0 || stride > limit || kernel > limit || dilation > limit ||
+        ingot_attr_int(node, "ceil_mode", 0))
+        return fresh(w->shapes);
+    int64_t offset; /* result = (size + offset) / stride + 1 */
+    if (!strncmp(auto_pad, "SAME", 4)) {
+        offset = -1;
+    } else {
+        const bool valid = !strcmp(auto_pad, "VALID");
+        const int64_t before = valid ? 0 : spatial_attr(node, "pads", i, 2 * n_spatial, 0);
+        const int64_t after = valid ? 0 : spatial_attr(node, "pads", i + n_spatial, 2 * n_spatial, 0);
+        if (before < -limit || before > limit || after < -limit || after > limit)
+            return fresh(w->shapes);
+        offset = before + after - dilation * (kernel - 1) - 1;
+    }
+    if (size >= 0)
+        return size <= INT64_MAX - 2 * limit && size + offset >= 0 ? (size + offset) / stride + 1 : fresh(w->shapes);
+    if (stride == 1)
+        return offset == -1 ? size : intern(w->shapes, size, offset + 1, 1);
+    return intern(w->shapes, size, offset, stride);
+}
+
+static void windowed(walk *w, int64_t channels, const ingot_shape *weights)
+{
+    const ingot_shape *x = in(w, 0);
+    if (x->rank < 3)
+        return;
+    const int n_spatial = x->rank - 2;
+    *w->out = *x;
+    w->out->dim[1] = channels;
+    for (int i = 0; i < n_spatial; i++) {
+        const int64_t of_weights = weights && weights->rank == x->rank ? weights->dim[2 + i] : 0;
+        const int64_t kernel = spatial_attr(w->node, "kernel_shape", i, n_spatial, of_weights);
+        w->out->dim[2 + i] = window(w, x->dim[2 + i], kernel, i, n_spatial);
+    }
+}
+
+static void conv(walk *w)
+{
+    const ingot_shape *weights = in(w, 1);
+    windowed(w, weights->rank > 0 ? weights->dim[0] : fresh(w->shapes), weights);
+}
+
+static void pool(walk *w)
+{
+    if (in(w, 0)->rank >= 3)
+        windowed(w, in(w, 0)->dim[1], NULL);
+}
+
+static void conv_transpose(walk *w)
+{
+    const ingot_shape *x = in(w, 0), *weights = in(w, 1);
+    if (x->rank < 3)
+        return;
+    *w->out = *x;
+    const int64_t group = ingot_attr_int(w->node, "group", 1);
+    const bool known = weights->rank == x->rank && weights->dim[1] >= 0 && group > 0 && group < INT32_MAX &&
+                       weights->dim[1] < INT32_MAX;
+    w->out->dim[1] = known ? weights->dim[1] * group : fresh(w->shapes);
+    for (int i = 2; i < x->rank; i++)
+        w->out->dim[i] = fresh(w->shapes);
+}
+
+static void global_pool(walk *w)
+{
+    *w->out = *in(w, 0);
+    for (int i = 2; i < w->out->rank; i++)
+        w->out->dim[i] = 1;
+}
+
+static void gemm(walk *w)
+{
+    const ingot_shape *a = in(w, 0), *b = in(w, 1);
+    *w->out = (ingot_shape){a->dtype, 2, {0}};
+    w->out->dim[0] = a->rank == 2 ? a->dim[ingot_attr_int(w->node, "transA", 0) ? 1 : 0] : fresh(w->shapes);
+    w->out->dim[1] = b->rank == 2 ? b->dim[ingot_attr_int(w->node, "transB", 0) ? 0 : 1] : fresh(w->shapes);
+}
+
+static void matmul(walk *w)
+{
+    const ingot_shape *a = in(w, 0), *b = in(w, 1);
+    w->out->dtype = a->dtype;
+    if (a->rank < 2 || b->rank < 2)
+        return;
+    const int rank = MAX(a->rank, b->rank);
+    w->out->rank = rank;
+    w->out->dim[rank - 1] = b->dim[b->rank - 1];
+    w->out->dim[rank - 2] = a->dim[a->rank - 2];
+    for (int d = 3; d <= rank; d++)
+        w->out->dim[rank - d] = broadcast(w->shapes, d <= a->rank ? a->dim[a->rank - d] : 1,
+                                          d <= b->rank ? b->dim[b->rank - d] : 1);
+}
+
+static void transpose(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    const ingot_attr *perm = ingot_node_attr(w->node, "perm");
+    *w->out = *x;
+    if (perm && (perm->type != INGOT_ATTR_INTS || (x->rank >= 0 && perm->n != (size_t)x->rank)))
+        w->out->rank = -1;
+    for (int i = 0; i < w->out->rank; i++) {
+        const int64_t from = perm ? perm->ints[i] : x->rank - 1 - i;
+        if (from < 0 || from >= x->rank) {
+            w->out->rank = -1;
+            return;
+        }
+        w->out->dim[i] = x->dim[from];
+    }
+}
+
+static void concat(walk *w)
+{
+    const ingot_shape *first = in(w, 0);
+    const int axis = axis_of(w->node, "axis", 0, MAX(first->rank, 0));
+    w->out->dtype = first->dtype;
+    if (first->rank < 0 || axis < 0)
+        return;
+    ingot_shape out = *first;
+    for (int i = 1; i < w->node->n_inputs; i++) {
+        const ingot_shape *x = in(w, i);
+        if (x->rank != out.rank)
+            return;
+        for (int d = 0; d < out.rank; d++) {
+            if (d != axis)
+                out.dim[d] = out.dim[d] >= 0 ? out.dim[d] : x->dim[d]; /* equal in a valid model */
+            else if (out.dim[d] >= 0 && x->dim[d] >= 0 && out.dim[d] <= INT32_MAX && x->dim[d] <= INT32_MAX)
+                out.dim[d] += x->dim[d];
+            else
+                out.dim[d] = fresh(w->shapes);
+        }
+    }
+    *w->out = out;
+}
+
+/* Product of dimensions [begin, end): a size, a symbol when all others are 1, else -1 in *known. */
+static int64_t product(walk *w, const ingot_shape *x, int begin, int end)
+{
+    int64_t size = 1, symbol = 0;
+    int n_symbols = 0;
+    for (int d = begin; d < end; d++) {
+        if (x->dim[d] < 0) {
+            symbol = x->dim[d];
+            n_symbols++;
+        } else if (__builtin_mul_overflow(size, x->dim[d], &size)) {
+            return fresh(w->shapes);
+        }
+    }
+    return !n_symbols ? size : n_symbols == 1 && size == 1 ? symbol : fresh(w->shapes);
+}
+
+static void flatten(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    *w->out = (ingot_shape){x->dtype, 2, {0}};
+    const int64_t axis = ingot_attr_int(w->node, "axis", 1);
+    const bool known = x->rank >= 0 && axis >= -x->rank && axis <= x->rank;
+    const int at = known ? (int)(axis < 0 ? axis + x->rank : axis) : 0;
+    w->out->dim[0] = known ? product(w, x, 0, at) : fresh(w->shapes);
+    w->out->dim[1] = known ? product(w, x, at, x->rank) : fresh(w->shapes);
+}
+
+/* The size that -1 stands for: what is left of x when the other dimensions are taken out of both sides. */
+static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, int hole)
+{
+    bool taken[INGOT_SHAPE_RANK] = {false};
+    int64_t given = 1;
+    ingot_shape rest = {INGOT_UNDEFINED, 0, {0}};
+    for (int d = 0; d < out->rank; d++) {
+        if (d == hole)
+            continue;
+        if (out->dim[d] >= 0) {
+            if (out->dim[d] == 0 || __builtin_mul_overflow(given, out->dim[d], &given))
+                return fresh(w->shapes);
+            continue;
+        }
+        int k = 0;
+        while (k < x->rank && (taken[k] || x->dim[k] != out->dim[d]))
+            k++;
+        if (k == x->rank)
+            return fresh(w->shapes);
+        taken[k] = true;
+    }
+    int64_t size = 1;
+    for (int k = 0; k < x->rank; k++) {
+        if (taken[k])
+            continue;
+        if (x->dim[k] < 0)
+            rest.dim[rest.rank++] = x->dim[k];
+        else if (__builtin_mul_overflow(size, x->dim[k], &size))
+            return fresh(w->shapes);
+    }
+    if (given == 0 || size % given)
+        return fresh(w->shapes);
+    rest.dim[rest.rank] = size / given;
+    return rest.rank >= INGOT_SHAPE_RANK - 1 ? fresh(w->shapes) : product(w, &rest, 0, rest.rank + 1);
+}
+
+static void reshape(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    int64_t to[INGOT_SHAPE_RANK];
+    int n, hole = -1;
+    w->out->dtype = x->dtype;
+    if (!ingot_constant_ints(w->graph, ingot_input(w->node, 1), to, INGOT_SHAPE_RANK, &n)) {
+        const ingot_shape *shape = in(w, 1);
+        if (shape->rank != 1 || shape->dim[0] < 0 || shape->dim[0] > INGOT_SHAPE_RANK)
+            return;
+        w->out->rank = (int)shape->dim[0];
+        for (int d = 0; d < w->out->rank; d++)
+            w->out->dim[d] = fresh(w->shapes);
+        return;
+    }
+    const bool copies = !ingot_attr_int(w->node, "allowzero", 0);
+    w->out->rank = n;
+    for (int d = 0; d < n; d++) {
+        if (to[d] == -1)
+            hole = d;
+        else if (to[d] == 0 && copies)
+            w->out->dim[d] = d < x->rank ? x->dim[d] : fresh(w->shapes);
+        else
+            w->out->dim[d] = MAX(to[d], 0);
+    }
+    if (hole >= 0)
+        w->out->dim[hole] = x->rank >= 0 ? remaining(w, x, w->out, hole) : fresh(w->shapes);
+}
+
+/* Axes from constant input `slot`, made positive and marked; false when they are not known. */
+static bool mark_axes(walk *w, int slot, int rank, bool *marked, int *n)
+{
+    int64_t axes[INGOT_SHAPE_RANK];
+    if (!ingot_constant_ints(w->graph, ingot_input(w->node, slot), axes, INGOT_SHAPE_RANK, n))
+        return false;
+    for (int i = 0; i < *n; i++) {
+        const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
+        if (axis < 0 || axis >= rank || marked[axis])
+            return false;
+        marked[axis] = true;
+    }
+    return true;
+}
+
+static void unsqueeze(walk *w)
+{
+    const ingot_shape *x = in(w, 0), *axes = in(w, 1);
+    bool marked[INGOT_SHAPE_RANK] = {false};
+    int n;
+    w->out->dtype = x->dtype;
+    if (x->rank < 0 || axes->rank != 1 || axes->dim[0] < 0 || axes->dim[0] + x->rank > INGOT_SHAPE_RANK ||
+        !mark_axes(w, 1, x->rank + (int)axes->dim[0], marked, &n))
+        return;
+    w->out->rank = x->rank + n;
+    for (int d = 0, k = 0; d < w->out->rank; d++)
+        w->out->dim[d] = marked[d] ? 1 : x->dim[k++];
+}
+
+static void squeeze(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    bool marked[INGOT_SHAPE_RANK] = {false};
+    int n;
+    w->out->dtype = x->dtype;
+    if (x->rank < 0 || ingot_input(w->node, 1) == INGOT_NONE || !mark_axes(w, 1, x->rank, marked, &n))
+        return;
+    w->out->rank = 0;
+    for (int d = 0; d < x->rank; d++)
+        if (!marked[d])
+            w->out->dim[w->out->rank++] = x->dim[d];
+}
+
+static void reduce(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    bool marked[INGOT_SHAPE_RANK] = {false};
+    int n = 0;
+    w->out->dtype = x->dtype;
+    if (x->rank < 0 || (ingot_input(w->node, 1) != INGOT_NONE && !mark_axes(w, 1, x->rank, marked, &n)))
+        return;
+    const bool all = n == 0 && !ingot_attr_int(w->node, "noop_with_empty_axes", 0);
+    w->out->rank = 0;
+    for (int d = 0; d < x->rank; d++)
+        if (!all && !marked[d])
+            w->out->dim[w->out->rank++] = x->dim[d];
+        else if (ingot_attr_int(w->node, "keepdims", 1))
+            w->out->dim[w->out->rank++] = 1;
+}
+
+static void expand(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    int64_t to[INGOT_SHAPE_RANK];
+    int n;
+    w->out->dtype = x->dtype;
+    if (x->rank < 0 || !ingot_constant_ints(w->graph, ingot_input(w->node, 1), to, INGOT_SHAPE_RANK, &n))
+        return;
+    w->out->rank = MAX(x->rank, n);
+    for (int d = 1; d <= w->out->rank; d++)
+        w->out->dim[w->out->rank - d] =
+            broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1, d <= n ? MAX(to[n - d], 0) : 1);
+}
+
+static void pad(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    int64_t pads[2 * INGOT_SHAPE_RANK];
+    int n;
+    *w->out = *x;
+    const bool known = ingot_input(w->node, 3) == INGOT_NONE &&
+                       ingot_constant_ints(w->graph, ingot_input(w->node, 1), pads, 2 * INGOT_SHAPE_RANK, &n) &&
+                       n == 2 * x->rank;
+    for (int d = 0; d < x->rank; d++) {
+        const int64_t limit = INT32_MAX;
+        const int64_t begin = known ? pads[d] : limit, end = known ? pads[d + x->rank] : limit;
+        if (begin <= -limit || begin >= limit || end <= -limit || end >= limit)
+            w->out->dim[d] = fresh(w->shapes);
+        else if (begin + end && x->dim[d] < 0)
+            w->out->dim[d] = intern(w->shapes, x->dim[d], begin + end, 1);
+        else if (begin + end)
+            w->out->dim[d] = x->dim[d] <= limit ? MAX(x->dim[d] + begin + end, 0) : fresh(w->shapes);
+    }
+}
+
+/* Rank and type stay, sizes do not. */
+static void same_rank(walk *w)
+{
+    *w->out = *in(w, 0);
+    for (int d = 0; d < w->out->rank; d++)
+        w->out->dim[d] = fresh(w->shapes);
+}
+
+static void resize(walk *w)
+{
+    const ingot_shape *x = in(w, 0);
+    same_rank(w);
+    if (x->rank >= 3 && w->node->n_inputs < 4 && !ingot_node_attr(w->node, "axes")) {
+        double scale[INGOT_SHAPE_RANK];
+        const ingot_const *scales = ingot_constant(w->graph, ingot_input(w->node, 2));
+        if (!scales || scales->tensor.dtype != INGOT_FLOAT || ingot_count(&scales->tensor) != x->rank)
+            return;
+        float raw[INGOT_SHAPE_RANK];
+        ingot_const_doubles(scales, 0, x->rank, raw, scale);
+        for (int d = 0; d < x->rank; d++)
+            if (scale[d] == 1)
+                w->out->dim[d] = x->dim[d];
+    }
+}
+
+static void gather(walk *w)
+{
+    const ingot_shape *x = in(w, 0), *indices = in(w, 1);
+    const int axis = axis_of(w->node, "axis", 0, MAX(x->rank, 0));
+    w->out->dtype = x->dtype;
+    if (x->rank < 0 || indices->rank < 0 || axis < 0 || x->rank + indices->rank - 1 > INGOT_SHAPE_RANK)
+        return;
+    w->out->rank = 0;
+    for (int d = 0; d < x->rank; d++) {
+        if (d != axis) {
+            w->out->dim[w->out->rank++] = x->dim[d];
+            continue;
+        }
+        for (int k = 0; k < indices->rank; k++)
+            w->out->dim[w->out->rank++] = indices->dim[k];
+    }
+}
+
+static const struct {
+    const char *op_type;
+    rule *infer;
+} rules[] = {
+    {"Abs", same}, {"Add", broadcast_all}, {"And", compare}, {"AveragePool", pool}, {"BatchNormalization", same},
+    {"Cast", cast}, {"CastLike", cast_like}, {"Ceil", same}, {"Celu", same}, {"Clip", same}, {"Concat", concat},
+    {"Conv", conv}, {"ConvTranspose", conv_transpose}, {"Cos", same}, {"CumSum", same}, {"Div", broadcast_all},
+    {"Dropout", same}, {"Elu", same}, {"Equal", compare}, {"Erf", same}, {"Exp", same}, {"Expand", expand},
+    {"Flatten", flatten}, {"Floor", same}, {"Gather", gather}, {"Gelu", same}, {"Gemm", gemm},
+    {"GlobalAveragePool", global_pool}, {"GlobalMaxPool", global_pool}, {"Greater", compare},
+    {"GreaterOrEqual", compare}, {"GroupNormalization", same}, {"HardSigmoid", same}, {"HardSwish", same},
+    {"Identity", same}, {"InstanceNormalization", same}, {"LRN", same}, {"LayerNormalization", same},
+    {"LeakyRelu", same}, {"Less", compare}, {"LessOrEqual", compare}, {"Log", same}, {"LogSoftmax", same},
+    {"MatMul", matmul}, {"Max", broadcast_all}, {"MaxPool", pool}, {"Min", broadcast_all}, {"Mish", same},
+    {"Mod", broadcast_all}, {"Mul", broadcast_all}, {"Neg", same}, {"Not", same}, {"Or", compare}, {"PRelu", same},
+    {"Pad", pad}, {"Pow", broadcast_all}, {"RMSNormalization", same}, {"Reciprocal", same}, {"ReduceMax", reduce},
+    {"ReduceMean", reduce}, {"ReduceMin", reduce}, {"ReduceProd", reduce}, {"ReduceSum", reduce}, {"Relu", same},
+    {"Reshape", reshape}, {"Resize", resize}, {"Round", same}, {"Selu", same}, {"Shape", shape_vector},
+    {"Sigmoid", same}, {"Sign", same}, {"Sin", same}, {"Slice", same_rank}, {"Softmax", same}, {"Softplus", same},
+    {"Softsign", same}, {"Split", same_rank}, {"Sqrt", same}, {"Squeeze", squeeze}, {"Sub", broadcast_all},
+    {"Sum", broadcast_all}, {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same}, {"Tile", same_rank},
+    {"Transpose", transpose}, {"Trilu", same}, {"Unsqueeze", unsqueeze}, {"Where", broadcast_where},
+    {"Xor", compare}, {"DepthToSpace", typed_like_first},
+};
+
+enum { N_RULES = sizeof rules / sizeof *rules };
+
+static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
+{
+    if (type->kind != INGOT_TENSOR)
+        return;
+    out->dtype = type->dtype;
+    if (type->rank < 0 || type->rank > INGOT_SHAPE_RANK)
+        return;
+    out->rank = type->rank;
+    for (int d = 0; d < type->rank; d++)
+        out->dim[d] = type->shape[d] >= 0 ? type->shape[d] : fresh(s); /* nothing makes equal names equal sizes */
+}
+
+static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_node *node)
+{
+    const int out = node->n_outputs ? node->outputs[0] : INGOT_NONE;
+    if (out == INGOT_NONE || *node->domain)
+        return;
+    for (int r = 0; r < N_RULES; r++)
+        if (!strcmp(rules[r].op_type, node->op_type)) {
+            ingot_shape result = unknown;
+            walk w = {s, graph, node, &result};
+            rules[r].infer(&w);
+            s->of[out] = result;
+            /* The outputs of Split and a Dropout's mask beside output 0 stay unknown, which costs nothing here. */
+            return;
+        }
+}
+
+bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main)
+{
+    enum { KNOWN = 256 }; /* expressions past these count as different, which is safe */
+    *shapes = (ingot_shapes){.memory = graph->arena->memory, .n = graph->n_values};
+    shapes->of = ingot_alloc(shapes->memory, (size_t)shapes->n * sizeof *shapes->of);
+    shapes->known = ingot_alloc(shapes->memory, KNOWN * sizeof *shapes->known);
+    if (!shapes->of || !shapes->known)
+        return false;
+    shapes->known_capacity = KNOWN;
+    for (int v = 0; v < shapes->n; v++) {
+        const ingot_const *constant = graph->values[v].is_input ? NULL : graph->values[v].constant;
+        shapes->of[v] = unknown;
+        if (!constant || constant->tensor.kind != INGOT_TENSOR)
+            continue;
+        shapes->of[v].dtype = constant->tensor.dtype;
+        if (constant->tensor.rank <= INGOT_SHAPE_RANK) {
+            shapes->of[v].rank = constant->tensor.rank;
+            memcpy(shapes->of[v].dim, constant->tensor.shape, sizeof shapes->of[v].dim);
+        }
+    }
+    for (int i = 0; is_main && i < graph->n_inputs; i++)
+        declared(shapes, &graph->values[graph->inputs[i]].type, &shapes->of[graph->inputs[i]]);
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (graph->nodes[i]->op_type)
+            infer_node(shapes, graph, graph->nodes[i]);
+    return true;
+}
+
+void ingot_shapes_free(ingot_shapes *shapes)
+{
+    ingot_release(shapes->memory, shapes->of);
+    ingot_release(shapes->memory, shapes->known);
+}

@@ -1,0 +1,35 @@
+/* shapes.h - what can be proven about types and shapes before any input is there. Declared types are trusted for graph
+ * inputs alone (every run checks those); the rest is computed from them. */
+#ifndef INGOT_PASSES_SHAPES_H
+#define INGOT_PASSES_SHAPES_H
+
+#include "engine/core/graph.h"
+
+enum { INGOT_SHAPE_RANK = 8 }; /* shapes of a higher rank count as not known */
+
+/* dim[i] >= 0 is a size; equal negative numbers are equal sizes that are not known. */
+typedef struct ingot_shape {
+    ingot_dtype dtype;         /* INGOT_UNDEFINED: not known */
+    int rank;                  /* -1: not known */
+    int64_t dim[INGOT_SHAPE_RANK];
+} ingot_shape;
+
+typedef struct ingot_shapes {
+    ingot_memory *memory;
+    int n;
+    ingot_shape *of;           /* by value id, for the ids there were when computed */
+    int64_t n_symbols;
+    struct ingot_dim_expression { int64_t base, offset, divisor, symbol; } *known;
+    int n_known, known_capacity;
+} ingot_shapes;
+
+/* Walk a sorted graph; is_main tells that its inputs are those of the model. False when memory is out; ingot_shapes_free()
+ * is right in either case. */
+bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main);
+void ingot_shapes_free(ingot_shapes *shapes);
+
+/* What is known of a value; nothing (rank -1) for INGOT_NONE and for values added since. */
+const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value);
+bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b); /* both known and equal */
+
+#endif
