@@ -129,6 +129,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     if (!f.env.team)
         return out_of_memory(error);
     const ingot_pass_options pass_options = {.disabled = options ? options->disabled_passes : NULL,
+                                             .fix_defaults = model->onnx->ir_version < 4,
                                              .evaluate = evaluate_node, .engine = &f,
                                              .report = keep_report, .sink = model};
     const ingot_status status = ingot_passes_run(model->onnx->graph, &pass_options, error);
