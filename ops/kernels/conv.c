@@ -23,10 +23,6 @@ enum {
 
 static const float zeros[BLOCK];
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /* What follows from a convolution's numbers. */
 typedef struct conv_shape {
     int64_t in[3], out[3];              /* one row each when `flat` */

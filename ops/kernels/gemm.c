@@ -114,8 +114,6 @@ static void tile_narrow(const tile_job *t, int mr)
     switch (mr) { TILE_CASES(1) }
 }
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static int panel_width(int64_t n, int64_t panel) { return n - panel * PANEL <= VF32_LANES ? VF32_LANES : PANEL; }
 
 int64_t INGOT_FN(gemm_panels_f32)(int64_t n) { return n / PANEL + (n % PANEL != 0); }

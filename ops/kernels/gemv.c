@@ -5,8 +5,6 @@
  * C that stays in the first-level cache. */
 #include "ops/kernels/isa.h"
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. */
 INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
                            const ingot_epilogue *e, int64_t i, int64_t j, int rm, int rn)

@@ -55,6 +55,10 @@
 #include "ops/kernels/simd_alias8.h"
 #endif
 
+INGOT_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+INGOT_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+INGOT_INLINE int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }     /* b > 0 */
+
 #define X(type, name, params) type INGOT_FN(name) params;
 INGOT_KERNELS(X)
 #undef X

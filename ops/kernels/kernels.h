@@ -76,6 +76,12 @@ typedef enum ingot_fold {
     X(int64_t, conv_items_f32, (const ingot_conv *d)) \
     X(void, conv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
                        const ingot_epilogue *e, int64_t i0, int64_t i1)) \
+    /* dwconv.c: groups = ic = oc, src and dst blocked. Items as above; dwconv_packed_f32 counts floats. */ \
+    X(int64_t, dwconv_packed_f32, (const ingot_conv *d)) \
+    X(void, dwconv_pack_f32, (const ingot_conv *d, float *packed, const float *weights)) \
+    X(int64_t, dwconv_items_f32, (const ingot_conv *d)) \
+    X(void, dwconv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
+                         const ingot_epilogue *e, int64_t i0, int64_t i1)) \
     /* gemm.c: B[l][j] is b[l * b_row + j * b_col] when packed, panels [p0, p1) at a time; then rows [m0, m1) of the \
        columns of panels [p0, p1). gemm_packed_f32 counts floats. */ \
     X(int64_t, gemm_panels_f32, (int64_t n)) \

@@ -12,6 +12,8 @@
 #define GEMM_MR GEMM_MR_8
 #define CONV_PX1 CONV_PX1_8
 #define CONV_PX2 CONV_PX2_8
+#define DW_VECTORS 7      /* of a depthwise tile at stride 1: as many pixels */
+#define DW_STRIDED 7      /* pixels of one at other strides */
 
 #define vi32_load vi8_load
 #define vi32_store vi8_store
@@ -68,6 +70,8 @@
 #define vm32_or vm8_or
 #define vm32_not vm8_not
 #define vm32_any vm8_any
+
+INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
 
 /* One vector is one block of eight channels here, so stride and n have nothing to say. */
 INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)

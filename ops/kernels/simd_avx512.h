@@ -16,6 +16,8 @@ typedef __mmask16 vm32;
 #define GEMM_MR 12        /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
+#define DW_VECTORS 7      /* of a depthwise tile at stride 1: 14 pixels */
+#define DW_STRIDED 8      /* pixels of one at other strides */
 
 INGOT_INLINE vm32 vm32_first(size_t n) { return (vm32)((1u << n) - 1u); }
 
@@ -82,6 +84,8 @@ INGOT_INLINE vi32 vi32_select(vm32 m, vi32 a, vi32 b) { return _mm512_mask_blend
 INGOT_INLINE vf8 vf32_low8(vf32 a) { return _mm512_castps512_ps256(a); }
 INGOT_INLINE vf8 vf32_high8(vf32 a) { return _mm512_extractf32x8_ps(a, 1); }
 INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1); }
+
+INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return vf32_from8(a, a); }
 
 /* The blocks of a vector: eight channels each, `stride` elements apart in memory, of which the first n exist. */
 INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)

@@ -83,6 +83,28 @@ static void bench_conv(const ingot_kernels *k, const conv_bench *b)
     check_free(packed, n_packed, name);
 }
 
+static void bench_depthwise(const ingot_kernels *k, int channels, int size, int kernel, int stride)
+{
+    const int64_t out = (size - 1) / stride + 1, pad = kernel / 2, n_src = (int64_t)channels * size * size;
+    const ingot_conv d = {
+        .n = 1, .groups = channels, .ic = channels, .oc = channels, .in = { 1, size, size }, .out = { 1, out, out },
+        .kernel = { 1, kernel, kernel }, .stride = { 1, stride, stride }, .dilation = { 1, 1, 1 }, .pad = { 0, pad, pad },
+    };
+    const int64_t n_dst = channels * out * out, n_weights = channels * kernel * kernel;
+    const int64_t n_packed = k->dwconv_packed_f32(&d), items = k->dwconv_items_f32(&d);
+    float *src = check_randoms(n_src), *dst = check_floats(n_dst), *weights = check_randoms(n_weights);
+    float *packed = check_floats(n_packed);
+    const ingot_epilogue e = { .act = INGOT_ACT_RELU, .bias = weights };
+    char name[80];
+
+    snprintf(name, sizeof name, "depthwise %dx%d/%d %d, %dx%d", kernel, kernel, stride, channels, size, size);
+    k->dwconv_pack_f32(&d, packed, weights);
+    BEST_TIME(seconds, k->dwconv_f32(&d, packed, src, dst, &e, 0, items))
+    report(name, 2.0 * (double)(n_weights * out * out), seconds);
+    check_free(src, n_src, name), check_free(dst, n_dst, name), check_free(weights, n_weights, name);
+    check_free(packed, n_packed, name);
+}
+
 static const conv_bench conv_benches[] = {
     { 64, 64, 56, 3, 1, false }, { 128, 128, 28, 3, 1, false }, { 256, 256, 14, 3, 1, false },
     { 512, 512, 7, 3, 1, false }, { 128, 128, 56, 3, 2, false }, { 64, 256, 56, 1, 1, false },
@@ -97,6 +119,13 @@ static void bench(const ingot_kernels *k)
     bench_peak(k);
     for (size_t i = 0; i < sizeof conv_benches / sizeof *conv_benches; i++)
         bench_conv(k, &conv_benches[i]);
+    bench_depthwise(k, 32, 112, 3, 1);
+    bench_depthwise(k, 96, 112, 3, 2);
+    bench_depthwise(k, 144, 56, 3, 1);
+    bench_depthwise(k, 384, 14, 3, 1);
+    bench_depthwise(k, 672, 14, 5, 1);
+    bench_depthwise(k, 672, 14, 5, 2);
+    bench_depthwise(k, 960, 7, 5, 1);
     bench_gemm(k, 256, 256, 256);
     bench_gemm(k, 512, 512, 512);
     bench_gemm(k, 128, 768, 768);

@@ -43,6 +43,22 @@ static const conv_case cases[] = {
     { "many pixels", 1, 1, 8, 64, { 1, 61, 67 }, ONES, ONES, ONES, NONE, NONE, false },
 };
 
+static const conv_case depthwise_cases[] = {
+    { "dw 3x3", 2, 24, 24, 24, { 1, 14, 14 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "dw 3x3 wide", 1, 8, 8, 8, { 1, 40, 113 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "dw 3x3 strips", 1, 8, 8, 8, { 1, 5, 700 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "dw 3x3 stride 2", 1, 19, 19, 19, { 1, 15, 112 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "dw 3x3 pad after", 1, 8, 8, 8, { 1, 14, 14 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, NONE, { 0, 1, 1 }, false },
+    { "dw 5x5", 1, 16, 16, 16, { 1, 7, 7 }, { 1, 5, 5 }, ONES, ONES, { 0, 2, 2 }, { 0, 2, 2 }, false },
+    { "dw 5x5 stride 2", 1, 16, 16, 16, { 1, 14, 14 }, { 1, 5, 5 }, { 1, 2, 2 }, ONES, { 0, 2, 2 }, { 0, 2, 2 }, false },
+    { "dw 7x7", 1, 8, 8, 8, { 1, 9, 21 }, { 1, 7, 7 }, ONES, ONES, { 0, 3, 3 }, { 0, 3, 3 }, false },
+    { "dw 9x9", 1, 8, 8, 8, { 1, 9, 12 }, { 1, 9, 9 }, ONES, ONES, { 0, 4, 4 }, { 0, 4, 4 }, false },
+    { "dw dilation 2", 1, 8, 8, 8, { 1, 9, 12 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 }, false },
+    { "dw stride 3 row", 1, 8, 8, 8, { 1, 1, 40 }, { 1, 1, 5 }, { 1, 1, 3 }, ONES, NONE, NONE, false },
+    { "dw 3-D", 1, 8, 8, 8, { 4, 5, 6 }, { 3, 3, 3 }, { 1, 2, 1 }, ONES, ONES, ONES, false },
+    { "dw outside", 1, 8, 8, 8, { 1, 2, 2 }, { 1, 3, 3 }, ONES, ONES, { 0, 6, 6 }, { 0, 6, 6 }, false },
+};
+
 static ingot_conv conv_of(const conv_case *t)
 {
     ingot_conv d = { .n = t->n, .groups = t->groups, .ic = t->ic, .oc = t->oc, .plain_src = t->plain_src };
@@ -110,14 +126,33 @@ static void check_result(const ingot_conv *d, const float *src, const float *wei
             }
 }
 
+/* The kernels of one algorithm. */
+typedef struct algorithm {
+    int64_t (*packed)(const ingot_conv *);
+    void (*pack)(const ingot_kernels *, const ingot_conv *, float *, const float *);
+    int64_t (*items)(const ingot_conv *);
+    void (*run)(const ingot_conv *, const float *, const float *, float *, const ingot_epilogue *, int64_t, int64_t);
+} algorithm;
+
+static void pack_direct(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
+{
+    for (int64_t u = 0, units = k->conv_units_f32(d); u < units; u++)
+        k->conv_pack_f32(d, packed, weights, u, u + 1);
+}
+
+static void pack_depthwise(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
+{
+    k->dwconv_pack_f32(d, packed, weights);
+}
+
 /* Runs items one by one and all at once, the latter with the residual in place where there is one. */
-static void check_conv(const ingot_kernels *k, const conv_case *t, ingot_act act, bool bias, bool residual)
+static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_case *t, ingot_act act, bool bias,
+                       bool residual)
 {
     const ingot_conv d = conv_of(t);
     const int64_t n_src = d.n * pixels_of(d.in) * (d.plain_src ? d.ic : blocks_of(d.ic) * 8);
-    const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = k->conv_packed_f32(&d);
-    const int64_t n_dst = d.n * pixels_of(d.out) * blocks_of(d.oc) * 8, units = k->conv_units_f32(&d);
-    const int64_t items = k->conv_items_f32(&d);
+    const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = a->packed(&d);
+    const int64_t n_dst = d.n * pixels_of(d.out) * blocks_of(d.oc) * 8, items = a->items(&d);
     float *src = check_randoms(n_src), *weights = check_randoms(n_weights), *packed = check_floats(n_packed);
     float *dst = check_floats(n_dst), *again = check_randoms(n_dst), *b = check_randoms(d.oc);
     float *r = check_randoms(n_dst);
@@ -126,30 +161,41 @@ static void check_conv(const ingot_kernels *k, const conv_case *t, ingot_act act
     char what[128];
 
     snprintf(what, sizeof what, "conv %s %s act=%d", k->isa, t->name, (int)act);
-    for (int64_t u = 0; u < units; u++)
-        k->conv_pack_f32(&d, packed, weights, u, u + 1);
+    a->pack(k, &d, packed, weights);
     for (int64_t i = items - 1; i >= 0; i--)
-        k->conv_f32(&d, packed, src, dst, &e, i, i + 1);
+        a->run(&d, packed, src, dst, &e, i, i + 1);
     check_result(&d, src, weights, dst, &e, what);
     if (residual)
         e.residual = memcpy(again, r, (size_t)n_dst * sizeof *r);
-    k->conv_f32(&d, packed, src, again, &e, 0, items);
+    a->run(&d, packed, src, again, &e, 0, items);
     if (memcmp(dst, again, (size_t)n_dst * sizeof *dst))
         check_fail("%s: ranges change the result", what);
     check_free(src, n_src, what), check_free(weights, n_weights, what), check_free(packed, n_packed, what);
     check_free(dst, n_dst, what), check_free(again, n_dst, what), check_free(b, d.oc, what), check_free(r, n_dst, what);
 }
 
+static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_case *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        check_conv(k, a, &list[i], INGOT_ACT_NONE, false, false);
+        check_conv(k, a, &list[i], (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 3);
+    }
+}
+
 static void test(const ingot_kernels *k)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        check_conv(k, &cases[i], INGOT_ACT_NONE, false, false);
-        check_conv(k, &cases[i], (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 3);
-    }
+    const algorithm direct = { k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };
+    const algorithm depthwise = { k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32, k->dwconv_f32 };
+
+    check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
+    check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);
     for (int width = 1; width <= 32; width++) {
-        const conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
-                                 { 0, 1, 1 }, { 0, 1, 1 }, false };
-        check_conv(k, &rows, INGOT_ACT_RELU, true, width % 2);
+        conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
+                           { 0, 1, 1 }, { 0, 1, 1 }, false };
+        check_conv(k, &direct, &rows, INGOT_ACT_RELU, true, width % 2);
+        rows.groups = rows.oc = 8;
+        rows.stride[2] = 1 + width % 3;
+        check_conv(k, &depthwise, &rows, INGOT_ACT_RELU, true, width % 2);
     }
 }
 

@@ -1,0 +1,295 @@
+/* dwconv.c - f32 depthwise convolution on blocked channels: one filter for each channel, groups = ic = oc.
+ *
+ * A band of a channel block's source is copied with its padding into a buffer of the first-level cache; then every row
+ * is a run of vectors without edges. At stride 1 a vector covers as many neighbouring pixels as it has room for, so the
+ * weights of a tap repeat in it. Depth, dilation and large kernels take the general way: pixel by pixel, tap by tap.
+ *
+ * Work items are (image, channel block, band of rows). */
+#include "ops/kernels/epilogue.h"
+
+enum {
+    BLOCK = 8,
+    PIXELS = VF32_LANES / BLOCK,        /* of a vector at stride 1 */
+    BUFFER = 1536,                      /* pixels of the padded band: 48 KiB */
+    MAX_KERNEL = 7,                     /* of the buffered way */
+    MAX_VECTORS = 8,                    /* of a tile */
+};
+
+typedef struct dw_shape {
+    bool buffered;
+    int64_t strip, strips;              /* columns computed at a time, and how often */
+    int64_t rows, band, bands;          /* of an image (depth times height), of a band, and bands */
+    int64_t taps, blocks, in_plane, out_plane;
+} dw_shape;
+
+/* Source pixels along an axis that n outputs see. */
+static int64_t reach(const ingot_conv *d, int axis, int64_t n) { return (n - 1) * d->stride[axis] + d->kernel[axis]; }
+
+static dw_shape dw_shape_of(const ingot_conv *d)
+{
+    dw_shape s = {
+        .rows = d->out[0] * d->out[1], .taps = d->kernel[0] * d->kernel[1] * d->kernel[2],
+        .blocks = ceil_div(d->oc, BLOCK),
+        .in_plane = d->in[0] * d->in[1] * d->in[2] * BLOCK, .out_plane = d->out[0] * d->out[1] * d->out[2] * BLOCK,
+        .strip = d->out[2], .band = 1,
+    };
+
+    s.buffered = d->in[0] == 1 && d->out[0] == 1 && d->kernel[0] == 1 && d->kernel[1] <= MAX_KERNEL &&
+                 d->kernel[2] <= MAX_KERNEL && d->dilation[1] == 1 && d->dilation[2] == 1 && d->stride[1] <= MAX_KERNEL &&
+                 d->stride[2] <= MAX_KERNEL;
+    if (s.buffered) {
+        while (s.strip > 1 && (reach(d, 2, s.strip) + 1) * d->kernel[1] > BUFFER / 2)
+            s.strip = ceil_div(s.strip, 2);
+        while (s.band < s.rows && (reach(d, 2, s.strip) + 1) * reach(d, 1, s.band + 1) <= BUFFER)
+            s.band++;
+    }
+    s.strips = ceil_div(d->out[2], max64(1, s.strip));
+    s.bands = ceil_div(s.rows, s.band);
+    s.band = s.bands ? ceil_div(s.rows, s.bands) : 1;
+    return s;
+}
+
+int64_t INGOT_FN(dwconv_packed_f32)(const ingot_conv *d)
+{
+    const dw_shape s = dw_shape_of(d);
+    return s.blocks * s.taps * BLOCK;
+}
+
+/* [channel block][tap][channel] */
+void INGOT_FN(dwconv_pack_f32)(const ingot_conv *d, float *packed, const float *weights)
+{
+    const dw_shape s = dw_shape_of(d);
+
+    for (int64_t b = 0; b < s.blocks; b++)
+        for (int64_t tap = 0; tap < s.taps; tap++)
+            for (int64_t c = b * BLOCK; c < (b + 1) * BLOCK; c++)
+                *packed++ = c < d->oc ? weights[c * s.taps + tap] : 0.0f;
+}
+
+int64_t INGOT_FN(dwconv_items_f32)(const ingot_conv *d)
+{
+    const dw_shape s = dw_shape_of(d);
+    return d->n * s.blocks * s.bands;
+}
+
+/* One item: a channel block of an image. */
+typedef struct dw_job {
+    const ingot_conv *d;
+    const float *src, *weights, *residual;
+    float *dst;
+    vf8 bias, low, high;
+} dw_job;
+
+/* Pixels of a row of a tile: `dst` and `residual` at its first pixel, `src` in the buffer. */
+typedef struct dw_row {
+    const float *src, *weights, *residual;
+    float *dst;
+    ptrdiff_t src_row;                  /* floats from one row of the buffer to the next */
+    int64_t kh, kw, stride;
+    int64_t pixels;                     /* that exist in the last vector of the row's last tile */
+} dw_row;
+
+INGOT_INLINE vf8 dw_finish8(const dw_job *j, vf8 x, const float *residual)
+{
+    if (residual)
+        x = vf8_add(x, vf8_load(residual));
+    return vf8_min(j->high, vf8_max(j->low, x));
+}
+
+/* `count` vectors of neighbouring pixels at stride 1; the last holds `pixels` of them. */
+INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int kw, int pixels)
+{
+    const vf32 bias = vf32_repeat8(j->bias), low = vf32_repeat8(j->low), high = vf32_repeat8(j->high);
+    const float *src = r->src + x * BLOCK, *w = r->weights;
+    float *dst = r->dst + x * BLOCK;
+    vf32 acc[MAX_VECTORS];
+
+    INGOT_UNROLL
+    for (int i = 0; i < count; i++)
+        acc[i] = bias;
+    for (int64_t y = 0; y < r->kh; y++, src += r->src_row) {
+        INGOT_UNROLL
+        for (int t = 0; t < kw; t++, w += BLOCK) {
+            const vf32 wv = vf32_repeat8(vf8_load(w));
+            INGOT_UNROLL
+            for (int i = 0; i < count; i++)
+                acc[i] = vf32_fma(vf32_load(src + i * VF32_LANES + t * BLOCK), wv, acc[i]);
+        }
+    }
+    INGOT_UNROLL
+    for (int i = 0; i < count; i++) {
+        const size_t n = i < count - 1 ? VF32_LANES : (size_t)(pixels * BLOCK);
+        vf32 v = acc[i];
+        if (r->residual)
+            v = vf32_add(v, vf32_load_n(r->residual + x * BLOCK + i * VF32_LANES, n));
+        v = vf32_min(high, vf32_max(low, v));
+        if (n == VF32_LANES)
+            vf32_store(dst + i * VF32_LANES, v);
+        else
+            vf32_store_n(dst + i * VF32_LANES, v, n);
+    }
+}
+
+/* `count` pixels at any stride. */
+INGOT_INLINE void dw_strided_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int64_t kw)
+{
+    const ptrdiff_t step = r->stride * BLOCK;
+    const float *row = r->src + x * step, *w = r->weights;
+    vf8 acc[MAX_VECTORS];
+
+    INGOT_UNROLL
+    for (int i = 0; i < count; i++)
+        acc[i] = j->bias;
+    for (int64_t y = 0; y < r->kh; y++, row += r->src_row) {
+        const float *src = row;
+        for (int64_t t = 0; t < kw; t++, w += BLOCK, src += BLOCK) {
+            const vf8 wv = vf8_load(w);
+            INGOT_UNROLL
+            for (int i = 0; i < count; i++)
+                acc[i] = vf8_fma(vf8_load(src + i * step), wv, acc[i]);
+        }
+    }
+    INGOT_UNROLL
+    for (int i = 0; i < count; i++) {
+        const int64_t at = (x + i) * BLOCK;
+        vf8_store(r->dst + at, dw_finish8(j, acc[i], r->residual ? r->residual + at : NULL));
+    }
+}
+
+/* A row of `width` pixels at stride 1, kernels of one width. */
+INGOT_INLINE void dw_row_unit(const dw_job *j, const dw_row *r, int64_t width, int kw)
+{
+    enum { WIDE = DW_VECTORS * PIXELS };
+    int64_t x = 0;
+
+    for (; x + WIDE <= width; x += WIDE)
+        dw_tile(j, r, x, DW_VECTORS, kw, PIXELS);
+    for (; x + 3 * PIXELS <= width; x += 3 * PIXELS)
+        dw_tile(j, r, x, 3, kw, PIXELS);
+    for (; x < width; x += PIXELS)
+        dw_tile(j, r, x, 1, kw, (int)min64(PIXELS, width - x));
+}
+
+static void dw_row_3(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 3); }
+static void dw_row_5(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 5); }
+
+static void dw_row_any(const dw_job *j, const dw_row *r, int64_t width)
+{
+    int64_t x = 0;
+
+    for (; x + DW_STRIDED <= width; x += DW_STRIDED)
+        dw_strided_tile(j, r, x, DW_STRIDED, r->kw);
+    for (; x + 2 <= width; x += 2)
+        dw_strided_tile(j, r, x, 2, r->kw);
+    if (x < width)
+        dw_strided_tile(j, r, x, 1, r->kw);
+}
+
+/* Copy n floats, or clear them when from is NULL. */
+static void put(float *to, const float *from, int64_t n)
+{
+    if (n > 0 && from)
+        memcpy(to, from, (size_t)n * sizeof *to);
+    else if (n > 0)
+        memset(to, 0, (size_t)n * sizeof *to);
+}
+
+/* Rows [y0, y0 + rows) and columns [x0, x0 + columns) of the source plane, zero outside of it, and a pixel more. */
+static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, int64_t rows, int64_t columns)
+{
+    const int64_t height = j->d->in[1], width = j->d->in[2];
+    const int64_t left = max64(0, min64(-x0, columns)), right = max64(left, min64(columns, width - x0));
+
+    for (int64_t y = y0; y < y0 + rows; y++, buffer += (columns + 1) * BLOCK) {
+        const bool inside = y >= 0 && y < height && right > left;
+        put(buffer, NULL, left * BLOCK);
+        put(buffer + left * BLOCK, inside ? j->src + (y * width + x0 + left) * BLOCK : NULL, (right - left) * BLOCK);
+        put(buffer + right * BLOCK, NULL, (columns + 1 - right) * BLOCK);
+    }
+}
+
+/* Rows [y0, y1) and columns [x0, x1) by way of the buffer. */
+static void dw_buffered(const dw_job *j, const ingot_epilogue *e, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
+{
+    const ingot_conv *d = j->d;
+    const int64_t columns = reach(d, 2, x1 - x0);
+    float buffer[BUFFER * BLOCK];
+
+    fill_buffer(j, buffer, y0 * d->stride[1] - d->pad[1], x0 * d->stride[2] - d->pad[2], reach(d, 1, y1 - y0), columns);
+    for (int64_t y = y0; y < y1; y++) {
+        const int64_t at = (y * d->out[2] + x0) * BLOCK;
+        const dw_row r = {
+            .src = buffer + (y - y0) * d->stride[1] * (columns + 1) * BLOCK, .src_row = (columns + 1) * BLOCK,
+            .weights = j->weights, .dst = j->dst + at, .residual = j->residual ? j->residual + at : NULL,
+            .kh = d->kernel[1], .kw = d->kernel[2], .stride = d->stride[2],
+        };
+        if (r.stride == 1 && r.kw == 3)
+            dw_row_3(j, &r, x1 - x0);
+        else if (r.stride == 1 && r.kw == 5)
+            dw_row_5(j, &r, x1 - x0);
+        else
+            dw_row_any(j, &r, x1 - x0);
+        if (act_follows(e))
+            INGOT_FN(act_rows_f32)(r.dst, 0, 1, (x1 - x0) * BLOCK, e);
+    }
+}
+
+/* Is source index i * stride - pad + t * dilation inside? It is put in *at. */
+static bool tap_inside(const ingot_conv *d, int axis, int64_t i, int64_t t, int64_t *at)
+{
+    *at = i * d->stride[axis] - d->pad[axis] + t * d->dilation[axis];
+    return *at >= 0 && *at < d->in[axis];
+}
+
+/* One pixel, the general way. */
+static void dw_pixel(const dw_job *j, int64_t z, int64_t y, int64_t x)
+{
+    const ingot_conv *d = j->d;
+    const int64_t out = ((z * d->out[1] + y) * d->out[2] + x) * BLOCK;
+    const float *w = j->weights;
+    int64_t iz, iy, ix;
+    vf8 acc = j->bias;
+
+    for (int64_t tz = 0; tz < d->kernel[0]; tz++)
+        for (int64_t ty = 0; ty < d->kernel[1]; ty++)
+            for (int64_t tx = 0; tx < d->kernel[2]; tx++, w += BLOCK)
+                if (tap_inside(d, 0, z, tz, &iz) && tap_inside(d, 1, y, ty, &iy) && tap_inside(d, 2, x, tx, &ix))
+                    acc = vf8_fma(vf8_load(j->src + ((iz * d->in[1] + iy) * d->in[2] + ix) * BLOCK), vf8_load(w), acc);
+    vf8_store(j->dst + out, dw_finish8(j, acc, j->residual ? j->residual + out : NULL));
+}
+
+static void dw_general(const dw_job *j, const ingot_epilogue *e, int64_t row0, int64_t row1)
+{
+    for (int64_t row = row0; row < row1; row++) {
+        for (int64_t x = 0; x < j->d->out[2]; x++)
+            dw_pixel(j, row / j->d->out[1], row % j->d->out[1], x);
+        if (act_follows(e))
+            INGOT_FN(act_rows_f32)(j->dst + row * j->d->out[2] * BLOCK, 0, 1, j->d->out[2] * BLOCK, e);
+    }
+}
+
+void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
+                          const ingot_epilogue *e, int64_t i0, int64_t i1)
+{
+    const dw_shape s = dw_shape_of(d);
+    float low, high;
+
+    clip_range(e, &low, &high);
+    for (int64_t i = i0; i < i1; i++) {
+        const int64_t band = i % s.bands, plane = i / s.bands, block = plane % s.blocks;
+        const int64_t row0 = band * s.band, row1 = min64(s.rows, row0 + s.band);
+        const size_t channels = (size_t)min64(BLOCK, d->oc - block * BLOCK);
+        const dw_job j = {
+            .d = d, .src = src + plane * s.in_plane, .weights = packed + block * s.taps * BLOCK,
+            .dst = dst + plane * s.out_plane, .residual = e->residual ? e->residual + plane * s.out_plane : NULL,
+            .bias = e->bias ? vf8_load_n(e->bias + block * BLOCK, channels) : vf8_zero(),
+            .low = vf8_set1(low), .high = vf8_set1(high),
+        };
+
+        if (!s.buffered)
+            dw_general(&j, e, row0, row1);
+        else
+            for (int64_t x = 0; x < d->out[2] && row0 < row1; x += s.strip)
+                dw_buffered(&j, e, row0, row1, x, min64(d->out[2], x + s.strip));
+    }
+}
