@@ -7,6 +7,7 @@
 #define INGOT_OP_FAMILIES(X) \
     X(control) \
     X(identity) \
+    X(recurrent) \
     X(sequence) \
     X(conv) \
     X(matmul) \
