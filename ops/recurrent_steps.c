@@ -80,8 +80,7 @@ static void add_state_part(const direction *d, int gate, const float *a, float *
 /* Columns [j0, j1) of panels [p0, p1). */
 static void panel_columns(const direction *d, int64_t p0, int64_t p1, int64_t *j0, int64_t *j1)
 {
-    const int64_t panels = d->c->kernels->gemm_panels_f32(d->r->hidden);
-    const int64_t width = panels > 1 ? d->c->kernels->gemm_packed_f32(d->r->hidden, 1) / panels : d->r->hidden;
+    const int64_t many = 1 << 20, width = many / d->c->kernels->gemm_panels_f32(many); /* of a full panel */
     *j0 = MIN(p0 * width, d->r->hidden);
     *j1 = MIN(p1 * width, d->r->hidden);
 }
