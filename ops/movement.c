@@ -231,12 +231,16 @@ void ingot_fill(ingot_team *team, void *to, int64_t n, const void *item, size_t 
     ingot_copy_run(team, &fill, item, to);
 }
 
-void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor)
+const void *ingot_zero_of(ingot_dtype dtype)
 {
     static const char zeros[16];
     static const ingot_string empty = {"", 0};
-    const bool text = tensor->dtype == INGOT_STRING;
-    ingot_fill(team, tensor->data, ingot_count(tensor), text ? (const void *)&empty : zeros,
+    return dtype == INGOT_STRING ? (const void *)&empty : zeros;
+}
+
+void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor)
+{
+    ingot_fill(team, tensor->data, ingot_count(tensor), ingot_zero_of(tensor->dtype),
                ingot_dtype_size_bytes(tensor->dtype));
 }
 

@@ -31,7 +31,10 @@ void ingot_copy_bytes(ingot_team *team, void *to, const void *from, size_t size_
 /* Write n copies of the item. */
 void ingot_fill(ingot_team *team, void *to, int64_t n, const void *item, size_t item_bytes);
 
-/* Fill with the zero of the type: 0, false, the empty string. */
+/* The zero of a type: 0, false, the empty string. */
+const void *ingot_zero_of(ingot_dtype dtype);
+
+/* Fill with it. */
 void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor);
 
 /* run() of operators that are a view: the elements of input 0, with another shape. */

@@ -14,7 +14,9 @@
     X(concat) \
     X(gather) \
     X(generate) \
+    X(pad) \
     X(reduce) \
+    X(scatter) \
     X(reshape) \
     X(slice) \
     X(transpose)
