@@ -1,6 +1,6 @@
-/* functions.c - calls of the model's own functions, replaced by the nodes of their bodies. A body has a scope of its own:
- * its inputs and outputs stand for the values of the call, everything else becomes a new value whose name starts with
- * the call's. How much inlining may produce is bounded by memory (see ingot_read_node), how deep by the call's depth; a
+/* functions.c - calls of the model's own functions, replaced by the nodes of their bodies. A body has a scope of its
+ * own: its inputs and outputs stand for the values of the call, everything else becomes a new value whose name starts
+ * with the call's. How much inlining may produce is bounded by memory (see ingot_read_node), how deep by the call's depth; a
  * function that reaches itself is refused. */
 #include "onnx/reader.h"
 

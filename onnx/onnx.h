@@ -52,7 +52,8 @@ typedef struct ingot_onnx {
 } ingot_onnx;
 
 /**
- * Read a model and build its graph: functions inlined, sparse tensors dense, attributes decoded, nodes in running order.
+ * Read a model and build its graph: functions inlined, sparse tensors dense, attributes decoded, nodes in running
+ * order.
  * path     the file to map; NULL to use `data`, which must stay unchanged until ingot_onnx_close().
  * options  NULL for the defaults.
  * memory   counts what is allocated; outlives the result.

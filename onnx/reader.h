@@ -2,6 +2,7 @@
 #ifndef INGOT_ONNX_READER_H
 #define INGOT_ONNX_READER_H
 
+#include "onnx/name_table.h"
 #include "onnx/onnx.h"
 #include "onnx/tensor_data.h"
 
@@ -9,12 +10,6 @@ enum {
     INGOT_MAX_SUBGRAPHS = 64,          /* levels of graphs within graphs, and of functions calling functions */
     INGOT_MAX_DENSE_BYTES = 256 << 20, /* of one sparse tensor made dense */
 };
-
-/* Names of one scope. */
-typedef struct ingot_scope_names {
-    size_t n, capacity; /* capacity is 0 or a power of two */
-    struct ingot_scope_entry *entries;
-} ingot_scope_names;
 
 /* An attribute that a call of a function gives a value to. */
 typedef struct ingot_binding {
@@ -28,7 +23,7 @@ typedef struct ingot_scope {
     ingot_graph *graph;         /* takes the nodes */
     struct ingot_scope *outer;  /* of a subgraph: the scope around it */
     struct ingot_scope *caller; /* of a function: the scope of the call */
-    ingot_scope_names names;
+    ingot_name_table names;     /* those of the file: not copied, they live as long as the unpacked message */
     int depth;
     const Onnx__FunctionProto *function; /* whose body this is, also within its subgraphs; NULL in the model's graph */
     const char *prefix;         /* of a function: before the names of its values */
@@ -60,7 +55,8 @@ bool ingot_scope_find(const ingot_scope *scope, const char *name, int *value); /
  * INGOT_OK where there is none of the name. */
 ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const char *name, int *value);
 /* Opset version of a node's domain there. */
-ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *scope, const char *domain, int *version);
+ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *scope, const char *domain,
+                                 int *version);
 const char *ingot_plain_domain(const char *domain); /* "ai.onnx" and NULL become "" */
 
 /* functions.c */
@@ -84,7 +80,7 @@ ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorPro
 /* types.c */
 ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type);
 
-/* external.c: the bytes that external_data names, checked to lie within the file. size_bytes is what the tensor takes. */
+/* external.c: the bytes that external_data names, checked to lie within the file; the tensor takes size_bytes. */
 ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
                                  const uint8_t **data);
 /* The model's own file, or the caller's bytes. */

@@ -1,57 +1,18 @@
-/* scope.c - names. Each graph and each inlined function body has a table of its own; a subgraph's leads to the one around
- * it. A name from further out passes through every graph between, so that each level captures only from the next. */
+/* scope.c - names. Each graph and each inlined function body has a table of its own; a subgraph's leads to the one
+ * around it. A name from further out passes through every graph between, so that each level captures only from the
+ * next. */
 #include "onnx/reader.h"
 
 #include <string.h>
 
-typedef struct ingot_scope_entry {
-    const char *name; /* NULL: empty. Not copied: lives in the unpacked message or in the arena */
-    int value;
-} entry;
-
-static entry *find_entry(const ingot_scope_names *names, const char *name)
-{
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    size_t slot = (size_t)(hash ^ hash >> 32) & (names->capacity - 1);
-    while (names->entries[slot].name && strcmp(names->entries[slot].name, name))
-        slot = (slot + 1) & (names->capacity - 1);
-    return &names->entries[slot];
-}
-
-static bool grow_names(ingot_arena *arena, ingot_scope_names *names)
-{
-    ingot_scope_names larger = {names->n, names->capacity ? 2 * names->capacity : 16, NULL};
-    larger.entries = ingot_arena_array(arena, larger.capacity, sizeof *larger.entries);
-    if (!larger.entries)
-        return false;
-    for (size_t i = 0; i < names->capacity; i++)
-        if (names->entries[i].name)
-            *find_entry(&larger, names->entries[i].name) = names->entries[i];
-    *names = larger;
-    return true;
-}
-
 bool ingot_scope_define(ingot_reader *reader, ingot_scope *scope, const char *name, int value)
 {
-    ingot_scope_names *names = &scope->names;
-    if (2 * (names->n + 1) > names->capacity && !grow_names(&reader->onnx->arena, names))
-        return false;
-    entry *e = find_entry(names, name);
-    names->n += !e->name;
-    *e = (entry){name, value};
-    return true;
+    return ingot_name_table_set(&reader->onnx->arena, &scope->names, name, value);
 }
 
 bool ingot_scope_find(const ingot_scope *scope, const char *name, int *value)
 {
-    if (!scope->names.n)
-        return false;
-    const entry *e = find_entry(&scope->names, name);
-    if (e->name)
-        *value = e->value;
-    return e->name != NULL;
+    return ingot_name_table_find(&scope->names, name, value);
 }
 
 /* Make `from`, a value of the graph around scope's, a captured value of scope's graph. */

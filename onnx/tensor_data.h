@@ -25,7 +25,7 @@ bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw);
 /* Do the typed fields (float_data, ...) hold as many elements as the shape takes? INGOT_INVALID if not. */
 ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, ingot_error *error);
 
-/* Elements from the typed fields, checked before, to dst. For strings dst receives ingot_strings that point into proto. */
+/* Elements from the typed fields, checked before, to dst. Strings: dst receives ingot_strings that point into proto. */
 void ingot_typed_decode(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst);
 
 /* "raw data has 12 bytes, float[2,2] takes 16": INGOT_INVALID. */

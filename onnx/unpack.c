@@ -1,5 +1,6 @@
-/* unpack.c - protobuf-c behind a budget. Small pieces come from an arena, as a message has very many of them and all die
- * together; pieces of LARGE_BYTES and more, among them protobuf-c's scratch memory, are given back when it frees them. */
+/* unpack.c - protobuf-c behind a budget. Small pieces come from an arena, as a message has very many of them and all
+ * die together; pieces of LARGE_BYTES and more, among them protobuf-c's scratch memory, are given back when it frees
+ * them. */
 #include "onnx/wire.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
-/* value_proto.c - single values in protobuf form: TensorProto, SequenceProto, OptionalProto and MapProto, as the files beside a
- * model hold them. Each tensor's elements are one block of malloc() memory, the strings' bytes behind the array of
- * them; the items of the other kinds are tensors in such a block. */
+/* value_proto.c - single values in protobuf form: TensorProto, SequenceProto, OptionalProto and MapProto, as the files
+ * beside a model hold them. Each tensor's elements are one block of malloc() memory, the strings' bytes behind the array
+ * of them; the items of the other kinds are tensors in such a block. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,13 +180,15 @@ static ingot_status decode_sequence(decoder *d, const Onnx__SequenceProto *proto
 
 static ingot_status decode_optional(decoder *d, const Onnx__OptionalProto *proto, ingot_tensor *value)
 {
-    const ProtobufCMessage *const items[] = {
-        proto->tensor_value ? &proto->tensor_value->base : NULL, proto->sequence_value ? &proto->sequence_value->base : NULL,
-        proto->map_value ? &proto->map_value->base : NULL, proto->optional_value ? &proto->optional_value->base : NULL};
     const ProtobufCMessage *item = NULL;
-    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
-        if (items[i])
-            item = items[i];
+    if (proto->tensor_value)
+        item = &proto->tensor_value->base;
+    else if (proto->sequence_value)
+        item = &proto->sequence_value->base;
+    else if (proto->map_value)
+        item = &proto->map_value->base;
+    else if (proto->optional_value)
+        item = &proto->optional_value->base;
     if (proto->sparse_tensor_value)
         return ingot_fail(d->error, INGOT_UNSUPPORTED, "optional sparse tensors are not supported");
     ingot_status status = begin_items(d, INGOT_OPTIONAL, item != NULL, value);
@@ -264,8 +266,10 @@ static ProtobufCMessage **encode_items(ingot_arena *arena, const ingot_tensor *i
 static ProtobufCMessage *encode_sequence(ingot_arena *arena, const ingot_tensor *value, const char *name, int depth)
 {
     static const int32_t elem_types[] = {
-        [INGOT_TENSOR] = ONNX__SEQUENCE_PROTO__DATA_TYPE__TENSOR, [INGOT_SEQUENCE] = ONNX__SEQUENCE_PROTO__DATA_TYPE__SEQUENCE,
-        [INGOT_OPTIONAL] = ONNX__SEQUENCE_PROTO__DATA_TYPE__OPTIONAL, [INGOT_MAP] = ONNX__SEQUENCE_PROTO__DATA_TYPE__MAP};
+        [INGOT_TENSOR] = ONNX__SEQUENCE_PROTO__DATA_TYPE__TENSOR,
+        [INGOT_SEQUENCE] = ONNX__SEQUENCE_PROTO__DATA_TYPE__SEQUENCE,
+        [INGOT_OPTIONAL] = ONNX__SEQUENCE_PROTO__DATA_TYPE__OPTIONAL,
+        [INGOT_MAP] = ONNX__SEQUENCE_PROTO__DATA_TYPE__MAP};
     const size_t n = (size_t)value->shape[0];
     const ingot_kind kind = n ? ((const ingot_tensor *)value->data)->kind : INGOT_TENSOR;
     Onnx__SequenceProto *proto = ingot_arena_alloc(arena, sizeof *proto);

@@ -1,5 +1,5 @@
-/* wire.c - the skim over serialized protobuf. protobuf-c's own descriptors say which fields are messages, so this follows
- * the schema without naming it. Lengths of messages are rewritten as five-byte varints: the length in the slim copy is
+/* wire.c - the skim over serialized protobuf. protobuf-c's own descriptors say which fields are messages, so this
+ * follows the schema without naming it. Lengths of messages are rewritten as five-byte varints: the length in the slim copy is
  * known only at a message's end, and five bytes hold any. */
 #include "onnx/wire.h"
 
@@ -32,7 +32,7 @@ static ingot_status malformed(const skim *s, const char *reason)
 
 static ingot_status append(skim *s, const void *bytes, size_t n)
 {
-    if (s->capacity - s->used < n) {
+    if (!s->slim || s->capacity - s->used < n) {
         size_t capacity;
         uint8_t *larger = NULL;
         if (ingot_add_size(2 * s->capacity, n + 4096, &capacity))
