@@ -1,5 +1,7 @@
-/* types.c - TypeProto to ingot_type. Types nest by sequence, optional and map only, in one line, so a loop suffices. */
+/* types.c - TypeProto to ingot_type and back. Types nest by sequence, optional and map only, in one line, so a loop
+ * suffices. */
 #include "onnx/reader.h"
+#include "onnx/writer.h"
 
 #include <string.h>
 
@@ -100,4 +102,90 @@ ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto,
     for (int i = n - 2; i >= 0; i--) /* the elements' type is told at every level */
         levels[i]->dtype = levels[i + 1]->dtype;
     return INGOT_OK;
+}
+
+/* ---- back ---- */
+
+static Onnx__TensorShapeProto *shape_to_proto(ingot_arena *arena, const ingot_type *type)
+{
+    Onnx__TensorShapeProto *proto = ingot_arena_alloc(arena, sizeof *proto);
+    Onnx__TensorShapeProto__Dimension *dims = ingot_arena_array(arena, (size_t)type->rank, sizeof *dims);
+    if (!proto || !dims)
+        return NULL;
+    onnx__tensor_shape_proto__init(proto);
+    proto->n_dim = (size_t)type->rank;
+    proto->dim = ingot_arena_array(arena, proto->n_dim, sizeof *proto->dim);
+    if (!proto->dim)
+        return NULL;
+    for (size_t i = 0; i < proto->n_dim; i++) {
+        proto->dim[i] = &dims[i];
+        onnx__tensor_shape_proto__dimension__init(&dims[i]);
+        if (type->shape[i] >= 0) {
+            dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+            dims[i].dim_value = type->shape[i];
+        } else if (type->symbols && type->symbols[i]) {
+            dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+            dims[i].dim_param = (char *)type->symbols[i];
+        }
+    }
+    return proto;
+}
+
+/* The members of TypeProto's oneof: which one it is, and where the type inside it goes. */
+typedef struct type_level {
+    Onnx__TypeProto proto;
+    Onnx__TypeProto__Tensor tensor;
+    Onnx__TypeProto__Sequence sequence;
+    Onnx__TypeProto__Optional optional;
+    Onnx__TypeProto__Map map;
+} type_level;
+
+static bool fill_level(ingot_arena *arena, const ingot_type *type, type_level *level, Onnx__TypeProto ***inner)
+{
+    onnx__type_proto__init(&level->proto);
+    switch (type->kind) {
+    case INGOT_SEQUENCE:
+        onnx__type_proto__sequence__init(&level->sequence);
+        level->proto.value_case = ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE;
+        level->proto.sequence_type = &level->sequence;
+        *inner = &level->sequence.elem_type;
+        return true;
+    case INGOT_OPTIONAL:
+        onnx__type_proto__optional__init(&level->optional);
+        level->proto.value_case = ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE;
+        level->proto.optional_type = &level->optional;
+        *inner = &level->optional.elem_type;
+        return true;
+    case INGOT_MAP:
+        onnx__type_proto__map__init(&level->map);
+        level->proto.value_case = ONNX__TYPE_PROTO__VALUE_MAP_TYPE;
+        level->proto.map_type = &level->map;
+        level->map.has_key_type = true;
+        level->map.key_type = (int32_t)type->key_dtype;
+        *inner = &level->map.value_type;
+        return true;
+    default: break;
+    }
+    if (type->dtype == INGOT_UNDEFINED)
+        return true; /* nothing was declared */
+    onnx__type_proto__tensor__init(&level->tensor);
+    level->proto.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    level->proto.tensor_type = &level->tensor;
+    level->tensor.has_elem_type = true;
+    level->tensor.elem_type = (int32_t)type->dtype;
+    return type->rank < 0 || (level->tensor.shape = shape_to_proto(arena, type));
+}
+
+Onnx__TypeProto *ingot_type_to_proto(ingot_arena *arena, const ingot_type *type)
+{
+    Onnx__TypeProto *outermost = NULL, **slot = &outermost;
+    for (; type; type = type->kind == INGOT_TENSOR ? NULL : type->item) {
+        type_level *level = ingot_arena_alloc(arena, sizeof *level);
+        if (!level)
+            return NULL;
+        *slot = &level->proto;
+        if (!fill_level(arena, type, level, &slot))
+            return NULL;
+    }
+    return outermost;
 }
