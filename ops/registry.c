@@ -5,6 +5,9 @@
 #include <string.h>
 
 #define INGOT_OP_FAMILIES(X) \
+    X(arithmetic) \
+    X(unary) \
+    X(unary_typed) \
     X(control) \
     X(identity) \
     X(recurrent) \

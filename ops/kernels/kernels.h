@@ -37,6 +37,46 @@ typedef struct ingot_epilogue {
     const float *residual;     /* laid out as the result, and may be the result's own memory; or NULL */
 } ingot_epilogue;
 
+/* Functions of one variable; a and b are their parameters. */
+typedef enum ingot_map {
+    INGOT_MAP_ABS, INGOT_MAP_NEG, INGOT_MAP_CEIL, INGOT_MAP_FLOOR,
+    INGOT_MAP_ROUND,           /* ties to even */
+    INGOT_MAP_SIGN,            /* -1, 0 or 1 */
+    INGOT_MAP_SQRT, INGOT_MAP_RECIPROCAL, INGOT_MAP_EXP, INGOT_MAP_LOG, INGOT_MAP_SIN, INGOT_MAP_COS, INGOT_MAP_TAN,
+    INGOT_MAP_ASIN, INGOT_MAP_ACOS, INGOT_MAP_ATAN, INGOT_MAP_SINH, INGOT_MAP_COSH, INGOT_MAP_TANH, INGOT_MAP_ASINH,
+    INGOT_MAP_ACOSH, INGOT_MAP_ATANH, INGOT_MAP_ERF,
+    INGOT_MAP_RELU,
+    INGOT_MAP_CLIP,            /* min(b, max(a, x)) */
+    INGOT_MAP_LEAKY_RELU,      /* x < 0 ? a x : x */
+    INGOT_MAP_ELU,             /* x < 0 ? a (exp(x) - 1) : x */
+    INGOT_MAP_SELU,            /* b times the above */
+    INGOT_MAP_CELU,            /* x < 0 ? a (exp(x / a) - 1) : x */
+    INGOT_MAP_SIGMOID,
+    INGOT_MAP_HARD_SIGMOID,    /* a x + b, clipped to [0, 1] */
+    INGOT_MAP_HARD_SWISH,      /* x times the above, of 1/6 and 1/2 */
+    INGOT_MAP_SOFTPLUS,        /* log(1 + exp(x)) */
+    INGOT_MAP_SOFTSIGN,        /* x / (1 + |x|) */
+    INGOT_MAP_THRESHOLDED_RELU, /* x > a ? x : 0 */
+    INGOT_MAP_GELU, INGOT_MAP_GELU_TANH, INGOT_MAP_MISH,
+    INGOT_MAP_SWISH,           /* x sigmoid(a x) */
+    INGOT_MAP_SHRINK,          /* x < -a ? x + b : x > a ? x - b : 0 */
+    INGOT_N_MAPS
+} ingot_map;
+
+/* Functions of x and y. MIN and MAX give NaN when either is NaN. */
+typedef enum ingot_binary {
+    INGOT_BINARY_ADD, INGOT_BINARY_SUB, INGOT_BINARY_MUL, INGOT_BINARY_DIV, INGOT_BINARY_MIN, INGOT_BINARY_MAX,
+    INGOT_BINARY_PRELU,        /* x < 0 ? x y : x */
+    INGOT_BINARY_SWIGLU,       /* x sigmoid(x) y */
+    INGOT_N_BINARIES
+} ingot_binary;
+
+/* n elements: p[i], or with a period of 1 or 8 instead of 0, p[i % period]. */
+typedef struct ingot_operand {
+    const float *p;
+    int period;
+} ingot_operand;
+
 /* A matrix product: C = act(alpha A B + bias + residual), C is m x n and row-major with ldc elements from row to row.
  * A[i][l] is a[i * a_row + l * a_col], so A may be transposed. Every result is summed over k in one order, which m, n,
  * k and the instruction set alone decide: cutting rows and columns into ranges never changes a bit. */
@@ -68,6 +108,11 @@ typedef enum ingot_fold {
 #define INGOT_KERNELS(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
+    /* binary.c: dst may be the memory of an operand of period 0 */ \
+    X(void, binary_f32, (ingot_binary function, float *dst, ingot_operand x, ingot_operand y, int64_t n)) \
+    /* map.c and map_f64.c: dst may be src. The second computes in double with the C library. */ \
+    X(void, map_f32, (ingot_map function, float *dst, const float *src, int64_t n, float a, float b)) \
+    X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \
     /* conv.c: any convolution, dst blocked. Weights are packed in units [u0, u1), and the work is cut into items. \
        conv_packed_f32 counts floats. */ \
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \

@@ -1,9 +1,11 @@
-/* vmath.h - exp, tanh, sigmoid and erf on vectors, inlined into the kernels that need them.
+/* vmath.h - exp, log, sine, erf and the activations on vectors, inlined into the kernels that need them.
  *
  * The polynomials are least-squares fits reweighted toward the smallest largest error, made for this file in double and
  * rounded to float; each comment gives formula and range. NaN gives NaN everywhere. */
 #ifndef INGOT_OPS_KERNELS_VMATH_H
 #define INGOT_OPS_KERNELS_VMATH_H
+
+#include <math.h>
 
 #include "ops/kernels/isa.h"
 
@@ -15,6 +17,16 @@ INGOT_INLINE vf32 vf32_scale2(vf32 x, vi32 n)
     return vf32_mul(y, vf32_from_bits(vi32_shl(vi32_add(rest, bias), 23)));
 }
 
+/* P of exp(r) = 1 + r + r^2 P(r), |r| <= ln 2 / 2 */
+INGOT_INLINE vf32 vf32_exp_tail(vf32 r)
+{
+    vf32 p = vf32_set1(0.00138145592f);
+    p = vf32_fma(p, r, vf32_set1(0.0083687352f));
+    p = vf32_fma(p, r, vf32_set1(0.041668389f));
+    p = vf32_fma(p, r, vf32_set1(0.166665211f));
+    return vf32_fma(p, r, vf32_set1(0.49999994f));
+}
+
 /* exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 P(r); 2 ulp. Overflows to infinity
  * and underflows through the denormals to 0. */
 INGOT_INLINE vf32 vf32_exp(vf32 x)
@@ -22,15 +34,9 @@ INGOT_INLINE vf32 vf32_exp(vf32 x)
     const vf32 clamped = vf32_max(vf32_set1(-110.0f), vf32_min(vf32_set1(90.0f), x));    /* keeps NaN */
     const vf32 n = vf32_round(vf32_mul(clamped, vf32_set1(1.44269504f)));
     vf32 r = vf32_fnma(n, vf32_set1(0.693145752f), clamped);         /* ln 2 in two parts, the first with 15 bits */
-    vf32 p = vf32_set1(0.00138145592f);
 
     r = vf32_fnma(n, vf32_set1(1.42860677e-6f), r);
-    p = vf32_fma(p, r, vf32_set1(0.0083687352f));
-    p = vf32_fma(p, r, vf32_set1(0.041668389f));
-    p = vf32_fma(p, r, vf32_set1(0.166665211f));
-    p = vf32_fma(p, r, vf32_set1(0.49999994f));
-    p = vf32_add(vf32_fma(vf32_mul(r, r), p, r), vf32_set1(1.0f));
-    return vf32_scale2(p, vf32_to_i32(n));
+    return vf32_scale2(vf32_add(vf32_fma(vf32_mul(r, r), vf32_exp_tail(r), r), vf32_set1(1.0f)), vf32_to_i32(n));
 }
 
 INGOT_INLINE vf32 vf32_abs(vf32 x) { return vf32_from_bits(vi32_and(vf32_bits(x), vi32_set1(INT32_MAX))); }
@@ -40,7 +46,7 @@ INGOT_INLINE vf32 vf32_copysign(vf32 magnitude, vf32 sign)
     return vf32_from_bits(vi32_or(vf32_bits(vf32_abs(magnitude)), vi32_and(vf32_bits(sign), vi32_set1(INT32_MIN))));
 }
 
-/* sigmoid(x) = 1 / (1 + exp(-x)) */
+/* sigmoid(x) = 1 / (1 + exp(-x)); 3 ulp, but 0 where exp(-x) is past the largest float (below 1e-38) */
 INGOT_INLINE vf32 vf32_sigmoid(vf32 x)
 {
     const vf32 one = vf32_set1(1.0f);
@@ -86,6 +92,150 @@ INGOT_INLINE vf32 vf32_erf(vf32 x)
     const vf32 tail = vf32_exp(vf32_sub(vf32_zero(), q));
     const vf32 large = vf32_copysign(vf32_sub(vf32_set1(1.0f), tail), x);
     return vf32_select(vf32_lt(magnitude, vf32_set1(1.0f)), vf32_mul(x, p), large);
+}
+
+/* exp(x) - 1 for x <= 0, without the loss of digits near 0: with exp's n and q = exp(r) - 1 it is 2^n q + (2^n - 1);
+ * 2 ulp. */
+INGOT_INLINE vf32 vf32_expm1_negative(vf32 x)
+{
+    const vf32 clamped = vf32_max(vf32_set1(-20.0f), x);                                 /* keeps NaN */
+    const vf32 n = vf32_round(vf32_mul(clamped, vf32_set1(1.44269504f)));
+    const vf32 power = vf32_from_bits(vi32_shl(vi32_add(vf32_to_i32(n), vi32_set1(127)), 23));
+    const vf32 r = vf32_fnma(n, vf32_set1(1.42860677e-6f), vf32_fnma(n, vf32_set1(0.693145752f), clamped));
+    const vf32 q = vf32_fma(vf32_mul(r, r), vf32_exp_tail(r), r);
+    return vf32_fma(power, q, vf32_sub(power, vf32_set1(1.0f)));
+}
+
+/* log(x) = k ln 2 + log(1 + f) with 1 + f in [sqrt 1/2, sqrt 2) and, for s = f / (2 + f), z = s^2 and h = f^2 / 2,
+ * log(1 + f) = f - (h - s (h + z P(z))): the series of 2 atanh(s), arranged so that f comes last; 1 ulp. Negative numbers
+ * give NaN, zero -infinity. */
+INGOT_INLINE vf32 vf32_log(vf32 x)
+{
+    const vm32 tiny = vf32_lt(x, vf32_set1(1.17549435e-38f));
+    const vi32 bits = vf32_bits(vf32_select(tiny, vf32_mul(x, vf32_set1(8388608.0f)), x));
+    const vi32 exponent = vi32_sar(vi32_sub(bits, vi32_set1(0x3f3504f3)), 23);
+    const vf32 f = vf32_sub(vf32_from_bits(vi32_sub(bits, vi32_shl(exponent, 23))), vf32_set1(1.0f));
+    const vf32 k = vf32_sub(vf32_from_i32(exponent), vf32_select(tiny, vf32_set1(23.0f), vf32_zero()));
+    const vf32 s = vf32_div(f, vf32_add(f, vf32_set1(2.0f))), z = vf32_mul(s, s);
+    const vf32 h = vf32_mul(vf32_mul(f, f), vf32_set1(0.5f));
+    vf32 p = vf32_set1(0.23332268f);
+
+    p = vf32_fma(p, z, vf32_set1(0.285507411f));
+    p = vf32_fma(p, z, vf32_set1(0.400001228f));
+    p = vf32_fma(p, z, vf32_set1(0.666666687f));
+    p = vf32_mul(s, vf32_fma(p, z, h));
+    p = vf32_sub(vf32_sub(h, vf32_fma(k, vf32_set1(1.42860677e-6f), p)), f);
+    p = vf32_sub(vf32_mul(k, vf32_set1(0.693145752f)), p);
+    p = vf32_select(vf32_lt(x, vf32_set1(INFINITY)), p, x);                              /* infinity and NaN */
+    p = vf32_select(vf32_lt(x, vf32_zero()), vf32_set1(NAN), p);
+    return vf32_select(vf32_eq(x, vf32_zero()), vf32_set1(-INFINITY), p);
+}
+
+/* log(1 + x) for 0 <= x <= 1: log(u) + (x - (u - 1)) / u, where u = 1 + x as rounded; 2 ulp */
+INGOT_INLINE vf32 vf32_log1p_unit(vf32 x)
+{
+    const vf32 one = vf32_set1(1.0f), u = vf32_add(one, x);
+    return vf32_add(vf32_log(u), vf32_div(vf32_sub(x, vf32_sub(u, one)), u));
+}
+
+/* sin(x + quadrant pi / 2). x = n pi/2 + r with |r| <= pi/4 and pi/2 in three parts, whose products with n are exact;
+ * sin(r) = r + r^3 P(r^2), cos(r) = 1 - r^2/2 + r^4 Q(r^2). For |x| <= 8192: 2 ulp, or 1e-7 of 1 near a zero far out. */
+INGOT_INLINE vf32 vf32_sine(vf32 x, int quadrant)
+{
+    const vf32 n = vf32_round(vf32_mul(x, vf32_set1(0.636619772f)));
+    const vi32 q = vi32_add(vf32_to_i32(n), vi32_set1(quadrant));
+    vf32 r = vf32_fnma(n, vf32_set1(1.5703125f), x);
+    r = vf32_fnma(n, vf32_set1(4.837512969970703125e-4f), r);
+    r = vf32_fnma(n, vf32_set1(7.54978995489188e-8f), r);
+    const vf32 r2 = vf32_mul(r, r);
+    vf32 s = vf32_set1(-0.000195172979f), c = vf32_set1(2.44384501e-5f);
+
+    s = vf32_fma(s, r2, vf32_set1(0.008332178f));
+    s = vf32_fma(s, r2, vf32_set1(-0.166666552f));
+    s = vf32_fma(vf32_mul(s, r2), r, r);
+    c = vf32_fma(c, r2, vf32_set1(-0.00138873677f));
+    c = vf32_fma(c, r2, vf32_set1(0.0416666456f));
+    c = vf32_fma(vf32_mul(c, r2), r2, vf32_fnma(vf32_set1(0.5f), r2, vf32_set1(1.0f)));
+    const vm32 even = vi32_eq(vi32_and(q, vi32_set1(1)), vi32_set1(0));
+    const vi32 sign = vi32_shl(vi32_and(q, vi32_set1(2)), 30);
+    return vf32_from_bits(vi32_xor(vf32_bits(vf32_select(even, s, c)), sign));
+}
+
+/* Past 8192 the C library reduces the argument, lane by lane. */
+INGOT_INLINE vf32 vf32_sine_far(vf32 near, vf32 x, float (*far)(float))
+{
+    float lanes[VF32_LANES], results[VF32_LANES];
+
+    if (!vm32_any(vf32_lt(vf32_set1(8192.0f), vf32_abs(x))))
+        return near;
+    vf32_store(lanes, x);
+    vf32_store(results, near);
+    for (int i = 0; i < VF32_LANES; i++)
+        if (fabsf(lanes[i]) > 8192.0f)
+            results[i] = far(lanes[i]);
+    return vf32_load(results);
+}
+
+INGOT_INLINE vf32 vf32_sin(vf32 x) { return vf32_sine_far(vf32_sine(x, 0), x, sinf); }
+INGOT_INLINE vf32 vf32_cos(vf32 x) { return vf32_sine_far(vf32_sine(x, 1), x, cosf); }
+
+INGOT_INLINE vf32 vf32_relu(vf32 x) { return vf32_max(vf32_zero(), x); }                 /* keeps NaN */
+INGOT_INLINE vf32 vf32_clip(vf32 x, vf32 low, vf32 high) { return vf32_min(high, vf32_max(low, x)); }
+
+INGOT_INLINE vf32 vf32_leaky_relu(vf32 x, vf32 slope)
+{
+    return vf32_select(vf32_lt(x, vf32_zero()), vf32_mul(slope, x), x);
+}
+
+INGOT_INLINE vf32 vf32_hard_sigmoid(vf32 x, vf32 slope, vf32 offset)
+{
+    return vf32_clip(vf32_fma(x, slope, offset), vf32_zero(), vf32_set1(1.0f));
+}
+
+INGOT_INLINE vf32 vf32_hard_swish(vf32 x)
+{
+    return vf32_mul(x, vf32_hard_sigmoid(x, vf32_set1(1.0f / 6.0f), vf32_set1(0.5f)));
+}
+
+/* x < 0 ? below (exp(x / width) - 1) : above x */
+INGOT_INLINE vf32 vf32_elu(vf32 x, vf32 below, vf32 width, vf32 above)
+{
+    const vf32 negative = vf32_mul(below, vf32_expm1_negative(vf32_div(vf32_min(vf32_zero(), x), width)));
+    return vf32_select(vf32_lt(x, vf32_zero()), negative, vf32_mul(above, x));
+}
+
+/* x sigmoid(x), written as one division */
+INGOT_INLINE vf32 vf32_silu(vf32 x)
+{
+    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp(vf32_sub(vf32_zero(), x))));
+}
+
+/* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
+INGOT_INLINE vf32 vf32_softplus(vf32 x)
+{
+    return vf32_add(vf32_relu(x), vf32_log1p_unit(vf32_exp(vf32_sub(vf32_zero(), vf32_abs(x)))));
+}
+
+/* x tanh(log(1 + e^x)) = x w / (w + 2), w = e^x (e^x + 2); past 20 the fraction is 1 */
+INGOT_INLINE vf32 vf32_mish(vf32 x)
+{
+    const vf32 e = vf32_exp(vf32_min(vf32_set1(20.0f), x)), two = vf32_set1(2.0f), w = vf32_mul(e, vf32_add(e, two));
+    return vf32_mul(x, vf32_div(w, vf32_add(w, two)));
+}
+
+/* x/2 (1 + erf(x / sqrt 2)) */
+INGOT_INLINE vf32 vf32_gelu(vf32 x)
+{
+    const vf32 half = vf32_mul(x, vf32_set1(0.5f));
+    return vf32_fma(half, vf32_erf(vf32_mul(x, vf32_set1(0.707106781f))), half);
+}
+
+/* x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
+INGOT_INLINE vf32 vf32_gelu_tanh(vf32 x)
+{
+    const vf32 half = vf32_mul(x, vf32_set1(0.5f)), x2 = vf32_mul(x, x);
+    const vf32 slope = vf32_fma(x2, vf32_set1(0.0356774081f), vf32_set1(0.797884561f));
+    return vf32_fma(half, vf32_tanh(vf32_mul(x, slope)), half);
 }
 
 #endif

@@ -1,0 +1,186 @@
+/* broadcast.c - the odometer behind ingot_broadcast(): dimensions of size 1 go, neighbours that every input walks alike
+ * merge, and what is left innermost has stride 1 or 0 in every input. Work is cut into pieces of rows, so that one long
+ * row is shared by the threads as well as many short ones. */
+#include "ops/broadcast.h"
+
+#include <string.h>
+
+enum {
+    CHUNK = 512,               /* floats that stand for 16-bit ones at a time; three buffers stay in the L1 cache */
+    PIECE = 8192,              /* elements of a row that are handed out together */
+};
+
+typedef struct walk {
+    ingot_row_fn *row;
+    const void *argument;
+    char *out;
+    size_t out_bytes;          /* of an element */
+    int n_in, rank;            /* rank: of the outer dimensions */
+    const char *in[INGOT_BROADCAST_INPUTS];
+    size_t in_bytes[INGOT_BROADCAST_INPUTS];
+    int step[INGOT_BROADCAST_INPUTS];
+    int64_t inner, piece, pieces;
+    int64_t shape[INGOT_MAX_RANK];
+    int64_t stride[INGOT_MAX_RANK][INGOT_BROADCAST_INPUTS]; /* elements */
+} walk;
+
+/* One row, or a piece of it. `at` holds the inputs' offsets. */
+static void run_piece(const walk *w, int64_t row, const int64_t *at, int64_t begin, int64_t end)
+{
+    const void *in[INGOT_BROADCAST_INPUTS] = { NULL };
+
+    for (int i = 0; i < w->n_in; i++)
+        in[i] = w->in[i] + (size_t)(at[i] + begin * w->step[i]) * w->in_bytes[i];
+    w->row(w->out + (size_t)(row * w->inner + begin) * w->out_bytes, in, w->step, end - begin, w->argument);
+}
+
+static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const walk *w = argument;
+    int64_t row = begin / w->pieces, piece = begin % w->pieces, rest = row;
+    int64_t at[INGOT_BROADCAST_INPUTS] = { 0 }, index[INGOT_MAX_RANK] = { 0 };
+
+    (void)thread;
+    for (int d = w->rank - 1; d >= 0; d--) {
+        index[d] = rest % w->shape[d];
+        rest /= w->shape[d];
+        for (int i = 0; i < w->n_in; i++)
+            at[i] += index[d] * w->stride[d][i];
+    }
+    for (int64_t k = begin; k < end; k++) {
+        run_piece(w, row, at, piece * w->piece, MIN(w->inner, (piece + 1) * w->piece));
+        if (++piece < w->pieces)
+            continue;
+        piece = 0;
+        row++;
+        for (int d = w->rank - 1; d >= 0; d--) {
+            const bool wraps = ++index[d] == w->shape[d];
+            for (int i = 0; i < w->n_in; i++)
+                at[i] += w->stride[d][i] * (wraps ? 1 - w->shape[d] : 1);
+            if (!wraps)
+                break;
+            index[d] = 0;
+        }
+    }
+}
+
+/* Strides of input i over out's dimensions; false when it does not broadcast. */
+static bool find_strides(walk *w, int i, const ingot_tensor *in, const ingot_tensor *out)
+{
+    int64_t stride = 1;
+
+    if (in->rank > out->rank)
+        return false;
+    for (int d = out->rank - 1; d >= 0; d--) {
+        const int own = d - (out->rank - in->rank);
+        const int64_t size = own < 0 ? 1 : in->shape[own];
+        if (size != 1 && size != out->shape[d])
+            return false;
+        w->stride[d][i] = size == 1 ? 0 : stride;
+        stride *= size;
+    }
+    return true;
+}
+
+/* Does every input walk dimension `outer` as the continuation of `inner`? */
+static bool continues(const walk *w, int outer, int inner)
+{
+    for (int i = 0; i < w->n_in; i++)
+        if (w->stride[outer][i] != w->stride[inner][i] * w->shape[inner])
+            return false;
+    return true;
+}
+
+static void collapse(walk *w, const ingot_tensor *out)
+{
+    int n = 0;
+
+    for (int d = 0; d < out->rank; d++) {
+        if (out->shape[d] == 1)
+            continue;
+        w->shape[n] = out->shape[d];
+        memmove(w->stride[n], w->stride[d], sizeof w->stride[d]);
+        if (n > 0 && continues(w, n - 1, n)) {
+            w->shape[n - 1] *= w->shape[n];
+            memcpy(w->stride[n - 1], w->stride[n], sizeof w->stride[n]);
+        } else {
+            n++;
+        }
+    }
+    w->rank = MAX(n - 1, 0);
+    w->inner = n ? w->shape[n - 1] : 1;
+    for (int i = 0; i < w->n_in; i++)
+        w->step[i] = n ? (int)w->stride[n - 1][i] : 0;
+}
+
+ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in, int64_t grain,
+                             ingot_row_fn *row, const void *argument)
+{
+    walk w = { .row = row, .argument = argument, .out = out->data, .out_bytes = ingot_dtype_size_bytes(out->dtype),
+               .n_in = n_in };
+    const int64_t count = ingot_count(out);
+
+    for (int i = 0; i < n_in; i++) {
+        w.in[i] = in[i]->data;
+        w.in_bytes[i] = ingot_dtype_size_bytes(in[i]->dtype);
+        if (!find_strides(&w, i, in[i], out))
+            return ingot_op_fail(c, INGOT_INVALID, "input %d does not broadcast to the output's shape", i);
+    }
+    if (!count)
+        return INGOT_OK;
+    collapse(&w, out);
+    w.pieces = (w.inner + PIECE - 1) / PIECE;
+    w.piece = (w.inner + w.pieces - 1) / w.pieces;
+    ingot_parallel(c->team, count / w.inner * w.pieces, MAX(grain / w.piece, 1), walk_range, &w);
+    return INGOT_OK;
+}
+
+void ingot_widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
+{
+    const uint16_t *from = src;
+
+    if (dtype == INGOT_FLOAT16)
+        for (int64_t i = 0; i < n; i++)
+            dst[i] = ingot_half_to_float(from[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            dst[i] = ingot_bfloat_to_float(from[i]);
+}
+
+void ingot_narrow_to(void *dst, const float *src, int64_t n, ingot_dtype dtype)
+{
+    uint16_t *to = dst;
+
+    if (dtype == INGOT_FLOAT16)
+        for (int64_t i = 0; i < n; i++)
+            to[i] = ingot_float_to_half(src[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            to[i] = ingot_float_to_bfloat(src[i]);
+}
+
+void ingot_row_narrow(void *dst, const void *const *in, const int *step, int64_t n, const void *narrow)
+{
+    const ingot_narrow *a = narrow;
+    float wide[INGOT_BROADCAST_INPUTS][CHUNK], result[CHUNK];
+
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        const int64_t some = MIN(n - at, CHUNK);
+        const void *inputs[INGOT_BROADCAST_INPUTS] = { NULL };
+        for (int i = 0; i < a->n_in; i++) {
+            if (i == 0 && a->first_is_bool) {
+                inputs[i] = (const char *)in[i] + at * step[i];
+                continue;
+            }
+            inputs[i] = wide[i];
+            if (step[i] || at == 0)
+                ingot_widen(wide[i], (const uint16_t *)in[i] + at * step[i], step[i] ? some : 1, a->dtype);
+        }
+        if (a->to_bool) {
+            a->row((char *)dst + at, inputs, step, some, a->argument);
+            continue;
+        }
+        a->row(result, inputs, step, some, a->argument);
+        ingot_narrow_to((uint16_t *)dst + at, result, some, a->dtype);
+    }
+}
