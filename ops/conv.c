@@ -114,6 +114,6 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 const ingot_op ingot_ops_conv[] = {
     { "Conv", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .flops = count_flops,
-      .flags = INGOT_OP_LAZY },
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { 0 }
 };

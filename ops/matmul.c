@@ -282,8 +282,8 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 const ingot_op ingot_ops_matmul[] = {
     { "MatMul", 1, 2, 2, { TYPES }, infer_matmul, run_matmul, .prepare = prepare_matmul, .flops = count_flops,
-      .flags = INGOT_OP_LAZY },
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
-      .flags = INGOT_OP_LAZY },
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { 0 }
 };

@@ -57,6 +57,7 @@ enum {
     INGOT_OP_RANDOM = 4,    /* not a function of its inputs: never folded, never merged */
     INGOT_OP_LAZY = 8,      /* prepare() reads constants through c->constants; in[i]->data of a lazy one is NULL */
     INGOT_OP_SHAPE_ONLY = 16, /* reads the types and shapes of its inputs but not their elements (Shape, Size) */
+    INGOT_OP_FUSES = 32,    /* runs the nodes that are fused into it as well: see fused.h */
 };
 
 enum { INGOT_MANY = 0x7fffffff };
