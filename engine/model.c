@@ -51,21 +51,30 @@ static ingot_status resolve_node(const ingot_node *node, const ingot_op **result
 
 enum { MAX_GRAPH_DEPTH = 64 };
 
-/* Find the operator of every node, subgraphs too. Unsupported ones are collected when `model` says so, else an error. */
+/* Find a node's operator. One that is not there is collected when `collect` says so, else an error. */
+static ingot_status find_operator(ingot_model *model, ingot_node *node, bool collect, ingot_error *error)
+{
+    const ingot_op *op;
+    ingot_error problem = {0};
+    const ingot_status status = resolve_node(node, &op, &problem);
+    node->op = op;
+    if (status && !(collect && status == INGOT_UNSUPPORTED))
+        return ingot_fail(error, status, "%s", problem.message);
+    return status && !add_line(model, &model->last_problem, problem.message) ? out_of_memory(error) : INGOT_OK;
+}
+
+/* Find the operator of every node, fused ones and subgraphs too. */
 static ingot_status resolve_graph(ingot_model *model, ingot_graph *graph, bool collect, int depth, ingot_error *error)
 {
     if (depth > MAX_GRAPH_DEPTH)
         return ingot_fail(error, INGOT_LIMIT, "subgraphs nest more than %d deep", MAX_GRAPH_DEPTH);
     for (int i = 0; i < graph->n_nodes; i++) {
         ingot_node *node = graph->nodes[i];
-        const ingot_op *op;
-        ingot_error problem = {0};
-        ingot_status status = resolve_node(node, &op, &problem);
-        node->op = op;
-        if (status && !(collect && status == INGOT_UNSUPPORTED))
-            return ingot_fail(error, status, "%s", problem.message);
-        if (status && !add_line(model, &model->last_problem, problem.message))
-            return out_of_memory(error);
+        ingot_status status = find_operator(model, node, collect, error);
+        for (int f = 0; f < node->n_fused && !status; f++)
+            status = find_operator(model, node->fused[f].node, collect, error);
+        if (status)
+            return status;
         for (size_t a = 0; a < node->n_attrs; a++)
             for (size_t g = 0; g < node->attrs[a].n; g++)
                 if ((node->attrs[a].type == INGOT_ATTR_GRAPH || node->attrs[a].type == INGOT_ATTR_GRAPHS) &&
