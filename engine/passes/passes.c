@@ -17,7 +17,12 @@ static const struct row {
     {"eliminate-identity", ingot_eliminate_identity, true},
     {"fold-constants", ingot_fold_constants, true},
     {"common-subexpressions", ingot_common_subexpressions, true},
+    {"eliminate-transpose", ingot_eliminate_transpose, true},
+    {"fuse-matmul-add", ingot_fuse_matmul_add, false},
     {"fold-batch-normalization", ingot_fold_batch_normalization, false},
+    {"fuse-pad", ingot_fuse_pad, false},
+    {"fuse-conv-add", ingot_fuse_conv_add, false},
+    {"fuse-activation", ingot_fuse_activation, false},
     {"dead-code", ingot_dead_code, false},
 };
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ops/op.h"
+
 bool ingot_is_op(const ingot_node *node, const char *op_type)
 {
     return node && node->op_type && !*node->domain && !strcmp(node->op_type, op_type);
@@ -25,6 +27,14 @@ ingot_node *ingot_single_reader(const ingot_graph *graph, int value)
 {
     const int node = value == INGOT_NONE ? INGOT_NONE : ingot_graph_only_user(graph, value);
     return node == INGOT_NONE ? NULL : graph->nodes[node];
+}
+
+bool ingot_can_host(const ingot_node *node)
+{
+    bool known;
+    const ingot_op *op =
+        node && node->op_type ? ingot_op_find(node->domain, node->op_type, node->version, &known) : NULL;
+    return op && (op->flags & INGOT_OP_FUSES);
 }
 
 int ingot_input(const ingot_node *node, int slot) { return slot < node->n_inputs ? node->inputs[slot] : INGOT_NONE; }

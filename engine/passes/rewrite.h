@@ -58,4 +58,7 @@ ingot_graph **ingot_all_graphs(ingot_graph *graph, int *n);
 /* The number of the node in graph->nodes that makes `value`, or INGOT_NONE. */
 int ingot_node_of(const ingot_graph *graph, int value);
 
+/* Does the node's operator run nodes that are fused into it? */
+bool ingot_can_host(const ingot_node *node);
+
 #endif

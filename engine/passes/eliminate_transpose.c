@@ -1,0 +1,49 @@
+/* eliminate_transpose.c - two Transposes in a row are one, and none where they undo each other. */
+#include "engine/passes/pass.h"
+
+#include "engine/passes/rewrite.h"
+
+/* The permutation of a Transpose; false when it is left out or malformed. */
+static bool read_perm(const ingot_node *node, const int64_t **perm, size_t *n)
+{
+    const ingot_attr *attr = ingot_node_attr(node, "perm");
+    if (!attr || attr->type != INGOT_ATTR_INTS || attr->n > INGOT_MAX_RANK)
+        return false;
+    for (size_t i = 0; i < attr->n; i++)
+        if (attr->ints[i] < 0 || attr->ints[i] >= (int64_t)attr->n)
+            return false;
+    *perm = attr->ints;
+    *n = attr->n;
+    return true;
+}
+
+ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
+{
+    ingot_graph *graph = c->graph;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        ingot_node *second = graph->nodes[i];
+        const int64_t *of_first, *of_second;
+        size_t n, n_second;
+        if (!ingot_is_op(second, "Transpose") || second->n_fused || !read_perm(second, &of_second, &n_second))
+            continue;
+        const ingot_node *first = ingot_producer(graph, ingot_input(second, 0));
+        if (!ingot_is_op(first, "Transpose") || first->n_fused || !read_perm(first, &of_first, &n) || n != n_second ||
+            ingot_input(first, 0) == INGOT_NONE)
+            continue;
+        int64_t both[INGOT_MAX_RANK];
+        bool undone = true;
+        for (size_t d = 0; d < n; d++) {
+            both[d] = of_first[of_second[d]];
+            undone &= both[d] == (int64_t)d;
+        }
+        const int source = first->inputs[0];
+        if (undone && ingot_bypass(graph, i, source)) {
+            c->n_done++;
+            continue;
+        }
+        if (!ingot_node_set_ints(graph, second, "perm", both, n) || !ingot_node_set_input(graph, i, 0, source))
+            return ingot_pass_out_of_memory(c);
+        c->n_done++;
+    }
+    return INGOT_OK;
+}

@@ -1,0 +1,49 @@
+/* fuse_activation.c - an activation after a convolution or matrix product becomes part of it: it is then computed while
+ * results are in registers. Only those are fused that the kernels' epilogue has. */
+#include "engine/passes/pass.h"
+
+#include "engine/passes/rewrite.h"
+
+static const char *const activations[] = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid",
+                                          "Gelu", "Swish", "Elu"};
+
+static bool is_activation(const ingot_node *node)
+{
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
+        if (ingot_is_op(node, activations[i]))
+            return true;
+    return false;
+}
+
+static bool is_host(const ingot_node *node)
+{
+    return ingot_can_host(node) && (!node->n_fused || !is_activation(node->fused[node->n_fused - 1].node));
+}
+
+/* The bounds of a Clip have to be numbers that do not change. */
+static bool has_constant_bounds(const ingot_graph *graph, const ingot_node *node)
+{
+    double number;
+    for (int i = 1; i < node->n_inputs; i++)
+        if (node->inputs[i] != INGOT_NONE && !ingot_constant_number(graph, node->inputs[i], &number))
+            return false;
+    return true;
+}
+
+ingot_status ingot_fuse_activation(ingot_pass_ctx *c)
+{
+    ingot_graph *graph = c->graph;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const ingot_node *node = graph->nodes[i];
+        if (!is_activation(node) || node->n_fused || ingot_input(node, 0) == INGOT_NONE)
+            continue;
+        const int value = node->inputs[0], host = ingot_node_of(graph, value);
+        if (host == INGOT_NONE || !is_host(graph->nodes[host]) || graph->nodes[host]->outputs[0] != value ||
+            ingot_graph_only_user(graph, value) == INGOT_NONE || !has_constant_bounds(graph, node))
+            continue;
+        if (!ingot_graph_fuse(graph, host, i, 0))
+            return ingot_pass_out_of_memory(c);
+        c->n_done++;
+    }
+    return INGOT_OK;
+}
