@@ -10,7 +10,7 @@ static int64_t iterations = 50, warmup = 5;
 static bool json;
 
 static const cli_option options[] = {
-    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy, .npz, .pb, .png, .jpg; random when not given", 0},
+    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
     {"iterations", OPTION_INT, &iterations, "N", "timed runs (default 50)", 1},
     {"warmup", OPTION_INT, &warmup, "N", "runs before them, the first included (default 5)", 0},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},

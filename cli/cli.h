@@ -140,13 +140,43 @@ ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_b
                             cli_value *value, ingot_error *error);
 ingot_status cli_npy_write(const char *path, const ingot_tensor *tensor, ingot_error *error);
 
-/** An open .npz file (npz.c): keys are member names without ".npy". */
-typedef struct cli_npz cli_npz;
-ingot_status cli_npz_open(const char *path, cli_npz **npz, ingot_error *error);
-void cli_npz_close(cli_npz *npz);
-size_t cli_npz_n_keys(const cli_npz *npz);
-int64_t cli_npz_find(const cli_npz *npz, const char *key); /* -1: no such key */
-ingot_status cli_npz_read(cli_npz *npz, size_t index, ingot_dtype wanted, cli_value *value, ingot_error *error);
+/** An open zip archive (archive.c). */
+typedef struct cli_archive cli_archive;
+ingot_status cli_archive_open(const char *path, cli_archive **archive, ingot_error *error);
+void cli_archive_close(cli_archive *archive);
+const char *cli_archive_name(const cli_archive *archive, size_t index); /* NULL past the last */
+int64_t cli_archive_find(const cli_archive *archive, const char *name); /* -1: no such member */
+ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes, ingot_error *error);
+
+/* One value in a .npz or .pt file. */
+typedef struct cli_entry {
+    char *key;
+    size_t index; /* of the archive's member that holds the elements */
+    ingot_dtype dtype; /* this and the rest: of a .pt file's */
+    int32_t rank;
+    int64_t offset, shape[INGOT_MAX_RANK], strides[INGOT_MAX_RANK]; /* in elements */
+} cli_entry;
+
+/* An open .npz or .pt file (bundle.c). A lone tensor in a .pt file has the key "". */
+typedef struct cli_bundle {
+    const char *path;
+    cli_archive *archive;
+    cli_entry *entries;
+    size_t n;
+    bool is_pt;
+} cli_bundle;
+
+bool cli_is_bundle(const char *path);
+ingot_status cli_bundle_open(const char *path, cli_bundle **bundle, ingot_error *error);
+void cli_bundle_close(cli_bundle *bundle);
+int64_t cli_bundle_find(const cli_bundle *bundle, const char *key); /* -1: no such key */
+int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, size_t k);
+ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value, ingot_error *error);
+
+/** The parts of it that know torch.save's format (pt.c). */
+ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error);
+ingot_status cli_pt_decode(const char *label, const uint8_t *data, size_t size_bytes, const cli_entry *entry,
+                           cli_value *value, ingot_error *error);
 
 /** .pb files (pb.c). */
 ingot_status cli_pb_read(const char *path, ingot_kind kind, cli_value *value, ingot_error *error);
@@ -207,7 +237,7 @@ ingot_status cli_inputs_alloc(cli_inputs *inputs, size_t capacity, ingot_error *
 void cli_inputs_free(cli_inputs *inputs);
 void cli_fill_random(ingot_tensor *tensor, uint64_t seed); /* random.c */
 
-/** A dump: inputs and the outputs they led to, in a folder or an .npz (dump.c). */
+/** A dump: inputs and the outputs they led to, in a folder, an .npz or a .pt (dump.c). */
 typedef struct cli_dump cli_dump;
 ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error);
 void cli_dump_close(cli_dump *dump);

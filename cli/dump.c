@@ -1,4 +1,4 @@
-/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, or an .npz. */
+/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, an .npz or a .pt. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 struct cli_dump {
     const char *path;
-    cli_npz *npz; /* NULL: a folder */
+    cli_bundle *bundle; /* NULL: a folder */
 };
 
 ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error)
@@ -18,14 +18,14 @@ ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error
     *dump = NULL;
     if (stat(path, &about))
         return cli_fail_file(error, INGOT_IO, path, "cannot open it: %s", strerror(errno));
-    if (!S_ISDIR(about.st_mode) && !cli_has_suffix(path, ".npz"))
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "neither a folder with input_K.pb and output_K.pb nor an .npz");
+    if (!S_ISDIR(about.st_mode) && !cli_is_bundle(path))
+        return cli_fail_file(error, INGOT_BAD_INPUT, path, "neither a folder with input_K.pb and output_K.pb nor a .npz or .pt file");
     if (!(*dump = calloc(1, sizeof **dump)))
         return cli_fail(error, INGOT_LIMIT, "out of memory");
     (*dump)->path = path;
     if (S_ISDIR(about.st_mode))
         return INGOT_OK;
-    const ingot_status st = cli_npz_open(path, &(*dump)->npz, error);
+    const ingot_status st = cli_bundle_open(path, &(*dump)->bundle, error);
     if (st) {
         free(*dump);
         *dump = NULL;
@@ -36,7 +36,7 @@ ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error
 void cli_dump_close(cli_dump *dump)
 {
     if (dump)
-        cli_npz_close(dump->npz);
+        cli_bundle_close(dump->bundle);
     free(dump);
 }
 
@@ -46,12 +46,12 @@ ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ing
     char key[40], path[4096];
     *found = false;
     snprintf(key, sizeof key, "%s_%zu", role, k);
-    if (dump->npz) {
-        int64_t index = cli_npz_find(dump->npz, key);
+    if (dump->bundle) {
+        int64_t index = cli_bundle_find_numbered(dump->bundle, role, k);
         if (index < 0 && info)
-            index = cli_npz_find(dump->npz, info->name);
+            index = cli_bundle_find(dump->bundle, info->name);
         *found = index >= 0;
-        return *found ? cli_npz_read(dump->npz, (size_t)index, info ? info->dtype : INGOT_UNDEFINED, value, error)
+        return *found ? cli_bundle_read(dump->bundle, (size_t)index, info ? info->dtype : INGOT_UNDEFINED, value, error)
                       : INGOT_OK;
     }
     if (snprintf(path, sizeof path, "%s/%s.pb", dump->path, key) >= (int)sizeof path)

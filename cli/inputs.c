@@ -66,47 +66,60 @@ static ingot_status bind(binder *b, int64_t index, const char *name, const char 
     return INGOT_OK;
 }
 
-/* The members of an .npz that are named after inputs; failing that "input_K", then "arr_K"; a lone array fits anyway. */
-static ingot_status bind_members(binder *b, cli_npz *npz, const char *path, ingot_error *error)
+/* Which member of a bundle an input is: the one named after it, failing that "input_K", then "arr_K", then "K". */
+static int64_t find_member(const cli_bundle *bundle, size_t pattern, size_t k, const char *name)
 {
-    static const char *const patterns[] = {NULL, "input_", "arr_"};
+    char key[40];
+    if (pattern == 0)
+        return cli_bundle_find(bundle, name);
+    if (pattern == 1)
+        return cli_bundle_find_numbered(bundle, "input", k);
+    snprintf(key, sizeof key, "%s%zu", pattern == 2 ? "arr_" : "", k);
+    return cli_bundle_find(bundle, key);
+}
+
+/* Bind what one pattern finds of a bundle; a lone member fits the next input whatever its key. */
+static ingot_status bind_members(binder *b, cli_bundle *bundle, ingot_error *error)
+{
     const size_t n_inputs = ingot_model_n_inputs(b->model);
+    const int64_t next = next_input(b);
     size_t n_bound = 0;
     ingot_status st;
-    for (size_t p = 0; p < 3 && !n_bound; p++)
+    for (size_t pattern = 0; pattern < 5 && !n_bound; pattern++)
         for (size_t i = 0; i < n_inputs; i++) {
             const ingot_value_info *info = ingot_model_input(b->model, i);
-            char key[40];
-            snprintf(key, sizeof key, "%s%zu", patterns[p] ? patterns[p] : "", i);
-            int64_t index = cli_npz_find(npz, patterns[p] ? key : info->name);
+            const bool is_lone = pattern == 4 && bundle->n == 1 && (int64_t)i == next;
+            const int64_t index = is_lone ? 0 : pattern < 4 ? find_member(bundle, pattern, i, info->name) : -1;
             if (index < 0)
                 continue;
-            if ((st = cli_npz_read(npz, (size_t)index, info->dtype, &b->inputs->values[b->inputs->n], error)) ||
-                (st = bind(b, (int64_t)i, info->name, path, error)))
+            cli_value *value = &b->inputs->values[b->inputs->n];
+            if ((st = cli_bundle_read(bundle, (size_t)index, info->dtype, value, error)) ||
+                (st = bind(b, (int64_t)i, info->name, bundle->path, error)))
                 return st;
             n_bound++;
         }
-    const int64_t next = next_input(b);
-    if (n_bound)
-        return INGOT_OK;
-    if (cli_npz_n_keys(npz) != 1 || next < 0)
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "none of its arrays is named after an input of the model");
-    const ingot_value_info *info = ingot_model_input(b->model, (size_t)next);
-    if ((st = cli_npz_read(npz, 0, info->dtype, &b->inputs->values[b->inputs->n], error)))
-        return st;
-    return bind(b, next, info->name, path, error);
+    return n_bound ? INGOT_OK
+                   : cli_fail_file(error, INGOT_BAD_INPUT, bundle->path,
+                                   "nothing in it is named after an input of the model that is still to be given");
 }
 
 /* The member of that name, or the only one. */
-static ingot_status read_member(cli_npz *npz, const char *path, const char *name, ingot_dtype wanted, cli_value *value,
+static ingot_status read_member(const char *path, const char *name, ingot_dtype wanted, cli_value *value,
                                 ingot_error *error)
 {
-    int64_t index = cli_npz_find(npz, name);
-    if (index < 0 && cli_npz_n_keys(npz) == 1)
+    cli_bundle *bundle;
+    ingot_status st = cli_bundle_open(path, &bundle, error);
+    if (st)
+        return st;
+    int64_t index = cli_bundle_find(bundle, name);
+    if (index < 0 && bundle->n == 1)
         index = 0;
     if (index < 0)
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no array '%s'", cli_printable(name));
-    return cli_npz_read(npz, (size_t)index, wanted, value, error);
+        st = cli_fail_file(error, INGOT_BAD_INPUT, path, "there is no '%s' in it", cli_printable(name));
+    else
+        st = cli_bundle_read(bundle, (size_t)index, wanted, value, error);
+    cli_bundle_close(bundle);
+    return st;
 }
 
 static ingot_status read_npy(const char *path, ingot_dtype wanted, cli_value *value, ingot_error *error)
@@ -124,14 +137,13 @@ static ingot_status read_npy(const char *path, ingot_dtype wanted, cli_value *va
 /* Bind one file; `name` is NULL where only the order tells which input it is for. */
 static ingot_status bind_file(binder *b, const char *name, const char *path, ingot_error *error)
 {
-    const bool is_npz = cli_has_suffix(path, ".npz");
-    cli_npz *npz = NULL;
     ingot_status st;
-    if (is_npz && (st = cli_npz_open(path, &npz, error)))
-        return st;
-    if (is_npz && !name) {
-        st = bind_members(b, npz, path, error);
-        cli_npz_close(npz);
+    if (cli_is_bundle(path) && !name) {
+        cli_bundle *bundle;
+        if ((st = cli_bundle_open(path, &bundle, error)))
+            return st;
+        st = bind_members(b, bundle, error);
+        cli_bundle_close(bundle);
         return st;
     }
     const int64_t index = name ? find_input(b->model, name, strlen(name)) : next_input(b);
@@ -141,15 +153,14 @@ static ingot_status bind_file(binder *b, const char *name, const char *path, ing
     const ingot_value_info *info = index < 0 ? NULL : ingot_model_input(b->model, (size_t)index);
     const ingot_dtype wanted = info ? info->dtype : INGOT_UNDEFINED;
     cli_value *value = &b->inputs->values[b->inputs->n];
-    if (is_npz)
-        st = read_member(npz, path, name, wanted, value, error);
+    if (cli_is_bundle(path))
+        st = read_member(path, name, wanted, value, error);
     else if (cli_has_suffix(path, ".pb"))
         st = cli_pb_read(path, info ? info->kind : INGOT_TENSOR, value, error);
     else if (cli_has_suffix(path, ".png") || cli_has_suffix(path, ".jpg") || cli_has_suffix(path, ".jpeg"))
         st = cli_image_read(path, info, value, error);
     else
         st = read_npy(path, wanted, value, error); /* a pipe has no suffix */
-    cli_npz_close(npz);
     return st ? st : bind(b, index, name ? name : info->name, path, error);
 }
 

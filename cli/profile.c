@@ -7,7 +7,7 @@ static cli_list inputs, dims;
 static int64_t iterations = 10, most_rows = 30;
 
 static const cli_option options[] = {
-    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy, .npz, .pb, .png, .jpg; random when not given", 0},
+    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
     {"iterations", OPTION_INT, &iterations, "N", "runs to take each step's shortest time of (default 10)", 1},
     {"rows", OPTION_INT, &most_rows, "N", "steps to print, the slowest first (default 30)", 1},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},

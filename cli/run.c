@@ -10,7 +10,7 @@ static const char *output_dir, *format = "npy", *labels_path;
 static int64_t top;
 
 static const cli_option options[] = {
-    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy, .npz, .pb, .png, .jpg; random when not given", 0},
+    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
     {"output-dir", OPTION_TEXT, &output_dir, "DIR", "write every output to a file in this folder", 0},
     {"format", OPTION_TEXT, &format, "npy|pb", "as NAME.npy (default) or as output_K.pb", 0},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},

@@ -145,5 +145,6 @@ const cli_command command_verify = {
     .options = options,
     .run = run,
     .examples = "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
-                "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n",
+                "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n"
+                "  ingot verify MyNet.onnx dump.pt --json            torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n",
 };

@@ -1,0 +1,98 @@
+/* bundle.c - files that hold several named values: .npz, whose members are .npy files, and .pt (pt.c). */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool cli_is_bundle(const char *path) { return cli_has_suffix(path, ".npz") || cli_has_suffix(path, ".pt"); }
+
+/* One key for every member that is a .npy file. */
+static ingot_status list_arrays(cli_bundle *bundle, ingot_error *error)
+{
+    const char *name;
+    size_t n = 0;
+    while (cli_archive_name(bundle->archive, n))
+        n++;
+    if (!(bundle->entries = calloc(n + 1, sizeof *bundle->entries)))
+        return cli_fail_file(error, INGOT_LIMIT, bundle->path, "out of memory");
+    for (size_t i = 0; (name = cli_archive_name(bundle->archive, i)); i++) {
+        if (!cli_has_suffix(name, ".npy"))
+            continue;
+        cli_entry *entry = &bundle->entries[bundle->n++];
+        entry->index = i;
+        if (!(entry->key = strndup(name, strlen(name) - 4)))
+            return cli_fail_file(error, INGOT_LIMIT, bundle->path, "out of memory");
+    }
+    return INGOT_OK;
+}
+
+ingot_status cli_bundle_open(const char *path, cli_bundle **bundle, ingot_error *error)
+{
+    cli_bundle *opened = calloc(1, sizeof *opened);
+    *bundle = NULL;
+    if (!opened)
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    opened->path = path;
+    opened->is_pt = cli_has_suffix(path, ".pt");
+    ingot_status st = cli_archive_open(path, &opened->archive, error);
+    if (!st)
+        st = opened->is_pt ? cli_pt_list(opened, error) : list_arrays(opened, error);
+    if (!st && !opened->n)
+        st = cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no %s", opened->is_pt ? "tensor" : "array");
+    if (st)
+        cli_bundle_close(opened);
+    else
+        *bundle = opened;
+    return st;
+}
+
+void cli_bundle_close(cli_bundle *bundle)
+{
+    if (!bundle)
+        return;
+    for (size_t i = 0; i < bundle->n; i++)
+        free(bundle->entries[i].key);
+    free(bundle->entries);
+    cli_archive_close(bundle->archive);
+    free(bundle);
+}
+
+int64_t cli_bundle_find(const cli_bundle *bundle, const char *key)
+{
+    for (size_t i = 0; i < bundle->n; i++)
+        if (!strcmp(bundle->entries[i].key, key))
+            return (int64_t)i;
+    return -1;
+}
+
+/* "input_0"; in what PyTorch saved also item 0 of a list "inputs" or "input", or "input" itself where it is one alone. */
+int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, size_t k)
+{
+    char keys[4][80];
+    snprintf(keys[0], sizeof keys[0], "%.50s_%zu", role, k);
+    snprintf(keys[1], sizeof keys[1], "%.50ss.%zu", role, k);
+    snprintf(keys[2], sizeof keys[2], "%.50s.%zu", role, k);
+    snprintf(keys[3], sizeof keys[3], "%.50s", role);
+    int64_t index = -1;
+    for (size_t i = 0; i < (k ? 3 : 4) && index < 0; i++)
+        index = cli_bundle_find(bundle, keys[i]);
+    return index;
+}
+
+ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value, ingot_error *error)
+{
+    const cli_entry *entry = &bundle->entries[index];
+    char label[600];
+    uint8_t *data;
+    size_t size_bytes;
+    ingot_status st = cli_archive_read(bundle->archive, entry->index, &data, &size_bytes, error);
+    if (st)
+        return st;
+    snprintf(label, sizeof label, "%.350s: %.200s", bundle->path, entry->key);
+    if (bundle->is_pt)
+        st = cli_pt_decode(label, data, size_bytes, entry, value, error);
+    else
+        st = cli_npy_decode(label, data, size_bytes, wanted, value, error);
+    free(data);
+    return st;
+}
