@@ -309,10 +309,72 @@ def npy(header, data=b"", version=1):
     npy("{'descr': '<f3', 'fortran_order': False, 'shape': (2, 3), }", bytes(18)),
     npy("{'descr': '<f4', 'fortran_order': maybe, 'shape': (2, 3), }", bytes(24)),
     npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'x': 1}", bytes(24), version=2),
-])
+], ids=iter(map(str, range(99))))
 def test_malformed_npy(ingot, relu, tmp_path, content):
     (tmp_path / "bad.npy").write_bytes(content)
     fails(ingot("run", relu, "--input", tmp_path / "bad.npy"), 5, "bad.npy")
+
+
+class Saver:
+    """Writes what torch.save writes of a dictionary of tensors, opcode by opcode, without needing PyTorch."""
+    def __init__(self):
+        self.pickle, self.storages = b"\x80\x02}(", []
+
+    @staticmethod
+    def text(value):
+        return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+    @staticmethod
+    def integers(values):
+        return b"(" + b"".join(b"J" + int(v).to_bytes(4, "little", signed=True) for v in values) + b"t"
+
+    def tensor(self, key, storage, kind, shape, strides, offset=0):
+        identity = b"(" + self.text("storage") + f"ctorch\n{kind}\n".encode() + self.text(str(len(self.storages))) + self.text("cpu") + b"K\x01tQ"
+        self.pickle += (self.text(key) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + identity + b"J" + offset.to_bytes(4, "little", signed=True)
+                        + self.integers(shape) + self.integers(strides) + b"\x89ccollections\nOrderedDict\n)RtR")
+        self.storages.append(storage)
+        return self
+
+    def save(self, path, tail=b""):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", self.pickle + tail + b"u.")
+            for k, storage in enumerate(self.storages):
+                archive.writestr(f"x/data/{k}", storage.tobytes())
+        return path
+
+
+def test_pt(ingot, relu, tmp_path):
+    path = Saver().tensor("x", X, "FloatStorage", (2, 3), (3, 1)).save(tmp_path / "x.pt")
+    assert (through(ingot, tmp_path, relu, path) == Y).all()
+    path = Saver().tensor("x", X, "FloatStorage", (1, 3), (3, 1), 3).save(tmp_path / "x.pt")
+    assert (through(ingot, tmp_path, relu, path) == Y[1:]).all()
+    path = Saver().tensor("x", X.T.copy(), "FloatStorage", (2, 3), (1, 2)).save(tmp_path / "x.pt")
+    assert (through(ingot, tmp_path, relu, path) == Y).all()
+    for y, code in ((Y, 0), (Y + 1, 1)):
+        path = Saver().tensor("input", X, "FloatStorage", (2, 3), (3, 1)).tensor("output", y, "FloatStorage", (2, 3), (3, 1)).save(tmp_path / "d.pt")
+        assert ingot("verify", relu, path).code == code
+
+
+def test_pt_executes_nothing(ingot, relu, tmp_path):
+    call = Saver.text("harm") + b"cos\nsystem\n(" + Saver.text(f"touch {tmp_path / 'harm'}") + b"tR"
+    path = Saver().tensor("x", X, "FloatStorage", (2, 3), (3, 1)).save(tmp_path / "x.pt", tail=call)
+    assert (through(ingot, tmp_path, relu, path) == Y).all() and not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("shape, strides, offset", [
+    ((2, 4), (4, 1), 0), ((2, 3), (3, 1), 1), ((2, 3), (3, 1), -1), ((2, 3), (-3, 1), 3), ((-2, 3), (3, 1), 0),
+    ((2**31 - 1, 2**31 - 1, 2**31 - 1), (2**31 - 1,) * 3, 0), ((2, 3), (3,), 0)])
+def test_malformed_pt(ingot, relu, tmp_path, shape, strides, offset):
+    path = Saver().tensor("x", X, "FloatStorage", shape, strides, offset).save(tmp_path / "bad.pt")
+    fails(ingot("run", relu, "--input", path), 5, "bad.pt")
+
+
+@pytest.mark.parametrize("pickle", [b"", b".", b"\x80\x02]q\x00h\x00a.", b"(" * 5000, b"h\x09.", b"cfoo", b"R.", b"\xff.", b"X\xff\xff\xff\xff."],
+                         ids=iter(map(str, range(9))))
+def test_malformed_pickle(ingot, relu, tmp_path, pickle):
+    with zipfile.ZipFile(tmp_path / "bad.pt", "w") as archive:
+        archive.writestr("x/data.pkl", pickle)
+    fails(ingot("run", relu, "--input", tmp_path / "bad.pt"), 5, "bad.pt")
 
 
 def test_malformed_files(ingot, relu, tmp_path):
