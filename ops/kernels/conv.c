@@ -10,13 +10,10 @@
  * is one long row, cut into bands by pixels.
  *
  * Groups whose channels do not fill blocks are merged with their neighbours, with zero weights between them. */
+#include "ops/kernels/conv_tile.h"
 #include "ops/kernels/epilogue.h"
 
 enum {
-    BLOCK = 8,                          /* channels of a block */
-    VECTOR_BLOCKS = VF32_LANES / BLOCK,
-    UNIT = 2 * VF32_LANES,              /* output channels of a whole unit */
-    MAX_PIXELS = 14,
     BAND_BYTES = 256 * 1024,            /* of the source, in the second-level cache */
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
 };
@@ -123,11 +120,6 @@ int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d)
     return d->n * s.groups * s.bands * s.units;
 }
 
-static int unit_width(const conv_shape *s, int64_t unit)
-{
-    return s->group_oc - unit * UNIT <= VF32_LANES ? VF32_LANES : UNIT;
-}
-
 /* The weight from input channel ic to output channel oc of merged group `group`: zero across the groups in it. */
 static float weight_of(const ingot_conv *d, const conv_shape *s, const float *weights, int64_t group, int64_t oc,
                        int64_t ic, int64_t tap)
@@ -146,7 +138,7 @@ void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *we
 
     for (int64_t u = u0; u < u1; u++) {
         const int64_t group = u / s.units, unit = u % s.units;
-        const int width = unit_width(&s, unit);
+        const int width = unit_width_of(s.group_oc, unit);
         float *to = packed + group * s.group_floats + unit * s.unit_floats;
 
         for (int64_t block = 0; block < s.ic_blocks; block++)
@@ -183,27 +175,6 @@ INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
         return vf32_zero();
     return left >= VF32_LANES ? vf32_load(t->bias + v * VF32_LANES)
                               : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
-}
-
-/* One tap: px pixels by nv vectors, over the channels of a block. The first and last pixel have pointers of their own. */
-INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
-                             ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv)
-{
-    for (int64_t c = 0; c < channels; c++) {
-        vf32 wv[2];
-        INGOT_UNROLL
-        for (int v = 0; v < nv; v++)
-            wv[v] = vf32_load(w + v * VF32_LANES);
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++) {
-            const vf32 a = vf32_set1(p == 0 ? first[c] : p == px - 1 ? last[c] : src[p * pixel]);
-            INGOT_UNROLL
-            for (int v = 0; v < nv; v++)
-                acc[p][v] = vf32_acc(acc[p][v], a, wv[v]);
-        }
-        src++;
-        w += nv * VF32_LANES;
-    }
 }
 
 /* Residual, clipping, and the blocks of each vector to their planes. */
@@ -255,26 +226,17 @@ INGOT_INLINE void tile(const tile_job *t, int px, int nv)
     finish(t, acc, px, nv);
 }
 
-/* A case for each width: the compiler makes one straight-line tile of each, and drops those above `most`. */
-#define TILE_CASE(px, nv, most) \
-    case px: \
-        if (px <= most) \
-            tile(t, px, nv); \
-        break;
-#define TILE_CASES(nv, most) \
-    TILE_CASE(1, nv, most) TILE_CASE(2, nv, most) TILE_CASE(3, nv, most) TILE_CASE(4, nv, most) \
-    TILE_CASE(5, nv, most) TILE_CASE(6, nv, most) TILE_CASE(7, nv, most) TILE_CASE(8, nv, most) \
-    TILE_CASE(9, nv, most) TILE_CASE(10, nv, most) TILE_CASE(11, nv, most) TILE_CASE(12, nv, most) \
-    TILE_CASE(13, nv, most) TILE_CASE(14, nv, most)
+#define TILE_ONE(px) tile(t, px, 1)
+#define TILE_TWO(px) tile(t, px, 2)
 
 static void tile_one(const tile_job *t, int px)
 {
-    switch (px) { TILE_CASES(1, CONV_PX1) }
+    switch (px) { PIXEL_CASES(CONV_PX1, TILE_ONE) }
 }
 
 static void tile_two(const tile_job *t, int px)
 {
-    switch (px) { TILE_CASES(2, CONV_PX2) }
+    switch (px) { PIXEL_CASES(CONV_PX2, TILE_TWO) }
 }
 
 /* The taps of output index i along an axis that fall inside the source; from == to when none does. */
@@ -385,7 +347,7 @@ static void run_item(item *it)
 /* What all tiles of a unit have in common. */
 static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e, int64_t group, int64_t unit)
 {
-    const int width = unit_width(s, unit);
+    const int width = unit_width_of(s->group_oc, unit);
     tile_job t = {
         .bias = e->bias ? e->bias + group * s->group_oc + unit * UNIT : NULL,
         .blocks = s->ic_blocks, .block_channels = s->ic_block,
@@ -421,7 +383,7 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
             .dst = dst + out,
             .residual = e->residual ? e->residual + out : NULL,
             .row0 = band * s.band, .row1 = min64(s.rows, (band + 1) * s.band),
-            .width = unit_width(&s, unit),
+            .width = unit_width_of(s.group_oc, unit),
             .job = unit_job(d, &s, e, group, unit),
         };
         run_item(&it);

@@ -147,7 +147,18 @@ typedef enum ingot_fold {
        each other into dst; n elements of shift are read for INGOT_FOLD_EXP, else shift is any pointer to n floats. */ \
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
     X(void, fold_rows_f32, (ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n, \
-                            const float *shift))
+                            const float *shift)) \
+    /* winograd.c: 3x3 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or 4), where \
+       winograd_choose_f32 gives that m and not 0. Units are those of conv_units_f32. scratch holds winograd_scratch_f32 \
+       floats, is best aligned to 64 bytes, and belongs to one call at a time. */ \
+    X(int, winograd_choose_f32, (const ingot_conv *d)) \
+    X(int64_t, winograd_packed_f32, (const ingot_conv *d, int m)) \
+    X(void, winograd_pack_f32, (const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, \
+                                int64_t u1)) \
+    X(int64_t, winograd_scratch_f32, (const ingot_conv *d, int m)) \
+    X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
+    X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
+                           const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1))
 
 typedef struct ingot_kernels {
     const char *isa;         /* "baseline", "avx2", "avx512" or "neon" */

@@ -73,6 +73,12 @@
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
 
+INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q)
+{
+    (void)q;
+    return vf8_load(p);
+}
+
 /* One vector is one block of eight channels here, so stride and n have nothing to say. */
 INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)
 {

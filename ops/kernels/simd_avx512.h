@@ -87,6 +87,9 @@ INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm5
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return vf32_from8(a, a); }
 
+/* Eight floats each from two places; where a vector has room for eight only, the first. */
+INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q) { return vf32_from8(vf8_load(p), vf8_load(q)); }
+
 /* The blocks of a vector: eight channels each, `stride` elements apart in memory, of which the first n exist. */
 INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)
 {

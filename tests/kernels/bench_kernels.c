@@ -58,6 +58,23 @@ static void bench_gemm(const ingot_kernels *k, int64_t m, int64_t n, int64_t dep
 
 typedef struct conv_bench { int ic, oc, size, kernel, stride; bool plain; } conv_bench;
 
+/* The same layer by Winograd; GFLOP/s count the direct way's operations. */
+static void bench_winograd(const ingot_kernels *k, const ingot_conv *d, const float *src, const float *weights,
+                           float *dst, int m)
+{
+    const int64_t n_packed = k->winograd_packed_f32(d, m), n_scratch = k->winograd_scratch_f32(d, m);
+    const int64_t items = k->winograd_items_f32(d, m);
+    float *packed = check_floats(n_packed), *scratch = check_floats(n_scratch);
+    const ingot_epilogue e = { .act = INGOT_ACT_RELU, .bias = weights };
+    char name[80];
+
+    snprintf(name, sizeof name, "  F(%d)%s", m, k->winograd_choose_f32(d) == m ? ", chosen" : "");
+    k->winograd_pack_f32(d, m, packed, weights, 0, k->conv_units_f32(d));
+    BEST_TIME(seconds, k->winograd_f32(d, m, packed, src, dst, &e, scratch, 0, items))
+    report(name, 18.0 * (double)(d->ic * d->oc * d->out[1] * d->out[2]), seconds);
+    check_free(packed, n_packed, name), check_free(scratch, n_scratch, name);
+}
+
 static void bench_conv(const ingot_kernels *k, const conv_bench *b)
 {
     const int64_t out = (b->size - 1) / b->stride + 1, pad = b->kernel / 2;
@@ -79,6 +96,8 @@ static void bench_conv(const ingot_kernels *k, const conv_bench *b)
     k->conv_pack_f32(&d, packed, weights, 0, k->conv_units_f32(&d));
     BEST_TIME(seconds, k->conv_f32(&d, packed, src, dst, &e, 0, items))
     report(name, 2.0 * (double)(n_weights * out * out), seconds);
+    for (int m = 2; b->kernel == 3 && b->stride == 1 && !b->plain && m <= 4; m += 2)
+        bench_winograd(k, &d, src, weights, dst, m);
     check_free(src, n_src, name), check_free(dst, n_dst, name), check_free(weights, n_weights, name);
     check_free(packed, n_packed, name);
 }
@@ -107,7 +126,8 @@ static void bench_depthwise(const ingot_kernels *k, int channels, int size, int 
 
 static const conv_bench conv_benches[] = {
     { 64, 64, 56, 3, 1, false }, { 128, 128, 28, 3, 1, false }, { 256, 256, 14, 3, 1, false },
-    { 512, 512, 7, 3, 1, false }, { 128, 128, 56, 3, 2, false }, { 64, 256, 56, 1, 1, false },
+    { 512, 512, 7, 3, 1, false }, { 32, 32, 56, 3, 1, false }, { 16, 16, 112, 3, 1, false },
+    { 128, 32, 28, 3, 1, false }, { 64, 64, 224, 3, 1, false }, { 128, 128, 56, 3, 2, false }, { 64, 256, 56, 1, 1, false },
     { 256, 64, 56, 1, 1, false }, { 512, 128, 28, 1, 1, false }, { 1024, 256, 14, 1, 1, false },
     { 2048, 512, 7, 1, 1, false }, { 16, 96, 112, 1, 1, false }, { 24, 144, 56, 1, 1, false },
     { 144, 24, 56, 1, 1, false }, { 960, 160, 7, 1, 1, false }, { 3, 64, 224, 7, 2, true }, { 3, 32, 224, 3, 2, true },

@@ -59,6 +59,16 @@ static const conv_case depthwise_cases[] = {
     { "dw outside", 1, 8, 8, 8, { 1, 2, 2 }, { 1, 3, 3 }, ONES, ONES, { 0, 6, 6 }, { 0, 6, 6 }, false },
 };
 
+static const conv_case winograd_cases[] = {
+    { "whole tiles", 1, 1, 16, 16, { 1, 8, 12 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "odd size", 1, 1, 8, 40, { 1, 7, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "batch", 5, 1, 24, 24, { 1, 7, 7 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "no padding", 1, 1, 8, 8, { 1, 13, 6 }, { 1, 3, 3 }, ONES, ONES, NONE, NONE, false },
+    { "wide padding", 1, 1, 8, 8, { 1, 3, 5 }, { 1, 3, 3 }, ONES, ONES, { 0, 3, 4 }, { 0, 4, 3 }, false },
+    { "many tiles", 1, 1, 72, 72, { 1, 41, 38 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+};
+
 static ingot_conv conv_of(const conv_case *t)
 {
     ingot_conv d = { .n = t->n, .groups = t->groups, .ic = t->ic, .oc = t->oc, .plain_src = t->plain_src };
@@ -105,7 +115,7 @@ static double reference(const ingot_conv *d, const float *src, const float *weig
 }
 
 static void check_result(const ingot_conv *d, const float *src, const float *weights, const float *dst,
-                         const ingot_epilogue *e, const char *what)
+                         const ingot_epilogue *e, double tolerance, const char *what)
 {
     const int64_t pixels = pixels_of(d->out), terms = d->ic / d->groups * pixels_of(d->kernel);
 
@@ -122,12 +132,13 @@ static void check_result(const ingot_conv *d, const float *src, const float *wei
                 }
                 const double sum = reference(d, src, weights, n, c, at) + (e->bias ? e->bias[c] : 0) +
                                    (e->residual ? e->residual[i] : 0);
-                check_near(dst[i], check_act(sum, e), 4e-7 * (1 + 0.05 * (double)terms), what, i);
+                check_near(dst[i], check_act(sum, e), tolerance * (1 + 0.05 * (double)terms), what, i);
             }
 }
 
 /* The kernels of one algorithm. */
 typedef struct algorithm {
+    double tolerance;                  /* for a few terms; see check_result */
     int64_t (*packed)(const ingot_conv *);
     void (*pack)(const ingot_kernels *, const ingot_conv *, float *, const float *);
     int64_t (*items)(const ingot_conv *);
@@ -139,6 +150,28 @@ static void pack_direct(const ingot_kernels *k, const ingot_conv *d, float *pack
     for (int64_t u = 0, units = k->conv_units_f32(d); u < units; u++)
         k->conv_pack_f32(d, packed, weights, u, u + 1);
 }
+
+/* Winograd with m bound to it, so that it looks like the others. */
+static const ingot_kernels *winograd;
+
+#define BIND(m) \
+    static int64_t winograd_packed_##m(const ingot_conv *d) { return winograd->winograd_packed_f32(d, m); } \
+    static int64_t winograd_items_##m(const ingot_conv *d) { return winograd->winograd_items_f32(d, m); } \
+    static void winograd_pack_##m(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights) \
+    { \
+        for (int64_t u = 0, units = k->conv_units_f32(d); u < units; u++) \
+            k->winograd_pack_f32(d, m, packed, weights, u, u + 1); \
+    } \
+    static void winograd_run_##m(const ingot_conv *d, const float *packed, const float *src, float *dst, \
+                                 const ingot_epilogue *e, int64_t i0, int64_t i1) \
+    { \
+        const int64_t n = winograd->winograd_scratch_f32(d, m); \
+        float *scratch = check_floats(n); \
+        winograd->winograd_f32(d, m, packed, src, dst, e, scratch, i0, i1); \
+        check_free(scratch, n, "winograd scratch"); \
+    }
+BIND(2)
+BIND(4)
 
 static void pack_depthwise(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
 {
@@ -164,7 +197,7 @@ static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_ca
     a->pack(k, &d, packed, weights);
     for (int64_t i = items - 1; i >= 0; i--)
         a->run(&d, packed, src, dst, &e, i, i + 1);
-    check_result(&d, src, weights, dst, &e, what);
+    check_result(&d, src, weights, dst, &e, a->tolerance, what);
     if (residual)
         e.residual = memcpy(again, r, (size_t)n_dst * sizeof *r);
     a->run(&d, packed, src, again, &e, 0, items);
@@ -184,11 +217,16 @@ static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_c
 
 static void test(const ingot_kernels *k)
 {
-    const algorithm direct = { k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };
-    const algorithm depthwise = { k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32, k->dwconv_f32 };
+    const algorithm direct = { 4e-7, k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };
+    const algorithm depthwise = { 4e-7, k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32, k->dwconv_f32 };
 
     check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
     check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);
+    winograd = k;
+    const algorithm two = { 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
+    const algorithm four = { 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
+    check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
+    check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     for (int width = 1; width <= 32; width++) {
         conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
                            { 0, 1, 1 }, { 0, 1, 1 }, false };

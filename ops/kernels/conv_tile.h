@@ -1,0 +1,54 @@
+/* conv_tile.h - the heart of the convolutions: some pixels by one or two vectors of output channels, in registers. */
+#ifndef INGOT_OPS_KERNELS_CONV_TILE_H
+#define INGOT_OPS_KERNELS_CONV_TILE_H
+
+#include "ops/kernels/isa.h"
+
+enum {
+    BLOCK = 8,                          /* channels of a block */
+    VECTOR_BLOCKS = VF32_LANES / BLOCK,
+    UNIT = 2 * VF32_LANES,              /* output channels of a whole unit of packed weights */
+    MAX_PIXELS = 14,
+};
+
+/* The vectors of a unit: the last unit of a convolution may have one where the others have two. */
+INGOT_INLINE int unit_width_of(int64_t channels, int64_t unit)
+{
+    return channels - unit * UNIT <= VF32_LANES ? VF32_LANES : UNIT;
+}
+
+/* px pixels, `pixel` floats apart, by nv vectors, over neighbouring input channels. The first and the last pixel have
+ * pointers of their own. */
+INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
+                             ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        vf32 wv[2];
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++)
+            wv[v] = vf32_load(w + v * VF32_LANES);
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++) {
+            const vf32 a = vf32_set1(p == 0 ? first[c] : p == px - 1 ? last[c] : src[p * pixel]);
+            INGOT_UNROLL
+            for (int v = 0; v < nv; v++)
+                acc[p][v] = vf32_acc(acc[p][v], a, wv[v]);
+        }
+        src++;
+        w += nv * VF32_LANES;
+    }
+}
+
+/* A case for each number of pixels: of each, the compiler makes one straight-line tile, and drops those above `most`. */
+#define PIXEL_CASE(px, most, tile) \
+    case px: \
+        if (px <= most) \
+            tile(px); \
+        break;
+#define PIXEL_CASES(most, tile) \
+    PIXEL_CASE(1, most, tile) PIXEL_CASE(2, most, tile) PIXEL_CASE(3, most, tile) PIXEL_CASE(4, most, tile) \
+    PIXEL_CASE(5, most, tile) PIXEL_CASE(6, most, tile) PIXEL_CASE(7, most, tile) PIXEL_CASE(8, most, tile) \
+    PIXEL_CASE(9, most, tile) PIXEL_CASE(10, most, tile) PIXEL_CASE(11, most, tile) PIXEL_CASE(12, most, tile) \
+    PIXEL_CASE(13, most, tile) PIXEL_CASE(14, most, tile)
+
+#endif

@@ -1,0 +1,463 @@
+/* winograd.c - 3x3 convolution of stride 1 by minimal filtering, F(m x m, 3 x 3) for m = 2 and 4.
+ *
+ * Both the source patch of a tile and the filter are evaluated at m + 2 points along each axis; products at the points,
+ * summed over input channels, are interpolated to the m x m outputs. With points p_i (the last at infinity) and
+ * M(x) = prod (x - p_i):
+ *   source  B'[i] = coefficients of M(x) / (x - p_i); at infinity those of M
+ *   filter  G[i]  = p_i^k / prod_{l != i} (p_i - p_l), k = 0..2; at infinity 0 0 1
+ *   output  A'[j][i] = p_i^j; at infinity only the highest power counts
+ * m = 2 takes 0, 1, -1; m = 4 takes 0, +-1/sqrt 2, +-sqrt 2, which lose half as many bits as 0, +-1, +-2. Filters are
+ * transformed in double.
+ *
+ * A block of tiles (of one image or several) is transformed for all input channels into scratch memory, V[point][ic
+ * block][tile][8]. For each unit of output channels the products go to M[point][tile][UNIT], still in the second-level
+ * cache, and from there through the inverse transform to dst. Work items are (block of tiles, unit), the unit running
+ * fastest, and a call transforms a block once for all of its items.
+ *
+ * Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015. */
+#include "ops/kernels/conv_tile.h"
+#include "ops/kernels/epilogue.h"
+
+enum {
+    MAX_POINTS = 6,
+    MAX_M = 4,
+    V_BYTES = 384 * 1024,               /* of a block's transformed source */
+    LEAST_TILES = 16, MOST_TILES = 64,  /* of a block, unless there are fewer */
+    LINE = 16,                          /* floats; keeps the points out of each other's cache sets */
+};
+
+#define SQRT2 1.41421356237309504880
+
+typedef struct wino_shape {
+    int m, points;                      /* along an axis */
+    int64_t tiles_y, tiles_x, tiles;    /* of an image; of all images */
+    int64_t block, blocks;              /* tiles of a block, and blocks */
+    int64_t ic_blocks, units;
+    int64_t v_block, v_point, m_point;  /* floats from one channel block, or point, to the next */
+    int64_t in_plane, out_plane;
+} wino_shape;
+
+static wino_shape wino_shape_of(const ingot_conv *d, int m)
+{
+    wino_shape s = { .m = m, .points = m + 2, .in_plane = d->in[1] * d->in[2] * BLOCK,
+                     .out_plane = d->out[1] * d->out[2] * BLOCK };
+    const int64_t point_bytes = (int64_t)sizeof(float) * s.points * s.points * ceil_div(d->ic, BLOCK) * BLOCK;
+    const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, V_BYTES / point_bytes));
+
+    s.tiles_y = ceil_div(d->out[1], m);
+    s.tiles_x = ceil_div(d->out[2], m);
+    s.tiles = d->n * s.tiles_y * s.tiles_x;
+    s.blocks = ceil_div(s.tiles, most);
+    s.block = s.blocks ? ceil_div(s.tiles, s.blocks) : 0;
+    s.blocks = s.block ? ceil_div(s.tiles, s.block) : 0;
+    s.ic_blocks = ceil_div(d->ic, BLOCK);
+    s.units = ceil_div(d->oc, UNIT);
+    s.v_block = ceil_div(s.block, VECTOR_BLOCKS) * VECTOR_BLOCKS * BLOCK;
+    s.v_point = s.ic_blocks * s.v_block + LINE;
+    s.m_point = s.block * UNIT + LINE;
+    return s;
+}
+
+int64_t INGOT_FN(winograd_packed_f32)(const ingot_conv *d, int m)
+{
+    return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * (m + 2) * (m + 2);
+}
+
+int64_t INGOT_FN(winograd_scratch_f32)(const ingot_conv *d, int m)
+{
+    const wino_shape s = wino_shape_of(d, m);
+    return s.points * s.points * (s.v_point + s.m_point);
+}
+
+int64_t INGOT_FN(winograd_items_f32)(const ingot_conv *d, int m)
+{
+    const wino_shape s = wino_shape_of(d, m);
+    return s.blocks * s.units;
+}
+
+/* Could this convolution be done here at all? */
+static bool suits(const ingot_conv *d)
+{
+    bool fits = d->groups == 1 && !d->plain_src && d->kernel[0] == 1 && d->pad[0] == 0 && d->in[0] == 1 && d->out[0] == 1;
+
+    for (int i = 1; i < 3; i++)
+        fits &= d->kernel[i] == 3 && d->stride[i] == 1 && d->dilation[i] == 1;
+    return fits;
+}
+
+/* Estimated cycles. Transforms: measured per vector. Weights beyond the second-level cache come at some 12 bytes a
+ * cycle, once for each block of tiles. */
+static double cycles(const ingot_conv *d, int m)
+{
+    enum { L2_BYTES = 512 * 1024 };
+    const double ic = (double)(ceil_div(d->ic, BLOCK) * BLOCK), oc = (double)(ceil_div(d->oc, VF32_LANES) * VF32_LANES);
+    const double per_cycle = 1.8 * VF32_LANES;
+    const wino_shape s = wino_shape_of(d, m ? m : 2);
+    const double tiles = (double)s.tiles, points = s.points * s.points;
+
+    if (!m)
+        return (double)(d->n * d->out[1] * d->out[2]) * 9 * ic * oc / per_cycle;
+
+    const double bytes = points * ic * oc * sizeof(float);
+    const double products = tiles * points * ic * oc / per_cycle;
+    const double streaming = bytes > L2_BYTES ? bytes / 12 * (double)s.blocks : 0;
+    const double transforms = tiles * points * (ic * 3 + oc * 4) / VF32_LANES;
+    return (products > streaming ? products : streaming) + transforms;
+}
+
+int INGOT_FN(winograd_choose_f32)(const ingot_conv *d)
+{
+    if (!suits(d))
+        return 0;
+
+    const double direct = cycles(d, 0), two = cycles(d, 2), four = cycles(d, 4);
+    if (four < two && four < 0.95 * direct)
+        return 4;
+    return two < 0.95 * direct ? 2 : 0;
+}
+
+/* G: filter to points. */
+static void filter_matrix(int m, double g[MAX_POINTS][3])
+{
+    static const double two[] = { 0, 1, -1 }, four[] = { 0, SQRT2 / 2, -SQRT2 / 2, SQRT2, -SQRT2 };
+    const double *p = m == 2 ? two : four;
+    const int finite = m + 1;
+
+    for (int i = 0; i < finite; i++) {
+        double divisor = 1;
+        for (int l = 0; l < finite; l++)
+            divisor *= l == i ? 1 : p[i] - p[l];
+        g[i][0] = 1 / divisor;
+        g[i][1] = p[i] / divisor;
+        g[i][2] = p[i] * p[i] / divisor;
+    }
+    g[finite][0] = g[finite][1] = 0;
+    g[finite][2] = 1;
+}
+
+/* G w G' for one 3x3 filter, to every `step`-th float. */
+static void transform_filter(double g[MAX_POINTS][3], int points, const float *w, float *to, int64_t step)
+{
+    for (int i = 0; i < points; i++)
+        for (int j = 0; j < points; j++) {
+            double sum = 0;
+            for (int y = 0; y < 3; y++)
+                for (int x = 0; x < 3; x++)
+                    sum += g[i][y] * g[j][x] * (w ? w[y * 3 + x] : 0.0f);
+            to[(i * points + j) * step] = (float)sum;
+        }
+}
+
+/* Units are [point][ic][output channel of the unit]. */
+void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, int64_t u1)
+{
+    const int points = m + 2;
+    const int64_t ic = ceil_div(d->ic, BLOCK) * BLOCK;
+    double g[MAX_POINTS][3];
+
+    filter_matrix(m, g);
+    for (int64_t u = u0; u < u1; u++) {
+        const int width = unit_width_of(d->oc, u);
+        float *to = packed + u * UNIT * ic * points * points;
+
+        for (int64_t c = 0; c < ic; c++)
+            for (int o = 0; o < width; o++) {
+                const bool real = c < d->ic && u * UNIT + o < d->oc;
+                const float *w = real ? weights + ((u * UNIT + o) * d->ic + c) * 9 : NULL;
+                transform_filter(g, points, w, to + c * width + o, ic * width);
+            }
+    }
+}
+
+/* B' x along one axis. */
+INGOT_INLINE void source_1d(int m, const vf32 x[MAX_POINTS], vf32 y[MAX_POINTS])
+{
+    if (m == 2) {
+        y[0] = vf32_sub(x[2], x[0]);
+        y[1] = vf32_add(x[1], x[2]);
+        y[2] = vf32_sub(x[2], x[1]);
+        y[3] = vf32_sub(x[3], x[1]);
+        return;
+    }
+
+    const vf32 c = vf32_set1(2.5f), half = vf32_set1(0.5f), two = vf32_set1(2.0f);
+    const vf32 even1 = vf32_fnma(two, x[2], x[4]), odd1 = vf32_mul(vf32_fnma(two, x[1], x[3]), vf32_set1((float)(SQRT2 / 2)));
+    const vf32 even2 = vf32_fnma(half, x[2], x[4]), odd2 = vf32_mul(vf32_fnma(half, x[1], x[3]), vf32_set1((float)SQRT2));
+    y[0] = vf32_fnma(c, x[2], vf32_add(x[0], x[4]));
+    y[1] = vf32_add(even1, odd1);
+    y[2] = vf32_sub(even1, odd1);
+    y[3] = vf32_add(even2, odd2);
+    y[4] = vf32_sub(even2, odd2);
+    y[5] = vf32_fnma(c, x[3], vf32_add(x[1], x[5]));
+}
+
+/* A' x along one axis. */
+INGOT_INLINE void output_1d(int m, const vf32 x[MAX_POINTS], vf32 y[MAX_M])
+{
+    const vf32 sum1 = vf32_add(x[1], x[2]), difference1 = vf32_sub(x[1], x[2]);
+
+    if (m == 2) {
+        y[0] = vf32_add(x[0], sum1);
+        y[1] = vf32_add(difference1, x[3]);
+        return;
+    }
+
+    const vf32 sum2 = vf32_add(x[3], x[4]), difference2 = vf32_sub(x[3], x[4]);
+    const vf32 odd1 = vf32_mul(difference1, vf32_set1((float)(SQRT2 / 2)));
+    const vf32 odd2 = vf32_mul(difference2, vf32_set1((float)SQRT2));
+    const vf32 half = vf32_set1(0.5f), two = vf32_set1(2.0f);
+    y[0] = vf32_add(x[0], vf32_add(sum1, sum2));
+    y[1] = vf32_add(odd1, odd2);
+    y[2] = vf32_fma(two, sum2, vf32_mul(half, sum1));
+    y[3] = vf32_add(vf32_fma(two, odd2, vf32_mul(half, odd1)), x[5]);
+}
+
+/* A tile's source: where its rows are, in the plane itself or, at the edges, in a copy filled up with zeros. */
+typedef struct patch {
+    const float *data;
+    ptrdiff_t row;                      /* floats from one row to the next */
+} patch;
+
+/* The patch of `points` x `points` pixels whose first is (y0, x0) of a plane. */
+static patch find_patch(const ingot_conv *d, const float *plane, int64_t y0, int64_t x0, int points, float *copy)
+{
+    const int64_t height = d->in[1], width = d->in[2];
+
+    if (y0 >= 0 && x0 >= 0 && y0 + points <= height && x0 + points <= width)
+        return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
+    for (int64_t y = y0; y < y0 + points; y++)
+        for (int64_t x = x0; x < x0 + points; x++, copy += BLOCK)
+            vf8_store(copy, y >= 0 && y < height && x >= 0 && x < width ? vf8_load(plane + (y * width + x) * BLOCK)
+                                                                       : vf8_zero());
+    return (patch){ copy - points * points * BLOCK, points * BLOCK };
+}
+
+/* One vector of tiles, one channel block: B' patch B to the points' places in V. */
+INGOT_INLINE void transform_patches(int m, const patch *p, float *v, int64_t v_point)
+{
+    const int points = m + 2;
+    vf32 columns[MAX_POINTS][MAX_POINTS], in[MAX_POINTS], out[MAX_POINTS];
+
+    INGOT_UNROLL
+    for (int x = 0; x < points; x++) {
+        INGOT_UNROLL
+        for (int y = 0; y < points; y++)
+            in[y] = vf32_load_pair8(p[0].data + y * p[0].row + x * BLOCK,
+                                    p[VECTOR_BLOCKS - 1].data + y * p[VECTOR_BLOCKS - 1].row + x * BLOCK);
+        source_1d(m, in, out);
+        INGOT_UNROLL
+        for (int y = 0; y < points; y++)
+            columns[y][x] = out[y];
+    }
+    INGOT_UNROLL
+    for (int y = 0; y < points; y++) {
+        source_1d(m, columns[y], out);
+        INGOT_UNROLL
+        for (int x = 0; x < points; x++)
+            vf32_store(v + (y * points + x) * v_point, out[x]);
+    }
+}
+
+/* One call's work. */
+typedef struct wino_job {
+    const ingot_conv *d;
+    const wino_shape *s;
+    const ingot_epilogue *e;
+    const float *src, *packed;
+    float *dst, *v, *products;
+} wino_job;
+
+/* Tile index to image and the first output row and column. */
+typedef struct tile_place { int64_t image, y, x; } tile_place;
+
+static tile_place place_of(const wino_shape *s, int64_t tile)
+{
+    const int64_t in_image = tile % (s->tiles_y * s->tiles_x);
+    return (tile_place){ tile / (s->tiles_y * s->tiles_x), in_image / s->tiles_x * s->m, in_image % s->tiles_x * s->m };
+}
+
+/* V of `count` tiles from tile0 on. A vector's second tile repeats the first where there is no other. */
+INGOT_INLINE void transform_source(const wino_job *j, int m, int64_t tile0, int64_t count)
+{
+    const wino_shape *s = j->s;
+    float copies[VECTOR_BLOCKS][MAX_POINTS * MAX_POINTS * BLOCK];
+    patch patches[VECTOR_BLOCKS];
+
+    for (int64_t t = 0; t < count; t += VECTOR_BLOCKS)
+        for (int64_t b = 0; b < s->ic_blocks; b++) {
+            for (int i = 0; i < VECTOR_BLOCKS; i++) {
+                const tile_place at = place_of(s, tile0 + min64(t + i, count - 1));
+                const float *plane = j->src + (at.image * s->ic_blocks + b) * s->in_plane;
+                patches[i] = find_patch(j->d, plane, at.y - j->d->pad[1], at.x - j->d->pad[2], m + 2, copies[i]);
+            }
+            transform_patches(m, patches, j->v + b * s->v_block + t * BLOCK, s->v_point);
+        }
+}
+
+static void transform_source_2(const wino_job *j, int64_t tile0, int64_t count) { transform_source(j, 2, tile0, count); }
+static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count) { transform_source(j, 4, tile0, count); }
+
+/* px tiles at one point: V times the unit's filters to M. */
+INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, float *to, int px, int nv)
+{
+    vf32 acc[MAX_PIXELS][2];
+
+    INGOT_UNROLL
+    for (int p = 0; p < px; p++) {
+        INGOT_UNROLL
+        for (int i = 0; i < nv; i++)
+            acc[p][i] = vf32_zero();
+    }
+    for (int64_t b = 0; b < s->ic_blocks; b++) {
+        accumulate(acc, v, v, v + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
+        v += s->v_block;
+        w += BLOCK * nv * VF32_LANES;
+    }
+    INGOT_UNROLL
+    for (int p = 0; p < px; p++) {
+        INGOT_UNROLL
+        for (int i = 0; i < nv; i++)
+            vf32_store(to + p * UNIT + i * VF32_LANES, acc[p][i]);
+    }
+}
+
+#define MULTIPLY_ONE(px) multiply(s, v, w, to, px, 1)
+#define MULTIPLY_TWO(px) multiply(s, v, w, to, px, 2)
+
+static void multiply_one(const wino_shape *s, const float *v, const float *w, float *to, int px)
+{
+    switch (px) { PIXEL_CASES(CONV_PX1, MULTIPLY_ONE) }
+}
+
+static void multiply_two(const wino_shape *s, const float *v, const float *w, float *to, int px)
+{
+    switch (px) { PIXEL_CASES(CONV_PX2, MULTIPLY_TWO) }
+}
+
+static void multiply_points(const wino_job *j, int64_t unit, int64_t count)
+{
+    const wino_shape *s = j->s;
+    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? CONV_PX2 : CONV_PX1;
+    const int points = s->points * s->points;
+    const int64_t ic = s->ic_blocks * BLOCK;
+
+    for (int point = 0; point < points; point++) {
+        const float *v = j->v + point * s->v_point, *w = j->packed + (unit * UNIT * points + point * width) * ic;
+        float *to = j->products + point * s->m_point;
+        int64_t strips = ceil_div(count, most);
+
+        for (int64_t t = 0; t < count; strips--) {
+            const int px = (int)ceil_div(count - t, strips);
+            if (width == UNIT)
+                multiply_two(s, v + t * BLOCK, w, to + t * UNIT, px);
+            else
+                multiply_one(s, v + t * BLOCK, w, to + t * UNIT, px);
+            t += px;
+        }
+    }
+}
+
+/* Where a tile's outputs of one vector of channels go. */
+typedef struct tile_out {
+    float *dst;
+    const float *residual;
+    ptrdiff_t row, plane;
+    int rows, columns, blocks;          /* that exist */
+    vf32 bias, low, high;
+} tile_out;
+
+/* A' products A, then the epilogue on registers. */
+INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point, const tile_out *o)
+{
+    const int points = m + 2;
+    vf32 columns[MAX_M][MAX_POINTS], in[MAX_POINTS], out[MAX_M];
+
+    INGOT_UNROLL
+    for (int x = 0; x < points; x++) {
+        INGOT_UNROLL
+        for (int y = 0; y < points; y++)
+            in[y] = vf32_load(products + (y * points + x) * m_point);
+        output_1d(m, in, out);
+        INGOT_UNROLL
+        for (int y = 0; y < m; y++)
+            columns[y][x] = out[y];
+    }
+    INGOT_UNROLL
+    for (int y = 0; y < m; y++) {
+        if (y >= o->rows)
+            break;
+        output_1d(m, columns[y], out);
+        INGOT_UNROLL
+        for (int x = 0; x < m; x++) {
+            const ptrdiff_t at = y * o->row + x * BLOCK;
+            vf32 r = vf32_add(out[x], o->bias);
+            if (x >= o->columns)
+                break;
+            if (o->residual)
+                r = vf32_add(r, vf32_load_blocks(o->residual + at, o->plane, o->blocks));
+            r = vf32_min(o->high, vf32_max(o->low, r));
+            vf32_store_blocks(o->dst + at, o->plane, o->blocks, r);
+        }
+    }
+}
+
+static void transform_output_2(const float *p, int64_t m_point, const tile_out *o) { transform_output(2, p, m_point, o); }
+static void transform_output_4(const float *p, int64_t m_point, const tile_out *o) { transform_output(4, p, m_point, o); }
+
+/* M of one vector of channels, from channel oc on, to dst. */
+static void finish_vector(const wino_job *j, int64_t oc, const float *products, int64_t tile0, int64_t count)
+{
+    const ingot_conv *d = j->d;
+    const wino_shape *s = j->s;
+    const int64_t left = min64(VF32_LANES, d->oc - oc);
+    float low, high;
+    tile_out o = {
+        .row = d->out[2] * BLOCK, .plane = s->out_plane, .blocks = (int)ceil_div(left, BLOCK),
+        .bias = j->e->bias ? vf32_load_n(j->e->bias + oc, (size_t)left) : vf32_zero(),
+    };
+
+    clip_range(j->e, &low, &high);
+    o.low = vf32_set1(low);
+    o.high = vf32_set1(high);
+    for (int64_t t = 0; t < count; t++) {
+        const tile_place at = place_of(s, tile0 + t);
+        const int64_t to = (at.image * ceil_div(d->oc, BLOCK) + oc / BLOCK) * s->out_plane +
+                           (at.y * d->out[2] + at.x) * BLOCK;
+
+        o.dst = j->dst + to;
+        o.residual = j->e->residual ? j->e->residual + to : NULL;
+        o.rows = (int)min64(s->m, d->out[1] - at.y);
+        o.columns = (int)min64(s->m, d->out[2] - at.x);
+        if (s->m == 2)
+            transform_output_2(products + t * UNIT, s->m_point, &o);
+        else
+            transform_output_4(products + t * UNIT, s->m_point, &o);
+        for (int b = 0; act_follows(j->e) && b < o.blocks; b++)
+            INGOT_FN(act_rows_f32)(o.dst + b * o.plane, o.row, o.rows, o.columns * BLOCK, j->e);
+    }
+}
+
+void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
+                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)
+{
+    const wino_shape s = wino_shape_of(d, m);
+    const wino_job j = { .d = d, .s = &s, .e = e, .src = src, .packed = packed, .dst = dst, .v = scratch,
+                         .products = scratch + s.points * s.points * s.v_point };
+    int64_t transformed = -1;
+
+    for (int64_t i = i0; i < i1; i++) {
+        const int64_t block = i / s.units, unit = i % s.units;
+        const int64_t tile0 = block * s.block, count = min64(s.block, s.tiles - tile0);
+
+        if (block != transformed) {
+            if (m == 2)
+                transform_source_2(&j, tile0, count);
+            else
+                transform_source_4(&j, tile0, count);
+            transformed = block;
+        }
+        multiply_points(&j, unit, count);
+        for (int v = 0; v < unit_width_of(d->oc, unit) / VF32_LANES; v++)
+            finish_vector(&j, unit * UNIT + v * VF32_LANES, j.products + v * VF32_LANES, tile0, count);
+    }
+}
