@@ -31,7 +31,7 @@ static ingot_status give(ingot_op_ctx *c, int index, const ingot_tensor *value)
         return INGOT_OK;
     }
     const ingot_status status = ingot_out_resize(c, index, value->dtype, value->rank, value->shape);
-    if (!status && ingot_storage_bytes(value))
+    if (!status && ingot_storage_bytes(value) > 0)
         memcpy(c->out[index]->data, value->data, ingot_storage_bytes(value));
     return status;
 }

@@ -199,5 +199,5 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
     for (int s = 0; s < plan->n_steps; s++)
         if ((status = ingot_step_settle_constants(plan->steps[s], error)))
             return status;
-    return INGOT_OK;
+    return ingot_plan_settle_outputs(plan, error);
 }

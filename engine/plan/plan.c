@@ -142,22 +142,37 @@ ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Give a lazy constant memory of the plan. */
+static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_tensor *tensor, ingot_error *error)
+{
+    if (!constant || tensor->data || !ingot_const_is_lazy(constant))
+        return INGOT_OK;
+    void *data = ingot_arena_alloc(&plan->arena, ingot_storage_bytes(&constant->tensor));
+    if (!data)
+        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    ingot_const_read(constant, data);
+    ingot_const_drop_pages(constant);
+    tensor->data = data;
+    return INGOT_OK;
+}
+
 ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error)
 {
     if (step->ctx.op->flags & (INGOT_OP_LAZY | INGOT_OP_SHAPE_ONLY))
         return INGOT_OK;
-    for (int i = 0; i < step->ctx.n_in; i++) {
-        const ingot_const *constant = step->ctx.constants[i];
-        if (!constant || step->ctx.in[i]->data || !ingot_const_is_lazy(constant))
-            continue;
-        void *data = ingot_arena_alloc(&step->plan->arena, ingot_storage_bytes(&constant->tensor));
-        if (!data)
-            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
-        ingot_const_read(constant, data);
-        ingot_const_drop_pages(constant);
-        step->ctx.in[i]->data = data;
-    }
-    return INGOT_OK;
+    ingot_status status = INGOT_OK;
+    for (int i = 0; i < step->ctx.n_in && !status; i++)
+        status = step->ctx.in[i] ? settle(step->plan, step->ctx.constants[i], step->ctx.in[i], error) : INGOT_OK;
+    return status;
+}
+
+ingot_status ingot_plan_settle_outputs(ingot_plan *plan, ingot_error *error)
+{
+    ingot_status status = INGOT_OK;
+    for (int v = 0; v < plan->n_values && !status; v++)
+        if (plan->values[v]->is_output)
+            status = settle(plan, plan->values[v]->constant, &plan->values[v]->tensor, error);
+    return status;
 }
 
 /* ---- plans ---- */
@@ -240,7 +255,7 @@ void ingot_plan_free(ingot_plan *plan)
         for (ingot_callee *callee = plan->steps[i]->callees; callee; callee = callee->next)
             ingot_plan_free_list(callee->plans);
     for (int i = 0; i < plan->n_values; i++)
-        if (plan->values[i]->place == INGOT_PLACE_DYNAMIC)
+        if (plan->values[i]->place == INGOT_PLACE_DYNAMIC && plan->values[i]->tensor.kind == INGOT_TENSOR)
             ingot_release(plan->env->memory, plan->values[i]->tensor.data);
     ingot_release(plan->env->memory, plan->memory);
     ingot_arena_free(&plan->arena);

@@ -129,6 +129,8 @@ ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const
                                  const int *outputs, int n_outputs);
 /* Give lazy constants among the step's inputs memory, unless the operator reads them itself. */
 ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error);
+/* The same for lazy constants that are outputs themselves. */
+ingot_status ingot_plan_settle_outputs(ingot_plan *plan, ingot_error *error);
 /* Prefix the error line with the node. */
 ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot_error *error);
 /* Check input counts and types against the operator's record. */
