@@ -18,6 +18,11 @@
     X(gather) \
     X(generate) \
     X(pad) \
+    X(select) \
+    X(search) \
+    X(rearrange) \
+    X(nms) \
+    X(cumulative) \
     X(reduce) \
     X(scatter) \
     X(reshape) \

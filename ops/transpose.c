@@ -50,10 +50,19 @@ static ingot_status run_transpose(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Both block operators: (N, C, H, W) and a block size from 1 on whose square is small. */
+/* Are channels ordered (depth, block row, block column), not (block row, block column, depth)? */
+static bool is_column_first(const ingot_op_ctx *c)
+{
+    return !strcmp(ingot_attr_string(c->node, "mode", "DCR"), "CRD");
+}
+
+/* Both block operators: (N, C, H, W) and a block size from 1 on whose square is an int64. */
 static ingot_status read_block(ingot_op_ctx *c, int64_t *block)
 {
+    const char *mode = ingot_attr_string(c->node, "mode", "DCR");
     *block = ingot_attr_int(c->node, "blocksize", 0);
+    if (strcmp(mode, "DCR") && !is_column_first(c))
+        return ingot_op_fail(c, INGOT_INVALID, "'mode' is '%s', expected DCR or CRD", mode);
     if (*block < 1 || *block > INT32_MAX)
         return ingot_op_fail(c, INGOT_INVALID, "'blocksize' is %lld", (long long)*block);
     if (c->in[0]->rank != 4)
@@ -66,11 +75,8 @@ static ingot_status infer_depth_to_space(ingot_op_ctx *c)
     const int64_t *x = c->in[0]->shape;
     int64_t block;
     const ingot_status status = read_block(c, &block);
-    const char *mode = ingot_attr_string(c->node, "mode", "DCR");
     if (status)
         return status;
-    if (strcmp(mode, "DCR") && strcmp(mode, "CRD"))
-        return ingot_op_fail(c, INGOT_INVALID, "'mode' is '%s', expected DCR or CRD", mode);
     const int64_t square = block * block;
     if (x[1] % square)
         return ingot_op_fail(c, INGOT_INVALID, "%lld channels are no multiple of 'blocksize' squared (%lld)",
@@ -85,7 +91,7 @@ static ingot_status run_depth_to_space(ingot_op_ctx *c)
 {
     const int64_t b = ingot_attr_int(c->node, "blocksize", 1), *y = c->out[0]->shape;
     const int64_t h = c->in[0]->shape[2], w = c->in[0]->shape[3], plane = h * w, depth = y[1];
-    const bool column_first = !strcmp(ingot_attr_string(c->node, "mode", "DCR"), "CRD");
+    const bool column_first = is_column_first(c);
     /* y (n, depth, h, block row, w, block column) */
     const int64_t shape[6] = {y[0], depth, h, b, w, b};
     const int64_t in_block = column_first ? plane : depth * plane;
@@ -116,11 +122,15 @@ static ingot_status run_space_to_depth(ingot_op_ctx *c)
 {
     const int64_t b = ingot_attr_int(c->node, "blocksize", 1), *x = c->in[0]->shape;
     const int64_t h = x[2] / b, w = x[3] / b, depth = x[1];
-    /* y (n, block row, block column, depth, h, w) */
-    const int64_t shape[6] = {x[0], b, b, depth, h, w};
-    const int64_t from[6] = {depth * x[2] * x[3], x[3], 1, x[2] * x[3], b * x[3], b};
-    const int64_t to[6] = {b * b * depth * h * w, b * depth * h * w, depth * h * w, h * w, w, 1};
-    const ingot_copy copy = ingot_copy_box(c->out[0], 6, shape, from, to);
+    const int64_t plane = x[2] * x[3], out = h * w;
+    /* y (n, block row, block column, depth, h, w), or with depth before the blocks */
+    const int64_t dcr_shape[6] = {x[0], b, b, depth, h, w}, crd_shape[6] = {x[0], depth, b, b, h, w};
+    const int64_t dcr_from[6] = {depth * plane, x[3], 1, plane, b * x[3], b};
+    const int64_t crd_from[6] = {depth * plane, plane, x[3], 1, b * x[3], b};
+    const int64_t dcr_to[6] = {b * b * depth * out, b * depth * out, depth * out, out, w, 1};
+    const int64_t crd_to[6] = {depth * b * b * out, b * b * out, b * out, out, w, 1};
+    const ingot_copy copy = is_column_first(c) ? ingot_copy_box(c->out[0], 6, crd_shape, crd_from, crd_to)
+                                               : ingot_copy_box(c->out[0], 6, dcr_shape, dcr_from, dcr_to);
     ingot_copy_run(c->team, &copy, c->in[0]->data, c->out[0]->data);
     return INGOT_OK;
 }

@@ -1,0 +1,55 @@
+/* order.c - a float's bits order like its value once negative numbers are turned round; a signed integer's once the sign
+ * bit is. Floats of 16 bits go by way of float. */
+#include "ops/order.h"
+
+#include <string.h>
+
+static inline uint64_t key_of_float(float value)
+{
+    uint32_t bits;
+    if (value != value)
+        return UINT64_MAX;
+    value += 0.0f; /* -0 becomes 0 */
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+static inline uint64_t key_of_double(double value)
+{
+    uint64_t bits;
+    if (value != value)
+        return UINT64_MAX;
+    value += 0.0;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, int64_t n, uint64_t *keys)
+{
+    const void *data = tensor->data;
+    switch (tensor->dtype) {
+    case INGOT_FLOAT:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = key_of_float(((const float *)data)[first + i * step]);
+        break;
+    case INGOT_FLOAT16:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = key_of_float(ingot_half_to_float(((const uint16_t *)data)[first + i * step]));
+        break;
+    case INGOT_BFLOAT16:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = key_of_float(ingot_bfloat_to_float(((const uint16_t *)data)[first + i * step]));
+        break;
+    case INGOT_DOUBLE:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = key_of_double(((const double *)data)[first + i * step]);
+        break;
+    case INGOT_UINT64:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = ((const uint64_t *)data)[first + i * step];
+        break;
+    default:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = (uint64_t)ingot_int_at(tensor, first + i * step) ^ UINT64_C(1) << 63;
+    }
+}

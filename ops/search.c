@@ -1,0 +1,236 @@
+/* search.c - where the largest or smallest elements are: ArgMax, ArgMin, TopK. */
+#include <string.h>
+
+#include "ops/movement.h"
+#include "ops/order.h"
+
+enum { WIDTH = 256, GRAIN = 8 * 1024 };
+
+typedef struct search_job {
+    ingot_op_ctx *c;
+    int64_t size, inner, k; /* x as (outer, size, inner) */
+    bool largest, last, may_be_nan;
+} search_job;
+
+/* Larger for what is to be found; NaN is found first either way. */
+static inline uint64_t rank_key(const search_job *job, uint64_t key)
+{
+    return job->largest || (job->may_be_nan && key == UINT64_MAX) ? key : ~key;
+}
+
+static ingot_status infer_arg(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    const bool keep = ingot_attr_int(c->node, "keepdims", 1) != 0;
+    int64_t shape[INGOT_MAX_RANK];
+    int axis = 0, rank = 0;
+    /* A scalar counts as a list of one. */
+    if (x->rank > 0 || ingot_attr_int(c->node, "axis", 0) != 0) {
+        const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+        if (status)
+            return status;
+    }
+    for (int d = 0; d < x->rank; d++)
+        if (d != axis || keep)
+            shape[rank++] = d == axis ? 1 : x->shape[d];
+    const ingot_status status = ingot_out(c, 0, INGOT_INT64, rank, shape);
+    if (!status && x->rank > 0 && x->shape[axis] == 0 && ingot_span(x, 0, axis) * ingot_span(x, axis + 1, x->rank) > 0)
+        return ingot_op_fail(c, INGOT_INVALID, "dimension %d is empty", axis);
+    return status;
+}
+
+/* Blocks [begin, end) of up to WIDTH neighbouring results; each element along the axis is compared with the best. */
+static void arg_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const search_job *job = argument;
+    const int64_t blocks = (job->inner + WIDTH - 1) / WIDTH;
+    int64_t *y = job->c->out[0]->data;
+    (void)thread;
+    for (int64_t block = begin; block < end; block++) {
+        const int64_t outer = block / blocks, column = block % blocks * WIDTH, n = MIN(WIDTH, job->inner - column);
+        int64_t *best = y + outer * job->inner + column;
+        uint64_t best_keys[WIDTH], keys[WIDTH];
+        for (int64_t i = 0; i < job->size; i++) {
+            ingot_order_keys(job->c->in[0], (outer * job->size + i) * job->inner + column, 1, n, keys);
+            for (int64_t j = 0; j < n; j++) {
+                const uint64_t key = rank_key(job, keys[j]);
+                if (i == 0 || key > best_keys[j] || (job->last && key == best_keys[j])) {
+                    best_keys[j] = key;
+                    best[j] = i;
+                }
+            }
+        }
+    }
+}
+
+/* The same where the axis is innermost: one result for each row. */
+static void arg_rows(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const search_job *job = argument;
+    int64_t *y = job->c->out[0]->data;
+    (void)thread;
+    for (int64_t row = begin; row < end; row++) {
+        uint64_t best_key = 0, keys[WIDTH];
+        int64_t best = 0;
+        for (int64_t first = 0; first < job->size; first += WIDTH) {
+            const int64_t n = MIN(WIDTH, job->size - first);
+            ingot_order_keys(job->c->in[0], row * job->size + first, 1, n, keys);
+            for (int64_t j = 0; j < n; j++) {
+                const uint64_t key = rank_key(job, keys[j]);
+                if (key > best_key || (job->last && key == best_key) || first + j == 0) {
+                    best_key = key;
+                    best = first + j;
+                }
+            }
+        }
+        y[row] = best;
+    }
+}
+
+static ingot_status run_arg(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    search_job job = {.c = c, .size = 1, .inner = 1, .largest = !strcmp(c->op->op_type, "ArgMax")};
+    int64_t outer = 1;
+    job.last = ingot_attr_int(c->node, "select_last_index", 0) != 0;
+    job.may_be_nan = ingot_is_float(x->dtype);
+    if (x->rank > 0) {
+        int axis;
+        const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+        if (status)
+            return status;
+        outer = ingot_span(x, 0, axis);
+        job.size = x->shape[axis];
+        job.inner = ingot_span(x, axis + 1, x->rank);
+    }
+    if (ingot_count(c->out[0]) == 0)
+        return INGOT_OK;
+    if (job.inner == 1)
+        ingot_parallel(c->team, outer, MAX(GRAIN / job.size, 1), arg_rows, &job);
+    else
+        ingot_parallel(c->team, outer * ((job.inner + WIDTH - 1) / WIDTH),
+                       MAX(GRAIN / (job.size * MIN(job.inner, WIDTH)), 1), arg_part, &job);
+    return INGOT_OK;
+}
+
+typedef struct candidate {
+    uint64_t key;
+    int64_t index;
+} candidate;
+
+static ingot_status infer_top_k(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    int64_t shape[INGOT_MAX_RANK], k;
+    int axis, n;
+    ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", -1), x->rank, &axis);
+    if (status)
+        return status;
+    if (ingot_count(c->in[1]) != 1)
+        return ingot_op_fail(c, INGOT_INVALID, "'K' has %lld elements, expected 1", (long long)ingot_count(c->in[1]));
+    if ((status = ingot_ints(c, 1, &k, 1, &n)))
+        return status;
+    if (k < 0 || k > x->shape[axis])
+        return ingot_op_fail(c, INGOT_INVALID, "'K' is %lld, but dimension %d has size %lld", (long long)k, axis,
+                             (long long)x->shape[axis]);
+    for (int d = 0; d < x->rank; d++)
+        shape[d] = d == axis ? k : x->shape[d];
+    status = ingot_out(c, 0, x->dtype, x->rank, shape);
+    return status ? status : ingot_out(c, 1, INGOT_INT64, x->rank, shape);
+}
+
+/* Every thread keeps the best k of a row, and the keys of a stretch of it. */
+static ingot_status prepare_top_k(ingot_op_ctx *c)
+{
+    const ingot_tensor *y = c->out[0] ? c->out[0] : c->out[1];
+    int axis = 0;
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", -1), y->rank, &axis);
+    const size_t k = ingot_count(y) ? (size_t)y->shape[axis] : 0;
+    ingot_want_scratch(c, 0, k * sizeof(candidate) + WIDTH * sizeof(uint64_t));
+    return status;
+}
+
+/* Is a to be told after b? Keys are such that larger ones come first; of equal ones the first. */
+static inline bool is_after(candidate a, candidate b) { return a.key != b.key ? a.key < b.key : a.index > b.index; }
+
+/* Restore the heap below `at`, whose top is the candidate to be told last. */
+static void sift_down(candidate *heap, int64_t n, int64_t at)
+{
+    const candidate moving = heap[at];
+    for (int64_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && is_after(heap[child + 1], heap[child]))
+            child++;
+        if (!is_after(heap[child], moving))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+/* The best k of the row that starts at `first`, best first. */
+static void select_top(const search_job *job, int64_t first, candidate *heap, uint64_t *keys)
+{
+    for (int64_t begin = 0; begin < job->size; begin += WIDTH) {
+        const int64_t n = MIN(WIDTH, job->size - begin);
+        ingot_order_keys(job->c->in[0], first + begin * job->inner, job->inner, n, keys);
+        for (int64_t i = 0; i < n; i++) {
+            const candidate next = {job->largest ? keys[i] : ~keys[i], begin + i};
+            if (next.index < job->k) {
+                heap[next.index] = next;
+                for (int64_t at = job->k / 2; next.index == job->k - 1 && at-- > 0;)
+                    sift_down(heap, job->k, at);
+            } else if (is_after(heap[0], next)) {
+                heap[0] = next;
+                sift_down(heap, job->k, 0);
+            }
+        }
+    }
+    for (int64_t n = job->k; n-- > 1;) {
+        const candidate last = heap[0];
+        heap[0] = heap[n];
+        heap[n] = last;
+        sift_down(heap, n, 0);
+    }
+}
+
+static void top_k_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const search_job *job = argument;
+    ingot_tensor *values = job->c->out[0], *indices = job->c->out[1];
+    const ingot_tensor *x = job->c->in[0];
+    const size_t item = ingot_dtype_size_bytes(x->dtype);
+    uint64_t *keys = (uint64_t *)ingot_thread_scratch(job->c, thread);
+    candidate *best = (candidate *)(keys + WIDTH);
+    for (int64_t row = begin; row < end && !ingot_cancelled(job->c); row++) {
+        const int64_t outer = row / job->inner, column = row % job->inner;
+        const int64_t first = outer * job->size * job->inner + column, to = outer * job->k * job->inner + column;
+        select_top(job, first, best, keys);
+        for (int64_t i = 0; i < job->k; i++) {
+            if (indices)
+                ((int64_t *)indices->data)[to + i * job->inner] = best[i].index;
+            if (values)
+                memcpy((char *)values->data + (size_t)(to + i * job->inner) * item,
+                       (const char *)x->data + (size_t)(first + best[i].index * job->inner) * item, item);
+        }
+    }
+}
+
+static ingot_status run_top_k(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *y = c->out[0] ? c->out[0] : c->out[1];
+    int axis = 0;
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", -1), x->rank, &axis);
+    if (status || ingot_count(y) == 0)
+        return status;
+    search_job job = {.c = c, .size = x->shape[axis], .inner = ingot_span(x, axis + 1, x->rank), .k = y->shape[axis]};
+    job.largest = ingot_attr_int(c->node, "largest", 1) != 0;
+    ingot_parallel(c->team, ingot_span(x, 0, axis) * job.inner, MAX(GRAIN / job.size, 1), top_k_part, &job);
+    return INGOT_OK;
+}
+
+const ingot_op ingot_ops_search[] = {
+    {"ArgMax", 1, 1, 1, {INGOT_TYPES_NUMERIC}, infer_arg, run_arg},
+    {"ArgMin", 1, 1, 1, {INGOT_TYPES_NUMERIC}, infer_arg, run_arg},
+    {"TopK", 10, 2, 2, {INGOT_TYPES_NUMERIC, INGOT_TYPE(INT64)}, infer_top_k, run_top_k, prepare_top_k},
+    {0},
+};
