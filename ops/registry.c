@@ -6,6 +6,7 @@
 
 #define INGOT_OP_FAMILIES(X) \
     X(arithmetic) \
+    X(cast) \
     X(unary) \
     X(unary_typed) \
     X(control) \

@@ -1,0 +1,129 @@
+/* cast.c - Cast, CastLike and BitCast. */
+#include <string.h>
+
+#include "ops/cast_text.h"
+#include "ops/convert.h"
+
+#define TYPES_SUB_BYTE (INGOT_TYPE(UINT4) | INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2) | INGOT_TYPE(FLOAT4E2M1))
+#define TYPES_COMPLEX (INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
+#define TYPES_CAST (INGOT_TYPES_ALL & ~TYPES_COMPLEX)
+
+/* The attribute `to` as an element type out of `allowed`. */
+static ingot_status find_type(ingot_op_ctx *c, uint64_t allowed, ingot_dtype *to)
+{
+    const int64_t number = ingot_attr_int(c->node, "to", INGOT_UNDEFINED);
+
+    if (number <= INGOT_UNDEFINED || number >= INGOT_N_DTYPES || !(allowed >> number & 1))
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "attribute to: element type %lld", (long long)number);
+    *to = (ingot_dtype)number;
+    return INGOT_OK;
+}
+
+static ingot_status infer_cast(ingot_op_ctx *c)
+{
+    ingot_dtype to = INGOT_UNDEFINED;
+    const ingot_status st = find_type(c, TYPES_CAST, &to);
+    return st ? st : ingot_out(c, 0, to, c->in[0]->rank, c->in[0]->shape);
+}
+
+static ingot_status infer_cast_like(ingot_op_ctx *c)
+{
+    return ingot_out(c, 0, c->in[1]->dtype, c->in[0]->rank, c->in[0]->shape);
+}
+
+/* Leaves the conversion that run_cast() makes. */
+static ingot_status prepare_cast(ingot_op_ctx *c)
+{
+    static const char *const modes[] = { [INGOT_ROUND_UP] = "up", [INGOT_ROUND_DOWN] = "down",
+                                         [INGOT_ROUND_NEAREST] = "nearest" };
+    const char *mode = ingot_attr_string(c->node, "round_mode", "up");
+    ingot_conversion *conversion = c->state = ingot_keep(c, sizeof *conversion);
+    int m = 0;
+
+    if (!conversion)
+        return ingot_op_fail(c, INGOT_LIMIT, "out of memory");
+    while (m < 3 && strcmp(mode, modes[m]))
+        m++;
+    if (m == 3)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute round_mode is none of up, down and nearest");
+    *conversion = (ingot_conversion){ c->in[0]->dtype, c->out[0]->dtype,
+                                      ingot_attr_int(c->node, "saturate", 1) != 0, (ingot_round_mode)m };
+    return INGOT_OK;
+}
+
+typedef struct cast_work {
+    const ingot_conversion *conversion;
+    char *dst;
+    const char *src;
+} cast_work;
+
+static void cast_range(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const cast_work *w = argument;
+    const int64_t from_bytes = (int64_t)ingot_dtype_size_bytes(w->conversion->from);
+    const int64_t to_bytes = (int64_t)ingot_dtype_size_bytes(w->conversion->to);
+
+    (void)thread;
+    ingot_convert(w->conversion, w->dst + begin * to_bytes, w->src + begin * from_bytes, end - begin);
+}
+
+static ingot_status run_cast(ingot_op_ctx *c)
+{
+    const ingot_conversion *conversion = c->state;
+    cast_work w = { conversion, c->out[0]->data, c->in[0]->data };
+
+    if (conversion->from != conversion->to && conversion->to == INGOT_STRING)
+        return ingot_run_to_text(c);
+    if (conversion->from != conversion->to && conversion->from == INGOT_STRING)
+        return ingot_run_from_text(c, conversion->saturate, conversion->round_mode);
+    ingot_parallel(c->team, ingot_count(c->in[0]), 32768, cast_range, &w);
+    return INGOT_OK;
+}
+
+/* ---- BitCast ---- */
+
+/* Bits of an element as the standard counts them. */
+static int bits_of(ingot_dtype dtype)
+{
+    if (dtype == INGOT_UINT2 || dtype == INGOT_INT2)
+        return 2;
+    return TYPES_SUB_BYTE >> dtype & 1 ? 4 : 8 * (int)ingot_dtype_size_bytes(dtype);
+}
+
+static ingot_status infer_bit_cast(ingot_op_ctx *c)
+{
+    ingot_dtype to = INGOT_UNDEFINED;
+    const ingot_status st = find_type(c, INGOT_TYPES_ALL & ~INGOT_TYPE(STRING), &to);
+
+    if (st)
+        return st;
+    if (bits_of(to) != bits_of(c->in[0]->dtype))
+        return ingot_op_fail(c, INGOT_INVALID, "%s and %s have different sizes", ingot_dtype_name(c->in[0]->dtype),
+                             ingot_dtype_name(to));
+    return ingot_out(c, 0, to, c->in[0]->rank, c->in[0]->shape);
+}
+
+static ingot_status run_bit_cast(ingot_op_ctx *c)
+{
+    const ingot_tensor *out = c->out[0];
+    const ingot_dtype to = out->dtype;
+    uint8_t *bytes = out->data;
+
+    if (out->data != c->in[0]->data)
+        memcpy(out->data, c->in[0]->data, ingot_storage_bytes(out));
+    if (!((TYPES_SUB_BYTE | INGOT_TYPE(BOOL)) >> to & 1))
+        return INGOT_OK;
+    /* a byte holds less than it could: the sign is spread over it, or the rest is 0 */
+    const int bits = to == INGOT_BOOL ? 1 : bits_of(to), mask = (1 << bits) - 1;
+    const int sign = to == INGOT_INT4 || to == INGOT_INT2 ? 1 << (bits - 1) : 0;
+    for (int64_t i = 0; i < ingot_count(out); i++)
+        bytes[i] = (uint8_t)(((bytes[i] & mask) ^ sign) - sign);
+    return INGOT_OK;
+}
+
+const ingot_op ingot_ops_cast[] = {
+    { "Cast", 6, 1, 1, { TYPES_CAST }, infer_cast, run_cast, prepare_cast },
+    { "CastLike", 15, 2, 2, { TYPES_CAST, TYPES_CAST }, infer_cast_like, run_cast, prepare_cast },
+    { "BitCast", 26, 1, 1, { INGOT_TYPES_ALL & ~INGOT_TYPE(STRING) }, infer_bit_cast, run_bit_cast },
+    {0},
+};

@@ -1,0 +1,170 @@
+/* convert.c - float, double, the integers of whole bytes and bool have a loop for each pair. The other types take a step
+ * before or after, through a small buffer: narrow floats are widened exactly on the way in and rounded from double on the
+ * way out; 2- and 4-bit integers are bytes on the way in and cut from int64 on the way out. */
+#include "ops/convert.h"
+
+#include <string.h>
+
+#include "ops/broadcast.h"
+#include "ops/scalar.h"
+
+enum { CHUNK = 512 };
+
+typedef void convert_fn(void *dst, const void *src, int64_t n);
+
+static inline int32_t to_int32(double x)
+{
+    return x > -0x1p31 && x < 0x1p31 ? (int32_t)x : x < 0 ? INT32_MIN : x > 0 ? INT32_MAX : 0;
+}
+
+static inline int64_t to_int64(double x)
+{
+    return x > -0x1p63 && x < 0x1p63 ? (int64_t)x : x < 0 ? INT64_MIN : x > 0 ? INT64_MAX : 0;
+}
+
+static inline uint64_t to_uint64(double x)
+{
+    return x < 0x1p63 ? (uint64_t)to_int64(x) : x < 0x1p64 ? (uint64_t)x : x > 0 ? UINT64_MAX : 0;
+}
+
+/* ---- direct pairs: X(destination, its C type, value of x from a float, from an integer) ---- */
+
+#define DESTINATIONS(X, S, ST, V) \
+    X(FLOAT, float, S, ST, (float)x) \
+    X(DOUBLE, double, S, ST, (double)x) \
+    X(BOOL, uint8_t, S, ST, x != 0) \
+    X(UINT8, uint8_t, S, ST, V(uint8_t, to_int32)) \
+    X(INT8, int8_t, S, ST, V(int8_t, to_int32)) \
+    X(UINT16, uint16_t, S, ST, V(uint16_t, to_int32)) \
+    X(INT16, int16_t, S, ST, V(int16_t, to_int32)) \
+    X(UINT32, uint32_t, S, ST, V(uint32_t, to_int64)) \
+    X(INT32, int32_t, S, ST, V(int32_t, to_int32)) \
+    X(UINT64, uint64_t, S, ST, V(uint64_t, to_uint64)) \
+    X(INT64, int64_t, S, ST, V(int64_t, to_int64))
+#define FROM_FLOAT(T, convert) (T)convert((double)x)
+#define FROM_INTEGER(T, convert) (T)x
+
+/* X(source, its C type, how its values become integers); bool is read as uint8 */
+#define SOURCES(X) \
+    X(FLOAT, float, FROM_FLOAT) \
+    X(DOUBLE, double, FROM_FLOAT) \
+    X(UINT8, uint8_t, FROM_INTEGER) \
+    X(INT8, int8_t, FROM_INTEGER) \
+    X(UINT16, uint16_t, FROM_INTEGER) \
+    X(INT16, int16_t, FROM_INTEGER) \
+    X(UINT32, uint32_t, FROM_INTEGER) \
+    X(INT32, int32_t, FROM_INTEGER) \
+    X(UINT64, uint64_t, FROM_INTEGER) \
+    X(INT64, int64_t, FROM_INTEGER)
+
+#define LOOP(D, DT, S, ST, value) \
+    static void S##_to_##D(void *dst, const void *src, int64_t n) \
+    { \
+        const ST *from = src; \
+        DT *to = dst; \
+        for (int64_t i = 0; i < n; i++) { \
+            const ST x = from[i]; \
+            to[i] = (value); \
+        } \
+    }
+#define LOOPS(S, ST, V) DESTINATIONS(LOOP, S, ST, V)
+SOURCES(LOOPS)
+
+#define ENTRY(D, DT, S, ST, value) [INGOT_##D] = S##_to_##D,
+#define ENTRIES(S, ST, V) [INGOT_##S] = { DESTINATIONS(ENTRY, S, ST, V) },
+static convert_fn *const direct[INGOT_N_DTYPES][INGOT_N_DTYPES] = { SOURCES(ENTRIES) };
+
+/* ---- the steps before and after ---- */
+
+/* The type that elements of `dtype` are read as. */
+static ingot_dtype read_type(ingot_dtype dtype)
+{
+    switch (dtype) {
+    case INGOT_BOOL:
+    case INGOT_UINT4:
+    case INGOT_UINT2: return INGOT_UINT8;
+    case INGOT_INT4:
+    case INGOT_INT2: return INGOT_INT8;
+    default: return direct[dtype][dtype] ? dtype : INGOT_FLOAT;
+    }
+}
+
+/* The type that elements of `dtype` are made from, when they come from `source`. */
+static ingot_dtype write_type(ingot_dtype dtype, ingot_dtype source)
+{
+    switch (dtype) {
+    case INGOT_INT4:
+    case INGOT_UINT4:
+    case INGOT_INT2:
+    case INGOT_UINT2: return INGOT_INT64;
+    case INGOT_BOOL: return INGOT_BOOL;
+    case INGOT_FLOAT16:
+    case INGOT_BFLOAT16: return source == INGOT_FLOAT ? INGOT_FLOAT : INGOT_DOUBLE;
+    default: return direct[dtype][dtype] ? dtype : INGOT_DOUBLE;
+    }
+}
+
+static void widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
+{
+    const uint8_t *codes = src;
+    if (dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16)
+        ingot_widen(dst, src, n, dtype);
+    else
+        for (int64_t i = 0; i < n; i++)
+            dst[i] = ingot_small_to_float(codes[i], dtype);
+}
+
+static void cut_integers(uint8_t *dst, const int64_t *src, int64_t n, ingot_dtype dtype)
+{
+    const int bits = dtype == INGOT_INT4 || dtype == INGOT_UINT4 ? 4 : 2;
+    const int mask = (1 << bits) - 1, sign = dtype == INGOT_INT4 || dtype == INGOT_INT2 ? 1 << (bits - 1) : 0;
+
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = (uint8_t)((((int)src[i] & mask) ^ sign) - sign);
+}
+
+static void round_doubles(const ingot_conversion *c, void *dst, const double *src, int64_t n)
+{
+    uint8_t *codes = dst;
+    uint16_t *halves = dst;
+
+    for (int64_t i = 0; i < n; i++)
+        switch (c->to) {
+        case INGOT_FLOAT16: halves[i] = ingot_double_to_half(src[i]); break;
+        case INGOT_BFLOAT16: halves[i] = ingot_double_to_bfloat(src[i]); break;
+        case INGOT_FLOAT8E8M0: codes[i] = ingot_double_to_e8m0(src[i], c->round_mode, c->saturate); break;
+        default: codes[i] = ingot_double_to_small(src[i], c->to, c->saturate);
+        }
+}
+
+void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_t n)
+{
+    const ingot_dtype from = read_type(c->from), to = write_type(c->to, from);
+    const size_t from_bytes = ingot_dtype_size_bytes(c->from), to_bytes = ingot_dtype_size_bytes(c->to);
+    const bool reads = direct[c->from][c->from] || c->from == INGOT_BOOL || from != INGOT_FLOAT, writes = to == c->to;
+    float wide[CHUNK];
+    union { float floats[CHUNK]; double doubles[CHUNK]; int64_t integers[CHUNK]; } made;
+
+    if (c->from == c->to) {
+        memmove(dst, src, (size_t)n * from_bytes);
+        return;
+    }
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        const int64_t some = reads && writes ? n : MIN(n - at, CHUNK);
+        const void *in = (const char *)src + (size_t)at * from_bytes;
+        void *out = (char *)dst + (size_t)at * to_bytes;
+        if (!reads) {
+            widen(wide, in, some, c->from);
+            in = wide;
+        }
+        direct[from][to](writes ? out : (void *)&made, in, some);
+        if (to == INGOT_FLOAT && !writes)
+            ingot_narrow_to(out, made.floats, some, c->to);
+        else if (to == INGOT_INT64 && !writes)
+            cut_integers(out, made.integers, some, c->to);
+        else if (!writes)
+            round_doubles(c, out, made.doubles, some);
+        if (reads && writes)
+            break;
+    }
+}
