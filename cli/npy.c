@@ -114,13 +114,14 @@ static bool take_shape(cursor *c, npy_header *h)
 static bool take_descr(cursor *c, npy_header *h)
 {
     char descr[24];
-    if (!take_string(c, descr, sizeof descr) || !descr[0] || !descr[1])
+    if (!take_string(c, descr, sizeof descr) || strlen(descr) < 2)
         return false;
     const bool ordered = strchr("<>|=", descr[0]);
     cursor digits = {descr + 1 + ordered, descr + strlen(descr)};
     h->order = ordered ? descr[0] : '=';
     h->code = descr[ordered];
-    return take_int(&digits, &h->item_bytes) && digits.at == digits.end;
+    h->item_bytes = 0; /* "|O" has none */
+    return digits.at == digits.end || (take_int(&digits, &h->item_bytes) && digits.at == digits.end);
 }
 
 static bool parse_header(cursor *c, npy_header *h, bool *structured)
