@@ -18,6 +18,7 @@ static const struct row {
     {"fold-constants", ingot_fold_constants, true},
     {"common-subexpressions", ingot_common_subexpressions, true},
     {"eliminate-transpose", ingot_eliminate_transpose, true},
+    {"recognize", ingot_recognize, false},
     {"fuse-matmul-add", ingot_fuse_matmul_add, false},
     {"fold-batch-normalization", ingot_fold_batch_normalization, false},
     {"fuse-pad", ingot_fuse_pad, false},
