@@ -22,6 +22,7 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
         ingot_const_read(constant, copy->data);
         ingot_const_drop_pages(constant);
     }
+    *loaded = copy;
     return INGOT_OK;
 }
 
