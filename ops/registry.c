@@ -11,6 +11,11 @@
     X(unary_typed) \
     X(control) \
     X(identity) \
+    X(batch_norm) \
+    X(lp_normalization) \
+    X(normalization) \
+    X(pool) \
+    X(softmax) \
     X(recurrent) \
     X(sequence) \
     X(conv) \

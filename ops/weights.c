@@ -10,8 +10,8 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     bool fill = false;
 
     *loaded = NULL;
-    if (!constant || !ingot_const_is_lazy(constant))
-        return INGOT_OK;
+    if (!constant || !ingot_const_is_lazy(constant) || c->in[input]->layout != INGOT_PLAIN)
+        return INGOT_OK;                         /* one that was reordered has been read by then */
     if (!(copy = ingot_keep(c, sizeof *copy)))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     *copy = *c->in[input];

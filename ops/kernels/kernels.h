@@ -141,6 +141,15 @@ typedef enum ingot_fold {
                            const ingot_epilogue *e, int64_t n0, int64_t n1)) \
     X(void, gemm_axpy_f32, (const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, \
                             const ingot_epilogue *e, int64_t n0, int64_t n1)) \
+    /* norm.c: mean and variance (of all, not of a sample) of n elements; then (src - sub) mul + add with one set for all, \
+       with a set per lane of n blocked pixels, and as (src - sub) mul scale[i] + add[i] (add NULL: 0). dst may be src. */ \
+    X(void, moments_f32, (const float *src, int64_t n, double *mean, double *variance)) \
+    X(double, sum_squares_f32, (const float *src, int64_t n)) \
+    X(void, scale_shift_f32, (float *dst, const float *src, int64_t n, float sub, float mul, float add)) \
+    X(void, scale_shift_blocked_f32, (float *dst, const float *src, int64_t n, const float *sub, const float *mul, \
+                                      const float *add)) \
+    X(void, scale_row_f32, (float *dst, const float *src, int64_t n, float sub, float mul, const float *scale, \
+                            const float *add)) \
     /* peak.c */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
     /* reduce.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1 rows, `stride` apart, onto \
@@ -158,7 +167,10 @@ typedef enum ingot_fold {
     X(int64_t, winograd_scratch_f32, (const ingot_conv *d, int m)) \
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
-                           const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1))
+                           const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
+    /* softmax.c: one row; dst may be src */ \
+    X(void, softmax_f32, (float *dst, const float *src, int64_t n)) \
+    X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))
 
 typedef struct ingot_kernels {
     const char *isa;         /* "baseline", "avx2", "avx512" or "neon" */

@@ -1,0 +1,191 @@
+/* batch_norm.c - BatchNormalization, with given statistics or (training_mode) with those of the batch.
+ * Older forms arrive in the newest one; spatial=0, which versions up to 8 have, keeps its attribute: then every position has
+ * statistics of its own, as if it were a channel of one pixel. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/strip.h"
+#include "ops/weights.h"
+
+enum { X, SCALE, BIAS, MEAN, VARIANCE, N_INPUTS };
+
+typedef struct batch_norm {
+    ingot_strips strips;
+    int64_t n, channels, plane;
+    bool training, blocked;
+    double epsilon, momentum;
+    ingot_op_ctx *ctx;
+    float *parameters;                   /* sub, mul and add of each channel, in blocks of 8 */
+} batch_norm;
+
+static ingot_status read_sizes(ingot_op_ctx *c, batch_norm *s)
+{
+    const ingot_tensor *x = c->in[X];
+    const bool spatial = ingot_attr_int(c->node, "spatial", 1) != 0;
+
+    if (x->rank < 1)
+        return ingot_op_fail(c, INGOT_INVALID, "input 0 is a scalar");
+    s->n = x->rank > 1 ? x->shape[0] : 1;
+    s->channels = x->rank == 1 ? x->shape[0] : spatial ? x->shape[1] : ingot_span(x, 1, x->rank);
+    s->plane = spatial && x->rank > 2 ? ingot_span(x, 2, x->rank) : 1;
+    s->training = ingot_attr_int(c->node, "training_mode", 0) != 0;
+    s->epsilon = (double)ingot_attr_float(c->node, "epsilon", 1e-5f);
+    s->momentum = (double)ingot_attr_float(c->node, "momentum", 0.9f);
+    for (int i = SCALE; i < N_INPUTS; i++)
+        if (ingot_count(c->in[i]) != s->channels)
+            return ingot_op_fail(c, INGOT_INVALID, "input %d has %lld elements, expected one for each of %lld channels", i,
+                                 (long long)ingot_count(c->in[i]), (long long)s->channels);
+    return INGOT_OK;
+}
+
+static ingot_status infer_batch_norm(ingot_op_ctx *c)
+{
+    batch_norm s = { .n = 0 };
+    ingot_status st = read_sizes(c, &s);
+
+    if (st || (st = ingot_out_like(c, 0, c->in[X])))
+        return st;
+    for (int i = 1; i < c->n_out; i++)           /* running mean and variance, then saved ones in old versions */
+        if ((st = ingot_out_like(c, i, c->in[i % 2 ? MEAN : VARIANCE])))
+            return st;
+    return INGOT_OK;
+}
+
+static ingot_status prepare_batch_norm(ingot_op_ctx *c)
+{
+    batch_norm *s = c->state = ingot_keep(c, sizeof *s);
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    if ((st = read_sizes(c, s)))
+        return st;
+    s->blocked = c->in[X]->layout == INGOT_BLOCKED;
+    const size_t blocks = (size_t)((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK);
+    ingot_want_scratch(c, ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0), 0);
+    c->kernel = s->training ? "batch statistics" : "scale and shift";
+    return INGOT_OK;
+}
+
+static void store(const ingot_op_ctx *c, int output, int64_t index, double value)
+{
+    if (output >= c->n_out || !c->out[output])
+        return;
+    if (c->out[output]->dtype == INGOT_DOUBLE)
+        ((double *)c->out[output]->data)[index] = value;
+    else
+        ((float *)c->out[output]->data)[index] = (float)value;
+}
+
+/* Mean and variance of a channel over the batch: those of its planes, put together. */
+static void batch_moments(const batch_norm *s, int64_t channel, double *mean, double *variance)
+{
+    double sum = 0, squares = 0;
+
+    for (int64_t n = 0; n < s->n; n++) {
+        ingot_strip_moments(&s->strips, (n * s->channels + channel) * s->plane, s->plane, mean, variance);
+        sum += *mean;
+    }
+    const double all = s->n > 0 ? sum / (double)s->n : 0;
+    for (int64_t n = 0; n < s->n; n++) {
+        ingot_strip_moments(&s->strips, (n * s->channels + channel) * s->plane, s->plane, mean, variance);
+        squares += *variance + (*mean - all) * (*mean - all);
+    }
+    *mean = all;
+    *variance = s->n > 0 ? squares / (double)s->n : 0;
+}
+
+static void train_channels(const batch_norm *s, int64_t channel, double *mean, double *variance)
+{
+    const ingot_op_ctx *c = s->ctx;
+    const double old_mean = ingot_parameter(c->in[MEAN], channel), old_variance = ingot_parameter(c->in[VARIANCE], channel);
+
+    batch_moments(s, channel, mean, variance);
+    store(c, 1, channel, old_mean * s->momentum + *mean * (1 - s->momentum));
+    store(c, 2, channel, old_variance * s->momentum + *variance * (1 - s->momentum));
+    store(c, 3, channel, *mean);
+    store(c, 4, channel, *variance);
+}
+
+/* Channels [begin, end) of all images. */
+static void run_channels(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const batch_norm *s = argument;
+    const ingot_op_ctx *c = s->ctx;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        double mean = ingot_parameter(c->in[MEAN], i), variance = ingot_parameter(c->in[VARIANCE], i);
+        if (s->training)
+            train_channels(s, i, &mean, &variance);
+        const double mul = ingot_parameter(c->in[SCALE], i) / sqrt(variance + s->epsilon);
+        for (int64_t n = 0; n < s->n; n++)
+            ingot_strip_scale(&s->strips, (n * s->channels + i) * s->plane, s->plane, mean, mul,
+                              ingot_parameter(c->in[BIAS], i));
+    }
+}
+
+/* Blocks [begin, end) of 8 channels of one image; blocked layout. */
+static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const batch_norm *s = argument;
+    const int64_t blocks = (s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK, size = s->plane * INGOT_BLOCK;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const float *p = s->parameters + i % blocks * 3 * INGOT_BLOCK;
+        s->strips.kernels->scale_shift_blocked_f32((float *)s->strips.dst + i * size, (const float *)s->strips.src + i * size,
+                                                   s->plane, p, p + INGOT_BLOCK, p + 2 * INGOT_BLOCK);
+    }
+}
+
+static void fill_parameters(const batch_norm *s)
+{
+    const ingot_op_ctx *c = s->ctx;
+
+    for (int64_t i = 0; i < (s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK * INGOT_BLOCK; i++) {
+        float *p = s->parameters + i / INGOT_BLOCK * 3 * INGOT_BLOCK + i % INGOT_BLOCK;
+        const bool real = i < s->channels;       /* lanes past the channels stay finite */
+        p[0] = real ? (float)ingot_parameter(c->in[MEAN], i) : 0.0f;
+        p[INGOT_BLOCK] = real ? (float)(ingot_parameter(c->in[SCALE], i) /
+                                        sqrt(ingot_parameter(c->in[VARIANCE], i) + s->epsilon)) : 0.0f;
+        p[2 * INGOT_BLOCK] = real ? (float)ingot_parameter(c->in[BIAS], i) : 0.0f;
+    }
+}
+
+static ingot_status run_wide(ingot_op_ctx *c)
+{
+    batch_norm *s = c->state;
+
+    s->ctx = c;
+    s->strips = (ingot_strips){ c->kernels, c->in[X]->dtype, c->in[X]->data, c->out[0]->data };
+    if (s->blocked) {
+        s->parameters = (float *)(void *)c->scratch;
+        fill_parameters(s);
+        ingot_parallel(c->team, s->n * ((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK), 1 + 2048 / (s->plane + 1),
+                       run_blocks, s);
+    } else {
+        ingot_parallel(c->team, s->channels, 1 + 16384 / (s->plane * s->n + 1), run_channels, s);
+    }
+    return INGOT_OK;
+}
+
+static ingot_status run_batch_norm(ingot_op_ctx *c)
+{
+    return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_wide) : run_wide(c);
+}
+
+static ingot_layout layout_batch_norm(const ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[X];
+    const bool can = x->dtype == INGOT_FLOAT && x->rank >= 3 && x->rank <= 5 && ingot_attr_int(c->node, "spatial", 1) &&
+                     !ingot_attr_int(c->node, "training_mode", 0);
+    return (ingot_layout){ can ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, can };
+}
+
+const ingot_op ingot_ops_batch_norm[] = {
+    { "BatchNormalization", 1, 5, 5,
+      { INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT }, infer_batch_norm,
+      run_batch_norm, .prepare = prepare_batch_norm, .layout = layout_batch_norm, .flags = INGOT_OP_INPLACE },
+    { 0 }
+};

@@ -1,0 +1,208 @@
+/* lp_normalization.c - normalizations without parameters: LRN across neighbouring channels, LpNormalization along one axis,
+ * MeanVarianceNormalization over any axes. They are rare, so one plain loop in double serves all types. */
+#include <math.h>
+
+#include "ops/weights.h"
+#include "ops/window.h"
+
+static void store(const ingot_tensor *tensor, int64_t index, double value)
+{
+    if (tensor->dtype == INGOT_DOUBLE)
+        ((double *)tensor->data)[index] = value;
+    else
+        ((float *)tensor->data)[index] = (float)value;
+}
+
+static double load(const ingot_tensor *tensor, int64_t index)
+{
+    return tensor->dtype == INGOT_DOUBLE ? ((const double *)tensor->data)[index]
+                                         : (double)((const float *)tensor->data)[index];
+}
+
+static ingot_status prepare_widened(ingot_op_ctx *c)
+{
+    ingot_want_scratch(c, ingot_widen_bytes(c), 0);
+    return INGOT_OK;
+}
+
+/* --- LRN: y = x / (bias + alpha / size * sum of squares over `size` channels around)^beta --- */
+
+static ingot_status infer_lrn(ingot_op_ctx *c)
+{
+    const int64_t size = ingot_attr_int(c->node, "size", 0);
+
+    if (size < 1 || size > INT32_MAX)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'size': %lld is not allowed (at least 1)", (long long)size);
+    if (c->in[0]->rank < 2)
+        return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d, expected at least 2", c->in[0]->rank);
+    return ingot_out_like(c, 0, c->in[0]);
+}
+
+/* Positions [begin, end) of (image, pixel). */
+static void lrn_pixels(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const ingot_op_ctx *c = argument;
+    const ingot_tensor *x = c->in[0];
+    const int64_t channels = x->shape[1], plane = ingot_span(x, 2, x->rank), size = ingot_attr_int(c->node, "size", 1);
+    const double alpha = (double)ingot_attr_float(c->node, "alpha", 1e-4f) / (double)size;
+    const double beta = (double)ingot_attr_float(c->node, "beta", 0.75f);
+    const double bias = (double)ingot_attr_float(c->node, "bias", 1.0f);
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i / plane * channels * plane + i % plane;
+        for (int64_t k = 0; k < channels; k++) {
+            const int64_t from = MAX(0, k - (size - 1) / 2), to = MIN(channels, k + size / 2 + 1);
+            double sum = 0;
+            for (int64_t j = from; j < to; j++)
+                sum += load(x, at + j * plane) * load(x, at + j * plane);
+            store(c->out[0], at + k * plane, load(x, at + k * plane) / pow(bias + alpha * sum, beta));
+        }
+    }
+}
+
+static ingot_status run_lrn_wide(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    ingot_parallel(c->team, x->shape[0] * ingot_span(x, 2, x->rank), 64, lrn_pixels, c);
+    return INGOT_OK;
+}
+
+/* --- LpNormalization: x / norm along the axis, 0 where the norm is 0 --- */
+
+static ingot_status infer_lp(ingot_op_ctx *c)
+{
+    const int64_t p = ingot_attr_int(c->node, "p", 2);
+    int axis;
+
+    if (p != 1 && p != 2)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'p': %lld is not allowed (1 or 2)", (long long)p);
+    ingot_status st = ingot_axis(c, ingot_attr_int(c->node, "axis", -1), c->in[0]->rank, &axis);
+    return st ? st : ingot_out_like(c, 0, c->in[0]);
+}
+
+static void lp_strips(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const ingot_op_ctx *c = argument;
+    const ingot_tensor *x = c->in[0];
+    const int64_t p = ingot_attr_int(c->node, "p", 2), axis = ingot_attr_int(c->node, "axis", -1);
+    const int at_axis = (int)(axis < 0 ? axis + x->rank : axis);
+    const int64_t n = x->shape[at_axis], inner = ingot_span(x, at_axis + 1, x->rank);
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i / inner * n * inner + i % inner;
+        double sum = 0;
+        for (int64_t k = 0; k < n; k++) {
+            const double value = load(x, at + k * inner);
+            sum += p == 1 ? fabs(value) : value * value;
+        }
+        const double norm = p == 1 ? sum : sqrt(sum);
+        for (int64_t k = 0; k < n; k++)
+            store(c->out[0], at + k * inner, norm == 0 ? 0 : load(x, at + k * inner) / norm);
+    }
+}
+
+static ingot_status run_lp_wide(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    const int64_t axis = ingot_attr_int(c->node, "axis", -1), n = x->shape[axis < 0 ? axis + x->rank : axis];
+
+    if (n > 0)
+        ingot_parallel(c->team, ingot_count(x) / n, 1 + 4096 / n, lp_strips, c);
+    return INGOT_OK;
+}
+
+/* --- MeanVarianceNormalization: (x - mean) / (standard deviation + 1e-9) over `axes` --- */
+
+/* Sizes and strides of the axes that are kept (as positions) and of those that are reduced. */
+typedef struct axis_split {
+    int n_kept, n_reduced;
+    int64_t kept[INGOT_MAX_RANK], kept_step[INGOT_MAX_RANK], reduced[INGOT_MAX_RANK], reduced_step[INGOT_MAX_RANK];
+} axis_split;
+
+static ingot_status split_axes(ingot_op_ctx *c, axis_split *s)
+{
+    static const int64_t usual[] = { 0, 2, 3 };
+    const ingot_tensor *x = c->in[0];
+    const ingot_attr *attr = ingot_node_attr(c->node, "axes");
+    const size_t n = attr ? attr->n : 3;
+    bool reduce[INGOT_MAX_RANK] = { false };
+
+    for (size_t i = 0; i < n; i++) {
+        int axis;
+        ingot_status st = ingot_axis(c, attr ? attr->ints[i] : usual[i], x->rank, &axis);
+        if (st)
+            return st;
+        reduce[axis] = true;
+    }
+    s->n_kept = s->n_reduced = 0;
+    for (int d = 0; d < x->rank; d++) {
+        int64_t *size = reduce[d] ? &s->reduced[s->n_reduced] : &s->kept[s->n_kept];
+        *size = x->shape[d];
+        *(reduce[d] ? &s->reduced_step[s->n_reduced++] : &s->kept_step[s->n_kept++]) = ingot_span(x, d + 1, x->rank);
+    }
+    return INGOT_OK;
+}
+
+static ingot_status infer_mean_variance(ingot_op_ctx *c)
+{
+    axis_split s;
+    ingot_status st = split_axes(c, &s);
+    return st ? st : ingot_out_like(c, 0, c->in[0]);
+}
+
+static int64_t offset_of(const int64_t *position, const int64_t *steps, int n)
+{
+    int64_t offset = 0;
+    for (int i = 0; i < n; i++)
+        offset += position[i] * steps[i];
+    return offset;
+}
+
+static ingot_status run_mean_variance_wide(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    int64_t kept[INGOT_MAX_RANK] = { 0 }, at[INGOT_MAX_RANK] = { 0 };
+    axis_split s;
+    ingot_status st = split_axes(c, &s);
+
+    if (st || ingot_count(x) == 0)
+        return st;
+    const double count = (double)ingot_window_volume(s.reduced, s.n_reduced);
+    do {
+        const int64_t base = offset_of(kept, s.kept_step, s.n_kept);
+        double sum = 0, squares = 0;
+        do
+            sum += load(x, base + offset_of(at, s.reduced_step, s.n_reduced));
+        while (ingot_window_next(at, s.reduced, s.n_reduced));
+        const double mean = sum / count;
+        do {
+            const double off = load(x, base + offset_of(at, s.reduced_step, s.n_reduced)) - mean;
+            squares += off * off;
+        } while (ingot_window_next(at, s.reduced, s.n_reduced));
+        const double divisor = sqrt(squares / count) + 1e-9;
+        do {
+            const int64_t i = base + offset_of(at, s.reduced_step, s.n_reduced);
+            store(c->out[0], i, (load(x, i) - mean) / divisor);
+        } while (ingot_window_next(at, s.reduced, s.n_reduced));
+    } while (ingot_window_next(kept, s.kept, s.n_kept));
+    return INGOT_OK;
+}
+
+#define RUN(name) \
+    static ingot_status run_##name(ingot_op_ctx *c) \
+    { \
+        return ingot_is_16bit(c->in[0]->dtype) ? ingot_run_widened(c, run_##name##_wide) : run_##name##_wide(c); \
+    }
+RUN(lrn)
+RUN(lp)
+RUN(mean_variance)
+
+const ingot_op ingot_ops_lp_normalization[] = {
+    { "LRN", 1, 1, 1, { INGOT_TYPES_FLOAT }, infer_lrn, run_lrn, .prepare = prepare_widened },
+    { "LpNormalization", 1, 1, 1, { INGOT_TYPES_FLOAT }, infer_lp, run_lp, .prepare = prepare_widened },
+    { "MeanVarianceNormalization", 9, 1, 1, { INGOT_TYPES_FLOAT }, infer_mean_variance, run_mean_variance,
+      .prepare = prepare_widened },
+    { 0 }
+};

@@ -1,0 +1,311 @@
+/* pool.c - MaxPool, AveragePool, LpPool, their global forms (one window over everything) and MaxUnpool.
+ * The loops here serve every type, rank and attribute; f32 in two dimensions goes to the kernels. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "ops/weights.h"
+#include "ops/window.h"
+
+typedef struct pool_call {
+    ingot_window window;
+    int64_t planes, in_plane, out_plane;
+    const void *x;
+    void *y;
+    int64_t *indices;                    /* MaxPool's second output, or NULL */
+    bool column_major, count_include_pad;
+    double p;
+    void (*plane)(const struct pool_call *call, int64_t plane);
+} pool_call;
+
+/* The taps of one window that lie inside the input, as a small box of input positions. */
+typedef struct taps {
+    int64_t first[INGOT_MAX_SPATIAL], count[INGOT_MAX_SPATIAL], at[INGOT_MAX_SPATIAL];
+} taps;
+
+static int64_t tap_offset(const ingot_window *v, const taps *t)
+{
+    int64_t offset = 0;
+
+    for (int i = 0; i < v->rank; i++)
+        offset = offset * v->in[i] + t->first[i] + t->at[i] * v->dilation[i];
+    return offset;
+}
+
+static bool first_tap(const ingot_window *v, const int64_t *at, taps *t, int64_t *offset)
+{
+    for (int i = 0; i < v->rank; i++) {
+        const int64_t begin = at[i] * v->stride[i] - v->pad_begin[i], d = v->dilation[i];
+        const int64_t skip = begin < 0 ? (-begin + d - 1) / d : 0;
+        const int64_t end = v->in[i] > begin ? MIN(v->kernel[i], (v->in[i] - begin + d - 1) / d) : 0;
+        if (skip >= end)
+            return false;
+        t->first[i] = begin + skip * d;
+        t->count[i] = end - skip;
+        t->at[i] = 0;
+    }
+    *offset = tap_offset(v, t);
+    return true;
+}
+
+static bool next_tap(const ingot_window *v, taps *t, int64_t *offset)
+{
+    const int last = v->rank - 1;
+
+    if (last >= 0 && ++t->at[last] < t->count[last]) {
+        *offset += v->dilation[last];
+        return true;
+    }
+    if (last < 0)
+        return false;
+    t->at[last] = 0;
+    if (!ingot_window_next(t->at, t->count, last))
+        return false;
+    *offset = tap_offset(v, t);
+    return true;
+}
+
+/* Taps of the window at `at` that do not reach past the padded input. */
+static int64_t count_padded(const ingot_window *v, const int64_t *at)
+{
+    int64_t count = 1;
+
+    for (int i = 0; i < v->rank; i++) {
+        const int64_t room = v->in[i] + v->pad_end[i] - (at[i] * v->stride[i] - v->pad_begin[i]), d = v->dilation[i];
+        count *= MIN(v->kernel[i], (room + d - 1) / d);
+    }
+    return count;
+}
+
+/* Row-major offset in a plane to column-major, the first dimension running fastest. */
+static int64_t column_major(const ingot_window *v, int64_t offset)
+{
+    int64_t result = 0;
+
+    for (int i = v->rank - 1; i >= 0; i--) {
+        result += offset % v->in[i] * ingot_window_volume(v->in, i);
+        offset /= v->in[i];
+    }
+    return result;
+}
+
+#define SUMS 1
+#define IS_NAN(x) isnan(x)
+#define T float
+#define LOWEST (-INFINITY)
+#define TYPED(name) name##_f32
+#include "ops/pool_loops.h"
+#undef T
+#undef TYPED
+#define T double
+#define TYPED(name) name##_f64
+#include "ops/pool_loops.h"
+#undef SUMS
+#undef IS_NAN
+#undef T
+#undef LOWEST
+#undef TYPED
+#define SUMS 0
+#define IS_NAN(x) false
+#define T int8_t
+#define LOWEST INT8_MIN
+#define TYPED(name) name##_i8
+#include "ops/pool_loops.h"
+#undef T
+#undef LOWEST
+#undef TYPED
+#define T uint8_t
+#define LOWEST 0
+#define TYPED(name) name##_u8
+#include "ops/pool_loops.h"
+
+enum { POOL_MAX, POOL_AVERAGE, POOL_LP };
+
+static int pool_kind(const ingot_op_ctx *c)
+{
+    return strstr(c->node->op_type, "Max") ? POOL_MAX : strstr(c->node->op_type, "Average") ? POOL_AVERAGE : POOL_LP;
+}
+
+static bool is_global(const ingot_op_ctx *c) { return !strncmp(c->node->op_type, "Global", 6); }
+
+static ingot_status resolve(ingot_op_ctx *c, ingot_window *v)
+{
+    const ingot_tensor *x = c->in[0];
+
+    if (!is_global(c))
+        return ingot_window_resolve(c, x, NULL, v);
+    if (x->rank < 2)
+        return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d, expected at least 2", x->rank);
+    memset(v, 0, sizeof *v);
+    v->rank = x->rank - 2;
+    for (int i = 0; i < v->rank; i++) {
+        v->in[i] = v->kernel[i] = x->shape[2 + i];
+        v->out[i] = v->stride[i] = v->dilation[i] = 1;
+    }
+    return INGOT_OK;
+}
+
+static ingot_status infer_pool(ingot_op_ctx *c)
+{
+    int64_t sizes[INGOT_MAX_RANK];
+    ingot_window v;
+    ingot_status st = resolve(c, &v);
+
+    if (st)
+        return st;
+    memcpy(sizes, c->in[0]->shape, 2 * sizeof *sizes);
+    memcpy(sizes + 2, v.out, (size_t)v.rank * sizeof *sizes);
+    if ((st = ingot_out(c, 0, c->in[0]->dtype, v.rank + 2, sizes)))
+        return st;
+    return ingot_out(c, 1, INGOT_INT64, v.rank + 2, sizes);
+}
+
+/* The attribute p is an integer, and was a float in the first version. */
+static double read_p(const ingot_node *node)
+{
+    const ingot_attr *attr = ingot_node_attr(node, "p");
+    return !attr ? 2 : attr->type == INGOT_ATTR_FLOAT ? (double)attr->floats[0] : (double)attr->ints[0];
+}
+
+static ingot_status prepare_pool(ingot_op_ctx *c)
+{
+    pool_call *s = c->state = ingot_keep(c, sizeof *s);
+    const ingot_dtype dtype = c->in[0]->dtype;
+    const int kind = pool_kind(c);
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    if ((st = resolve(c, &s->window)))
+        return st;
+    s->planes = c->in[0]->shape[0] * c->in[0]->shape[1];
+    s->in_plane = ingot_window_volume(s->window.in, s->window.rank);
+    s->out_plane = ingot_window_volume(s->window.out, s->window.rank);
+    s->column_major = ingot_attr_int(c->node, "storage_order", 0) != 0;
+    s->count_include_pad = ingot_attr_int(c->node, "count_include_pad", 0) != 0;
+    s->p = read_p(c->node);
+    if (s->p <= 0)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'p': %g is not allowed (more than 0)", s->p);
+    if (kind == POOL_MAX)
+        s->plane = dtype == INGOT_DOUBLE ? max_plane_f64 : dtype == INGOT_INT8 ? max_plane_i8
+                   : dtype == INGOT_UINT8 ? max_plane_u8 : max_plane_f32;
+    else if (kind == POOL_AVERAGE)
+        s->plane = dtype == INGOT_DOUBLE ? average_plane_f64 : average_plane_f32;
+    else
+        s->plane = dtype == INGOT_DOUBLE ? lp_plane_f64 : lp_plane_f32;
+    ingot_want_scratch(c, ingot_widen_bytes(c), 0);
+    c->kernel = "plain";
+    return INGOT_OK;
+}
+
+static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const pool_call *call = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        call->plane(call, i);
+}
+
+static ingot_status run_plain(ingot_op_ctx *c)
+{
+    pool_call *s = c->state;
+
+    s->x = c->in[0]->data;
+    s->y = c->out[0]->data;
+    s->indices = c->n_out > 1 && c->out[1] ? c->out[1]->data : NULL;
+    if (s->out_plane > 0)
+        ingot_parallel(c->team, s->planes, 1 + 4096 / s->out_plane, run_planes, s);
+    return INGOT_OK;
+}
+
+static ingot_status run_pool(ingot_op_ctx *c)
+{
+    return ingot_is_16bit(c->in[0]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
+}
+
+/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it. --- */
+
+static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shape)
+{
+    const ingot_tensor *x = c->in[0];
+    const int rank = x->rank - 2;
+    int64_t kernel[INGOT_MAX_SPATIAL], stride[INGOT_MAX_SPATIAL], pads[2 * INGOT_MAX_SPATIAL];
+    ingot_status st;
+    int n = 0;
+
+    if (rank < 1 || !ingot_same_shape(x, c->in[1]))
+        return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d (expected at least 3) and must have input 1's shape",
+                             x->rank);
+    if (!ingot_node_attr(c->node, "kernel_shape"))
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'kernel_shape' is missing");
+    if ((st = ingot_window_ints(c, "kernel_shape", kernel, rank, 1, 1)) ||
+        (st = ingot_window_ints(c, "strides", stride, rank, 1, 1)) ||
+        (st = ingot_window_ints(c, "pads", pads, 2 * rank, 0, 0)) ||
+        (st = ingot_ints(c, 2, shape, INGOT_MAX_RANK, &n)))
+        return st;
+    if (ingot_has(c, 2) && n != x->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "input 2 has %d sizes, expected %d", n, x->rank);
+    memcpy(natural, x->shape, 2 * sizeof *natural);
+    for (int i = 0; i < rank; i++) {
+        const int64_t size = MIN(x->shape[2 + i], INT32_MAX);
+        natural[2 + i] = MAX((size - 1) * stride[i] - pads[i] - pads[rank + i] + kernel[i], 0);
+    }
+    if (!ingot_has(c, 2))
+        memcpy(shape, natural, (size_t)x->rank * sizeof *shape);
+    for (int i = 0; i < x->rank; i++)
+        if (shape[i] < natural[i])
+            return ingot_op_fail(c, INGOT_INVALID, "input 2 asks for %lld in dimension %d, which needs %lld",
+                                 (long long)shape[i], i, (long long)natural[i]);
+    return INGOT_OK;
+}
+
+static ingot_status infer_unpool(ingot_op_ctx *c)
+{
+    int64_t natural[INGOT_MAX_RANK], shape[INGOT_MAX_RANK];
+    ingot_status st = read_unpool(c, natural, shape);
+    return st ? st : ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
+}
+
+static ingot_status run_unpool(ingot_op_ctx *c)
+{
+    const size_t size = ingot_dtype_size_bytes(c->in[0]->dtype);
+    const int64_t *indices = c->in[1]->data, n = ingot_count(c->in[0]);
+    int64_t natural[INGOT_MAX_RANK], shape[INGOT_MAX_RANK];
+    ingot_tensor full = *c->in[0];
+    char *y = c->out[0]->data;
+    ingot_status st = read_unpool(c, natural, shape);
+
+    if (st)
+        return st;
+    memcpy(full.shape, natural, sizeof natural);
+    const int64_t limit = ingot_count(&full);
+    memset(y, 0, ingot_storage_bytes(c->out[0]));
+    for (int64_t i = 0; i < n; i++) {
+        int64_t rest = indices[i], at = 0, step = 1;
+        if (rest < 0 || rest >= limit)
+            return ingot_op_fail(c, INGOT_INVALID, "index %lld is outside the output of %lld elements",
+                                 (long long)rest, (long long)limit);
+        for (int d = full.rank - 1; d >= 0; d--) {
+            at += rest % natural[d] * step;
+            rest /= natural[d];
+            step *= shape[d];
+        }
+        memcpy(y + (size_t)at * size, (const char *)c->in[0]->data + (size_t)i * size, size);
+    }
+    return INGOT_OK;
+}
+
+#define POOL(name, types) { name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool }
+
+const ingot_op ingot_ops_pool[] = {
+    POOL("MaxPool", INGOT_TYPES_FLOAT | INGOT_TYPE(INT8) | INGOT_TYPE(UINT8)),
+    POOL("AveragePool", INGOT_TYPES_FLOAT),
+    POOL("LpPool", INGOT_TYPES_FLOAT),
+    POOL("GlobalMaxPool", INGOT_TYPES_FLOAT),
+    POOL("GlobalAveragePool", INGOT_TYPES_FLOAT),
+    POOL("GlobalLpPool", INGOT_TYPES_FLOAT),
+    { "MaxUnpool", 9, 2, 3, { INGOT_TYPES_FLOAT, INGOT_TYPE(INT64), INGOT_TYPE(INT64) }, infer_unpool,
+      .run = run_unpool },
+    { 0 }
+};

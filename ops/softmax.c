@@ -1,0 +1,108 @@
+/* softmax.c - Softmax, LogSoftmax, Hardmax. Since version 13 they run along one axis; before, along all axes from `axis` on,
+ * taken as one. Either way the tensor is (outer, n, inner) and a strip is n elements that lie `inner` apart. */
+#include <math.h>
+
+#include "ops/weights.h"
+
+enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
+
+typedef struct softmax_call {
+    int64_t n, inner, strips;
+    int kind;
+    const void *x;
+    void *y;
+    const ingot_kernels *kernels;
+} softmax_call;
+
+#define T float
+#define TYPED(name) name##_f32
+#include "ops/softmax_loops.h"
+#undef T
+#undef TYPED
+#define T double
+#define TYPED(name) name##_f64
+#include "ops/softmax_loops.h"
+
+static ingot_status infer_softmax(ingot_op_ctx *c)
+{
+    const int rank = c->in[0]->rank;
+    const bool flattens = c->op->until != 0;
+    int axis;
+    ingot_status st = ingot_axis(c, ingot_attr_int(c->node, "axis", flattens ? 1 : -1), rank + flattens, &axis);
+    return st ? st : ingot_out_like(c, 0, c->in[0]);
+}
+
+static ingot_status prepare_softmax(ingot_op_ctx *c)
+{
+    softmax_call *s = c->state = ingot_keep(c, sizeof *s);
+    const ingot_tensor *x = c->in[0];
+    const bool flattens = c->op->until != 0;
+    int axis;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    ingot_status st = ingot_axis(c, ingot_attr_int(c->node, "axis", flattens ? 1 : -1), x->rank + flattens, &axis);
+    if (st)
+        return st;
+    s->n = flattens ? ingot_span(x, axis, x->rank) : x->shape[axis];
+    s->inner = flattens ? 1 : ingot_span(x, axis + 1, x->rank);
+    s->strips = ingot_span(x, 0, axis) * s->inner;
+    s->kind = *c->node->op_type == 'S' ? SOFTMAX : *c->node->op_type == 'L' ? LOG_SOFTMAX : HARDMAX;
+    s->kernels = c->kernels;
+    ingot_want_scratch(c, ingot_widen_bytes(c), 0);
+    return INGOT_OK;
+}
+
+static void run_strips_f32(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const softmax_call *s = argument;
+    const bool rows = s->inner == 1 && s->kind != HARDMAX;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i / s->inner * s->n * s->inner + i % s->inner;
+        if (rows)
+            (s->kind == SOFTMAX ? s->kernels->softmax_f32 : s->kernels->log_softmax_f32)((float *)s->y + at,
+                                                                                         (const float *)s->x + at, s->n);
+        else
+            softmax_strip_f32(s, at);
+    }
+}
+
+static void run_strips_f64(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const softmax_call *s = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        softmax_strip_f64(s, i / s->inner * s->n * s->inner + i % s->inner);
+}
+
+static ingot_status run_plain(ingot_op_ctx *c)
+{
+    softmax_call *s = c->state;
+
+    s->x = c->in[0]->data;
+    s->y = c->out[0]->data;
+    if (s->n > 0)
+        ingot_parallel(c->team, s->strips, 1 + 4096 / s->n,
+                       c->in[0]->dtype == INGOT_DOUBLE ? run_strips_f64 : run_strips_f32, s);
+    return INGOT_OK;
+}
+
+static ingot_status run_softmax(ingot_op_ctx *c)
+{
+    return ingot_is_16bit(c->in[0]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
+}
+
+#define ROWS(name) \
+    { name, 1, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, .until = 12 }, \
+    { name, 13, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, \
+      .flags = INGOT_OP_INPLACE }
+
+const ingot_op ingot_ops_softmax[] = {
+    ROWS("Softmax"),
+    ROWS("LogSoftmax"),
+    ROWS("Hardmax"),
+    { 0 }
+};
