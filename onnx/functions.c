@@ -191,7 +191,7 @@ static ingot_status declare_body(ingot_reader *reader, ingot_scope *scope, int n
 /* PREFIX/CALL, for the names within the call. */
 static const char *call_prefix(ingot_arena *arena, const Onnx__NodeProto *call, const ingot_scope *caller)
 {
-    const char *label = call->name && *call->name ? call->name : call->op_type;
+    const char *label = ingot_node_label(call);
     const char *outer = caller->prefix ? caller->prefix : "";
     char *prefix = ingot_arena_alloc(arena, strlen(outer) + strlen(label) + 2);
     if (prefix)

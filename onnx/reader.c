@@ -162,8 +162,7 @@ ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *prot
     return ingot_graph_sort(scope->graph, reader->error);
 }
 
-/* What a node is called in error lines, and in the graph when the file leaves it unnamed. */
-static const char *node_label(const Onnx__NodeProto *proto)
+const char *ingot_node_label(const Onnx__NodeProto *proto)
 {
     if (proto->name && *proto->name)
         return proto->name;
@@ -228,7 +227,7 @@ static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto 
                                     const char *domain)
 {
     ingot_graph *graph = scope->graph;
-    const char *label = node_label(proto), *name = label;
+    const char *label = ingot_node_label(proto), *name = label;
     int n_inputs = 0, version;
     ingot_status status = ingot_scope_version(reader, scope, domain, &version);
     if (status || (status = read_operands(reader, proto, scope, &n_inputs)))
@@ -262,7 +261,8 @@ ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto,
     if (!status && reader->onnx->memory->used_bytes > reader->memory_limit)
         status = ingot_fail(reader->error, INGOT_LIMIT, "functions and sparse tensors grow the model beyond what a "
                                                         "file of its size may take");
-    if (status)
-        ingot_error_prefix(reader->error, "node '%s' (%s)", node_label(proto), proto->op_type ? proto->op_type : "");
+    /* Of many levels the innermost are told: the line is of limited length. */
+    if (status && strlen(reader->error->message) < 2 * sizeof reader->error->message / 3)
+        ingot_error_prefix(reader->error, "node '%s' (%s)", ingot_node_label(proto), proto->op_type ? proto->op_type : "");
     return status;
 }

@@ -46,6 +46,8 @@ typedef struct ingot_reader {
 /* reader.c */
 ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope);
 ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope);
+/* What a node is called in error lines, and in the graph when the file leaves it unnamed. */
+const char *ingot_node_label(const Onnx__NodeProto *proto);
 ingot_status ingot_out_of_memory(const ingot_reader *reader);
 
 /* scope.c */

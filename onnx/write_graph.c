@@ -34,39 +34,38 @@ bool ingot_writer_grow(ingot_arena *arena, void *array, size_t n, size_t *capaci
 
 /* ---- names ---- */
 
-static bool take_name(ingot_writer *w, const char *name) { return ingot_name_table_set(&w->arena, &w->taken, name, 0); }
-
-/* `name` if it is free, else one made from it. */
-static const char *free_name(ingot_writer *w, const char *name)
+/* `name` if it is free, else one made from it; taken from now on. */
+static const char *free_name(ingot_writer *w, ingot_name_table *taken, const char *name)
 {
     const size_t size = strlen(name) + 24;
-    if (!*name || ingot_name_table_find(&w->taken, name, NULL)) {
+    if (!*name || ingot_name_table_find(taken, name, NULL)) {
         char *made = ingot_arena_alloc(&w->arena, size);
         if (!made)
             return NULL;
         do
-            snprintf(made, size, "%s_%u", *name ? name : "value", ++w->n_names_made);
-        while (ingot_name_table_find(&w->taken, made, NULL));
+            snprintf(made, size, "%s_%u", *name ? name : "unnamed", ++w->n_names_made);
+        while (ingot_name_table_find(taken, made, NULL));
         name = made;
     }
-    return take_name(w, name) ? name : NULL;
+    return ingot_name_table_set(&w->arena, taken, name, 0) ? name : NULL;
 }
 
 /* The model's inputs and outputs come first: they keep their names. */
 static bool name_interface(target *t)
 {
     const ingot_graph *graph = t->graph;
+    ingot_writer *w = t->w;
     for (int i = 0; i < graph->n_inputs; i++) {
         const int value = graph->inputs[i];
         t->names[value] = graph->values[value].name;
-        if (!take_name(t->w, t->names[value]))
+        if (!ingot_name_table_set(&w->arena, &w->values, t->names[value], 0))
             return false;
     }
     for (int i = 0; i < graph->n_outputs; i++) {
-        const char *name = t->w->onnx->outputs[i].name;
+        const char *name = w->onnx->outputs[i].name;
         if (!t->names[graph->outputs[i]])
             t->names[graph->outputs[i]] = name;
-        if (!take_name(t->w, name))
+        if (!ingot_name_table_set(&w->arena, &w->values, name, 0))
             return false;
     }
     return true;
@@ -83,7 +82,7 @@ static bool name_values(target *t, const char *const *captured)
     if (!captured && !name_interface(t))
         return false;
     for (int i = 0; i < graph->n_values; i++)
-        if (!t->names[i] && !(t->names[i] = free_name(t->w, graph->values[i].name)))
+        if (!t->names[i] && !(t->names[i] = free_name(t->w, &t->w->values, graph->values[i].name)))
             return false;
     return true;
 }
@@ -259,7 +258,8 @@ static Onnx__NodeProto *add_node(target *t, const char *name, const char *op_typ
         !ingot_writer_grow(arena, &t->nodes, t->n_nodes, &t->node_capacity, sizeof *t->nodes))
         return NULL;
     onnx__node_proto__init(proto);
-    proto->name = *name ? (char *)name : NULL;
+    if (*name && !(proto->name = (char *)free_name(t->w, &t->w->nodes, name)))
+        return NULL;
     proto->op_type = (char *)op_type;
     proto->domain = *domain ? (char *)domain : NULL;
     t->nodes[t->n_nodes++] = proto;
@@ -379,7 +379,7 @@ static const char *output_name(target *t, int i, bool is_main)
     const char *declared = is_main ? t->w->onnx->outputs[i].name : "output";
     if (is_own && (!is_main || !strcmp(declared, t->names[value])))
         return t->names[value];
-    const char *name = is_main ? declared : free_name(t->w, declared);
+    const char *name = is_main ? declared : free_name(t->w, &t->w->values, declared);
     return name && write_identity(t, t->names[value], name) ? name : NULL;
 }
 

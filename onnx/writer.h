@@ -15,7 +15,7 @@ typedef struct ingot_lazy_data {
 typedef struct ingot_writer {
     const ingot_onnx *onnx;
     ingot_arena arena;          /* everything that goes into the message */
-    ingot_name_table taken;     /* names of values, in all graphs */
+    ingot_name_table values, nodes; /* names that are taken, in all graphs */
     unsigned n_names_made;
     ingot_opset *opsets;        /* what the nodes need, and what the file imported */
     size_t n_opsets, opset_capacity;
