@@ -97,6 +97,7 @@ static ingot_status run_conv(ingot_op_ctx *c)
     if (ingot_has(c, B))
         in[B] = s->bias ? s->bias : c->in[B];
     s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &kernel);
+    sub.parent = c;
     sub.in = in;
     sub.n_in = c->node->n_inputs;
     sub.out = &out;

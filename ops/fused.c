@@ -10,13 +10,14 @@
 #include "ops/weights.h"
 
 /* Context of fused node f: its chain input is s->chain, its output *out. */
-static ingot_status bind_stage(const ingot_op_ctx *c, int f, ingot_stage *s, ingot_tensor *out)
+static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_stage *s, ingot_tensor *out)
 {
     const ingot_fused *fused = &c->node->fused[f];
     const ingot_node *node = fused->node;
     int next = fused->first_input;
 
     s->ctx = *c;
+    s->ctx.parent = c;
     s->ctx.node = node;
     s->ctx.op = node->op;
     s->ctx.state = NULL;
@@ -57,8 +58,9 @@ ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own)
 
     for (int f = 0; f < c->node->n_fused && own.kind != INGOT_LAYOUT_PLAIN; f++) {
         ingot_tensor out = *c->out[0];
+        ingot_op_ctx copy = *c;
         ingot_stage s;
-        if (bind_stage(c, f, &s, &out) || !s.ctx.op->layout)
+        if (bind_stage(&copy, f, &s, &out) || !s.ctx.op->layout)
             return plain;
         s.chain = out;                           /* an elementwise chain that grows is refused by its shapes */
         const ingot_layout wish = s.ctx.op->layout(&s.ctx);
@@ -263,6 +265,7 @@ ingot_status ingot_chain_finish(ingot_op_ctx *c, ingot_chain *chain)
         s->ctx.cancel = c->cancel;
         s->ctx.error = c->error;
         s->ctx.host = c->host;
+        s->ctx.parent = c;
         st = s->ctx.op->run(&s->ctx);
     }
     return st;

@@ -264,6 +264,7 @@ static ingot_status run_matmul(ingot_op_ctx *c)
     for (int i = 0; i < sub.n_in; i++)
         in[i] = s->loaded[i] ? s->loaded[i] : c->in[i];
     s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &kernel);
+    sub.parent = c;
     sub.in = in;
     sub.out = &out;
     sub.scratch += s->chain.scratch_bytes;

@@ -115,7 +115,15 @@ ingot_status ingot_ints(ingot_op_ctx *c, int i, int64_t *values, int capacity, i
     return INGOT_OK;
 }
 
-void *ingot_keep(ingot_op_ctx *c, size_t size_bytes) { return c->host->keep(c, size_bytes); }
+/* The context that the engine made: copies are not known to it. */
+static ingot_op_ctx *original(ingot_op_ctx *c)
+{
+    while (c->parent)
+        c = c->parent;
+    return c;
+}
+
+void *ingot_keep(ingot_op_ctx *c, size_t size_bytes) { return c->host->keep(original(c), size_bytes); }
 
 void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_bytes)
 {
@@ -125,7 +133,7 @@ void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_
 
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 {
-    return c->host->packed(c, tag, size_bytes, fill);
+    return c->host->packed(original(c), tag, size_bytes, fill);
 }
 
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
@@ -167,7 +175,7 @@ ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int
     return c->host->allocate_output(c, index) ? INGOT_OK : out_of_memory(c);
 }
 
-void *ingot_run_alloc(ingot_op_ctx *c, size_t size_bytes) { return c->host->run_alloc(c, size_bytes); }
+void *ingot_run_alloc(ingot_op_ctx *c, size_t size_bytes) { return c->host->run_alloc(original(c), size_bytes); }
 
 enum { MAX_NESTING = 64 };
 

@@ -46,6 +46,7 @@ struct ingot_op_ctx {
     const _Atomic bool *cancel;      /* becomes true when the run is to stop */
     ingot_error *error;
     ingot_host *host;                /* the engine's side: the functions below use it */
+    ingot_op_ctx *parent;            /* of a copy that an operator made to call another one: the original; else NULL */
 };
 
 typedef ingot_status ingot_op_fn(ingot_op_ctx *c);

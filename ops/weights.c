@@ -110,6 +110,7 @@ ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run)
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d inputs and %d outputs of 16-bit floats", c->n_in, c->n_out);
     sub.scratch = make_copies(c, c->in, c->n_in, in_copies, in, c->scratch, true);
     sub.scratch = make_copies(c, c->out, c->n_out, out_copies, out, sub.scratch, false);
+    sub.parent = c;
     sub.in = in;
     sub.out = out;
     const ingot_status st = run(&sub);
