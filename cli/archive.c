@@ -64,6 +64,8 @@ int64_t cli_archive_find(const cli_archive *archive, const char *name)
     return zip_name_locate(archive->zip, name, ZIP_FL_ENC_RAW);
 }
 
+/* Read a member to its end. The size is the one its entry claims; data has room for one byte more. A wrong checksum
+ * shows only at the very end, which is why the end is read for. */
 static ingot_status inflate_member(cli_archive *archive, const char *label, const zip_stat_t *about, uint8_t *data,
                                    ingot_error *error)
 {
@@ -81,7 +83,8 @@ static ingot_status inflate_member(cli_archive *archive, const char *label, cons
     return INGOT_OK;
 }
 
-ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes, ingot_error *error)
+ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes,
+                              ingot_error *error)
 {
     char label[600];
     zip_stat_t about;
@@ -94,7 +97,8 @@ ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data
     if (about.size / MOST_INFLATION > about.comp_size + 64)
         return cli_fail_file(error, INGOT_BAD_INPUT, label, "claims more bytes than its compressed ones can hold");
     if (about.size >= cli_limit_bytes())
-        return cli_fail_file(error, INGOT_LIMIT, label, "%llu bytes are over the limit", (unsigned long long)about.size);
+        return cli_fail_file(error, INGOT_LIMIT, label, "%llu bytes are over the limit",
+                             (unsigned long long)about.size);
     if (!(*data = malloc((size_t)about.size + 1)))
         return cli_fail_file(error, INGOT_LIMIT, label, "out of memory");
     *size_bytes = (size_t)about.size;

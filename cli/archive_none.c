@@ -14,7 +14,8 @@ const char *cli_archive_name(const cli_archive *archive, size_t index) { return 
 
 int64_t cli_archive_find(const cli_archive *archive, const char *name) { return archive && name ? 0 : -1; }
 
-ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes, ingot_error *error)
+ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes,
+                              ingot_error *error)
 {
     (void)archive, (void)index, (void)data, (void)size_bytes;
     return cli_fail(error, INGOT_UNSUPPORTED, "this ingot was built without libzip");

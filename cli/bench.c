@@ -36,11 +36,13 @@ static double percentile(const timing *t, double share)
     return t->times_ms[rank ? rank - 1 : 0];
 }
 
+/* Of sorted times; between the two in the middle where their number is even. */
 static double median(const timing *t)
 {
     return (t->times_ms[(t->n - 1) / 2] + t->times_ms[t->n / 2]) / 2;
 }
 
+/* Nothing but the run is timed: inputs are bound once, and outputs are not looked at. */
 static ingot_status timed_run(ingot_session *session, double *time_ms, ingot_error *error)
 {
     const double start = cli_now_ms();
@@ -62,6 +64,8 @@ static void show_progress(size_t done, size_t total, double *last_ms)
     *last_ms = now;
 }
 
+/* The first run plans, packs weights and touches memory for the first time, so it is told apart from the others and
+ * counts as one of the warm-up. */
 static ingot_status measure(ingot_session *session, timing *t, ingot_error *error)
 {
     const bool shows = cli_shows_progress();
@@ -78,6 +82,7 @@ static ingot_status measure(ingot_session *session, timing *t, ingot_error *erro
     return st;
 }
 
+/* Of the whole process since its start: model, packed weights, activations and the libraries. Linux counts in KiB. */
 static double peak_mib(void)
 {
     struct rusage usage;

@@ -26,6 +26,7 @@ static ingot_status list_arrays(cli_bundle *bundle, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Only the list of contents is read here; elements are read when they are asked for. */
 ingot_status cli_bundle_open(const char *path, cli_bundle **bundle, ingot_error *error)
 {
     cli_bundle *opened = calloc(1, sizeof *opened);
@@ -65,7 +66,8 @@ int64_t cli_bundle_find(const cli_bundle *bundle, const char *key)
     return -1;
 }
 
-/* "input_0"; in what PyTorch saved also item 0 of a list "inputs" or "input", or "input" itself where it is one alone. */
+/* "input_0"; in what PyTorch saved also item 0 of a list "inputs" or "input", or "input" itself where there is only
+ * one. */
 int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, size_t k)
 {
     char keys[4][80];
@@ -79,6 +81,7 @@ int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, siz
     return index;
 }
 
+/* A .npy member says itself what it holds; a storage of a .pt file is bare elements, and the entry says the rest. */
 ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value, ingot_error *error)
 {
     const cli_entry *entry = &bundle->entries[index];

@@ -77,7 +77,8 @@ ingot_status cli_fail(ingot_error *error, ingot_status status, const char *forma
 ingot_status cli_fail_file(ingot_error *error, ingot_status status, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Copy text with control characters and what is not UTF-8 escaped, ending in "..." where it does not fit. Returns out. */
+/* Copy text with control characters and what is not UTF-8 escaped as \xNN, ending in "..." where it does not fit. The
+ * result is terminated. Returns out. */
 char *cli_escape(char *out, size_t capacity, const char *text, size_t size_bytes);
 bool cli_is_utf8(const char *text, size_t size_bytes);
 
@@ -146,7 +147,8 @@ ingot_status cli_archive_open(const char *path, cli_archive **archive, ingot_err
 void cli_archive_close(cli_archive *archive);
 const char *cli_archive_name(const cli_archive *archive, size_t index); /* NULL past the last */
 int64_t cli_archive_find(const cli_archive *archive, const char *name); /* -1: no such member */
-ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes, ingot_error *error);
+ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes,
+                              ingot_error *error);
 
 /* One value in a .npz or .pt file. */
 typedef struct cli_entry {
@@ -171,7 +173,8 @@ ingot_status cli_bundle_open(const char *path, cli_bundle **bundle, ingot_error 
 void cli_bundle_close(cli_bundle *bundle);
 int64_t cli_bundle_find(const cli_bundle *bundle, const char *key); /* -1: no such key */
 int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, size_t k);
-ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value, ingot_error *error);
+ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value,
+                             ingot_error *error);
 
 /** The parts of it that know torch.save's format (pt.c). */
 ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error);
@@ -254,7 +257,8 @@ typedef struct cli_difference {
 } cli_difference;
 
 /** True when |got - want| <= atol + rtol * |want| everywhere, and types and shapes are equal. */
-bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol, cli_difference *difference);
+bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
+                 cli_difference *difference);
 
 /* ---- JSON (json.c) ---------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
-/* compare.c - do two values agree? |got - want| <= atol + rtol * |want| for floats, with NaN equal to NaN and infinities
- * equal to themselves; everything else must be the same. Types and shapes are part of a value. */
+/* compare.c - do two values agree? |got - want| <= atol + rtol * |want| for floats, with NaN equal to NaN and
+ * infinities equal to themselves; everything else must be the same. Types and shapes are part of a value. */
 #include "cli/cli.h"
 
 #include <math.h>
@@ -27,6 +27,7 @@ static void index_text(const ingot_tensor *t, int64_t index, char *text, size_t 
     snprintf(text + used, capacity - used, "]");
 }
 
+/* An element as text, by way of the printer that `run` uses. */
 static void element_text(const ingot_tensor *t, int64_t index, char *text, size_t capacity)
 {
     FILE *out = fmemopen(text, capacity, "w");
@@ -38,6 +39,7 @@ static void element_text(const ingot_tensor *t, int64_t index, char *text, size_
     text[capacity - 1] = 0;
 }
 
+/* Count an element that differs; the first one is told with its index and both values. */
 static void note_element(const comparison *c, const ingot_tensor *got, const ingot_tensor *want, int64_t i)
 {
     char index[120], mine[70], theirs[70];
@@ -53,6 +55,7 @@ static void note_element(const comparison *c, const ingot_tensor *got, const ing
     snprintf(c->d->first, sizeof c->d->first, "%.30s%.60s is %s, expected %s", c->where, index, mine, theirs);
 }
 
+/* Values of different types or shapes are not compared any further. Returns false for its callers to pass on. */
 static bool note_type(const comparison *c, const ingot_tensor *got, const ingot_tensor *want)
 {
     char mine[100], theirs[100];
@@ -62,10 +65,12 @@ static bool note_type(const comparison *c, const ingot_tensor *got, const ingot_
     return false;
 }
 
+static bool same_number(double x, double y) { return x == y || (isnan(x) && isnan(y)); }
+
 /* Is x close enough to y? Keeps the largest errors. */
 static bool close_enough(const comparison *c, double x, double y, double error)
 {
-    if (x == y || (isnan(x) && isnan(y)))
+    if (same_number(x, y))
         return true;
     if (!isfinite(x) || !isfinite(y)) {
         c->d->max_abs = INFINITY;
@@ -95,13 +100,14 @@ static void compare_complex(const comparison *c, const ingot_tensor *got, const 
     for (int64_t i = 0; i < n; i++) {
         const double re = cli_element(&x, 2 * i), im = cli_element(&x, 2 * i + 1);
         const double want_re = cli_element(&y, 2 * i), want_im = cli_element(&y, 2 * i + 1);
-        const bool same = (re == want_re || (isnan(re) && isnan(want_re))) && (im == want_im || (isnan(im) && isnan(want_im)));
+        const bool same = same_number(re, want_re) && same_number(im, want_im);
         const double error = hypot(re - want_re, im - want_im), size = hypot(want_re, want_im);
         if (!same && !close_enough(c, size + error, size, error))
             note_element(c, got, want, i);
     }
 }
 
+/* Integers and booleans: no tolerance, and no rounding of 64-bit numbers to doubles on the way. */
 static void compare_exactly(const comparison *c, const ingot_tensor *got, const ingot_tensor *want, int64_t n)
 {
     const size_t size = ingot_dtype_size_bytes(got->dtype);
@@ -123,6 +129,7 @@ static void compare_strings(const comparison *c, const ingot_tensor *got, const 
             note_element(c, got, want, i);
 }
 
+/* Types and shapes first: equal elements in another shape are another value. */
 static bool compare_tensors(const comparison *c, const ingot_tensor *got, const ingot_tensor *want)
 {
     if (got->dtype != want->dtype || got->rank != want->rank ||
@@ -162,7 +169,8 @@ static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_t
     return same;
 }
 
-bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol, cli_difference *difference)
+bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
+                 cli_difference *difference)
 {
     comparison c = {.rtol = rtol, .atol = atol, .d = difference};
     *difference = (cli_difference){.n = 0};

@@ -19,7 +19,8 @@ ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error
     if (stat(path, &about))
         return cli_fail_file(error, INGOT_IO, path, "cannot open it: %s", strerror(errno));
     if (!S_ISDIR(about.st_mode) && !cli_is_bundle(path))
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "neither a folder with input_K.pb and output_K.pb nor a .npz or .pt file");
+        return cli_fail_file(error, INGOT_BAD_INPUT, path,
+                             "neither a folder with input_K.pb and output_K.pb nor a .npz or .pt file");
     if (!(*dump = calloc(1, sizeof **dump)))
         return cli_fail(error, INGOT_LIMIT, "out of memory");
     (*dump)->path = path;
@@ -40,6 +41,7 @@ void cli_dump_close(cli_dump *dump)
     free(dump);
 }
 
+/* In a bundle the numbered keys come first, as they cannot be mistaken for anything; then the graph's own names. */
 ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ingot_value_info *info, bool *found,
                            cli_value *value, ingot_error *error)
 {

@@ -48,6 +48,7 @@ static ingot_status read_all(int fd, const char *path, size_t expected, uint8_t 
     return cli_fail_file(error, INGOT_LIMIT, path, "the file does not fit memory");
 }
 
+/* Regular files and pipes; a device may never end, a folder has no bytes. */
 ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes, ingot_error *error)
 {
     struct stat about;

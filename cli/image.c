@@ -14,7 +14,8 @@ ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, siz
         return cli_fail_file(error, INGOT_BAD_INPUT, path, "a picture of %zu x %zu pixels is not read", width, height);
     size = (uint64_t)width * height * channels;
     if (size > cli_limit_bytes() || size > UINT64_C(1) << 30 || !(pixels->data = malloc((size_t)size)))
-        return cli_fail_file(error, INGOT_LIMIT, path, "a picture of %zu x %zu pixels does not fit memory", width, height);
+        return cli_fail_file(error, INGOT_LIMIT, path, "a picture of %zu x %zu pixels does not fit memory", width,
+                             height);
     pixels->width = width;
     pixels->height = height;
     pixels->channels = channels;
@@ -38,17 +39,20 @@ static ingot_status choose_channels(const char *path, const ingot_value_info *in
     if (info->shape[1] == 1 && p->channels == 1)
         *channels = 1;
     else if (info->shape[1] != 3 && info->shape[1] >= 0)
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "a picture of %zu channels does not fit input '%s', which is %s",
+        return cli_fail_file(error, INGOT_BAD_INPUT, path,
+                             "a picture of %zu channels does not fit input '%s', which is %s",
                              p->channels, cli_printable(info->name), cli_info_text(info, type, sizeof type));
     const bool fits = (info->shape[0] < 0 || info->shape[0] == 1) &&
                       (info->shape[2] < 0 || info->shape[2] == (int64_t)p->height) &&
                       (info->shape[3] < 0 || info->shape[3] == (int64_t)p->width);
     if (!fits)
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "a picture of %zu x %zu pixels (width x height) does not fit input '%s', which is %s",
+        return cli_fail_file(error, INGOT_BAD_INPUT, path,
+                             "a picture of %zu x %zu pixels (width x height) does not fit input '%s', which is %s",
                              p->width, p->height, cli_printable(info->name), cli_info_text(info, type, sizeof type));
     return INGOT_OK;
 }
 
+/* From rows of interleaved channels to one plane for each channel. A gray picture feeds all of them. */
 static ingot_status pixels_to_value(const cli_pixels *p, size_t channels, ingot_dtype dtype, cli_value *value,
                                     ingot_error *error)
 {

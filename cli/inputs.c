@@ -32,6 +32,7 @@ void cli_inputs_free(cli_inputs *inputs)
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
+/* Position of an input by name, or -1; the name need not be terminated. */
 static int64_t find_input(const ingot_model *model, const char *name, size_t size)
 {
     for (size_t i = 0; i < ingot_model_n_inputs(model); i++) {
@@ -42,6 +43,7 @@ static int64_t find_input(const ingot_model *model, const char *name, size_t siz
     return -1;
 }
 
+/* The first input in graph order that has no value yet, or -1. */
 static int64_t next_input(const binder *b)
 {
     for (size_t i = 0; i < ingot_model_n_inputs(b->model); i++)
@@ -199,6 +201,7 @@ static int64_t size_of_symbol(const binder *b, const char *symbol)
     return 1;
 }
 
+/* Is there a free dimension of that name? A misspelt --dim must not pass silently. */
 static bool has_symbol(const ingot_model *model, const char *name, size_t size)
 {
     for (size_t i = 0; i < ingot_model_n_inputs(model); i++) {
@@ -210,6 +213,7 @@ static bool has_symbol(const ingot_model *model, const char *name, size_t size)
     return false;
 }
 
+/* Before anything is read: every --dim is well formed and names a dimension of the model. */
 static ingot_status check_dims(const binder *b, ingot_error *error)
 {
     for (size_t i = 0; i < b->dims->n; i++) {
@@ -225,6 +229,8 @@ static ingot_status check_dims(const binder *b, ingot_error *error)
     return INGOT_OK;
 }
 
+/* A value for an input that no file was given for. What has no declared shape or is a sequence cannot be made up; an
+ * optional input is left empty. */
 static ingot_status make_up(binder *b, size_t index, missing_inputs missing, ingot_error *error)
 {
     const ingot_value_info *info = ingot_model_input(b->model, index);

@@ -34,6 +34,7 @@ typedef struct findings {
 
 /* ---- finding out ------------------------------------------------------------------------------------------------ */
 
+/* Equal operators side by side, so that one sweep counts them. */
 static int by_operator(const void *a, const void *b)
 {
     const op_count *x = a, *y = b;
@@ -41,12 +42,14 @@ static int by_operator(const void *a, const void *b)
     return domains ? domains : strcmp(x->op_type, y->op_type);
 }
 
+/* The most frequent operators first, in a fixed order where counts are equal. */
 static int by_count(const void *a, const void *b)
 {
     const op_count *x = a, *y = b;
     return x->n != y->n ? (x->n < y->n ? 1 : -1) : by_operator(a, b);
 }
 
+/* Nodes of the graph as the passes left it; nodes inside subgraphs are not counted. */
 static ingot_status count_operators(findings *f, ingot_error *error)
 {
     const size_t n = f->summary.n_nodes;
@@ -99,6 +102,7 @@ static const char *problem(const findings *f, size_t index)
 
 /* ---- telling ---------------------------------------------------------------------------------------------------- */
 
+/* Inputs or outputs: `get` is ingot_model_input() or ingot_model_output(). */
 static void print_values(const char *title, const ingot_model *model, size_t n,
                          const ingot_value_info *(*get)(const ingot_model *, size_t))
 {
@@ -130,7 +134,8 @@ static void print_text(const findings *f)
         printf("  %s\n", line);
     if (f->planned) {
         printf("FLOPs of a run: %s\n", cli_amount((double)f->flops, "FLOP", amount, sizeof amount));
-        printf("memory of a run: %s for activations", cli_amount((double)f->activation_bytes, "B", amount, sizeof amount));
+        printf("memory of a run: %s for activations",
+               cli_amount((double)f->activation_bytes, "B", amount, sizeof amount));
         printf(", %s for packed weights\n", cli_amount((double)f->packed_bytes, "B", amount, sizeof amount));
     }
     if (!problem(f, 0))
@@ -140,6 +145,7 @@ static void print_text(const findings *f)
         printf("  %s\n", line);
 }
 
+/* The same for JSON. A free dimension is a string, its name, or "" where it has none. */
 static void add_values(cli_json *array, const ingot_model *model, size_t n,
                        const ingot_value_info *(*get)(const ingot_model *, size_t))
 {
@@ -162,6 +168,7 @@ static void add_values(cli_json *array, const ingot_model *model, size_t n,
     }
 }
 
+/* Keys are part of the tool's contract: add to them, but do not rename or remove any. */
 static void fill_json(const findings *f, cli_json *object)
 {
     const ingot_model_summary *s = &f->summary;

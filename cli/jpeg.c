@@ -13,6 +13,7 @@ typedef struct jpeg_errors {
     char message[JMSG_LENGTH_MAX];
 } jpeg_errors;
 
+/* libjpeg's own would end the process. */
 static void on_exit_call(j_common_ptr jpeg)
 {
     jpeg_errors *errors = (jpeg_errors *)jpeg->err;
@@ -27,7 +28,9 @@ static void on_message(j_common_ptr jpeg, int level)
         on_exit_call(jpeg);
 }
 
-static ingot_status decode(struct jpeg_decompress_struct *jpeg, const char *path, cli_pixels *pixels, ingot_error *error)
+/* Everything that may jump out. The pixels belong to the caller from the moment they are allocated. */
+static ingot_status decode(struct jpeg_decompress_struct *jpeg, const char *path, cli_pixels *pixels,
+                           ingot_error *error)
 {
     jpeg_read_header(jpeg, TRUE);
     jpeg->out_color_space = jpeg->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;

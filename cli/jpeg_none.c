@@ -5,5 +5,6 @@ ingot_status cli_jpeg_decode(const char *path, const uint8_t *data, size_t size_
                              ingot_error *error)
 {
     (void)data, (void)size_bytes, (void)pixels;
-    return cli_fail_file(error, INGOT_UNSUPPORTED, path, "this ingot was built without libjpeg, which reads .jpg files");
+    return cli_fail_file(error, INGOT_UNSUPPORTED, path,
+                         "this ingot was built without libjpeg, which reads .jpg files");
 }

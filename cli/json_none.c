@@ -1,4 +1,5 @@
-/* json_none.c - stands in for json.c where json-c was not found. No object is ever made, so the rest has nothing to do. */
+/* json_none.c - stands in for json.c where json-c was not found. No object is ever made, so the rest has
+ * nothing to do. */
 #include "cli/cli.h"
 
 ingot_status cli_json_new(cli_json **object, ingot_error *error)

@@ -14,11 +14,13 @@ static void print_overview(void)
     printf("usage: ingot COMMAND MODEL [OPTION]...\n\nLoads a model exported to ONNX and runs it.\n\ncommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    printf("\n'ingot COMMAND --help' tells the options of a command and shows examples; 'ingot --version' the version.\n"
+    printf("\n'ingot COMMAND --help' tells the options of a command and shows examples; 'ingot --version' the "
+           "version.\n"
            "\nexit codes: 0 done, 1 outputs differ, 2 wrong usage, 3 not supported, 4 malformed model, 5 bad input or\n"
            "dump, 6 limit reached or out of memory, 7 a file cannot be read or written, 130 cancelled\n");
 }
 
+/* NULL where there is none of that name. */
 static const cli_command *find_command(const char *name)
 {
     for (size_t i = 0; i < N_COMMANDS; i++)
@@ -38,6 +40,8 @@ static ingot_status unknown_command(const char *name, ingot_error *error)
     return cli_fail(error, INGOT_USAGE, "no command '%.100s'; see 'ingot --help'", name);
 }
 
+/* Everything between the start of the process and its exit code. Options are parsed before any file is opened, so that
+ * a misspelt one costs nothing. */
 static ingot_status dispatch(int n, char **arguments, ingot_error *error)
 {
     if (n < 2)

@@ -1,7 +1,7 @@
 /* npy.c - .npy files, read and written.
  *
- * Format: "\x93NUMPY", a version (two bytes), the size of the header (two bytes, or four from version 2 on), the header,
- * which is a Python dictionary of 'descr', 'fortran_order' and 'shape', and the elements.
+ * Format: "\x93NUMPY", a version (two bytes), the size of the header (two bytes, or four from version 2 on), the
+ * header, which is a Python dictionary of 'descr', 'fortran_order' and 'shape', and the elements.
  * Source: NumPy, "A simple file format for NumPy arrays" (NEP 1). */
 #include "cli/cli.h"
 
@@ -42,12 +42,14 @@ typedef struct cursor {
     const char *at, *end;
 } cursor;
 
+/* NumPy pads its header with spaces and ends it with a line feed. */
 static void skip_space(cursor *c)
 {
     while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t'))
         c->at++;
 }
 
+/* Step over one character, if it is the next. */
 static bool take(cursor *c, char wanted)
 {
     skip_space(c);
@@ -57,6 +59,7 @@ static bool take(cursor *c, char wanted)
     return true;
 }
 
+/* Step over a word, if it is the next: True or False. */
 static bool take_word(cursor *c, const char *word)
 {
     const size_t n = strlen(word);
@@ -81,6 +84,7 @@ static bool take_string(cursor *c, char *text, size_t capacity)
     return true;
 }
 
+/* A number that is not negative; false where it does not fit 64 bits. */
 static bool take_int(cursor *c, int64_t *value)
 {
     skip_space(c);
@@ -95,6 +99,7 @@ static bool take_int(cursor *c, int64_t *value)
     return any;
 }
 
+/* "(2, 3)", "(3,)" or "()"; at most INGOT_MAX_RANK numbers. */
 static bool take_shape(cursor *c, npy_header *h)
 {
     if (!take(c, '('))
@@ -124,6 +129,8 @@ static bool take_descr(cursor *c, npy_header *h)
     return digits.at == digits.end || (take_int(&digits, &h->item_bytes) && digits.at == digits.end);
 }
 
+/* The three keys, in any order and nothing else. `structured` is set where 'descr' is a list of fields, for a better
+ * message. */
 static bool parse_header(cursor *c, npy_header *h, bool *structured)
 {
     char key[24];
@@ -181,6 +188,7 @@ static bool find_header(const uint8_t *data, size_t size, cursor *c, size_t *off
 
 /* ---- elements --------------------------------------------------------------------------------------------------- */
 
+/* From big-endian to the order of this machine. Complex numbers are two words each. */
 static void reverse_words(uint8_t *data, size_t n_bytes, size_t word)
 {
     for (size_t i = 0; word > 1 && i + word <= n_bytes; i += word)
@@ -230,6 +238,7 @@ static bool check_narrow(ingot_dtype dtype, uint8_t *data, size_t n)
     return true;
 }
 
+/* Append a code point that has been checked. Returns the number of bytes, 1 to 4. */
 static size_t put_utf8(char *out, uint32_t code)
 {
     if (code < 0x80) {
@@ -284,6 +293,7 @@ static ingot_status decode_strings(const char *name, const uint8_t *src, size_t 
     return INGOT_OK;
 }
 
+/* The type that the model wants where the file's bytes can be that; else the type that the file says. NULL: neither. */
 static const struct npy_type *find_type(const npy_header *h, ingot_dtype wanted)
 {
     const struct npy_type *found = NULL;
@@ -299,6 +309,8 @@ static const struct npy_type *find_type(const npy_header *h, ingot_dtype wanted)
     return found;
 }
 
+/* Everything is checked before memory is allocated: the shape times the item must be exactly the bytes that are
+ * there. */
 ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_bytes, ingot_dtype wanted,
                             cli_value *value, ingot_error *error)
 {

@@ -62,6 +62,7 @@ static size_t write_header(char *out, size_t capacity, const char *descr, const 
     return padded;
 }
 
+/* Always little-endian and row-major, version 1 of the format, which every reader knows. */
 ingot_status cli_npy_write(const char *path, const ingot_tensor *tensor, ingot_error *error)
 {
     char header[640], text_descr[40];

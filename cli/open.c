@@ -12,6 +12,7 @@
 static ingot_session *volatile running;
 static volatile sig_atomic_t interrupted;
 
+/* Only what a signal handler may call: an atomic store inside the library, or write and _exit. */
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
@@ -33,6 +34,7 @@ void cli_catch_interrupts(void)
         sigaction(SIGINT, &action, NULL);
 }
 
+/* Memory and passes as the common options say; nothing outside the model's folder is opened for external data. */
 ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **model, ingot_error *error)
 {
     const ingot_model_options options = {
@@ -65,6 +67,7 @@ void cli_close(ingot_session *session)
     ingot_session_free(session);
 }
 
+/* Binding inputs is not part of load_ms: it would measure the reading of files. */
 ingot_status cli_set_up(const char *path, const cli_list *files, const cli_list *dims, bool profile, cli_setup *setup,
                         ingot_error *error)
 {

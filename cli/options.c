@@ -14,8 +14,8 @@ cli_common common;
 static const cli_option common_options[] = {
     {"threads", OPTION_INT, &common.n_threads, "N", "threads to run on (default: all that may be used)", 1},
     {"disable-pass", OPTION_LIST, &common.disabled_passes, "NAME", "leave out a graph pass; \"all\" for every one", 0},
-    {"max-memory", OPTION_BYTES, &common.max_memory_bytes, "BYTES", "stop with exit code 6 rather than use more; K, M, G",
-     0},
+    {"max-memory", OPTION_BYTES, &common.max_memory_bytes, "BYTES",
+     "stop with exit code 6 rather than use more; K, M, G", 0},
     {"timeout", OPTION_NUMBER, &common.timeout_s, "SECONDS", "cancel a run that takes longer", 0},
     {"quiet", OPTION_FLAG, &common.quiet, NULL, "print nothing but errors, and JSON where asked for", 0},
     {"help", OPTION_FLAG, &common.help, NULL, "print this", 0},
@@ -46,6 +46,7 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
+/* Near is a third of the letters wrong, or all that was typed being the beginning of a name. */
 const char *cli_nearest(const char *wrong, const char *const *names, size_t n)
 {
     const char *best = NULL;
@@ -62,6 +63,7 @@ const char *cli_nearest(const char *wrong, const char *const *names, size_t n)
     return best;
 }
 
+/* NULL where the table has none; the name need not be terminated. */
 static const cli_option *find_option(const cli_option *table, const char *name, size_t size)
 {
     for (; table->name; table++)
@@ -70,6 +72,7 @@ static const cli_option *find_option(const cli_option *table, const char *name, 
     return NULL;
 }
 
+/* With a hint where one is near, else with where to find them all. */
 static ingot_status unknown_option(const cli_command *command, const char *argument, ingot_error *error)
 {
     const char *names[64];
@@ -91,6 +94,7 @@ static ingot_status unknown_option(const cli_command *command, const char *argum
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
+/* The whole text must be the number: strtoll alone would take "5x". */
 static bool parse_int(const char *text, int64_t least, int64_t *value)
 {
     char *end;
@@ -102,6 +106,7 @@ static bool parse_int(const char *text, int64_t least, int64_t *value)
     return true;
 }
 
+/* "500M" is 500 times 2 to the 20th. Zero would mean no limit and is refused. */
 static bool parse_bytes(const char *text, uint64_t *value)
 {
     char *end;
@@ -117,6 +122,7 @@ static bool parse_bytes(const char *text, uint64_t *value)
     return true;
 }
 
+/* Tolerances and seconds: NaN, infinity and negative numbers make no sense for either. */
 static bool parse_number(const char *text, double *value)
 {
     char *end;
@@ -134,6 +140,7 @@ static void append_text(cli_list *list, const char *text)
     list->items[list->n] = NULL;
 }
 
+/* Check a value and put it where the table says. */
 static ingot_status store(const cli_command *command, const cli_option *option, const char *text, ingot_error *error)
 {
     bool ok = true;
@@ -154,6 +161,7 @@ static ingot_status store(const cli_command *command, const cli_option *option, 
                                                    : "a number that is not negative");
 }
 
+/* The name may hold '=' itself, the number cannot: the last one counts. */
 bool cli_parse_dim(const char *text, size_t *name_size, int64_t *size)
 {
     const char *equals = strrchr(text, '=');
@@ -194,6 +202,7 @@ static ingot_status take_option(const cli_command *command, int n, char **argume
     return store(command, option, value, error);
 }
 
+/* No list can grow longer than the command line, so that appending needs no checks. */
 static ingot_status allocate_lists(const cli_option *table, int n, ingot_error *error)
 {
     for (; table->name; table++) {
@@ -233,6 +242,7 @@ ingot_status cli_parse(const cli_command *command, int n, char **arguments, cons
     return INGOT_OK;
 }
 
+/* One line for each; names and values to the left, help to the right. */
 static void print_options(const cli_option *table)
 {
     for (; table->name; table++) {

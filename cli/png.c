@@ -12,6 +12,7 @@ typedef struct png_source {
     char message[120];
 } png_source;
 
+/* libpng asks for exactly what it needs next. */
 static void read_bytes(png_structp png, png_bytep out, size_t n)
 {
     png_source *source = png_get_io_ptr(png);
@@ -21,6 +22,7 @@ static void read_bytes(png_structp png, png_bytep out, size_t n)
     source->at += n;
 }
 
+/* libpng's own would print the message itself. */
 static void on_error(png_structp png, png_const_charp message)
 {
     png_source *source = png_get_error_ptr(png);

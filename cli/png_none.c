@@ -5,5 +5,6 @@ ingot_status cli_png_decode(const char *path, const uint8_t *data, size_t size_b
                             ingot_error *error)
 {
     (void)data, (void)size_bytes, (void)pixels;
-    return cli_fail_file(error, INGOT_UNSUPPORTED, path, "this ingot was built without libpng, which reads .png files");
+    return cli_fail_file(error, INGOT_UNSUPPORTED, path,
+                         "this ingot was built without libpng, which reads .png files");
 }

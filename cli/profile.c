@@ -19,6 +19,7 @@ typedef struct step_time {
     uint64_t time_ns;
 } step_time;
 
+/* The slowest first; in running order where times are equal. */
 static int by_time(const void *a, const void *b)
 {
     const step_time *x = a, *y = b;
@@ -46,6 +47,7 @@ static ingot_status measure(ingot_session *session, step_time **times, size_t *n
     return INGOT_OK;
 }
 
+/* One row for each step, the slowest first, and the sum of all steps, shown or not. */
 static void print_table(const ingot_session *session, step_time *times, size_t n)
 {
     uint64_t total = 0;

@@ -45,6 +45,7 @@ typedef struct machine {
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------ */
 
+/* A new node, or node 0 where there is no room, which cannot happen before the pickle ends. */
 static int32_t new_node(machine *m, node_kind kind)
 {
     if (m->n_nodes == m->capacity) {
@@ -63,6 +64,7 @@ static void push(machine *m, int32_t index)
         m->stack[m->n_stack++] = index;
 }
 
+/* What is popped off an empty stack is node 0; `bad` stops the machine after the opcode. */
 static int32_t pop(machine *m)
 {
     if (!m->n_stack) {
@@ -81,6 +83,7 @@ static int32_t top(machine *m)
     return m->stack[m->n_stack - 1];
 }
 
+/* Put a node at the end of a container. Cycles are possible and harmless: nothing follows them. */
 static void add_item(machine *m, int32_t container, int32_t item)
 {
     node *c = &m->nodes[container];
@@ -121,6 +124,7 @@ static void take_marked(machine *m, int32_t container)
     m->n_stack = at - 1;
 }
 
+/* Texts of a pickle are not terminated. */
 static bool is_text(const node *n, const char *text)
 {
     return n->n_text == strlen(text) && !memcmp(n->text, text, n->n_text);
@@ -153,6 +157,7 @@ static const struct {
     {"", "torch float8_e5m2fnuz", INGOT_FLOAT8E5M2FNUZ},
 };
 
+/* From the class of a storage, or from a torch.dtype; undefined for any other thing. */
 static ingot_dtype find_dtype(const node *global)
 {
     for (size_t i = 0; i < sizeof torch_types / sizeof *torch_types && global->kind == NODE_GLOBAL; i++)
@@ -175,8 +180,8 @@ static int32_t make_storage(machine *m, int32_t id)
 
 static int32_t index_of(const machine *m, const node *n) { return (int32_t)(n - m->nodes); }
 
-/* A call. _rebuild_tensor_v2(storage, offset, shape, strides, ...), _v3 with the type behind two more; a parameter wraps
- * a tensor; an ordered dictionary starts empty or from a list of pairs. */
+/* A call. _rebuild_tensor_v2(storage, offset, shape, strides, ...), _v3 with the type behind two more; a parameter
+ * wraps a tensor; an ordered dictionary starts empty or from a list of pairs. */
 static int32_t make_call(machine *m, int32_t function, int32_t arguments)
 {
     const node *f = &m->nodes[function];
@@ -202,6 +207,7 @@ static int32_t make_call(machine *m, int32_t function, int32_t arguments)
 
 /* ---- opcodes ---------------------------------------------------------------------------------------------------- */
 
+/* The next bytes of the pickle as a little-endian number. */
 static uint64_t take_number(machine *m, size_t n_bytes)
 {
     uint64_t value = 0;
@@ -215,6 +221,7 @@ static uint64_t take_number(machine *m, size_t n_bytes)
     return value;
 }
 
+/* A pointer to the next n bytes, which stay where they are; "" past the end. */
 static const char *take_bytes(machine *m, uint64_t n)
 {
     const char *start = (const char *)m->at;
@@ -256,6 +263,7 @@ static int32_t take_global(machine *m)
     return make_text(m, NODE_GLOBAL, (const char *)start, (uint64_t)(close - start));
 }
 
+/* Remember the top of the stack under a number, as pickles do with all that they may need again. */
 static void put_memo(machine *m, uint64_t index)
 {
     if (index >= (uint64_t)m->capacity) {
@@ -275,6 +283,7 @@ static void get_memo(machine *m, uint64_t index)
         push(m, m->memo[index]);
 }
 
+/* TUPLE1 to TUPLE3: the topmost n become one. */
 static void make_tuple(machine *m, int n)
 {
     const int32_t tuple = new_node(m, NODE_TUPLE);
@@ -411,7 +420,10 @@ static void item_key(const node *key, int32_t position, const char *prefix, char
         snprintf(out, capacity, "%s%s%d", prefix, *prefix ? "." : "", (int)position);
 }
 
-static bool is_container(const node *n) { return n->kind == NODE_DICT || n->kind == NODE_LIST || n->kind == NODE_TUPLE; }
+static bool is_container(const node *n)
+{
+    return n->kind == NODE_DICT || n->kind == NODE_LIST || n->kind == NODE_TUPLE;
+}
 
 /* Tensors in a container; in containers in it as well where depth is 0. */
 static ingot_status add_items(machine *m, cli_bundle *bundle, const node *container, const char *root,
@@ -478,7 +490,8 @@ static ingot_status list_pickle(cli_bundle *bundle, const char *root, uint8_t *d
             continue;
         const node *result = &m.nodes[top(&m)];
         if (m.bad || m.n_stack != 1)
-            st = cli_fail_file(error, INGOT_BAD_INPUT, bundle->path, "its pickle holds more than tensors in a dictionary or list");
+            st = cli_fail_file(error, INGOT_BAD_INPUT, bundle->path,
+                               "its pickle holds more than tensors in a dictionary or list");
         else if (is_container(result))
             st = add_items(&m, bundle, result, root, "", 0, error);
         else
@@ -491,6 +504,7 @@ static ingot_status list_pickle(cli_bundle *bundle, const char *root, uint8_t *d
     return st;
 }
 
+/* The folder inside the archive has the name the file had when it was saved, whatever its name is today. */
 ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error)
 {
     char root[300] = "";

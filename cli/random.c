@@ -33,6 +33,7 @@ static uint16_t to_half(float value)
     return (uint16_t)((bits >> 16 & 0x8000) | (magnitude - 0x38000000) >> 13);
 }
 
+/* The same numbers for every float type, rounded towards zero where the type is narrower. */
 static void fill_floats(ingot_tensor *t, int64_t n, uint64_t *state)
 {
     uint32_t bits;
@@ -50,6 +51,7 @@ static void fill_floats(ingot_tensor *t, int64_t n, uint64_t *state)
     }
 }
 
+/* Each input has a seed of its own, so that its values do not depend on which others are given. */
 void cli_fill_random(ingot_tensor *t, uint64_t seed)
 {
     const size_t size = ingot_dtype_size_bytes(t->dtype);

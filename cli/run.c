@@ -27,6 +27,7 @@ typedef struct label_table {
     int64_t n;
 } label_table;
 
+/* One name a line; Windows line ends are taken off. The lines point into the file's text. */
 static ingot_status read_labels(label_table *labels, ingot_error *error)
 {
     size_t size;
@@ -85,8 +86,8 @@ static void print_top(const ingot_tensor *t, const label_table *labels)
         if (n_rows > 1)
             printf("  row %lld\n", (long long)row);
         for (int64_t k = 0; k < top && k < n && (index = next_best(t, row * n, n, index)) >= 0; k++)
-            printf("  %2lld. %-8.5g class %lld  %s\n", (long long)k + 1, cli_element(t, row * n + index), (long long)index,
-                   index < labels->n ? cli_printable(labels->lines[index]) : "");
+            printf("  %2lld. %-8.5g class %lld  %s\n", (long long)k + 1, cli_element(t, row * n + index),
+                   (long long)index, index < labels->n ? cli_printable(labels->lines[index]) : "");
     }
 }
 
@@ -107,6 +108,7 @@ static void file_name(const ingot_model *model, size_t k, char *name, size_t cap
         snprintf(name, capacity, "output_%zu", k);
 }
 
+/* Where two outputs' names become the same file name, both get their number behind it. */
 static void output_path(const ingot_model *model, size_t k, char *path, size_t capacity)
 {
     char name[100], other[100];
@@ -134,6 +136,7 @@ static ingot_status write_output(const ingot_model *model, size_t k, const ingot
     return cli_npy_write(path, value, error);
 }
 
+/* Values are printed as they are written, so that a failing disk leaves what came before it on the screen. */
 static ingot_status report(const cli_setup *s, const label_table *labels, ingot_error *error)
 {
     ingot_status st = output_dir ? cli_make_folder(output_dir, error) : INGOT_OK;

@@ -41,6 +41,7 @@ bool cli_is_utf8(const char *text, size_t size_bytes)
     return true;
 }
 
+/* Nothing is cut in the middle of a character or of an escape. */
 char *cli_escape(char *out, size_t capacity, const char *text, size_t size_bytes)
 {
     const char *at = text, *end = text + size_bytes;
@@ -74,6 +75,7 @@ const char *cli_printable(const char *name)
     return cli_escape(texts[turn++ % 4], sizeof *texts, name, strlen(name));
 }
 
+/* The message is made printable as a whole: its arguments come from files and from the command line. */
 static ingot_status vfail(ingot_error *error, ingot_status status, const char *path, const char *format,
                           va_list arguments)
 {
@@ -82,7 +84,8 @@ static ingot_status vfail(ingot_error *error, ingot_status status, const char *p
     if (path) {
         /* the end of a long path says more than its start */
         const size_t size = strlen(path), most = 250;
-        used = (size_t)snprintf(raw, sizeof raw, "%s%s: ", size > most ? "..." : "", size > most ? path + size - most : path);
+        used = (size_t)snprintf(raw, sizeof raw, "%s%s: ", size > most ? "..." : "",
+                                size > most ? path + size - most : path);
     }
     vsnprintf(raw + used, sizeof raw - used, format, arguments);
     if (error) {
@@ -110,6 +113,7 @@ ingot_status cli_fail_file(ingot_error *error, ingot_status status, const char *
     return status;
 }
 
+/* "[N,3,224,224]": a free dimension by its name, "?" where it has none. */
 static void shape_text(const int64_t *shape, const char *const *symbols, int32_t rank, char *text, size_t capacity)
 {
     size_t used = (size_t)snprintf(text, capacity, "[");
@@ -151,6 +155,7 @@ char *cli_info_text(const ingot_value_info *info, char *text, size_t capacity)
     return text;
 }
 
+/* Decimal prefixes, one digit behind the point. */
 char *cli_amount(double amount, const char *unit, char *text, size_t capacity)
 {
     static const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};

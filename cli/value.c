@@ -7,6 +7,7 @@
 
 uint64_t cli_limit_bytes(void) { return common.max_memory_bytes ? common.max_memory_bytes : UINT64_C(16) << 30; }
 
+/* Sizes come from files and from --dim: they are multiplied with care and held against the limit. */
 ingot_status cli_value_alloc(cli_value *value, size_t extra_bytes, ingot_error *error)
 {
     ingot_tensor *t = &value->tensor;
@@ -54,6 +55,8 @@ static const struct small_float {
     [INGOT_FLOAT4E2M1] = {2, 1, 1, SPECIAL_NONE},
 };
 
+/* By the formats' definitions, as a table says them: value = mantissa * 2^(exponent - bias - mantissa bits). Source:
+ * IEEE 754; Micikevicius and others, "FP8 formats for deep learning"; ONNX, "Float stored in 8 bits". */
 static double decode_small(ingot_dtype dtype, unsigned bits)
 {
     if (dtype == INGOT_FLOAT8E8M0) /* an exponent alone */
@@ -76,6 +79,7 @@ static double decode_small(ingot_dtype dtype, unsigned bits)
     return negative ? -value : value;
 }
 
+/* Every type whose elements are compared with a tolerance. */
 bool cli_is_float(ingot_dtype dtype)
 {
     return dtype == INGOT_FLOAT || dtype == INGOT_DOUBLE || dtype == INGOT_FLOAT8E8M0 ||
@@ -132,6 +136,7 @@ void cli_print_element(FILE *out, const ingot_tensor *t, int64_t i)
 
 /* ---- summaries -------------------------------------------------------------------------------------------------- */
 
+/* NaN takes no part in the range and the mean; it is counted. */
 static void print_range(FILE *out, const ingot_tensor *t, int64_t n)
 {
     double low = INFINITY, high = -INFINITY, sum = 0;
@@ -152,6 +157,7 @@ static void print_range(FILE *out, const ingot_tensor *t, int64_t n)
         fprintf(out, "  NaN %lld", (long long)n_nan);
 }
 
+/* One line, short enough to read; of a sequence one line more for each of its first items. */
 void cli_print_value(FILE *out, const char *name, const ingot_tensor *t)
 {
     enum { N_FIRST = 4 };

@@ -18,6 +18,7 @@ typedef struct verdict {
     cli_json *report, *rows;
 } verdict;
 
+/* An input that the dump does not have stays unbound: it may have a default, and the run tells when it is missed. */
 static ingot_status bind_dump(const cli_setup *s, cli_dump *dump, cli_inputs *inputs, ingot_error *error)
 {
     const size_t n = ingot_model_n_inputs(s->model);
@@ -34,6 +35,7 @@ static ingot_status bind_dump(const cli_setup *s, cli_dump *dump, cli_inputs *in
     return st;
 }
 
+/* One line for an output that agrees, a second one with the first difference for one that does not. */
 static void print_row(verdict *v, const char *name, const ingot_tensor *want, bool same, const cli_difference *d)
 {
     char type[300];
@@ -53,12 +55,13 @@ static void print_row(verdict *v, const char *name, const ingot_tensor *want, bo
     }
     if (common.quiet)
         return;
-    printf("%-7s %s  %s  max abs %.3g  max rel %.3g\n", same ? "agrees" : "DIFFERS", cli_printable(name), type, d->max_abs,
-           d->max_rel);
+    printf("%-7s %s  %s  max abs %.3g  max rel %.3g\n", same ? "agrees" : "DIFFERS", cli_printable(name), type,
+           d->max_abs, d->max_rel);
     if (!same)
         printf("        %lld of %lld elements; the first: %s\n", (long long)d->n_differ, (long long)d->n, d->first);
 }
 
+/* Outputs that the dump leaves out are passed over: PyTorch's dumps may hold only some. */
 static ingot_status compare_outputs(const cli_setup *s, cli_dump *dump, verdict *v, ingot_error *error)
 {
     for (size_t k = 0; k < ingot_model_n_outputs(s->model); k++) {
@@ -101,6 +104,7 @@ static ingot_status check_extent(const cli_setup *s, cli_dump *dump, const char 
     return v->n_outputs ? INGOT_OK : cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no output to compare with");
 }
 
+/* The verdict is the last line that is printed, and the exit code says the same. */
 static ingot_status conclude(verdict *v)
 {
     const bool all = v->n_agree == v->n_outputs;
@@ -146,5 +150,5 @@ const cli_command command_verify = {
     .run = run,
     .examples = "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
                 "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n"
-                "  ingot verify MyNet.onnx dump.pt --json            torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n",
+                "  ingot verify MyNet.onnx dump.pt --json     torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n",
 };
