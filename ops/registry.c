@@ -7,8 +7,13 @@
 #define INGOT_OP_FAMILIES(X) \
     X(arithmetic) \
     X(cast) \
+    X(compare) \
+    X(dropout) \
+    X(logic) \
+    X(power) \
     X(unary) \
     X(unary_typed) \
+    X(where) \
     X(control) \
     X(identity) \
     X(batch_norm) \
