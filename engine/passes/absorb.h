@@ -10,6 +10,7 @@
 typedef struct ingot_affine {
     int64_t n;                   /* channels; they are axis 1 of the value */
     double *scale, *shift;
+    double growth;               /* of rounding errors, when what it is applied to is summed before it: see forward */
 } ingot_affine;
 
 typedef struct ingot_absorb {

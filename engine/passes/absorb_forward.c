@@ -1,11 +1,17 @@
 /* absorb_forward.c - folding scale and shift into the one node that reads a value: Conv(x * s + t) is Conv with weights
  * scaled along the input channels and the weights' sums over t added to the bias. Zero padding would have to pad with -t/s
- * instead, so a padded Conv takes a scale without shift only. */
+ * instead, so a padded Conv takes a scale without shift only.
+ *
+ * The sum is then one of large numbers where a mean is far from 0 and what is left of it after the shift is small: rounding
+ * errors grow. Where they would grow more than twice, nothing is folded. (Folding back has no such price: there the sum is
+ * the same one, scaled.) */
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/passes/absorb.h"
 #include "engine/passes/rewrite.h"
+
+static const double MAX_GROWTH = 2;
 
 static bool has_shift(const ingot_affine *affine)
 {
@@ -163,6 +169,10 @@ ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done)
     }
     if (!reader || ingot_input(reader, 0) != at || reader->n_fused)
         return INGOT_OK;
+    if (a->affine->growth > MAX_GROWTH) {
+        refuse(a, "the node after it would lose accuracy");
+        return INGOT_OK;
+    }
     const int index = graph->values[at].uses->node;
     const bool is_conv = ingot_is_op(reader, "Conv") && !flatten, is_gemm = ingot_is_op(reader, "Gemm");
     if (!(is_conv ? conv_fits(a, reader) : is_gemm && gemm_fits(a, reader)))

@@ -33,15 +33,20 @@ static bool append(const ingot_graph *graph, const ingot_node *node, ingot_affin
 {
     const double epsilon = (double)ingot_attr_float(node, "epsilon", 1e-5f);
     double *of[5] = {NULL};
+    double folded = 0, plain = 0; /* squares of how large the numbers are that get summed */
     bool ok = true;
     for (int i = 1; i < 5; i++)
         ok &= (of[i] = ingot_const_all_doubles(graph, graph->values[node->inputs[i]].constant)) != NULL;
     for (int64_t i = 0; ok && i < affine->n; i++) {
         const double s = of[1][i] / sqrt(of[4][i] + epsilon), t = of[2][i] - of[3][i] * s;
+        const double far = fabs(of[1][i]) + fabs(of[3][i] * s), near = fabs(of[1][i]) + fabs(of[2][i]);
+        folded += far * far;
+        plain += near * near;
         affine->scale[i] *= s;
         affine->shift[i] = affine->shift[i] * s + t;
         ok = isfinite(affine->scale[i]) && isfinite(affine->shift[i]);
     }
+    affine->growth = MAX(affine->growth, sqrt(folded / plain));
     for (int i = 1; i < 5; i++)
         ingot_release(graph->arena->memory, of[i]);
     return ok;
@@ -135,7 +140,7 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     double *numbers = ingot_alloc(graph->arena->memory, 2 * (size_t)n * sizeof *numbers);
     if (!numbers)
         return ingot_pass_out_of_memory(c);
-    ingot_affine affine = {n, numbers, numbers + n};
+    ingot_affine affine = {n, numbers, numbers + n, 0};
     for (int64_t i = 0; i < n; i++) {
         affine.scale[i] = 1;
         affine.shift[i] = 0;
