@@ -38,7 +38,7 @@ install_packages()
 build()
 {
     [ -f build/build.ninja ] || meson setup build --buildtype=release
-    ninja -C build
+    ninja -C build ingot
 }
 
 # The file name starts with the digit that the image shows; line digit + 1 of digits.txt is its name.
