@@ -1,7 +1,7 @@
 /* functions.c - calls of the model's own functions, replaced by the nodes of their bodies. A body has a scope of its
  * own: its inputs and outputs stand for the values of the call, everything else becomes a new value whose name starts
- * with the call's. How much inlining may produce is bounded by memory (see ingot_read_node), how deep by the call's depth; a
- * function that reaches itself is refused. */
+ * with the call's. How much inlining may produce is bounded by memory (see ingot_read_node), how deep by the call's
+ * depth; a function that reaches itself is refused. */
 #include "onnx/reader.h"
 
 #include <stdio.h>
@@ -9,15 +9,41 @@
 
 static bool same(const char *a, const char *b) { return !strcmp(a ? a : "", b ? b : ""); }
 
+static bool has_identity(const Onnx__FunctionProto *f, const char *domain, const char *overload)
+{
+    return !strcmp(ingot_plain_domain(f->domain), ingot_plain_domain(domain)) && same(f->overload, overload);
+}
+
 const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const Onnx__NodeProto *node)
 {
-    for (size_t i = 0; i < reader->model->n_functions; i++) {
+    int i = INGOT_NONE;
+    if (node->op_type)
+        ingot_name_table_find(&reader->functions, node->op_type, &i);
+    while (i != INGOT_NONE && !has_identity(reader->model->functions[i], node->domain, node->overload))
+        i = reader->next_function[i];
+    return i == INGOT_NONE ? NULL : reader->model->functions[i];
+}
+
+ingot_status ingot_list_functions(ingot_reader *reader)
+{
+    const size_t n = reader->model->n_functions;
+    reader->next_function = ingot_arena_array(&reader->onnx->arena, n, sizeof *reader->next_function);
+    if (!reader->next_function)
+        return ingot_out_of_memory(reader);
+    for (size_t i = 0; i < n; i++) {
         const Onnx__FunctionProto *f = reader->model->functions[i];
-        if (same(f->name, node->op_type) && same(f->overload, node->overload) &&
-            !strcmp(ingot_plain_domain(f->domain), ingot_plain_domain(node->domain)))
-            return f;
+        const Onnx__NodeProto call = {.op_type = f->name, .domain = f->domain, .overload = f->overload};
+        int first = INGOT_NONE;
+        if (!f->name || !*f->name)
+            return ingot_fail(reader->error, INGOT_INVALID, "a function has no name");
+        if (ingot_find_function(reader, &call))
+            return ingot_fail(reader->error, INGOT_INVALID, "function '%s' is defined twice", f->name);
+        ingot_name_table_find(&reader->functions, f->name, &first);
+        reader->next_function[i] = first;
+        if (!ingot_name_table_set(&reader->onnx->arena, &reader->functions, f->name, (int)i))
+            return ingot_out_of_memory(reader);
     }
-    return NULL;
+    return INGOT_OK;
 }
 
 static const ingot_binding *find_binding(const ingot_scope *scope, const char *name)

@@ -78,20 +78,6 @@ static ingot_status read_header(ingot_reader *reader)
     return read_opsets(reader);
 }
 
-/* Functions are looked up by domain, name and overload: no two may share all three. */
-static ingot_status check_functions(const ingot_reader *reader)
-{
-    for (size_t i = 0; i < reader->model->n_functions; i++) {
-        const Onnx__FunctionProto *f = reader->model->functions[i];
-        const Onnx__NodeProto call = {.op_type = f->name, .domain = f->domain, .overload = f->overload};
-        if (!f->name || !*f->name)
-            return ingot_fail(reader->error, INGOT_INVALID, "a function has no name");
-        if (ingot_find_function(reader, &call) != f)
-            return ingot_fail(reader->error, INGOT_INVALID, "function '%s' is defined twice", f->name);
-    }
-    return INGOT_OK;
-}
-
 /* Names and types of the outputs, which stay when passes replace the values. */
 static ingot_status remember_outputs(ingot_reader *reader)
 {
@@ -113,7 +99,7 @@ static ingot_status build(ingot_reader *reader)
 {
     ingot_scope scope = {0};
     ingot_status status;
-    if ((status = read_header(reader)) || (status = check_functions(reader)) ||
+    if ((status = read_header(reader)) || (status = ingot_list_functions(reader)) ||
         (status = ingot_read_graph(reader, reader->model->graph, &scope)))
         return status;
     reader->onnx->graph = scope.graph;

@@ -263,6 +263,7 @@ ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto,
                                                         "file of its size may take");
     /* Of many levels the innermost are told: the line is of limited length. */
     if (status && strlen(reader->error->message) < 2 * sizeof reader->error->message / 3)
-        ingot_error_prefix(reader->error, "node '%s' (%s)", ingot_node_label(proto), proto->op_type ? proto->op_type : "");
+        ingot_error_prefix(reader->error, "node '%s' (%s)", ingot_node_label(proto),
+                           proto->op_type ? proto->op_type : "");
     return status;
 }

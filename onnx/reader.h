@@ -38,6 +38,8 @@ typedef struct ingot_reader {
     const Onnx__ModelProto *model;
     const ingot_mapping *file;  /* the model's bytes */
     uint64_t memory_limit;      /* of memory->used_bytes: what a file of this size may grow to */
+    ingot_name_table functions; /* by name: index of the last one */
+    int *next_function;         /* of the same name, by index; INGOT_NONE ends the list */
     int *ids;                   /* scratch for a node's inputs and outputs */
     size_t ids_capacity;
     ingot_error *error;
@@ -61,7 +63,8 @@ ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *
                                  int *version);
 const char *ingot_plain_domain(const char *domain); /* "ai.onnx" and NULL become "" */
 
-/* functions.c */
+/* functions.c: a function is found by domain, name and overload, so no two may share all three. */
+ingot_status ingot_list_functions(ingot_reader *reader);
 const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const Onnx__NodeProto *node);
 ingot_status ingot_inline_call(ingot_reader *reader, const Onnx__FunctionProto *function, const Onnx__NodeProto *call,
                                ingot_scope *scope);

@@ -1,6 +1,6 @@
 /* value_proto.c - single values in protobuf form: TensorProto, SequenceProto, OptionalProto and MapProto, as the files
- * beside a model hold them. Each tensor's elements are one block of malloc() memory, the strings' bytes behind the array
- * of them; the items of the other kinds are tensors in such a block. */
+ * beside a model hold them. Each tensor's elements are one block of malloc() memory, the strings' bytes behind the
+ * array of them; the items of the other kinds are tensors in such a block. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* wire.c - the skim over serialized protobuf. protobuf-c's own descriptors say which fields are messages, so this
- * follows the schema without naming it. Lengths of messages are rewritten as five-byte varints: the length in the slim copy is
- * known only at a message's end, and five bytes hold any. */
+ * follows the schema without naming it. Lengths of messages are rewritten as five-byte varints: the length in the slim
+ * copy is known only at a message's end, and five bytes hold any. */
 #include "onnx/wire.h"
 
 #include <string.h>

@@ -2,8 +2,8 @@
  *
  * protobuf-c recurses over nested messages, copies every `bytes` field and checks neither depth nor memory. So a skim
  * with an explicit stack comes first. It makes a slim copy of the bytes: nested at most INGOT_WIRE_DEPTH deep, without
- * fields that nothing here reads (documentation, training), and with each raw_data replaced by an ingot_raw that tells where
- * in the original bytes it lies. Weights are thus never copied. */
+ * fields that nothing here reads (documentation, training), and with each raw_data replaced by an ingot_raw that
+ * tells where in the original bytes it lies. Weights are thus never copied. */
 #ifndef INGOT_ONNX_WIRE_H
 #define INGOT_ONNX_WIRE_H
 

@@ -1,6 +1,7 @@
-/* write_graph.c - a graph as GraphProto. Every value gets a name that no other value of the file has, in whatever graph,
- * so that a subgraph's names never hide those it captures; inputs and outputs of the model keep theirs. A fused node comes
- * out as the nodes it was made of. Strings, shapes and elements are pointed at where they are, not copied. */
+/* write_graph.c - a graph as GraphProto. Every value gets a name that no other value of the file has, in whatever
+ * graph, so that a subgraph's names never hide those it captures; inputs and outputs of the model keep theirs. A fused
+ * node comes out as the nodes it was made of. Strings, shapes and elements are pointed at where they are, not
+ * copied. */
 #include "onnx/writer.h"
 
 #include <stdio.h>

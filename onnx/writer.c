@@ -1,6 +1,6 @@
-/* writer.c - a graph to an ONNX file. The message is built in an arena, with elements pointed at where they lie; protobuf-c
- * then packs it piece by piece into the file, and constants that exist only in part (lazy ones) are read on the way. The
- * file has another name until it is complete. */
+/* writer.c - a graph to an ONNX file. The message is built in an arena, with elements pointed at where they lie;
+ * protobuf-c then packs it piece by piece into the file, and constants that exist only in part (lazy ones) are read on
+ * the way. The file has another name until it is complete. */
 #include "onnx/writer.h"
 
 #include <errno.h>

@@ -352,6 +352,7 @@ def test_functions_without_end(tmp_path):
         return model_of(graph, functions=functions, imports=[("local", 1)])
 
     broken(tmp_path, model(function("F", "G"), function("G", "F")), INVALID, "calls itself")
+    broken(tmp_path, model(function("F"), function("F")), INVALID, "'F'", "twice")
     broken(tmp_path, model(*[function(f"F{i}", f"F{i + 1}") for i in range(80)]), LIMIT, "deep")
     doubling = [function(f"F{i}", f"F{i + 1}", f"F{i + 1}") for i in range(60)]
     last = helper.make_function("local", "F60", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], opsets)
