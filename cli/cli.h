@@ -59,8 +59,15 @@ typedef struct cli_common {
 
 extern cli_common common;
 
-/** Parse the arguments after the command's name; `operands` receives the others and has room for `n` of them. */
+/**
+ * Parse the arguments after the command's name into the places that the option tables name.
+ * operands  receives the arguments that are no options, as many as command->operands has words; room for n of them.
+ * Returns   INGOT_OK, or INGOT_USAGE with a line that says which argument is wrong and, where one is near, what was
+ *           meant. --help ends the parsing: common.help is set and the operands may be missing.
+ */
 ingot_status cli_parse(const cli_command *command, int n, char **arguments, const char **operands, ingot_error *error);
+
+/** Print usage, options and examples of a command: all of it comes from its tables. */
 void cli_print_help(const cli_command *command);
 
 /* The name of the `n` that is closest to `wrong`, or NULL when none is near. */
@@ -71,7 +78,11 @@ bool cli_parse_dim(const char *text, size_t *name_size, int64_t *size);
 
 /* ---- messages and text (text.c) --------------------------------------------------------------------------------- */
 
-/** Fill *error with one printable line and return `status`. The second form puts the file's name before it. */
+/**
+ * Fill *error (NULL is allowed) with one printable line and return `status`, so that a caller can end with it. Whatever
+ * the arguments hold, the line is bounded, has no control characters and is UTF-8. The second form puts the file's name
+ * before it; of a long path the end.
+ */
 ingot_status cli_fail(ingot_error *error, ingot_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 ingot_status cli_fail_file(ingot_error *error, ingot_status status, const char *path, const char *format, ...)
@@ -85,10 +96,11 @@ bool cli_is_utf8(const char *text, size_t size_bytes);
 /* Decode the code point at *at, which is moved behind it; -1 for what is not UTF-8. */
 int32_t cli_next_code_point(const char **at, const char *end);
 
-/* A name from a file, as it may be printed: escaped and shortened. Good for one printf of up to four names. */
+/* A name from a file, as it may be printed: escaped and shortened. The text is one of four that take turns, so that one
+ * printf may have as many names; do not keep it. */
 const char *cli_printable(const char *name);
 
-/* "float [1,10]", "sequence of 3" and the like. Returns text. */
+/* "float [1,10]", "sequence of 3" and the like, of a value and of what the model declares. Return text. */
 char *cli_type_text(const ingot_tensor *tensor, char *text, size_t capacity);
 char *cli_info_text(const ingot_value_info *info, char *text, size_t capacity);
 
@@ -106,11 +118,16 @@ typedef struct cli_value {
     bool decoded;
 } cli_value;
 
-/** Allocate zeroed memory for the tensor's type and shape, with room for `extra_bytes` behind it. */
+/**
+ * Allocate zeroed memory for the type and shape in value->tensor, aligned as the engine's own.
+ * extra_bytes  room behind the elements; string tensors keep their text there.
+ * Returns      INGOT_OK, or INGOT_LIMIT where the size overflows, is past cli_limit_bytes() or not to be had.
+ */
 ingot_status cli_value_alloc(cli_value *value, size_t extra_bytes, ingot_error *error);
 void cli_value_free(cli_value *value);
 
-/* Bytes that one file or value may take: --max-memory, or 16 GiB. */
+/* Bytes that one file or value may take: --max-memory, or 16 GiB. What a file claims is held against it before memory
+ * is allocated. */
 uint64_t cli_limit_bytes(void);
 
 /* Element `index` as a double; the real part of complex ones, 0 for strings. */
@@ -123,25 +140,44 @@ void cli_print_value(FILE *out, const char *name, const ingot_tensor *tensor);
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
-/** Read a whole file (file.c). `data` is to be freed. */
+/**
+ * Read a whole file or pipe (file.c).
+ * data     receives what is to be freed with free(); untouched on failure.
+ * Returns  INGOT_OK, INGOT_IO, or INGOT_LIMIT for more than cli_limit_bytes().
+ */
 ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes, ingot_error *error);
 
-/* Write parts one after the other. */
+/* Bytes to write; a file is written from several of them, one after the other. */
 typedef struct cli_bytes {
     const void *data;
     size_t size_bytes;
 } cli_bytes;
 ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error);
+
+/** Make a folder and those above it; one that is there already is fine. */
 ingot_status cli_make_folder(const char *path, ingot_error *error);
+
+/* Does the path end so? Upper and lower case are the same. */
 bool cli_has_suffix(const char *path, const char *suffix);
 
-/** Decode a .npy file's bytes (npy.c). `wanted` tells what raw elements (|V1, <V2) stand for, and lets the 2- and 4-bit
- * types be stored as int8 or uint8. `name` is for messages. */
+/**
+ * Decode a .npy file's bytes (npy.c): any byte order, either memory order, strings as well.
+ * name     the file, for messages.
+ * wanted   the type that the model declares, or INGOT_UNDEFINED. It tells what raw elements ("|V1", "<V2") stand for,
+ *          and lets the 2- and 4-bit types be stored as int8 or uint8. The value may still come out as another type.
+ * value    receives memory of its own.
+ * Returns  INGOT_OK, INGOT_BAD_INPUT or INGOT_LIMIT.
+ */
 ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_bytes, ingot_dtype wanted,
                             cli_value *value, ingot_error *error);
+
+/** Write a tensor as .npy (npy_write.c). INGOT_USAGE for a sequence or optional, which have no such form. */
 ingot_status cli_npy_write(const char *path, const ingot_tensor *tensor, ingot_error *error);
 
-/** An open zip archive (archive.c). */
+/**
+ * An open zip archive (archive.c). Members are known by their index. Reading one allocates no more than its compressed
+ * size can account for; `data` is to be freed with free(). INGOT_UNSUPPORTED where the tool was built without libzip.
+ */
 typedef struct cli_archive cli_archive;
 ingot_status cli_archive_open(const char *path, cli_archive **archive, ingot_error *error);
 void cli_archive_close(cli_archive *archive);
@@ -168,10 +204,15 @@ typedef struct cli_bundle {
     bool is_pt;
 } cli_bundle;
 
+/* By the name of the file. */
 bool cli_is_bundle(const char *path);
+
+/** List the values in a file; reading one gives it memory of its own. The path must outlive the bundle. */
 ingot_status cli_bundle_open(const char *path, cli_bundle **bundle, ingot_error *error);
 void cli_bundle_close(cli_bundle *bundle);
-int64_t cli_bundle_find(const cli_bundle *bundle, const char *key); /* -1: no such key */
+
+/* Index of the value with that key, or of number k of "input" or "output" in any of the forms in use; -1: none. */
+int64_t cli_bundle_find(const cli_bundle *bundle, const char *key);
 int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, size_t k);
 ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value,
                              ingot_error *error);
@@ -181,7 +222,7 @@ ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error);
 ingot_status cli_pt_decode(const char *label, const uint8_t *data, size_t size_bytes, const cli_entry *entry,
                            cli_value *value, ingot_error *error);
 
-/** .pb files (pb.c). */
+/** Read and write .pb files (pb.c): TensorProto, SequenceProto or OptionalProto, which only `kind` tells apart. */
 ingot_status cli_pb_read(const char *path, ingot_kind kind, cli_value *value, ingot_error *error);
 ingot_status cli_pb_write(const char *path, const char *name, const ingot_tensor *tensor, ingot_error *error);
 
@@ -191,22 +232,36 @@ typedef struct cli_pixels {
     size_t width, height, channels;
 } cli_pixels;
 
+/** Decode PNG (png.c) and JPEG (jpeg.c) from memory. pixels->data is to be freed with free(), on failure too. */
 ingot_status cli_png_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
                             ingot_error *error);
 ingot_status cli_jpeg_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
                              ingot_error *error);
+
+/** Memory for a picture of a sensible size (image.c). */
 ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, size_t channels, cli_pixels *pixels,
                               ingot_error *error);
 
-/** Read a picture as the model input `info` (NULL: not known) wants it: (1, C, H, W) (image.c). */
+/**
+ * Read a picture as a model input (image.c): (1, C, H, W), float from 0 to 1 or uint8.
+ * info     the input; its type, channels and size decide, and a picture that does not fit is INGOT_BAD_INPUT. NULL
+ *          where nothing is known of it: float, three channels.
+ */
 ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_value *value, ingot_error *error);
 
 /* ---- model and session with the common options, and Ctrl-C (open.c) --------------------------------------------- */
 
+/** From now on Ctrl-C cancels the run of the open session, or ends the process where there is none. */
 void cli_catch_interrupts(void);
+
+/** Load a model with --max-memory and --disable-pass. */
 ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **model, ingot_error *error);
+
+/** Open the session, with --threads, --max-memory and --timeout; one at a time. cli_close() accepts NULL. */
 ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session, ingot_error *error);
 void cli_close(ingot_session *session);
+
+/* A clock that only goes forward. */
 double cli_now_ms(void);
 
 /* The values bound to a session, kept alive until the runs are over. */
@@ -231,21 +286,35 @@ void cli_tear_down(cli_setup *setup);
 
 /* ---- inputs and dumps ------------------------------------------------------------------------------------------- */
 
+/* What to make up for inputs that are not given: values for running, or only shapes for planning. */
 typedef enum missing_inputs { MISSING_RANDOM, MISSING_ZERO } missing_inputs;
 
-/** Bind the files of --input to the session, and make up the inputs that are not given (inputs.c). */
+/**
+ * Bind the files of --input to the session, and make up the inputs that are not given (inputs.c).
+ * files    "[NAME=]FILE" texts; without NAME an input in graph order.
+ * dims     "NAME=N" texts of --dim.
+ * inputs   receives what was bound, also on failure: to be freed with cli_inputs_free() after the last run.
+ * Returns  INGOT_OK; INGOT_USAGE for a wrong --dim or an input given twice; INGOT_BAD_INPUT, INGOT_IO or INGOT_LIMIT
+ *          for a file that does not fit, is malformed, unreadable or too large.
+ */
 ingot_status cli_bind_inputs(const ingot_model *model, ingot_session *session, const cli_list *files,
                              const cli_list *dims, missing_inputs missing, cli_inputs *inputs, ingot_error *error);
 ingot_status cli_inputs_alloc(cli_inputs *inputs, size_t capacity, ingot_error *error);
 void cli_inputs_free(cli_inputs *inputs);
-void cli_fill_random(ingot_tensor *tensor, uint64_t seed); /* random.c */
 
-/** A dump: inputs and the outputs they led to, in a folder, an .npz or a .pt (dump.c). */
+/** Fill a tensor with values that depend on the seed alone (random.c). */
+void cli_fill_random(ingot_tensor *tensor, uint64_t seed);
+
+/** A dump: inputs and the outputs they led to, in a folder, an .npz or a .pt (dump.c). The path must outlive it. */
 typedef struct cli_dump cli_dump;
 ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error);
 void cli_dump_close(cli_dump *dump);
 
-/** Read "input" or "output" number k; `found` tells whether the dump has it. */
+/**
+ * Read "input" or "output" number k.
+ * info     the model's input or output, for its name, kind and type; NULL: not known.
+ * found    false where the dump does not have it, which is no error; `value` is untouched then.
+ */
 ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ingot_value_info *info, bool *found,
                            cli_value *value, ingot_error *error);
 
@@ -256,12 +325,19 @@ typedef struct cli_difference {
     char first[240];      /* where and how they first differ; "" when they agree */
 } cli_difference;
 
-/** True when |got - want| <= atol + rtol * |want| everywhere, and types and shapes are equal. */
+/** True when |got - want| <= atol + rtol * |want| everywhere, and types and shapes are equal. NaN equals NaN,
+ * infinities equal themselves; integers, booleans and strings must be the same; sequences and optionals are compared
+ * item by item. */
 bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
                  cli_difference *difference);
 
 /* ---- JSON (json.c) ---------------------------------------------------------------------------------------------- */
 
+/**
+ * JSON is built as a tree and printed as one line. An object made by cli_json_new() is to be printed or freed once;
+ * what is put into it goes with it. Keys stay in the order they are added. INGOT_UNSUPPORTED from cli_json_new() where the
+ * tool was built without json-c: ask for it before long work.
+ */
 typedef struct json_object cli_json;
 ingot_status cli_json_new(cli_json **object, ingot_error *error);
 void cli_json_text(cli_json *object, const char *key, const char *text);
