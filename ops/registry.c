@@ -17,6 +17,7 @@
     X(control) \
     X(identity) \
     X(batch_norm) \
+    X(blocked) \
     X(lp_normalization) \
     X(normalization) \
     X(pool) \

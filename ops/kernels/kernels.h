@@ -168,6 +168,10 @@ typedef enum ingot_fold {
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
+    /* reorder.c: pixels [p0, p1) of a block of up to 8 channels, from row-major to blocked and back; missing channels \
+       become 0 */ \
+    X(void, block_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
+    X(void, unblock_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
     /* softmax.c: one row; dst may be src */ \
     X(void, softmax_f32, (float *dst, const float *src, int64_t n)) \
     X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))
