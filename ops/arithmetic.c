@@ -1,4 +1,4 @@
-/* arithmetic.c - Add, Sub, Mul, Div, Min, Max, Sum, Mean, PRelu and SwiGLU, with NumPy broadcasting. float runs on the
+/* arithmetic.c - Add, Sub, Mul, Div, Min, Max, Sum, Mean and PRelu, with NumPy broadcasting. float runs on the
  * kernels, 16-bit floats through them, the other types through the loops of row_loops.h. Integers wrap; x / 0 is 0.
  *
  * Blocked tensors: inputs of the output's shape are blocked too; the others are plain and are one number, or one number
@@ -138,11 +138,10 @@ static ingot_layout follow_blocked(const ingot_op_ctx *c)
 {
     const ingot_tensor *out = c->out[0];
     ingot_layout layout = { INGOT_LAYOUT_FOLLOW, 0 };
-    const bool risky = !strcmp(c->op->op_type, "Div") || !strcmp(c->op->op_type, "SwiGLU");
 
     if (!out || out->dtype != INGOT_FLOAT || out->rank < 3 || c->n_in != 2)
         return (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
-    if (risky && out->shape[1] % INGOT_BLOCK)
+    if (!strcmp(c->op->op_type, "Div") && out->shape[1] % INGOT_BLOCK)
         return (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
     for (int i = 0; i < 2; i++) {
         lanes unused;

@@ -11,6 +11,7 @@
     X(dropout) \
     X(logic) \
     X(power) \
+    X(swiglu) \
     X(unary) \
     X(unary_typed) \
     X(where) \

@@ -12,8 +12,7 @@ INGOT_INLINE vf32 with_nan(vf32 x, vf32 result) { return vf32_select(vf32_eq(x, 
     X(DIV, vf32_div(x, y)) \
     X(MIN, with_nan(x, vf32_min(x, y)))          /* min and max themselves give y when either is NaN */ \
     X(MAX, with_nan(x, vf32_max(x, y))) \
-    X(PRELU, vf32_leaky_relu(x, y)) \
-    X(SWIGLU, vf32_mul(vf32_silu(x), y))
+    X(PRELU, vf32_leaky_relu(x, y))
 
 /* A loop over dst, with x and y read by the expressions X_AT and Y_AT of a load function. */
 #define LOOP(expression, x_at, y_at) \

@@ -67,7 +67,6 @@ typedef enum ingot_map {
 typedef enum ingot_binary {
     INGOT_BINARY_ADD, INGOT_BINARY_SUB, INGOT_BINARY_MUL, INGOT_BINARY_DIV, INGOT_BINARY_MIN, INGOT_BINARY_MAX,
     INGOT_BINARY_PRELU,        /* x < 0 ? x y : x */
-    INGOT_BINARY_SWIGLU,       /* x sigmoid(x) y */
     INGOT_N_BINARIES
 } ingot_binary;
 

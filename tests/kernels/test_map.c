@@ -118,7 +118,6 @@ static double binary(ingot_binary function, double x, double y)
     case INGOT_BINARY_MIN: return isnan(x) || isnan(y) ? NAN : x < y ? x : y;
     case INGOT_BINARY_MAX: return isnan(x) || isnan(y) ? NAN : x > y ? x : y;
     case INGOT_BINARY_PRELU: return x < 0 ? x * y : x;
-    case INGOT_BINARY_SWIGLU: return x / (1 + exp(-x)) * y;
     case INGOT_N_BINARIES: break;
     }
     return NAN;
