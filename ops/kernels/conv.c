@@ -120,15 +120,18 @@ int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d)
     return d->n * s.groups * s.bands * s.units;
 }
 
-/* The weight from input channel ic to output channel oc of merged group `group`: zero across the groups in it. */
-static float weight_of(const ingot_conv *d, const conv_shape *s, const float *weights, int64_t group, int64_t oc,
-                       int64_t ic, int64_t tap)
+/* The weights of one output channel of a merged group, from one channel block of it, to every width-th float. Across
+ * the groups that were merged they stay zero. */
+static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, const float *weights, int64_t group,
+                         int64_t oc, int64_t block, int width)
 {
-    const int64_t own_ic = d->ic / d->groups, own_oc = d->oc / d->groups;
+    const int64_t own_ic = d->ic / d->groups, first = oc / (d->oc / d->groups) * own_ic;
+    const int64_t from = max64(first, block * s->ic_block), end = min64(first + own_ic, (block + 1) * s->ic_block);
+    const float *w = weights + ((group * s->group_oc + oc) * own_ic + from - first) * s->taps;
 
-    if (oc >= s->group_oc || ic >= s->group_ic || oc / own_oc != ic / own_ic)
-        return 0.0f;
-    return weights[((group * s->group_oc + oc) * own_ic + ic % own_ic) * s->taps + tap];
+    for (int64_t c = from - block * s->ic_block; c < end - block * s->ic_block; c++)
+        for (int64_t tap = 0; tap < s->taps; tap++)
+            to[(tap * s->ic_block + c) * width] = *w++;
 }
 
 /* Units are [ic block][tap][channel of the block][output channel of the unit]. */
@@ -138,14 +141,14 @@ void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *we
 
     for (int64_t u = u0; u < u1; u++) {
         const int64_t group = u / s.units, unit = u % s.units;
-        const int width = unit_width_of(s.group_oc, unit);
+        const int width = unit_width_of(s.group_oc, unit), channels = (int)min64(width, s.group_oc - unit * UNIT);
+        const int64_t block_floats = s.taps * s.ic_block * width;
         float *to = packed + group * s.group_floats + unit * s.unit_floats;
 
-        for (int64_t block = 0; block < s.ic_blocks; block++)
-            for (int64_t tap = 0; tap < s.taps; tap++)
-                for (int64_t c = 0; c < s.ic_block; c++)
-                    for (int o = 0; o < width; o++)
-                        *to++ = weight_of(d, &s, weights, group, unit * UNIT + o, block * s.ic_block + c, tap);
+        memset(to, 0, (size_t)(s.ic_blocks * block_floats) * sizeof *to);
+        for (int64_t block = 0; block < s.ic_blocks; block++, to += block_floats)
+            for (int o = 0; o < channels; o++)
+                pack_channel(d, &s, to + o, weights, group, unit * UNIT + o, block, width);
     }
 }
 

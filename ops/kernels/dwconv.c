@@ -22,6 +22,10 @@ typedef struct dw_shape {
     int64_t taps, blocks, in_plane, out_plane;
 } dw_shape;
 
+/* Pixels of a row of the buffer: one more than seen, as the last vector may reach beyond, and whole vectors, so that rows
+ * start on cache lines. */
+static int64_t buffer_row(int64_t columns) { return ceil_div(columns + 1, PIXELS) * PIXELS; }
+
 /* Source pixels along an axis that n outputs see. */
 static int64_t reach(const ingot_conv *d, int axis, int64_t n) { return (n - 1) * d->stride[axis] + d->kernel[axis]; }
 
@@ -38,9 +42,9 @@ static dw_shape dw_shape_of(const ingot_conv *d)
                  d->kernel[2] <= MAX_KERNEL && d->dilation[1] == 1 && d->dilation[2] == 1 && d->stride[1] <= MAX_KERNEL &&
                  d->stride[2] <= MAX_KERNEL;
     if (s.buffered) {
-        while (s.strip > 1 && (reach(d, 2, s.strip) + 1) * d->kernel[1] > BUFFER / 2)
+        while (s.strip > 1 && buffer_row(reach(d, 2, s.strip)) * d->kernel[1] > BUFFER / 2)
             s.strip = ceil_div(s.strip, 2);
-        while (s.band < s.rows && (reach(d, 2, s.strip) + 1) * reach(d, 1, s.band + 1) <= BUFFER)
+        while (s.band < s.rows && buffer_row(reach(d, 2, s.strip)) * reach(d, 1, s.band + 1) <= BUFFER)
             s.band++;
     }
     s.strips = ceil_div(d->out[2], max64(1, s.strip));
@@ -96,6 +100,9 @@ INGOT_INLINE vf8 dw_finish8(const dw_job *j, vf8 x, const float *residual)
     return vf8_min(j->high, vf8_max(j->low, x));
 }
 
+/* The vector t pixels after *v, where vectors hold two: between two of them lies the middle of both. */
+INGOT_INLINE vf32 shifted(const vf32 *v, int t) { return t % 2 ? vf32_middle8(v[t / 2], v[t / 2 + 1]) : v[t / 2]; }
+
 /* `count` vectors of neighbouring pixels at stride 1; the last holds `pixels` of them. */
 INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int kw, int pixels)
 {
@@ -108,12 +115,16 @@ INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count
     for (int i = 0; i < count; i++)
         acc[i] = bias;
     for (int64_t y = 0; y < r->kh; y++, src += r->src_row) {
+        vf32 v[MAX_VECTORS + MAX_KERNEL / 2];
+        INGOT_UNROLL
+        for (int i = 0; PIXELS == 2 && i < count + kw / 2; i++)
+            v[i] = vf32_load(src + i * VF32_LANES);
         INGOT_UNROLL
         for (int t = 0; t < kw; t++, w += BLOCK) {
             const vf32 wv = vf32_repeat8(vf8_load(w));
             INGOT_UNROLL
             for (int i = 0; i < count; i++)
-                acc[i] = vf32_fma(vf32_load(src + i * VF32_LANES + t * BLOCK), wv, acc[i]);
+                acc[i] = vf32_acc(acc[i], PIXELS == 2 ? shifted(v + i, t) : vf32_load(src + (i + t) * BLOCK), wv);
         }
     }
     INGOT_UNROLL
@@ -159,52 +170,85 @@ INGOT_INLINE void dw_strided_tile(const dw_job *j, const dw_row *r, int64_t x, i
 /* A row of `width` pixels at stride 1, kernels of one width. */
 INGOT_INLINE void dw_row_unit(const dw_job *j, const dw_row *r, int64_t width, int kw)
 {
-    enum { WIDE = DW_VECTORS * PIXELS };
-    int64_t x = 0;
+    for (int64_t x = 0; x < width;) {
+        const int64_t vectors = ceil_div(width - x, PIXELS);
+        const int pixels = width % PIXELS ? (int)(width % PIXELS) : PIXELS;      /* of the row's last vector */
 
-    for (; x + WIDE <= width; x += WIDE)
-        dw_tile(j, r, x, DW_VECTORS, kw, PIXELS);
-    for (; x + 3 * PIXELS <= width; x += 3 * PIXELS)
-        dw_tile(j, r, x, 3, kw, PIXELS);
-    for (; x < width; x += PIXELS)
-        dw_tile(j, r, x, 1, kw, (int)min64(PIXELS, width - x));
+        if (vectors >= DW_VECTORS) {                  /* 7: many pictures' widths are multiples */
+            dw_tile(j, r, x, DW_VECTORS, kw, vectors == DW_VECTORS ? pixels : PIXELS);
+            x += DW_VECTORS * PIXELS;
+        } else if (vectors >= 4) {
+            dw_tile(j, r, x, 4, kw, vectors == 4 ? pixels : PIXELS);
+            x += 4 * PIXELS;
+        } else {
+            dw_tile(j, r, x, 1, kw, vectors == 1 ? pixels : PIXELS);
+            x += PIXELS;
+        }
+    }
 }
 
 static void dw_row_3(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 3); }
 static void dw_row_5(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 5); }
 
-static void dw_row_any(const dw_job *j, const dw_row *r, int64_t width)
+INGOT_INLINE void dw_row_strided(const dw_job *j, const dw_row *r, int64_t width, int64_t kw)
 {
     int64_t x = 0;
 
-    for (; x + DW_STRIDED <= width; x += DW_STRIDED)
-        dw_strided_tile(j, r, x, DW_STRIDED, r->kw);
+    for (; x + DW_VECTORS <= width; x += DW_VECTORS)
+        dw_strided_tile(j, r, x, DW_VECTORS, kw);
     for (; x + 2 <= width; x += 2)
-        dw_strided_tile(j, r, x, 2, r->kw);
+        dw_strided_tile(j, r, x, 2, kw);
     if (x < width)
-        dw_strided_tile(j, r, x, 1, r->kw);
+        dw_strided_tile(j, r, x, 1, kw);
 }
 
-/* Copy n floats, or clear them when from is NULL. */
-static void put(float *to, const float *from, int64_t n)
+static void dw_row_strided_3(const dw_job *j, const dw_row *r, int64_t width) { dw_row_strided(j, r, width, 3); }
+static void dw_row_strided_5(const dw_job *j, const dw_row *r, int64_t width) { dw_row_strided(j, r, width, 5); }
+static void dw_row_any(const dw_job *j, const dw_row *r, int64_t width) { dw_row_strided(j, r, width, r->kw); }
+
+typedef void dw_row_fn(const dw_job *j, const dw_row *r, int64_t width);
+
+static dw_row_fn *choose_row(int64_t stride, int64_t kw)
 {
-    if (n > 0 && from)
-        memcpy(to, from, (size_t)n * sizeof *to);
-    else if (n > 0)
-        memset(to, 0, (size_t)n * sizeof *to);
+    if (kw == 3)
+        return stride == 1 ? dw_row_3 : dw_row_strided_3;
+    if (kw == 5)
+        return stride == 1 ? dw_row_5 : dw_row_strided_5;
+    return dw_row_any;
 }
 
-/* Rows [y0, y0 + rows) and columns [x0, x0 + columns) of the source plane, zero outside of it, and a pixel more. */
+INGOT_INLINE float *put_zeros(float *to, int64_t pixels)
+{
+    for (; pixels > 0; pixels--, to += BLOCK)
+        vf8_store(to, vf8_zero());
+    return to;
+}
+
+INGOT_INLINE float *put_copy(float *to, const float *from, int64_t pixels)
+{
+    for (; pixels >= PIXELS; pixels -= PIXELS, to += VF32_LANES, from += VF32_LANES)
+        vf32_store(to, vf32_load(from));
+    for (; pixels > 0; pixels--, to += BLOCK, from += BLOCK)
+        vf8_store(to, vf8_load(from));
+    return to;
+}
+
+/* Rows [y0, y0 + rows) and columns [x0, x0 + columns) of the source plane, zero outside of it and in what
+ * fills up the buffer's row. Rows are short: loops of vectors here beat calls of memcpy and memset. */
 static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, int64_t rows, int64_t columns)
 {
     const int64_t height = j->d->in[1], width = j->d->in[2];
+    const int64_t all = buffer_row(columns);
     const int64_t left = max64(0, min64(-x0, columns)), right = max64(left, min64(columns, width - x0));
 
-    for (int64_t y = y0; y < y0 + rows; y++, buffer += (columns + 1) * BLOCK) {
-        const bool inside = y >= 0 && y < height && right > left;
-        put(buffer, NULL, left * BLOCK);
-        put(buffer + left * BLOCK, inside ? j->src + (y * width + x0 + left) * BLOCK : NULL, (right - left) * BLOCK);
-        put(buffer + right * BLOCK, NULL, (columns + 1 - right) * BLOCK);
+    for (int64_t y = y0; y < y0 + rows; y++) {
+        if (y < 0 || y >= height || right == left) {
+            buffer = put_zeros(buffer, all);
+            continue;
+        }
+        buffer = put_zeros(buffer, left);
+        buffer = put_copy(buffer, j->src + (y * width + x0 + left) * BLOCK, right - left);
+        buffer = put_zeros(buffer, all - right);
     }
 }
 
@@ -212,23 +256,19 @@ static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, 
 static void dw_buffered(const dw_job *j, const ingot_epilogue *e, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
 {
     const ingot_conv *d = j->d;
-    const int64_t columns = reach(d, 2, x1 - x0);
-    float buffer[BUFFER * BLOCK];
+    const int64_t columns = reach(d, 2, x1 - x0), row = buffer_row(columns) * BLOCK;
+    dw_row_fn *run_row = choose_row(d->stride[2], d->kernel[2]);
+    _Alignas(64) float buffer[BUFFER * BLOCK];
 
     fill_buffer(j, buffer, y0 * d->stride[1] - d->pad[1], x0 * d->stride[2] - d->pad[2], reach(d, 1, y1 - y0), columns);
     for (int64_t y = y0; y < y1; y++) {
         const int64_t at = (y * d->out[2] + x0) * BLOCK;
         const dw_row r = {
-            .src = buffer + (y - y0) * d->stride[1] * (columns + 1) * BLOCK, .src_row = (columns + 1) * BLOCK,
+            .src = buffer + (y - y0) * d->stride[1] * row, .src_row = row,
             .weights = j->weights, .dst = j->dst + at, .residual = j->residual ? j->residual + at : NULL,
             .kh = d->kernel[1], .kw = d->kernel[2], .stride = d->stride[2],
         };
-        if (r.stride == 1 && r.kw == 3)
-            dw_row_3(j, &r, x1 - x0);
-        else if (r.stride == 1 && r.kw == 5)
-            dw_row_5(j, &r, x1 - x0);
-        else
-            dw_row_any(j, &r, x1 - x0);
+        run_row(j, &r, x1 - x0);
         if (act_follows(e))
             INGOT_FN(act_rows_f32)(r.dst, 0, 1, (x1 - x0) * BLOCK, e);
     }

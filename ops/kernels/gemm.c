@@ -124,19 +124,26 @@ int64_t INGOT_FN(gemm_packed_f32)(int64_t n, int64_t k)
     return n <= 0 ? 0 : ((panels - 1) * PANEL + panel_width(n, panels - 1)) * k;
 }
 
+/* Steps are taken sixteen at a time, so that either way of storing B is read along its cache lines. */
 void INGOT_FN(gemm_pack_f32)(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_col, int64_t n, int64_t k,
                              int64_t p0, int64_t p1)
 {
+    enum { STEPS = 16 };
+
     for (int64_t p = p0; p < p1; p++) {
         const int width = panel_width(n, p), have = (int)min64(n - p * PANEL, width);
         float *to = packed + p * PANEL * k;
         const float *from = b + p * PANEL * b_col;
 
-        for (int64_t l = 0; l < k; l++, to += width) {
-            for (int j = 0; j < have; j++)
-                to[j] = from[l * b_row + j * b_col];
-            for (int j = have; j < width; j++)
-                to[j] = 0.0f;
+        for (int64_t l = 0; l < k; l += STEPS, to += STEPS * width, from += STEPS * b_row) {
+            const int steps = (int)min64(STEPS, k - l);
+
+            memset(to, 0, (size_t)(steps * width) * sizeof *to);
+            for (int i = 0; b_col == 1 && i < steps; i++)
+                memcpy(to + i * width, from + i * b_row, (size_t)have * sizeof *to);
+            for (int j = 0; b_col != 1 && j < have; j++)
+                for (int i = 0; i < steps; i++)
+                    to[i * width + j] = from[i * b_row + j * b_col];
         }
     }
 }

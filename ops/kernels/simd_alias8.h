@@ -13,7 +13,6 @@
 #define CONV_PX1 CONV_PX1_8
 #define CONV_PX2 CONV_PX2_8
 #define DW_VECTORS 7      /* of a depthwise tile at stride 1: as many pixels */
-#define DW_STRIDED 7      /* pixels of one at other strides */
 
 #define vi32_load vi8_load
 #define vi32_store vi8_store
@@ -72,6 +71,12 @@
 #define vm32_any vm8_any
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
+
+INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* with two blocks: the second of a, the first of b */
+{
+    (void)b;
+    return a;
+}
 
 INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q)
 {

@@ -17,7 +17,6 @@ typedef __mmask16 vm32;
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
 #define DW_VECTORS 7      /* of a depthwise tile at stride 1: 14 pixels */
-#define DW_STRIDED 8      /* pixels of one at other strides */
 
 INGOT_INLINE vm32 vm32_first(size_t n) { return (vm32)((1u << n) - 1u); }
 
@@ -86,6 +85,11 @@ INGOT_INLINE vf8 vf32_high8(vf32 a) { return _mm512_extractf32x8_ps(a, 1); }
 INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1); }
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return vf32_from8(a, a); }
+
+INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* the high half of a, then the low half of b */
+{
+    return _mm512_castsi512_ps(_mm512_alignr_epi64(_mm512_castps_si512(b), _mm512_castps_si512(a), 4));
+}
 
 /* Eight floats each from two places; where a vector has room for eight only, the first. */
 INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q) { return vf32_from8(vf8_load(p), vf8_load(q)); }

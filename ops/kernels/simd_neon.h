@@ -69,7 +69,7 @@ INGOT_INLINE vf8 vf8_zero(void) { return vf8_set1(0.0f); }
 INGOT_INLINE vf8 vf8_load_n(const float *p, size_t n)
 {
     float r[8] = { 0 };
-    memcpy(r, p, n * sizeof *p);
+    memcpy(r, p, (n < 8 ? n : 8) * sizeof *p);        /* the bound is for the compiler's warnings */
     return vf8_load(r);
 }
 

@@ -135,17 +135,38 @@ static void filter_matrix(int m, double g[MAX_POINTS][3])
     g[finite][2] = 1;
 }
 
-/* G w G' for one 3x3 filter, to every `step`-th float. */
-static void transform_filter(double g[MAX_POINTS][3], int points, const float *w, float *to, int64_t step)
+/* Filters [y * 3 + x] of a unit's output channels, side by side so that the loops over them become vectors. */
+typedef struct filters { double at[9][UNIT]; } filters;
+
+static void load_filters(filters *f, const ingot_conv *d, const float *weights, int64_t oc, int64_t ic)
 {
-    for (int i = 0; i < points; i++)
-        for (int j = 0; j < points; j++) {
-            double sum = 0;
-            for (int y = 0; y < 3; y++)
-                for (int x = 0; x < 3; x++)
-                    sum += g[i][y] * g[j][x] * (w ? w[y * 3 + x] : 0.0f);
-            to[(i * points + j) * step] = (float)sum;
+    memset(f, 0, sizeof *f);
+    for (int64_t o = 0; o < UNIT && oc + o < d->oc && ic < d->ic; o++)
+        for (int i = 0; i < 9; i++)
+            f->at[i][o] = weights[((oc + o) * d->ic + ic) * 9 + i];
+}
+
+/* to[o] = a[0] x[0][o] + a[1] x[step][o] + a[2] x[2 step][o] */
+INGOT_INLINE void combine(double *to, const double a[3], double (*x)[UNIT], int step)
+{
+    for (int o = 0; o < UNIT; o++)
+        to[o] = a[0] * x[0][o] + a[1] * x[step][o] + a[2] * x[2 * step][o];
+}
+
+/* G f G' of `width` filters; point by point, `step` floats apart. */
+static void transform_filters(double g[MAX_POINTS][3], int points, filters *f, float *to, int width, int64_t step)
+{
+    double rows[3][UNIT], result[UNIT];
+
+    for (int i = 0; i < points; i++) {
+        for (int x = 0; x < 3; x++)
+            combine(rows[x], g[i], f->at + x, 3);
+        for (int j = 0; j < points; j++, to += step) {
+            combine(result, g[j], rows, 1);
+            for (int o = 0; o < width; o++)
+                to[o] = (float)result[o];
         }
+    }
 }
 
 /* Units are [point][ic][output channel of the unit]. */
@@ -154,18 +175,17 @@ void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, cons
     const int points = m + 2;
     const int64_t ic = ceil_div(d->ic, BLOCK) * BLOCK;
     double g[MAX_POINTS][3];
+    filters f;
 
     filter_matrix(m, g);
     for (int64_t u = u0; u < u1; u++) {
         const int width = unit_width_of(d->oc, u);
         float *to = packed + u * UNIT * ic * points * points;
 
-        for (int64_t c = 0; c < ic; c++)
-            for (int o = 0; o < width; o++) {
-                const bool real = c < d->ic && u * UNIT + o < d->oc;
-                const float *w = real ? weights + ((u * UNIT + o) * d->ic + c) * 9 : NULL;
-                transform_filter(g, points, w, to + c * width + o, ic * width);
-            }
+        for (int64_t c = 0; c < ic; c++) {
+            load_filters(&f, d, weights, u * UNIT, c);
+            transform_filters(g, points, &f, to + c * width, width, ic * width);
+        }
     }
 }
 

@@ -38,10 +38,10 @@ static inline float check_random(void)
     return (float)(int32_t)check_seed * (1.0f / 2147483648.0f);
 }
 
-/* n floats between canaries; free with check_free. */
+/* n floats between canaries, on a cache line as tensors are; free with check_free. */
 static inline float *check_floats(int64_t n)
 {
-    float *p = malloc(((size_t)n + 2 * CANARIES) * sizeof *p);
+    float *p = aligned_alloc(64, (((size_t)n + 2 * CANARIES) * sizeof *p + 63) / 64 * 64);
     if (!p)
         abort();
     for (int64_t i = 0; i < n + 2 * CANARIES; i++)
