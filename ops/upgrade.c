@@ -242,13 +242,16 @@ static ingot_status upsample_9(upgrade *u)
     return done_if(u, ok);
 }
 
-/* Resize of opset 10 has (X, scales), asymmetric coordinates, and takes the pixel at or before them. */
+/* Resize of opset 10 has (X, scales), asymmetric coordinates, and takes the pixel at or before them. That of opset 11
+ * has a roi between the two, which may be empty but not left out. */
 static ingot_status resize_11(upgrade *u)
 {
+    const ingot_tensor empty = {.dtype = INGOT_FLOAT, .rank = 1};
     const int scales = input(u, 1);
     if (scales == INGOT_NONE)
         return refuse(u, INGOT_INVALID, "scales is missing");
-    return done_if(u, set_input(u, 2, scales) && ingot_node_set_input(u->graph, u->index, 1, INGOT_NONE) &&
+    const int roi = ingot_graph_add_constant(u->graph, NULL, &empty);
+    return done_if(u, roi != INGOT_NONE && set_input(u, 2, scales) && set_input(u, 1, roi) &&
                           ingot_node_set_string(u->graph, u->node, "coordinate_transformation_mode", "asymmetric") &&
                           ingot_node_set_string(u->graph, u->node, "nearest_mode", "floor"));
 }
