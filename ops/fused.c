@@ -137,15 +137,15 @@ static bool take_activation(const ingot_stage *s, ingot_epilogue *e)
 }
 
 /* Make fused node s part of the kernel's epilogue; false when it has to be a pass of its own. */
-static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *chain, const ingot_stage *s)
+static bool take_into_kernel(ingot_op_ctx *c, ingot_chain *chain, const ingot_stage *s)
 {
-    if (!in_kernel || chain->n_stages || chain->kernel.act != INGOT_ACT_NONE || s->chain.dtype != INGOT_FLOAT)
+    if (chain->kernel.act != INGOT_ACT_NONE || s->chain.dtype != INGOT_FLOAT)
         return false;
     if (*s->ctx.node->domain || strcmp(s->ctx.node->op_type, "Add"))
-        return in_kernel & INGOT_CHAIN_ACT && take_activation(s, &chain->kernel);
+        return take_activation(s, &chain->kernel);
     const ingot_tensor *other = c->in[s->first_input];
-    if (!(in_kernel & INGOT_CHAIN_RESIDUAL) || chain->residual != INGOT_NONE || s->ctx.n_in != 2 ||
-        !ingot_same_shape(other, &s->chain) || other->layout != s->chain.layout)
+    if (chain->residual != INGOT_NONE || s->ctx.n_in != 2 || !ingot_same_shape(other, &s->chain) ||
+        other->layout != s->chain.layout)
         return false;
     chain->residual = s->first_input;
     return true;
@@ -189,7 +189,7 @@ static size_t own_scratch(const ingot_op_ctx *c, const ingot_chain *chain)
     return most;
 }
 
-ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain)
+ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool in_kernel, ingot_chain *chain)
 {
     const int n = c->node->n_fused;
     ingot_tensor now = *host;
@@ -206,7 +206,8 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
         s->chain.data = NULL;
         if (st || (st = s->ctx.op->infer(&s->ctx)))
             return st;
-        if (take_into_kernel(c, in_kernel, chain, s))
+        in_kernel = in_kernel && take_into_kernel(c, chain, s);
+        if (in_kernel)
             continue;
         after.layout = now.layout;
         if ((st = load_constants(c, s)))

@@ -33,11 +33,9 @@ ingot_status ingot_chain_infer(ingot_op_ctx *c);
 /* The host's layout, as its fused nodes allow it: adds their inputs that should be blocked, or becomes plain. */
 ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own);
 
-/* What the host's kernel can do before it stores a result. */
-enum { INGOT_CHAIN_ACT = 1, INGOT_CHAIN_RESIDUAL = 2 };
-
-/* Compile the chain. `host` is output 0's type and layout with the host's own shape. in_kernel: INGOT_CHAIN_ bits. */
-ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain);
+/* Compile the chain. `host` is output 0's type and layout with the host's own shape. in_kernel: the host's kernel takes an
+ * epilogue. */
+ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool in_kernel, ingot_chain *chain);
 
 /* In run(): where the host writes its result (`scratch`: chain->scratch_bytes that nothing else uses), with the kernel's
  * part in *kernel; and the passes that come after it. */

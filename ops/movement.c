@@ -9,6 +9,8 @@
 enum {
     GRAIN_BYTES = 64 * 1024, /* of a thread's share at least: a few microseconds */
     LINE = 4096,             /* items of a line at a time */
+    FILL_BYTES = 2048,       /* of a repeated item written one by one */
+    SHORT = 8,               /* a line so short is not worth an inner loop when there are longer ones */
     TILE = 16                /* rows and columns of a transposition: both sides' lines stay in the first-level cache */
 };
 
@@ -67,19 +69,30 @@ static bool simplify(ingot_copy *box)
     return true;
 }
 
+/* n copies of an item: the first stretch by hand, the rest as copies of that. */
+static inline __attribute__((always_inline)) void repeat_item(char *to, const char *from, int64_t n, const size_t item)
+{
+    const int64_t first = MIN(n, FILL_BYTES / (int64_t)item), whole = first * (int64_t)item, all = n * (int64_t)item;
+    char value[16];
+    memcpy(value, from, item);
+    for (int64_t i = 0; i < first; i++)
+        memcpy(to + i * (int64_t)item, value, item);
+    for (int64_t done = whole; done < all; done += whole)
+        memcpy(to + done, to, (size_t)MIN(whole, all - done));
+}
+
 /* With a constant item size the compiler turns each memcpy into one load and one store. */
 static inline __attribute__((always_inline)) void copy_line(char *to, const char *from, int64_t n, int64_t to_step,
                                                             int64_t from_step, const size_t item)
 {
-    if (from_step == 0 && to_step == (int64_t)item) {
-        char value[16];
-        memcpy(value, from, item);
+    if (from_step == 0 && to_step == (int64_t)item)
+        repeat_item(to, from, n, item);
+    else if (to_step == (int64_t)item)
         for (int64_t i = 0; i < n; i++)
-            memcpy(to + i * (int64_t)item, value, item);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++)
-        memcpy(to + i * to_step, from + i * from_step, item);
+            memcpy(to + i * (int64_t)item, from + i * from_step, item);
+    else
+        for (int64_t i = 0; i < n; i++)
+            memcpy(to + i * to_step, from + i * from_step, item);
 }
 
 static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, int64_t from_step, size_t item)
@@ -96,11 +109,43 @@ static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, i
     }
 }
 
+typedef uint32_t quad __attribute__((vector_size(16)));
+
+static inline quad load_quad(const char *from)
+{
+    quad q;
+    memcpy(&q, from, sizeof q);
+    return q;
+}
+
+static inline void store_quad(char *to, quad q) { memcpy(to, &q, sizeof q); }
+
+/* 4 x 4 items of 4 bytes, in registers. */
+static inline void transpose_quads(char *to, const char *from, int64_t to_step, int64_t from_step)
+{
+    const quad a = load_quad(from), b = load_quad(from + from_step), c = load_quad(from + 2 * from_step);
+    const quad d = load_quad(from + 3 * from_step);
+    const quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store_quad(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+    store_quad(to + to_step, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+    store_quad(to + 2 * to_step, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+    store_quad(to + 3 * to_step, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+}
+
 static inline __attribute__((always_inline)) void copy_tile(char *to, const char *from, int64_t rows, int64_t columns,
                                                             int64_t to_step, int64_t from_step, const size_t item)
 {
+    int64_t whole_rows = 0, whole_columns = 0;
+    if (item == 4) {
+        whole_rows = rows & ~INT64_C(3);
+        whole_columns = columns & ~INT64_C(3);
+        for (int64_t r = 0; r < whole_rows; r += 4)
+            for (int64_t k = 0; k < whole_columns; k += 4)
+                transpose_quads(to + r * to_step + k * 4, from + k * from_step + r * 4, to_step, from_step);
+    }
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t k = 0; k < columns; k++)
+        for (int64_t k = r < whole_rows ? whole_columns : 0; k < columns; k++)
             memcpy(to + r * to_step + k * (int64_t)item, from + k * from_step + r * (int64_t)item, item);
 }
 
@@ -164,6 +209,24 @@ static int find_across(const ingot_copy *box)
     return -1;
 }
 
+/* Make the longest dimension the inner loop where the innermost is short and no tiles will be used. */
+static void lengthen_inner(ingot_copy *box)
+{
+    const int inner = box->rank - 1;
+    int longest = inner;
+    for (int d = 0; d < inner; d++)
+        if (box->shape[d] > box->shape[longest])
+            longest = d;
+    if (box->shape[inner] >= SHORT || box->shape[longest] < SHORT)
+        return;
+    int64_t *const members[] = {box->shape, box->from_step, box->to_step};
+    for (int m = 0; m < 3; m++) {
+        const int64_t moved = members[m][longest];
+        members[m][longest] = members[m][inner];
+        members[m][inner] = moved;
+    }
+}
+
 /* Few long runs: share out each of them. */
 static void copy_long_runs(ingot_team *team, const ingot_copy *box, const char *from, char *to)
 {
@@ -190,6 +253,8 @@ void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, 
         return;
     }
     const int inner = box->rank - 1, across = find_across(box), cut = across >= 0 ? across : inner;
+    if (across < 0)
+        lengthen_inner(box);
     job.tiles = across >= 0;
     job.piece = job.tiles ? TILE : LINE;
     const int64_t piece = MIN(job.piece, box->shape[cut]);

@@ -272,7 +272,9 @@ static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
         const int64_t first = ingot_locate(job->kept.n, job->kept.shape, job->kept.step, kept, index) + column;
         const int64_t at = job->row_kept ? kept * job->row + column : kept;
         reduce_total total[WIDTH];
-        float shift[WIDTH] = {0};
+        float shift[WIDTH];
+        for (int64_t j = 0; j < n; j++)
+            shift[j] = 0;
         if (job->kind == REDUCE_LOG_SUM_EXP) {
             fold_results(job, INGOT_FOLD_MAX, first, n, shift, total);
             for (int64_t j = 0; j < n; j++)

@@ -18,7 +18,6 @@
     X(control) \
     X(identity) \
     X(batch_norm) \
-    X(blocked) \
     X(lp_normalization) \
     X(normalization) \
     X(pool) \

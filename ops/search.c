@@ -87,6 +87,47 @@ static void arg_rows(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* The two loops above for float, by the kernels. */
+static void arg_part_f32(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const search_job *job = argument;
+    const int64_t blocks = (job->inner + WIDTH - 1) / WIDTH;
+    const float *x = job->c->in[0]->data, sign = job->largest ? 1.0f : -1.0f;
+    int64_t *y = job->c->out[0]->data;
+    (void)thread;
+    for (int64_t block = begin; block < end; block++) {
+        const int64_t outer = block / blocks, column = block % blocks * WIDTH, n = MIN(WIDTH, job->inner - column);
+        const float *src = x + outer * job->size * job->inner + column;
+        int32_t index[WIDTH] = {0};
+        float best[WIDTH];
+        for (int64_t j = 0; j < n; j++)
+            best[j] = src[j] * sign;
+        for (int64_t i = 1; i < job->size; i++)
+            job->c->kernels->arg_rows_f32(best, index, src + i * job->inner, (size_t)n, (int32_t)i, sign, job->last);
+        for (int64_t j = 0; j < n; j++)
+            y[outer * job->inner + column + j] = index[j];
+    }
+}
+
+static void arg_rows_f32(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const search_job *job = argument;
+    const float *x = job->c->in[0]->data, sign = job->largest ? 1.0f : -1.0f;
+    int64_t *y = job->c->out[0]->data;
+    (void)thread;
+    for (int64_t row = begin; row < end; row++) {
+        float best;
+        y[row] = job->c->kernels->arg_row_f32(&best, x + row * job->size, (size_t)job->size, sign, job->last);
+    }
+}
+
+static ingot_task *arg_task(const search_job *job)
+{
+    if (job->c->in[0]->dtype == INGOT_FLOAT && job->size <= INT32_MAX)
+        return job->inner == 1 ? arg_rows_f32 : arg_part_f32;
+    return job->inner == 1 ? arg_rows : arg_part;
+}
+
 static ingot_status run_arg(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -105,11 +146,8 @@ static ingot_status run_arg(ingot_op_ctx *c)
     }
     if (ingot_count(c->out[0]) == 0)
         return INGOT_OK;
-    if (job.inner == 1)
-        ingot_parallel(c->team, outer, MAX(GRAIN / job.size, 1), arg_rows, &job);
-    else
-        ingot_parallel(c->team, outer * ((job.inner + WIDTH - 1) / WIDTH),
-                       MAX(GRAIN / (job.size * MIN(job.inner, WIDTH)), 1), arg_part, &job);
+    const int64_t width = MIN(job.inner, WIDTH), n = outer * ((job.inner + WIDTH - 1) / WIDTH);
+    ingot_parallel(c->team, n, MAX(GRAIN / (job.size * width), 1), arg_task(&job), &job);
     return INGOT_OK;
 }
 

@@ -156,6 +156,10 @@ typedef enum ingot_fold {
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
     X(void, fold_rows_f32, (ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n, \
                             const float *shift)) \
+    /* The largest of n > 0 elements times sign (1, or -1 for the smallest), and where it is: the first or the last of \
+       equal ones; NaN is the largest. arg_rows_f32 does so in n columns at once, one row more with each call. */ \
+    X(int32_t, arg_row_f32, (float *best, const float *src, size_t n, float sign, bool last)) \
+    X(void, arg_rows_f32, (float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, bool last)) \
     /* winograd.c: 3x3 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or 4), where \
        winograd_choose_f32 gives that m and not 0. Units are those of conv_units_f32. scratch holds winograd_scratch_f32 \
        floats, is best aligned to 64 bytes, and belongs to one call at a time. */ \
@@ -167,10 +171,6 @@ typedef enum ingot_fold {
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
-    /* reorder.c: pixels [p0, p1) of a block of up to 8 channels, from row-major to blocked and back; missing channels \
-       become 0 */ \
-    X(void, block_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
-    X(void, unblock_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
     /* softmax.c: one row; dst may be src */ \
     X(void, softmax_f32, (float *dst, const float *src, int64_t n)) \
     X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))

@@ -7,7 +7,7 @@
 #include "ops/kernels/isa.h"
 #include "ops/kernels/vmath.h"
 
-enum { STRETCH = 1024, WIDE = 4 };
+enum { STRETCH = 1024, WIDE = 4, TOGETHER = 8 };
 
 /* What an element contributes. */
 INGOT_INLINE vf32 map(ingot_fold fold, vf32 x, vf32 shift)
@@ -42,22 +42,31 @@ INGOT_INLINE float neutral(ingot_fold fold)
     }
 }
 
-INGOT_INLINE double join_scalar(ingot_fold fold, double acc, double x)
-{
-    switch (fold) {
-    case INGOT_FOLD_MAX: return acc >= x || acc != acc ? acc : x;
-    case INGOT_FOLD_MIN: return acc <= x || acc != acc ? acc : x;
-    case INGOT_FOLD_PROD: return acc * x;
-    default: return acc + x;
-    }
-}
-
+/* The first n of VF32_LANES elements, and neutral ones. */
 INGOT_INLINE vf32 load_tail(ingot_fold fold, const float *src, size_t n)
 {
-    float padded[VF32_LANES];
-    for (size_t i = 0; i < VF32_LANES; i++)
-        padded[i] = i < n ? src[i] : neutral(fold);
-    return vf32_load(padded);
+    static const int32_t numbers[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    return vf32_select(vi32_lt(vi32_load(numbers), vi32_set1((int32_t)n)), vf32_load_n(src, n),
+                       vf32_set1(neutral(fold)));
+}
+
+/* The lanes of acc folded into total. */
+INGOT_INLINE double join_lanes(ingot_fold fold, double total, vf32 acc)
+{
+    if (fold == INGOT_FOLD_MAX || fold == INGOT_FOLD_MIN) {
+        const double best = (double)(fold == INGOT_FOLD_MAX ? vf32_hmax(acc) : vf32_hmin(acc));
+        if (total != total || vm32_any(vm32_not(vf32_eq(acc, acc))))
+            return NAN;
+        return fold == INGOT_FOLD_MAX ? (best > total ? best : total) : (best < total ? best : total);
+    }
+    if (fold == INGOT_FOLD_PROD) {
+        float lanes[VF32_LANES];
+        vf32_store(lanes, acc);
+        for (int l = 0; l < VF32_LANES; l++)
+            total *= (double)lanes[l];
+        return total;
+    }
+    return total + (double)vf32_hsum(acc);
 }
 
 INGOT_INLINE double fold_row(ingot_fold fold, const float *src, size_t n, float shift)
@@ -67,7 +76,6 @@ INGOT_INLINE double fold_row(ingot_fold fold, const float *src, size_t n, float 
     for (size_t begin = 0; begin < n; begin += STRETCH) {
         const size_t end = n - begin < STRETCH ? n : begin + STRETCH;
         vf32 acc[WIDE];
-        float lanes[VF32_LANES];
         size_t i = begin;
         INGOT_UNROLL
         for (int w = 0; w < WIDE; w++)
@@ -77,50 +85,48 @@ INGOT_INLINE double fold_row(ingot_fold fold, const float *src, size_t n, float 
             for (int w = 0; w < WIDE; w++)
                 acc[w] = join(fold, acc[w], map(fold, vf32_load(src + i + w * VF32_LANES), by));
         }
-        for (; i < end; i += VF32_LANES)
-            acc[0] = join(fold, acc[0], map(fold, load_tail(fold, src + i, end - i), by));
-        vf32_store(lanes, join(fold, join(fold, acc[0], acc[1]), join(fold, acc[2], acc[3])));
-        for (int l = 0; l < VF32_LANES; l++)
-            total = join_scalar(fold, total, (double)lanes[l]);
+        for (; i + VF32_LANES <= end; i += VF32_LANES)
+            acc[0] = join(fold, acc[0], map(fold, vf32_load(src + i), by));
+        if (i < end)
+            acc[1] = join(fold, acc[1], map(fold, load_tail(fold, src + i, end - i), by));
+        total = join_lanes(fold, total, join(fold, join(fold, acc[0], acc[1]), join(fold, acc[2], acc[3])));
     }
     return total;
 }
 
-/* dst[0..VF32_LANES * wide) of all rows. */
-INGOT_INLINE void fold_strip(ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows,
-                             const float *shift, int wide)
+/* Fold `rows` <= TOGETHER rows onto dst[0..n), which counts as one more row unless `first`. */
+INGOT_INLINE void fold_group(ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, int rows, size_t n,
+                             const float *shift, bool first)
 {
-    vf32 acc[WIDE], by[WIDE];
-    INGOT_UNROLL
-    for (int w = 0; w < wide; w++) {
-        by[w] = fold == INGOT_FOLD_EXP ? vf32_load(shift + w * VF32_LANES) : vf32_zero();
-        acc[w] = map(fold, vf32_load(src + w * VF32_LANES), by[w]);
+    for (size_t j = 0; j < n; j += VF32_LANES) {
+        const size_t width = n - j < VF32_LANES ? n - j : VF32_LANES;
+        const bool whole = width == VF32_LANES;
+        vf32 by = vf32_zero(), acc;
+        if (fold == INGOT_FOLD_EXP)
+            by = whole ? vf32_load(shift + j) : vf32_load_n(shift + j, width);
+        if (whole) {
+            acc = map(fold, vf32_load(src + j), by);
+            INGOT_UNROLL
+            for (int r = 1; r < rows; r++)
+                acc = join(fold, acc, map(fold, vf32_load(src + r * stride + j), by));
+            vf32_store(dst + j, first ? acc : join(fold, vf32_load(dst + j), acc));
+        } else {
+            acc = map(fold, vf32_load_n(src + j, width), by);
+            for (int r = 1; r < rows; r++)
+                acc = join(fold, acc, map(fold, vf32_load_n(src + r * stride + j, width), by));
+            vf32_store_n(dst + j, first ? acc : join(fold, vf32_load_n(dst + j, width), acc), width);
+        }
     }
-    for (size_t r = 1; r < rows; r++) {
-        INGOT_UNROLL
-        for (int w = 0; w < wide; w++)
-            acc[w] = join(fold, acc[w], map(fold, vf32_load(src + (ptrdiff_t)r * stride + w * VF32_LANES), by[w]));
-    }
-    INGOT_UNROLL
-    for (int w = 0; w < wide; w++)
-        vf32_store(dst + w * VF32_LANES, acc[w]);
 }
 
 INGOT_INLINE void fold_rows(ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n,
                             const float *shift)
 {
-    size_t j = 0;
-    for (; j + WIDE * VF32_LANES <= n; j += WIDE * VF32_LANES)
-        fold_strip(fold, dst + j, src + j, stride, rows, shift + j, WIDE);
-    for (; j + VF32_LANES <= n; j += VF32_LANES)
-        fold_strip(fold, dst + j, src + j, stride, rows, shift + j, 1);
-    if (j < n) {
-        const vf32 by = fold == INGOT_FOLD_EXP ? vf32_load_n(shift + j, n - j) : vf32_zero();
-        vf32 acc = map(fold, vf32_load_n(src + j, n - j), by);
-        for (size_t r = 1; r < rows; r++)
-            acc = join(fold, acc, map(fold, vf32_load_n(src + (ptrdiff_t)r * stride + j, n - j), by));
-        vf32_store_n(dst + j, acc, n - j);
-    }
+    size_t r = 0;
+    for (; r + TOGETHER <= rows; r += TOGETHER)
+        fold_group(fold, dst, src + (ptrdiff_t)r * stride, stride, TOGETHER, n, shift, r == 0);
+    for (; r < rows; r++)
+        fold_group(fold, dst, src + (ptrdiff_t)r * stride, stride, 1, n, shift, r == 0);
 }
 
 /* One loop for each fold: the constant argument leaves nothing of the switches above. */
@@ -150,4 +156,60 @@ void INGOT_FN(fold_rows_f32)(ingot_fold fold, float *dst, const float *src, ptrd
 #define CALL(kind) fold_rows(kind, dst, src, stride, rows, n, shift)
     EACH_FOLD(CALL)
 #undef CALL
+}
+
+/* ---- where the largest element is: of x times sign, so that -1 finds the smallest. NaN counts as the largest. ---- */
+
+/* Is x to replace best? */
+INGOT_INLINE vm32 is_better(vf32 x, vf32 best, bool last)
+{
+    const vm32 above = last ? vf32_le(best, x) : vf32_lt(best, x), nan = vm32_not(vf32_eq(x, x));
+    return vm32_or(vm32_and(nan, last ? nan : vf32_eq(best, best)), vm32_and(above, vf32_eq(best, best)));
+}
+
+void INGOT_FN(arg_rows_f32)(float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, bool last)
+{
+    const vi32 number = vi32_set1(row);
+    for (size_t j = 0; j < n; j += VF32_LANES) {
+        const size_t width = n - j < VF32_LANES ? n - j : VF32_LANES;
+        const vf32 x = vf32_mul(vf32_load_n(src + j, width), vf32_set1(sign)), old = vf32_load_n(best + j, width);
+        const vm32 better = is_better(x, old, last);
+        vf32_store_n(best + j, vf32_select(better, x, old), width);
+        vi32_store_n(index + j, vi32_select(better, number, vi32_load_n(index + j, width)), width);
+    }
+}
+
+INGOT_INLINE bool beats(float x, float best) { return x > best || (x != x && best == best); }
+INGOT_INLINE bool ties(float x, float best) { return x == best || (x != x && best != best); }
+
+int32_t INGOT_FN(arg_row_f32)(float *best, const float *src, size_t n, float sign, bool last)
+{
+    float values[VF32_LANES];
+    int32_t found[VF32_LANES], where = -1;
+    vf32 most = vf32_set1(-INFINITY);
+    vi32 index = vi32_set1(-1);
+    size_t i = 0;
+    for (; i + VF32_LANES <= n; i += VF32_LANES) {     /* each lane for itself; index counts vectors */
+        const vf32 x = vf32_mul(vf32_load(src + i), vf32_set1(sign));
+        const vm32 better = vm32_or(is_better(x, most, last), vi32_eq(index, vi32_set1(-1)));
+        most = vf32_select(better, x, most);
+        index = vi32_select(better, vi32_set1((int32_t)(i / VF32_LANES)), index);
+    }
+    vf32_store(values, most);
+    vi32_store(found, index);
+    for (int l = 0; l < VF32_LANES && i > 0; l++) {
+        const int32_t at = found[l] * VF32_LANES + l;
+        if (where < 0 || beats(values[l], *best) || (ties(values[l], *best) && (at < where) != last)) {
+            *best = values[l];
+            where = at;
+        }
+    }
+    for (; i < n; i++) {
+        const float x = src[i] * sign;
+        if (where < 0 || beats(x, *best) || (last && ties(x, *best))) {
+            *best = x;
+            where = (int32_t)i;
+        }
+    }
+    return where;
 }

@@ -27,7 +27,9 @@ static void check_row(const ingot_kernels *k, ingot_fold fold, size_t n, float s
     if (n && special != 0)
         src[n * 2 / 3] = special;
     const double got = k->fold_row_f32(fold, src, n, 0.5f), want = reference(fold, src, 1, n, 0.5);
-    check_near((float)got, want, 1e-6, "fold_row", (int64_t)n * N_FOLDS + fold);
+    const double size = reference(INGOT_FOLD_ABS, src, 1, n, 0);      /* a sum's error grows with its terms */
+    const double tolerance = fold == INGOT_FOLD_SUM && isfinite(size) ? 1e-6 + 2e-8 * size : 1e-6;
+    check_near((float)got, want, tolerance, "fold_row", (int64_t)n * N_FOLDS + fold);
     check_free(src, (int64_t)n, "fold_row");
 }
 
@@ -46,6 +48,46 @@ static void check_rows(const ingot_kernels *k, ingot_fold fold, size_t rows, siz
     check_free(shift, (int64_t)n, "fold_rows");
 }
 
+/* The first or last of the largest of n elements, by definition. */
+static size_t find_largest(const float *src, ptrdiff_t stride, size_t n, float sign, bool last)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++) {
+        const float x = src[(ptrdiff_t)i * stride] * sign, y = src[(ptrdiff_t)best * stride] * sign;
+        if (isnan(y) ? isnan(x) && last : isnan(x) || x > y || (x == y && last))
+            best = i;
+    }
+    return best;
+}
+
+/* Few distinct values, so that there are ties; n elements, or n columns of 5 rows. */
+static void check_arg(const ingot_kernels *k, size_t n, float special, float sign, bool last)
+{
+    const size_t rows = 5;
+    float *src = check_floats((int64_t)(rows * n)), *best = check_floats((int64_t)n), one;
+    int32_t *index = calloc(n, sizeof *index);
+    for (size_t i = 0; i < rows * n; i++)
+        src[i] = floorf(check_random() * 4);
+    if (special != 0) {
+        src[n / 3] = src[n / 2] = special;
+        src[n * rows / 2] = special;
+    }
+    const int32_t got = k->arg_row_f32(&one, src, n, sign, last);
+    if ((size_t)got != find_largest(src, 1, n, sign, last))
+        check_fail("arg_row n=%d: %d", (int)n, got);
+    memcpy(best, src, n * sizeof *best);
+    for (size_t j = 0; j < n; j++)
+        best[j] *= sign;
+    for (size_t r = 1; r < rows; r++)
+        k->arg_rows_f32(best, index, src + r * n, n, (int32_t)r, sign, last);
+    for (size_t j = 0; j < n; j++, check_count++)
+        if ((size_t)index[j] != find_largest(src + j, (ptrdiff_t)n, rows, sign, last))
+            check_fail("arg_rows n=%d column %d: %d", (int)n, (int)j, index[j]);
+    free(index);
+    check_free(src, (int64_t)(rows * n), "arg");
+    check_free(best, (int64_t)n, "arg");
+}
+
 static void check_reduce(const ingot_kernels *k)
 {
     const float specials[] = {0, NAN, INFINITY, -INFINITY};
@@ -55,9 +97,13 @@ static void check_reduce(const ingot_kernels *k)
                 check_row(k, (ingot_fold)fold, n, specials[s]);
             check_row(k, (ingot_fold)fold, 5000, specials[s]);
             for (size_t n = 1; n <= 70; n++)
-                for (size_t rows = 1; rows <= 4; rows++)
+                for (size_t rows = 1; rows <= 19; rows += rows < 4 ? 1 : 5)
                     check_rows(k, (ingot_fold)fold, rows, n, specials[s]);
         }
+    for (int s = 0; s < 4; s++)
+        for (size_t n = 1; n <= 100; n++)
+            for (int i = 0; i < 4; i++)
+                check_arg(k, n, specials[s], i & 1 ? 1.0f : -1.0f, i & 2);
 }
 
 int main(void) { return check_every_isa(check_reduce); }
