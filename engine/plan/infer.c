@@ -106,7 +106,13 @@ ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_err
             return INGOT_LATER;
     if ((status = ingot_step_check(step, error)))
         return status;
-    if ((status = c->op->infer(c)))
+    status = c->op->infer(c);
+    if (status == INGOT_LATER) { /* perhaps only because a constant lies unaligned in the file */
+        if ((status = ingot_step_settle_constants(step, error)))
+            return status;
+        status = c->op->infer(c);
+    }
+    if (status)
         return status;
     if (all_known(plan, step))
         return evaluate_now(plan, step, error);
