@@ -322,7 +322,7 @@ ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ing
 typedef struct cli_difference {
     double max_abs, max_rel;
     int64_t n, n_differ;  /* elements compared, and those that are out of tolerance */
-    char first[240];      /* where and how they first differ; "" when they agree */
+    char first[300];      /* where and how they first differ; "" when they agree */
 } cli_difference;
 
 /** True when |got - want| <= atol + rtol * |want| everywhere, and types and shapes are equal. NaN equals NaN,
@@ -335,8 +335,8 @@ bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol,
 
 /**
  * JSON is built as a tree and printed as one line. An object made by cli_json_new() is to be printed or freed once;
- * what is put into it goes with it. Keys stay in the order they are added. INGOT_UNSUPPORTED from cli_json_new() where the
- * tool was built without json-c: ask for it before long work.
+ * what is put into it goes with it. Keys stay in the order they are added. INGOT_UNSUPPORTED from cli_json_new() where
+ * the tool was built without json-c: ask for it before long work.
  */
 typedef struct json_object cli_json;
 ingot_status cli_json_new(cli_json **object, ingot_error *error);
