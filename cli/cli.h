@@ -343,12 +343,15 @@ ingot_status cli_json_new(cli_json **object, ingot_error *error);
 void cli_json_text(cli_json *object, const char *key, const char *text);
 void cli_json_int(cli_json *object, const char *key, int64_t value);
 void cli_json_number(cli_json *object, const char *key, double value); /* six significant digits */
+void cli_json_micros(cli_json *object, const char *key, uint64_t time_ns); /* to the nanosecond */
 void cli_json_bool(cli_json *object, const char *key, bool value);
 cli_json *cli_json_array(cli_json *object, const char *key);
+cli_json *cli_json_object(cli_json *object, const char *key);
 cli_json *cli_json_append(cli_json *array); /* a new object at the array's end */
 void cli_json_append_text(cli_json *array, const char *text);
 void cli_json_append_int(cli_json *array, int64_t value);
 void cli_json_print(cli_json *object); /* one line, and free it */
+ingot_status cli_json_write(cli_json *object, const char *path, ingot_error *error);
 void cli_json_free(cli_json *object);
 
 #endif

@@ -38,6 +38,13 @@ void cli_json_number(cli_json *object, const char *key, double value)
     json_object_object_add(object, key, isfinite(value) ? json_object_new_double_s(value, digits) : NULL);
 }
 
+void cli_json_micros(cli_json *object, const char *key, uint64_t time_ns)
+{
+    char digits[40];
+    snprintf(digits, sizeof digits, "%llu.%03u", (unsigned long long)(time_ns / 1000), (unsigned)(time_ns % 1000));
+    json_object_object_add(object, key, json_object_new_double_s((double)time_ns * 1e-3, digits));
+}
+
 void cli_json_bool(cli_json *object, const char *key, bool value)
 {
     json_object_object_add(object, key, json_object_new_boolean(value));
@@ -48,6 +55,13 @@ cli_json *cli_json_array(cli_json *object, const char *key)
     cli_json *array = json_object_new_array();
     json_object_object_add(object, key, array);
     return array;
+}
+
+cli_json *cli_json_object(cli_json *object, const char *key)
+{
+    cli_json *inner = json_object_new_object();
+    json_object_object_add(object, key, inner);
+    return inner;
 }
 
 cli_json *cli_json_append(cli_json *array)
@@ -65,6 +79,15 @@ void cli_json_print(cli_json *object)
 {
     puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
     cli_json_free(object);
+}
+
+ingot_status cli_json_write(cli_json *object, const char *path, ingot_error *error)
+{
+    size_t size;
+    const char *text = json_object_to_json_string_length(object, JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+    if (!text)
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    return cli_write_file(path, &(cli_bytes){text, size}, 1, error);
 }
 
 void cli_json_free(cli_json *object) { json_object_put(object); }

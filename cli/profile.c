@@ -5,11 +5,13 @@
 
 static cli_list inputs, dims;
 static int64_t iterations = 10, most_rows = 30;
+static const char *trace_path;
 
 static const cli_option options[] = {
     {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
     {"iterations", OPTION_INT, &iterations, "N", "runs to take each step's shortest time of (default 10)", 1},
     {"rows", OPTION_INT, &most_rows, "N", "steps to print, the slowest first (default 30)", 1},
+    {"trace", OPTION_TEXT, &trace_path, "FILE.json", "write the last run for chrome://tracing or ui.perfetto.dev", 0},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -70,15 +72,48 @@ static void print_table(const ingot_session *session, step_time *times, size_t n
     printf("%10.4f  100.0 %8s  %zu steps\n", (double)total * 1e-6, "", n);
 }
 
+/* The last run in the trace event format: one complete event ("X") for each step, times in microseconds.
+ * Source: Google, "Trace Event Format". */
+static void fill_trace(const ingot_session *session, cli_json *trace)
+{
+    cli_json *events = cli_json_array(trace, "traceEvents");
+    ingot_step_info step;
+    for (size_t i = 0; ingot_session_step(session, i, &step); i++) {
+        char type[120] = "";
+        cli_json *event = cli_json_append(events);
+        cli_json_text(event, "name", step.op_type);
+        cli_json_text(event, "ph", "X");
+        cli_json_int(event, "pid", 1);
+        cli_json_int(event, "tid", 1);
+        cli_json_micros(event, "ts", step.start_ns);
+        cli_json_micros(event, "dur", step.time_ns);
+        cli_json *arguments = cli_json_object(event, "args");
+        cli_json_text(arguments, "node", step.node);
+        cli_json_text(arguments, "kernel", step.kernel);
+        cli_json_text(arguments, "output", step.output ? cli_type_text(step.output, type, sizeof type) : "");
+        cli_json_int(arguments, "flops", step.flops);
+        cli_json_int(arguments, "bytes", step.bytes);
+    }
+}
+
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     cli_setup s = {.model = NULL};
     step_time *times = NULL;
     size_t n = 0;
-    ingot_status st;
-    if (!(st = cli_set_up(operands[0], &inputs, &dims, true, &s, error)) &&
-        !(st = measure(s.session, &times, &n, error)) && !common.quiet)
-        print_table(s.session, times, n);
+    cli_json *trace = NULL;
+    ingot_status st = trace_path ? cli_json_new(&trace, error) : INGOT_OK;
+    if (!st && !(st = cli_set_up(operands[0], &inputs, &dims, true, &s, error)) &&
+        !(st = measure(s.session, &times, &n, error))) {
+        if (!common.quiet)
+            print_table(s.session, times, n);
+        if (trace) {
+            fill_trace(s.session, trace);
+            st = cli_json_write(trace, trace_path, error);
+        }
+    }
+    if (trace)
+        cli_json_free(trace);
     free(times);
     cli_tear_down(&s);
     return st;
@@ -91,5 +126,6 @@ const cli_command command_profile = {
     .options = options,
     .run = run,
     .examples = "  ingot profile MyNet.onnx --threads 1\n"
-                "  ingot profile bert.onnx --dim batch=8 --rows 10\n",
+                "  ingot profile bert.onnx --dim batch=8 --rows 10\n"
+                "  ingot profile MyNet.onnx --trace MyNet.json       one bar for each step of the last run\n",
 };

@@ -615,3 +615,11 @@ def test_optimize(ingot, corpus, tmp_path):
 def test_profile(ingot, relu):
     done = ingot("profile", relu, "--iterations", "2", "--dim", "N=1000")
     assert done.code == 0 and "Relu" in done.out and "1 steps" in done.out, done.err
+
+
+def test_profile_trace(ingot, relu, tmp_path):
+    done = ingot("profile", relu, "--iterations", "2", "--dim", "N=1000", "--trace", tmp_path / "trace.json", "--quiet")
+    assert (done.code, done.out) == (0, ""), done.err
+    (event,) = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert event["name"] == "Relu" and event["ph"] == "X" and event["dur"] > 0 and event["args"]["output"] == "float [1000,3]"
+    fails(ingot("profile", relu, "--trace", tmp_path / "no" / "trace.json", "--quiet"), 7, "trace.json")
