@@ -249,9 +249,9 @@ const ingot_op ingot_ops_arithmetic[] = {
     PAIR("Mul", 7, INGOT_TYPES_NUMERIC, infer_broadcast, run_mul),
     PAIR("Div", 7, INGOT_TYPES_NUMERIC, infer_broadcast, run_div),
     PAIR("PRelu", 7, INGOT_TYPES_NUMERIC, infer_like_first, run_prelu),
-    MANY("Min", 8, INGOT_TYPES_NUMERIC, run_min),
-    MANY("Max", 8, INGOT_TYPES_NUMERIC, run_max),
-    MANY("Sum", 8, INGOT_TYPES_FLOAT, run_sum),
-    MANY("Mean", 8, INGOT_TYPES_FLOAT, run_mean),
+    MANY("Min", 1, INGOT_TYPES_NUMERIC, run_min),
+    MANY("Max", 1, INGOT_TYPES_NUMERIC, run_max),
+    MANY("Sum", 1, INGOT_TYPES_FLOAT, run_sum),
+    MANY("Mean", 1, INGOT_TYPES_FLOAT, run_mean),
     {0},
 };

@@ -49,24 +49,21 @@ static ingot_status infer_dropout(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
     const ingot_status st = ingot_out_like(c, 0, x);
-    return st ? st : ingot_out(c, 1, c->op->since < 10 ? x->dtype : INGOT_BOOL, x->rank, x->shape);
+
+    for (int i = 1; i <= 2; i++)
+        if (ingot_has(c, i) && ingot_count(c->in[i]) != 1)
+            return ingot_op_fail(c, INGOT_INVALID, "ratio and training_mode must be one number each");
+    return st ? st : ingot_out(c, 1, INGOT_BOOL, x->rank, x->shape);
 }
 
-static ingot_status run_identity(ingot_op_ctx *c)
+static ingot_status keep_all(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
-    ingot_tensor *mask = c->n_out > 1 ? c->out[1] : NULL;
 
     if (c->out[0] && c->out[0]->data != x->data && ingot_storage_bytes(x))
         memcpy(c->out[0]->data, x->data, ingot_storage_bytes(x));
-    if (!mask)
-        return INGOT_OK;
-    const ingot_conversion one = { .from = INGOT_BOOL, .to = mask->dtype };
-    const int64_t size_bytes = (int64_t)ingot_dtype_size_bytes(mask->dtype), n = ingot_count(mask);
-    uint8_t ones[CHUNK];
-    memset(ones, 1, sizeof ones);
-    for (int64_t at = 0; at < n; at += CHUNK)
-        ingot_convert(&one, (char *)mask->data + at * size_bytes, ones, MIN(n - at, CHUNK));
+    if (c->n_out > 1 && c->out[1] && ingot_count(x))
+        memset(c->out[1]->data, 1, (size_t)ingot_count(x));
     return INGOT_OK;
 }
 
@@ -100,7 +97,7 @@ static ingot_status run_dropout(ingot_op_ctx *c)
     twister random;
 
     if (!ingot_has(c, 2) || !ingot_int_at(c->in[2], 0))
-        return run_identity(c);
+        return keep_all(c);
     if (ingot_has(c, 1)) {
         const ingot_conversion read = { .from = c->in[1]->dtype, .to = INGOT_DOUBLE };
         ingot_convert(&read, &ratio, c->in[1]->data, 1);
@@ -108,7 +105,7 @@ static ingot_status run_dropout(ingot_op_ctx *c)
     if (!(ratio >= 0 && ratio < 1))
         return ingot_op_fail(c, INGOT_INVALID, "ratio %g is not in [0, 1)", ratio);
     if (ratio == 0)
-        return run_identity(c);
+        return keep_all(c);
     const ingot_attr *seed = ingot_node_attr(c->node, "seed");
     struct timespec now = { .tv_sec = 0 };
     if (!seed)
@@ -119,20 +116,10 @@ static ingot_status run_dropout(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-static ingot_status infer_training(ingot_op_ctx *c)
-{
-    for (int i = 1; i <= 2; i++)
-        if (ingot_has(c, i) && ingot_count(c->in[i]) != 1)
-            return ingot_op_fail(c, INGOT_INVALID, "ratio and training_mode must be one number each");
-    return infer_dropout(c);
-}
-
 #define TYPES_DROPOUT (INGOT_TYPES_FLOAT | INGOT_TYPES_FLOAT8)
 
 const ingot_op ingot_ops_dropout[] = {
-    { "Dropout", 7, 1, 1, { TYPES_DROPOUT }, infer_dropout, run_identity, .flags = INGOT_OP_INPLACE },
-    { "Dropout", 10, 1, 1, { TYPES_DROPOUT }, infer_dropout, run_identity, .flags = INGOT_OP_INPLACE },
-    { "Dropout", 12, 1, 3, { TYPES_DROPOUT, TYPES_DROPOUT, INGOT_TYPE(BOOL) }, infer_training, run_dropout,
+    { "Dropout", 12, 1, 3, { TYPES_DROPOUT, TYPES_DROPOUT, INGOT_TYPE(BOOL) }, infer_dropout, run_dropout,
       .flags = INGOT_OP_RANDOM },
     {0},
 };
