@@ -1,5 +1,12 @@
-/* attributes.c - attributes, decoded once into typed form. The declared type decides; old files leave it out, then it
- * is the one field that is there. A number that is missing is 0, as some writers leave zeros out. */
+/* attributes.c - attributes, decoded once into typed form, so that nobody behind the reader sees protobuf.
+ *
+ * The declared type decides which field holds the value; old files leave the type out, then it is the one field that
+ * is there. A number that is missing is 0, as some writers leave zeros out; a tensor, graph or type that is missing
+ * is an error. Sparse tensors come out dense and with the types of dense ones. Which attributes an operator has, and
+ * whether their values make sense, is the operator's business.
+ *
+ * An attribute of a function's node may be a reference: ingot_attribute_value() finds what it stands for at this
+ * call. */
 #include "onnx/reader.h"
 
 #include <string.h>
@@ -30,6 +37,8 @@ static ingot_attr_type infer_type(const Onnx__AttributeProto *a)
     return 0;
 }
 
+/* The declared type, or the inferred one; 0 when there is none that ONNX knows. protobuf numbers the types by age, we
+ * with the singular ones first. */
 static ingot_attr_type type_of(const Onnx__AttributeProto *a)
 {
     static const ingot_attr_type types[] = {
@@ -59,6 +68,7 @@ static ingot_status missing(const ingot_reader *reader)
     return ingot_fail(reader->error, INGOT_INVALID, "has no value of its type");
 }
 
+/* Copies: the message they are in goes away. A 0 byte behind each is not counted. */
 static ingot_status read_strings(ingot_reader *reader, const ProtobufCBinaryData *items, size_t n, ingot_attr *attr)
 {
     ingot_arena *arena = &reader->onnx->arena;
@@ -126,6 +136,7 @@ static ingot_status read_graphs(ingot_reader *reader, Onnx__GraphProto *const *p
     return INGOT_OK;
 }
 
+/* Types, as the sequence and optional operators have them. */
 static ingot_status read_types(ingot_reader *reader, Onnx__TypeProto *const *protos, size_t n, ingot_attr *attr)
 {
     ingot_type *types = ingot_arena_array(&reader->onnx->arena, n, sizeof *types);
@@ -143,6 +154,7 @@ static ingot_status read_types(ingot_reader *reader, Onnx__TypeProto *const *pro
     return INGOT_OK;
 }
 
+/* Floats or integers, told apart by their size. */
 static ingot_status copy_numbers(ingot_reader *reader, const void *items, size_t n, size_t item_bytes, ingot_attr *attr)
 {
     const void *copy = ingot_arena_copy(&reader->onnx->arena, items, n * item_bytes);
@@ -214,6 +226,7 @@ static ingot_status read_all(ingot_reader *reader, const Onnx__NodeProto *proto,
     return INGOT_OK;
 }
 
+/* Of node number `node` of the scope's graph. Graphs among the attributes add captures to the node on the way. */
 ingot_status ingot_read_attributes(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope, int node)
 {
     ingot_node *target = scope->graph->nodes[node];
@@ -227,6 +240,8 @@ ingot_status ingot_read_attributes(ingot_reader *reader, const Onnx__NodeProto *
     return read_all(reader, proto, scope, node, target->attrs, &target->n_attrs);
 }
 
+/* The value of a Constant node, whose only attribute says it in one of several forms. Lists have one dimension, single
+ * values none. */
 ingot_status ingot_read_constant_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope,
                                       ingot_const **constant)
 {

@@ -1,9 +1,15 @@
-/* constants.c - TensorProto and SparseTensorProto to constants. Raw data that can be used as it lies in the mapped file
- * is; where it is not aligned for its type the constant is lazy. Everything else is decoded into the arena. */
+/* constants.c - TensorProto and SparseTensorProto to constants.
+ *
+ * A model is mostly weights, and loading should cost neither time nor memory for them. So raw data that can be used as
+ * it lies in the mapped file is: its pages come in when they are first read, and can be dropped again. Where it is not
+ * aligned for its type (protobuf aligns nothing) the constant is lazy: data is NULL, and readers take copies of ranges
+ * through ingot_const_read_range(). Everything else, packed types and typed fields and strings, is decoded into the
+ * arena here. */
 #include "onnx/reader.h"
 
 #include <string.h>
 
+/* What a pointer to elements has to be a multiple of. A complex number is two floats. */
 static size_t alignment_of(ingot_dtype dtype)
 {
     const size_t size_bytes = ingot_dtype_size_bytes(dtype);
@@ -24,6 +30,7 @@ static bool usable_as_is(const ingot_tensor *tensor, const uint8_t *raw)
     return all <= 1;
 }
 
+/* raw holds exactly the bytes that the shape takes, and stays mapped. */
 static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const uint8_t *raw)
 {
     ingot_tensor *tensor = &constant->tensor;
@@ -52,6 +59,8 @@ static bool keep_strings(ingot_arena *arena, ingot_string *strings, int64_t n)
     return true;
 }
 
+/* The count is checked before memory is asked for: a shape of many elements in a file of few bytes is cheap to
+ * refuse. */
 static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const *constant)
 {
     ingot_tensor *tensor = &constant->tensor;
@@ -68,6 +77,7 @@ static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *pro
     return INGOT_OK;
 }
 
+/* Data is external, raw or in the typed field, in this order when a file has more than one of them. */
 ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const **result)
 {
     ingot_const *constant = ingot_arena_alloc(&reader->onnx->arena, sizeof *constant);
@@ -114,6 +124,7 @@ static bool dense_position(const ingot_tensor *dense, const ingot_tensor *indice
     return true;
 }
 
+/* Each value to its place; what has none stays zero. */
 static ingot_status scatter(ingot_reader *reader, const ingot_const *values, const ingot_const *indices,
                             ingot_tensor *dense)
 {
@@ -129,6 +140,7 @@ static ingot_status scatter(ingot_reader *reader, const ingot_const *values, con
     return INGOT_OK;
 }
 
+/* A few bytes can name a huge shape, so the dense tensor has a limit of its own besides that of memory. */
 ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorProto *proto, ingot_const **result)
 {
     ingot_arena *arena = &reader->onnx->arena;

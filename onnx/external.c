@@ -1,6 +1,12 @@
-/* external.c - the one place that opens files: the model's own and those of external data. External data is a regular
- * file beneath the model's folder (or beneath the folder that the caller allows besides); neither "..", nor an absolute
- * path, nor a link leads out of it. Each file is mapped once. */
+/* external.c - the one place that opens files: the model's own and those of external data.
+ *
+ * A model comes from elsewhere, so the locations it names are not trusted. External data is a regular file beneath
+ * the model's folder (or beneath the folder that the caller allows besides); neither "..", nor an absolute path, nor
+ * a symbolic link leads out of it. The kernel checks this while it resolves the path (openat2 with RESOLVE_BENEATH),
+ * which leaves no moment between check and use. Where it cannot, open_each() goes down by hand and follows no link
+ * at all.
+ *
+ * Each file is mapped once, however many tensors lie in it, and stays mapped until the model is closed. */
 #include "onnx/reader.h"
 
 #include <errno.h>
@@ -16,6 +22,7 @@
 
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK }; /* a pipe without writer must not block */
 
+/* Remember a file's bytes: the newest comes first. data is unmapped by ingot_unmap_all() if is_mapped. */
 static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const void *data, size_t size_bytes,
                                   bool is_mapped)
 {
@@ -55,6 +62,7 @@ static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, c
     return ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
 }
 
+/* Bytes of the caller's are used where they are. */
 ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error)
 {
     const ingot_mapping *ignored;
@@ -103,6 +111,7 @@ static int open_each(int folder, const char *location)
     return at;
 }
 
+/* The file that location names within the open folder, or -1 with errno: EXDEV when it lies outside. */
 static int open_beneath(int folder, const char *location)
 {
     const struct open_how how = {.flags = (uint64_t)OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
@@ -154,6 +163,7 @@ static int open_in_root(const ingot_onnx *onnx, const char *location)
     return file;
 }
 
+/* The mapping of a location, made now if this is the first tensor in it. */
 static ingot_status find_mapping(ingot_reader *reader, const char *location, const ingot_mapping **mapping)
 {
     ingot_onnx *onnx = reader->onnx;
@@ -190,6 +200,8 @@ static bool parse_number(const char *text, uint64_t *number)
     return true;
 }
 
+/* The keys are those of onnx.proto; a checksum is not looked at. offset + length may not wrap or pass the file's
+ * end. */
 ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
                                  const uint8_t **data)
 {

@@ -24,6 +24,7 @@ const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const
     return i == INGOT_NONE ? NULL : reader->model->functions[i];
 }
 
+/* Names of functions lead to a list, as domains and overloads may share them. */
 ingot_status ingot_list_functions(ingot_reader *reader)
 {
     const size_t n = reader->model->n_functions;
@@ -46,6 +47,7 @@ ingot_status ingot_list_functions(ingot_reader *reader)
     return INGOT_OK;
 }
 
+/* What the call gives for an attribute of the function, or NULL. */
 static const ingot_binding *find_binding(const ingot_scope *scope, const char *name)
 {
     for (size_t i = 0; i < scope->n_bindings; i++)
@@ -54,6 +56,8 @@ static const ingot_binding *find_binding(const ingot_scope *scope, const char *n
     return NULL;
 }
 
+/* A reference stands for what the call gives, else for the function's default, else for nothing: the node then has no
+ * such attribute and its operator's own default holds. */
 ingot_status ingot_attribute_value(const ingot_reader *reader, const Onnx__AttributeProto *proto, ingot_scope **scope,
                                    const Onnx__AttributeProto **value)
 {
@@ -101,6 +105,8 @@ static ingot_status bind_attributes(ingot_reader *reader, const Onnx__NodeProto 
     return INGOT_OK;
 }
 
+/* The names of the function's inputs mean the values of the call; INGOT_NONE where it leaves one out, so that nodes of
+ * the body see an input that is left out as well. */
 static ingot_status bind_inputs(ingot_reader *reader, const Onnx__NodeProto *call, ingot_scope *caller,
                                 ingot_scope *scope)
 {
@@ -154,6 +160,7 @@ static ingot_status bind_outputs(ingot_reader *reader, const Onnx__NodeProto *ca
     return INGOT_OK;
 }
 
+/* Identity nodes for the outputs that no node of the body writes to directly. */
 static ingot_status pass_on(ingot_reader *reader, const Onnx__NodeProto *call, const ingot_scope *caller,
                             ingot_scope *scope)
 {
@@ -225,6 +232,7 @@ static const char *call_prefix(ingot_arena *arena, const Onnx__NodeProto *call, 
     return prefix;
 }
 
+/* The chain of scopes leads from the call to the main graph, through subgraphs and through calls. */
 static ingot_status check_call(const ingot_reader *reader, const Onnx__FunctionProto *function,
                                const ingot_scope *caller)
 {
@@ -240,6 +248,7 @@ static ingot_status check_call(const ingot_reader *reader, const Onnx__FunctionP
     return INGOT_OK;
 }
 
+/* First every name of the body gets its value, then the nodes are read like any others, calls among them. */
 ingot_status ingot_inline_call(ingot_reader *reader, const Onnx__FunctionProto *function, const Onnx__NodeProto *call,
                                ingot_scope *caller)
 {

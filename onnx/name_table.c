@@ -1,4 +1,5 @@
-/* name_table.c - open addressing, at most half full. */
+/* name_table.c - names to ids, as open addressing with linear probing: one array, at most half full, doubled when it
+ * would be fuller. Names are compared whole, the hash only says where to look first. */
 #include "onnx/name_table.h"
 
 #include <string.h>
@@ -8,6 +9,7 @@ typedef struct ingot_name_entry {
     int id;
 } entry;
 
+/* The entry of the name, or the empty one where it would go. */
 static entry *find_entry(const ingot_name_table *table, const char *name)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
@@ -19,6 +21,7 @@ static entry *find_entry(const ingot_name_table *table, const char *name)
     return &table->entries[slot];
 }
 
+/* The old array stays behind in the arena: together they are less than the new one. */
 static bool grow_table(ingot_arena *arena, ingot_name_table *table)
 {
     ingot_name_table larger = {table->n, table->capacity ? 2 * table->capacity : 16, NULL};

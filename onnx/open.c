@@ -1,4 +1,11 @@
-/* open.c - a model file from its bytes to its graph: what is said of the model as a whole. */
+/* open.c - a model file from its bytes to its graph: what is said of the model as a whole.
+ *
+ * The steps: map the file; skim it and unpack what is not weights (wire.c, unpack.c); check versions; build the graph
+ * (reader.c); free the unpacked message. Strings and numbers are copied into the arena on the way, so nothing refers to
+ * the message afterwards; raw data stays in the mapping.
+ *
+ * An error line is made where the trouble is and gets its context ("node 'x' (Add)", "attribute 'y'", the file's name)
+ * on the way out. */
 #include "onnx/reader.h"
 
 #include <string.h>
@@ -7,6 +14,7 @@
  * functions that call functions can multiply without end. */
 static const uint64_t growth_factor = 64, growth_extra_bytes = 256 << 20;
 
+/* A copy that lives as long as the model; "" for NULL. */
 static const char *keep(ingot_onnx *onnx, const char *text)
 {
     return ingot_arena_string(&onnx->arena, text ? text : "", text ? strlen(text) : 0);
@@ -50,6 +58,7 @@ static ingot_status read_opsets(ingot_reader *reader)
     return INGOT_OK;
 }
 
+/* Everything in a ModelProto but the graph and the functions. */
 static ingot_status read_header(ingot_reader *reader)
 {
     const Onnx__ModelProto *model = reader->model;
@@ -106,6 +115,7 @@ static ingot_status build(ingot_reader *reader)
     return remember_outputs(reader);
 }
 
+/* The unpacked message lives in here only. */
 static ingot_status unpack_and_build(ingot_onnx *onnx, ingot_error *error)
 {
     ingot_unpacked unpacked;
@@ -127,6 +137,7 @@ static ingot_status unpack_and_build(ingot_onnx *onnx, ingot_error *error)
     return status;
 }
 
+/* *result is set only when everything went well; what was made until a failure is undone by ingot_onnx_close(). */
 ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_bytes, const ingot_model_options *options,
                              ingot_memory *memory, ingot_onnx **result, ingot_error *error)
 {
@@ -153,6 +164,7 @@ ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_byt
     return INGOT_OK;
 }
 
+/* The graph, its constants and all strings go with the arena. */
 void ingot_onnx_close(ingot_onnx *onnx)
 {
     if (!onnx)

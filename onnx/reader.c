@@ -1,10 +1,18 @@
-/* reader.c - GraphProto to graph. All names of a graph are declared before its nodes are read, so nodes may come in any
- * order; ingot_graph_sort() then puts them right. Every value is defined once in its scope (SSA). Recursion follows
- * subgraphs and function calls only and ends at INGOT_MAX_SUBGRAPHS levels. */
+/* reader.c - GraphProto to graph.
+ *
+ * All names of a graph are declared before its nodes are read, so nodes may come in any order; ingot_graph_sort()
+ * then puts them right. Every value is defined once in its scope (SSA), and by one of: a graph input, an
+ * initializer, a node. An initializer with the name of an input is that input's default (all initializers were
+ * inputs up to IR version 3).
+ *
+ * Three kinds of node leave none behind: Constant becomes its value's constant, a call of a function becomes the
+ * nodes of its body (functions.c), and what a node's attributes hold as graphs is read by ingot_read_graph() again.
+ * Recursion follows subgraphs and function calls only and ends at INGOT_MAX_SUBGRAPHS levels. */
 #include "onnx/reader.h"
 
 #include <string.h>
 
+/* The one text for every allocation that fails while reading. */
 ingot_status ingot_out_of_memory(const ingot_reader *reader)
 {
     return ingot_fail(reader->error, INGOT_LIMIT, "out of memory while reading the model");
@@ -22,6 +30,7 @@ static ingot_status declare(ingot_reader *reader, ingot_scope *scope, const char
                                                                                   : ingot_out_of_memory(reader);
 }
 
+/* The type that a ValueInfoProto declares, with the value's name in the error line. */
 static ingot_status read_value_type(ingot_reader *reader, const Onnx__ValueInfoProto *info, ingot_type *type)
 {
     const ingot_status status = ingot_read_type(reader, info->type, type);
@@ -30,6 +39,7 @@ static ingot_status read_value_type(ingot_reader *reader, const Onnx__ValueInfoP
     return status;
 }
 
+/* Graph inputs come first, so that an initializer finds the one it is the default of. */
 static ingot_status read_inputs(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     for (size_t i = 0; i < proto->n_input; i++) {
@@ -76,6 +86,7 @@ static ingot_status add_initializer(ingot_reader *reader, ingot_scope *scope, co
     return INGOT_OK;
 }
 
+/* Sparse ones first; they are named by their values. */
 static ingot_status read_initializers(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     const size_t n_sparse = proto->n_sparse_initializer;
@@ -122,6 +133,7 @@ static ingot_status declare_values(ingot_reader *reader, const Onnx__GraphProto 
     return INGOT_OK;
 }
 
+/* A graph output is any value in scope; in a subgraph also one of the graphs around, which becomes a capture. */
 static ingot_status read_outputs(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     for (size_t i = 0; i < proto->n_output; i++) {
@@ -143,6 +155,7 @@ static ingot_status read_outputs(ingot_reader *reader, const Onnx__GraphProto *p
     return INGOT_OK;
 }
 
+/* scope is new, with `outer` and `depth` set; it receives the graph and what the graph captures. */
 ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     ingot_status status;
@@ -172,6 +185,7 @@ const char *ingot_node_label(const Onnx__NodeProto *proto)
     return "";
 }
 
+/* Ids of one node at a time: ingot_graph_add_node() copies them before attributes may read further nodes. */
 static bool reserve_ids(ingot_reader *reader, size_t n)
 {
     if (n <= reader->ids_capacity)
@@ -223,6 +237,7 @@ static ingot_status read_constant(ingot_reader *reader, const Onnx__NodeProto *p
     return status;
 }
 
+/* A node that stays one. Within a function's body its name starts with the call's, as the body may be there often. */
 static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope,
                                     const char *domain)
 {
@@ -245,6 +260,7 @@ static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto 
     return ingot_read_attributes(reader, proto, scope, graph->n_nodes - 1);
 }
 
+/* Every node of every graph and function comes through here, so here is where growth is bounded. */
 ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope)
 {
     const char *domain = ingot_plain_domain(proto->domain);

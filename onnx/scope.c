@@ -45,6 +45,8 @@ static ingot_status capture(ingot_reader *reader, ingot_scope *scope, const char
     return INGOT_OK;
 }
 
+/* First outward to the scope that knows the name, then inward again with a capture at each graph. The way out
+ * ends at a function's body at the latest: it sees nothing but its inputs. */
 ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const char *name, int *value)
 {
     ingot_scope *path[INGOT_MAX_SUBGRAPHS + 1];
@@ -69,6 +71,7 @@ const char *ingot_plain_domain(const char *domain)
     return !domain || !strcmp(domain, "ai.onnx") ? "" : domain;
 }
 
+/* A function imports its own opsets, which need not be the model's; what it leaves out is taken from the model. */
 ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *scope, const char *domain, int *version)
 {
     const Onnx__FunctionProto *function = scope->function;

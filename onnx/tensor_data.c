@@ -1,6 +1,9 @@
-/* tensor_data.c - element by element between files and memory. Raw data is little-endian, as every machine this builds
- * for is. In memory each element has whole bytes, so 2- and 4-bit types are unpacked, the first element from the lowest
- * bits. */
+/* tensor_data.c - element by element between files and memory.
+ *
+ * A TensorProto has its elements in one of two forms. Raw data is the elements as bytes, little-endian (as every
+ * machine this builds for is), 2- and 4-bit types packed with the first element in the lowest bits. Else they are in
+ * the typed field for their type: float_data, int32_data, ... In memory each element has whole bytes, so packed
+ * types are unpacked, signed ones with their sign, and a bool is 0 or 1 whatever the file has. */
 #include "onnx/tensor_data.h"
 
 #include <string.h>
@@ -40,6 +43,7 @@ static void unpack_bits(ingot_dtype dtype, const uint8_t *src, size_t stride, ui
     }
 }
 
+/* Bits that are left over in the last byte are 0. */
 static void pack_bits(ingot_dtype dtype, const uint8_t *src, uint8_t *dst, int64_t count)
 {
     const int bits = packed_bits(dtype), per_byte = 8 / bits;
@@ -48,6 +52,7 @@ static void pack_bits(ingot_dtype dtype, const uint8_t *src, uint8_t *dst, int64
         dst[i / per_byte] |= (uint8_t)((src[i] & ((1 << bits) - 1)) << (int)(i % per_byte * bits));
 }
 
+/* raw has ingot_raw_size_bytes() bytes; both may be at any alignment. */
 void ingot_raw_decode(const ingot_tensor *tensor, const uint8_t *raw, void *dst)
 {
     const int64_t count = ingot_count(tensor);
@@ -70,6 +75,7 @@ void ingot_raw_encode(const ingot_tensor *tensor, uint8_t *raw)
         memcpy(raw, tensor->data, ingot_raw_size_bytes(tensor->dtype, count));
 }
 
+/* What raw_data holds after ingot_unpack() is a range of the file: see wire.h. */
 bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw)
 {
     if (!proto->has_raw_data || proto->raw_data.len != sizeof *raw)
@@ -92,6 +98,7 @@ ingot_status ingot_checked_shape(const int64_t *dims, size_t n, ingot_tensor *te
     return INGOT_OK;
 }
 
+/* The 6-bit floats are in the schema, but Ingot does not have them: not the same as a number that is no type at all. */
 ingot_status ingot_proto_shape(const Onnx__TensorProto *proto, ingot_tensor *tensor, ingot_error *error)
 {
     *tensor = (ingot_tensor){0};
@@ -162,6 +169,7 @@ static const char *typed_field(const Onnx__TensorProto *proto, const ingot_tenso
     }
 }
 
+/* This comes before memory is asked for: the count bounds what the shape may take. */
 ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, ingot_error *error)
 {
     const void *items;
@@ -172,6 +180,7 @@ ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tenso
     return ingot_fail(error, INGOT_INVALID, "%s has %zu items, its type and shape take %zu", field, n, wanted);
 }
 
+/* uint32 lies in uint64_data, complex numbers as pairs in float_data and double_data, the rest as it says. */
 void ingot_typed_decode(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst)
 {
     const void *items;
@@ -209,6 +218,7 @@ static bool strings_to_proto(ingot_arena *arena, const ingot_tensor *tensor, Onn
     return true;
 }
 
+/* Raw data for every type but strings, which have no raw form. */
 bool ingot_tensor_to_proto(ingot_arena *arena, const ingot_tensor *tensor, const char *name, Onnx__TensorProto *proto)
 {
     onnx__tensor_proto__init(proto);

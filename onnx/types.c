@@ -1,5 +1,6 @@
-/* types.c - TypeProto to ingot_type and back. Types nest by sequence, optional and map only, in one line, so a loop
- * suffices. */
+/* types.c - TypeProto to ingot_type and back. A type is a tensor's, or that of a sequence, optional or map of some
+ * other type: they nest in one line, so a loop suffices. Declared types are what the model says of itself; what is
+ * computed from the inputs counts more. Sparse tensor types become dense ones, as all sparse tensors do here. */
 #include "onnx/reader.h"
 #include "onnx/writer.h"
 
@@ -7,6 +8,7 @@
 
 enum { MAX_NESTED_TYPES = 16 };
 
+/* 0 is a type that is not declared. */
 static ingot_status read_dtype(const ingot_reader *reader, int32_t number, ingot_dtype *dtype)
 {
     const bool is_known = number == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3 ||
@@ -77,6 +79,7 @@ static ingot_status read_level(const ingot_reader *reader, const Onnx__TypeProto
     }
 }
 
+/* NULL is a type that is not declared at all. */
 ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type)
 {
     ingot_type *levels[MAX_NESTED_TYPES];
@@ -106,6 +109,7 @@ ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto,
 
 /* ---- back ---- */
 
+/* Free dimensions keep their names, as other tools match them by it. */
 static Onnx__TensorShapeProto *shape_to_proto(ingot_arena *arena, const ingot_type *type)
 {
     Onnx__TensorShapeProto *proto = ingot_arena_alloc(arena, sizeof *proto);
@@ -140,6 +144,7 @@ typedef struct type_level {
     Onnx__TypeProto__Map map;
 } type_level;
 
+/* One level; *inner becomes the slot for the type inside it, where there is one. */
 static bool fill_level(ingot_arena *arena, const ingot_type *type, type_level *level, Onnx__TypeProto ***inner)
 {
     onnx__type_proto__init(&level->proto);
@@ -176,6 +181,7 @@ static bool fill_level(ingot_arena *arena, const ingot_type *type, type_level *l
     return type->rank < 0 || (level->tensor.shape = shape_to_proto(arena, type));
 }
 
+/* From the outside in: each level leaves the slot that the next one goes into. */
 Onnx__TypeProto *ingot_type_to_proto(ingot_arena *arena, const ingot_type *type)
 {
     Onnx__TypeProto *outermost = NULL, **slot = &outermost;

@@ -7,6 +7,8 @@
 
 enum { LARGE_BYTES = 2048 };
 
+/* The budget, in terms of the file. Unpacked, most messages are a few times as large; but an empty node of two bytes
+ * takes almost 100, so that a small file could ask for gigabytes. */
 static const uint64_t budget_factor = 16, budget_extra_bytes = 16 << 20;
 
 /* Before each piece: what free needs to know. Keeps the alignment of 16. */
@@ -15,6 +17,7 @@ typedef struct piece {
     uint64_t is_large;
 } piece;
 
+/* Once the budget is passed nothing more is given, and limit_reached tells why unpacking failed. */
 static void *allocate(void *argument, size_t size_bytes)
 {
     ingot_unpacked *u = argument;
@@ -34,6 +37,7 @@ static void *allocate(void *argument, size_t size_bytes)
     return p + 1;
 }
 
+/* Pieces in the arena only stop to count. */
 static void give_back(void *argument, void *pointer)
 {
     ingot_unpacked *u = argument;
@@ -45,6 +49,7 @@ static void give_back(void *argument, void *pointer)
         ingot_release(u->memory, p);
 }
 
+/* protobuf-c reports no reason: what remains after skim and budget is a field that is there with another wire type. */
 ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
                           ingot_memory *memory, ingot_unpacked *result, ingot_error *error)
 {
@@ -67,6 +72,7 @@ ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const uint8_t 
     return ingot_fail(error, INGOT_INVALID, "a field has the wrong type");
 }
 
+/* protobuf-c walks the message to free the large pieces one by one; its depth was bounded by the skim. */
 void ingot_unpacked_free(ingot_unpacked *unpacked)
 {
     if (unpacked->message)

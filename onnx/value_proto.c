@@ -18,6 +18,7 @@ typedef struct decoder {
 
 static ingot_status out_of_memory(ingot_error *error) { return ingot_fail(error, INGOT_LIMIT, "out of memory"); }
 
+/* Zeroed, for free(). Never NULL for a size of 0. */
 static void *allocate(size_t size_bytes)
 {
     const size_t padded = (size_bytes + INGOT_ALIGNMENT) / INGOT_ALIGNMENT * INGOT_ALIGNMENT; /* never 0 */
@@ -27,6 +28,8 @@ static void *allocate(size_t size_bytes)
     return block;
 }
 
+/* The items of the other kinds are ingot_tensors, larger than any element: their number is checked as if each had
+ * the most bytes an element can have, for which ingot_checked_size() leaves a factor of 16. */
 ingot_status ingot_tensor_alloc(ingot_tensor *tensor, ingot_error *error)
 {
     ingot_tensor items = *tensor;
@@ -44,6 +47,7 @@ ingot_status ingot_tensor_alloc(ingot_tensor *tensor, ingot_error *error)
     return tensor->data ? INGOT_OK : out_of_memory(error);
 }
 
+/* Items nest no deeper than decoding lets them. */
 void ingot_tensor_free(ingot_tensor *tensor)
 {
     if (!tensor || !tensor->data)
@@ -57,6 +61,7 @@ void ingot_tensor_free(ingot_tensor *tensor)
 
 /* ---- decoding ---- */
 
+/* One block: the array, and behind it the bytes that it points to. So free() frees both. */
 static ingot_status decode_strings(const ProtobufCBinaryData *src, size_t n, ingot_tensor *tensor, ingot_error *error)
 {
     size_t size_bytes = n * sizeof(ingot_string);
@@ -75,6 +80,7 @@ static ingot_status decode_strings(const ProtobufCBinaryData *src, size_t n, ing
     return INGOT_OK;
 }
 
+/* As constants.c does it for models, but always with a copy, and without external data. */
 static ingot_status decode_tensor(const decoder *d, const Onnx__TensorProto *proto, ingot_tensor *tensor)
 {
     ingot_raw raw;
@@ -139,6 +145,7 @@ static ingot_status decode_keys(const decoder *d, const Onnx__MapProto *proto, i
 /* Values within values: decode_item() is the one way in, and counts how deep. */
 static ingot_status decode_item(decoder *d, const ProtobufCMessage *message, ingot_tensor *value);
 
+/* A map is its keys, a tensor of one dimension, and its values, a sequence. */
 static ingot_status decode_map(decoder *d, const Onnx__MapProto *proto, ingot_tensor *value)
 {
     ingot_status status = begin_items(d, INGOT_MAP, 2, value);
@@ -154,6 +161,7 @@ static ingot_status decode_map(decoder *d, const Onnx__MapProto *proto, ingot_te
     return end_items(d, value);
 }
 
+/* A SequenceProto has a field for each kind of item, of which one is used. Its elem_type adds nothing to that. */
 static ingot_status decode_sequence(decoder *d, const Onnx__SequenceProto *proto, ingot_tensor *value)
 {
     const struct {
@@ -178,6 +186,7 @@ static ingot_status decode_sequence(decoder *d, const Onnx__SequenceProto *proto
     return status ? status : end_items(d, value);
 }
 
+/* Whichever field is there; none is an optional without a value. */
 static ingot_status decode_optional(decoder *d, const Onnx__OptionalProto *proto, ingot_tensor *value)
 {
     const ProtobufCMessage *item = NULL;
@@ -217,6 +226,7 @@ static ingot_status decode_item(decoder *d, const ProtobufCMessage *message, ing
     return status;
 }
 
+/* The message that a value of the kind is serialized as. */
 static const ProtobufCMessageDescriptor *descriptor_of(ingot_kind kind)
 {
     switch (kind) {
@@ -227,6 +237,7 @@ static const ProtobufCMessageDescriptor *descriptor_of(ingot_kind kind)
     }
 }
 
+/* There is no limit of memory here but the one in proportion to size_bytes. */
 ingot_status ingot_tensor_decode(const void *data, size_t size_bytes, ingot_kind kind, ingot_tensor *tensor,
                                  ingot_error *error)
 {
@@ -263,6 +274,7 @@ static ProtobufCMessage **encode_items(ingot_arena *arena, const ingot_tensor *i
     return messages;
 }
 
+/* An empty sequence says that it is one of tensors: nothing else is known of it. */
 static ProtobufCMessage *encode_sequence(ingot_arena *arena, const ingot_tensor *value, const char *name, int depth)
 {
     static const int32_t elem_types[] = {
@@ -289,6 +301,7 @@ static ProtobufCMessage *encode_sequence(ingot_arena *arena, const ingot_tensor 
     return &proto->base;
 }
 
+/* Without a value elem_type stays 0, as onnx.numpy_helper writes it. */
 static ProtobufCMessage *encode_optional(ingot_arena *arena, const ingot_tensor *value, const char *name, int depth)
 {
     Onnx__OptionalProto *proto = ingot_arena_alloc(arena, sizeof *proto);
@@ -320,6 +333,7 @@ static ProtobufCMessage *encode_optional(ingot_arena *arena, const ingot_tensor 
     return item ? &proto->base : NULL;
 }
 
+/* Integer keys are all int64 in the message; key_type says what they are. */
 static ProtobufCMessage *encode_map(ingot_arena *arena, const ingot_tensor *value, const char *name, int depth)
 {
     const ingot_tensor *keys = value->data, *values = keys + 1;
@@ -365,6 +379,7 @@ static ProtobufCMessage *encode_item(ingot_arena *arena, const ingot_tensor *val
     return proto && ingot_tensor_to_proto(arena, value, name, proto) ? &proto->base : NULL;
 }
 
+/* The message is built in an arena, with the elements pointed at where they are, and packed at once. */
 ingot_status ingot_tensor_encode(const ingot_tensor *tensor, const char *name, void **data, size_t *size_bytes,
                                  ingot_error *error)
 {

@@ -18,6 +18,7 @@ typedef struct target {
 
 static Onnx__GraphProto *graph_to_proto(ingot_writer *w, const ingot_graph *graph, const char *const *captured);
 
+/* Doubled, as arrays in an arena cannot grow where they are; `array` is the address of the pointer to it. */
 bool ingot_writer_grow(ingot_arena *arena, void *array, size_t n, size_t *capacity, size_t item_bytes)
 {
     void **items = array;
@@ -72,6 +73,7 @@ static bool name_interface(target *t)
     return true;
 }
 
+/* Every value that has no name yet, in the order of ids, so that names do not depend on where values are used. */
 static bool name_values(target *t, const char *const *captured)
 {
     const ingot_graph *graph = t->graph;
@@ -90,6 +92,8 @@ static bool name_values(target *t, const char *const *captured)
 
 /* ---- constants ---- */
 
+/* Elements that are in memory or usable in the mapping are pointed at; lazy ones get a stand-in, see
+ * ingot_lazy_data. */
 static Onnx__TensorProto *constant_to_proto(ingot_writer *w, const ingot_const *constant, const char *name)
 {
     Onnx__TensorProto *proto = ingot_arena_alloc(&w->arena, sizeof *proto);
@@ -126,6 +130,7 @@ static bool add_initializers(target *t, Onnx__GraphProto *proto)
 
 /* ---- attributes ---- */
 
+/* One string or many. */
 static bool strings_to_proto(ingot_arena *arena, const ingot_attr *attr, Onnx__AttributeProto *proto)
 {
     ProtobufCBinaryData *strings = ingot_arena_array(arena, attr->n, sizeof *strings);
@@ -143,6 +148,7 @@ static bool strings_to_proto(ingot_arena *arena, const ingot_attr *attr, Onnx__A
     return true;
 }
 
+/* One tensor or many; those that were sparse in the file are dense from now on. */
 static bool tensors_to_proto(ingot_writer *w, const ingot_attr *attr, Onnx__AttributeProto *proto)
 {
     Onnx__TensorProto **tensors = ingot_arena_array(&w->arena, attr->n, sizeof *tensors);
@@ -177,6 +183,7 @@ static bool graphs_to_proto(ingot_writer *w, const ingot_attr *attr, const char 
     return graphs != NULL;
 }
 
+/* Types, as the sequence and optional operators have them. */
 static bool types_to_proto(ingot_arena *arena, const ingot_attr *attr, Onnx__AttributeProto *proto)
 {
     Onnx__TypeProto **types = ingot_arena_array(arena, attr->n, sizeof *types);
@@ -192,6 +199,7 @@ static bool types_to_proto(ingot_arena *arena, const ingot_attr *attr, Onnx__Att
     return types != NULL;
 }
 
+/* The type is always told, whatever the file did. */
 static bool attribute_to_proto(ingot_writer *w, const ingot_attr *attr, const char *const **captured,
                                Onnx__AttributeProto *proto)
 {
@@ -251,6 +259,7 @@ static char **copy_names(ingot_arena *arena, const char *const *names, size_t n)
     return ingot_arena_copy(arena, names, n * sizeof *names);
 }
 
+/* A node without operands so far. Names of nodes are unique in the file too: some engines insist. */
 static Onnx__NodeProto *add_node(target *t, const char *name, const char *op_type, const char *domain, int version)
 {
     ingot_arena *arena = &t->w->arena;
@@ -294,6 +303,7 @@ static bool write_node(target *t, const ingot_node *node, const char *const *inp
     return true;
 }
 
+/* "" is how ONNX writes an operand that is left out. */
 static const char *name_of(const target *t, int value) { return value == INGOT_NONE ? "" : t->names[value]; }
 
 /* The value between the host (or the fused node before) and fused node i. */
@@ -327,6 +337,7 @@ static bool write_chain(target *t, const ingot_node *node, const char *const *in
     return true;
 }
 
+/* In running order, as ONNX asks; removed nodes are skipped. */
 static bool write_nodes(target *t)
 {
     for (int i = 0; i < t->graph->n_nodes; i++) {
@@ -358,6 +369,7 @@ static bool write_identity(target *t, const char *from, const char *to)
 
 /* ---- inputs and outputs ---- */
 
+/* A name with its declared type; the type is empty where none was declared. */
 static Onnx__ValueInfoProto *value_to_proto(ingot_arena *arena, const char *name, const ingot_type *type)
 {
     Onnx__ValueInfoProto *proto = ingot_arena_alloc(arena, sizeof *proto);
@@ -384,6 +396,8 @@ static const char *output_name(target *t, int i, bool is_main)
     return name && write_identity(t, t->names[value], name) ? name : NULL;
 }
 
+/* Declared types of inputs and outputs. Those of values between are left out: passes make them wrong, and every engine
+ * infers them. */
 static bool write_interface(target *t, Onnx__GraphProto *proto, bool is_main)
 {
     const ingot_graph *graph = t->graph;
@@ -426,6 +440,7 @@ static Onnx__GraphProto *graph_to_proto(ingot_writer *w, const ingot_graph *grap
     return proto;
 }
 
+/* The main graph. Opsets that the file imported stay imported, used or not. */
 Onnx__GraphProto *ingot_graph_to_proto(ingot_writer *w, const ingot_graph *graph)
 {
     Onnx__GraphProto *proto = graph_to_proto(w, graph, NULL);

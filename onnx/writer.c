@@ -25,11 +25,14 @@ typedef struct new_file {
     char *path, *final_path;
 } new_file;
 
+/* The system's own words. */
 static ingot_status io_error(ingot_error *error, const char *path, int number)
 {
     return ingot_fail(error, INGOT_IO, "%s: %s", path, strerror(number));
 }
 
+/* A file beside the one it will replace: rename() works only within a file system. What is there already must be a
+ * regular file, lest a device be replaced. */
 static ingot_status open_new(new_file *file, ingot_arena *arena, const char *path, const char *suffix,
                              ingot_error *error)
 {
@@ -54,6 +57,7 @@ static ingot_status open_new(new_file *file, ingot_arena *arena, const char *pat
     return io_error(error, file->path, errno);
 }
 
+/* All bytes are on the disk before the name changes, so that a crash leaves one file or the other. */
 static ingot_status finish_new(new_file *file, ingot_error *error)
 {
     if (!file->stream)
@@ -73,6 +77,7 @@ static ingot_status finish_new(new_file *file, ingot_error *error)
     return io_error(error, file->final_path, failed ? failed : EIO);
 }
 
+/* After a failure: nothing is left behind. Does nothing to a file that is finished or was never opened. */
 static void abandon_new(new_file *file)
 {
     if (!file->stream)
@@ -98,6 +103,7 @@ static int compare_lazy(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* In chunks, so that a model can be written that is larger than memory. */
 static void write_lazy(const ingot_const *constant, FILE *stream)
 {
     const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
@@ -126,6 +132,7 @@ static void write_piece(const ingot_writer *w, size_t n, const uint8_t *data, FI
         fwrite(data, 1, n, stream);
 }
 
+/* What protobuf-c calls. It cannot be told of a failure: finish_new() asks the stream. */
 static void append_piece(ProtobufCBuffer *base, size_t n, const uint8_t *data)
 {
     const packer *p = (const packer *)base;
@@ -134,6 +141,7 @@ static void append_piece(ProtobufCBuffer *base, size_t n, const uint8_t *data)
 
 /* ---- external data ---- */
 
+/* A key and a copy of its value. */
 static bool set_entry(ingot_arena *arena, Onnx__StringStringEntryProto **slot, const char *key, const char *value)
 {
     Onnx__StringStringEntryProto *entry = ingot_arena_alloc(arena, sizeof *entry);
@@ -162,6 +170,7 @@ static bool refer(ingot_arena *arena, Onnx__TensorProto *proto, const char *loca
            set_entry(arena, &proto->external_data[2], "length", length_text);
 }
 
+/* Move the large initializers of the main graph to PATH.data, in order, each at the start of a page. */
 static ingot_status write_external(ingot_writer *w, const char *path, new_file *file, ingot_error *error)
 {
     uint64_t offset = 0;
@@ -195,6 +204,7 @@ static int64_t ir_version_for(int opset)
     return 4; /* the first in which initializers need not be inputs */
 }
 
+/* A newer opset than the file's asks for a newer IR version as well. */
 static bool fill_opsets(ingot_writer *w, Onnx__ModelProto *model)
 {
     Onnx__OperatorSetIdProto *imports = ingot_arena_array(&w->arena, w->n_opsets, sizeof *imports);
@@ -214,6 +224,7 @@ static bool fill_opsets(ingot_writer *w, Onnx__ModelProto *model)
     return true;
 }
 
+/* The file's own header, around the new graph. */
 static bool fill_model(ingot_writer *w, const ingot_graph *graph, Onnx__ModelProto *model)
 {
     const ingot_onnx *onnx = w->onnx;
@@ -236,6 +247,7 @@ static bool fill_model(ingot_writer *w, const ingot_graph *graph, Onnx__ModelPro
     return true;
 }
 
+/* The message first, as its size decides where the constants go; then the data file, then the model. */
 static ingot_status write_model(ingot_writer *w, const ingot_graph *graph, const char *path, size_t limit_bytes,
                                 new_file *model_file, new_file *data_file, ingot_error *error)
 {
@@ -259,6 +271,7 @@ static ingot_status write_model(ingot_writer *w, const ingot_graph *graph, const
     return status ? status : finish_new(model_file, error);
 }
 
+/* The graph is not touched, and nothing of the message outlives the call. */
 ingot_status ingot_onnx_write_limited(const ingot_onnx *onnx, const ingot_graph *graph, const char *path,
                                       size_t limit_bytes, ingot_error *error)
 {
