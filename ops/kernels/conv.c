@@ -168,6 +168,7 @@ typedef struct tile_job {
     ptrdiff_t dst_plane;
     int channels;                       /* output channels that exist, of those in the unit */
     float low, high;
+    ahead next_unit;
 } tile_job;
 
 INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
@@ -200,7 +201,7 @@ INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int
     }
 }
 
-INGOT_INLINE void tile(const tile_job *t, int px, int nv)
+INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
     const ptrdiff_t to_last = (px - 1) * t->pixel;
     vf32 acc[MAX_PIXELS][2];
@@ -221,6 +222,7 @@ INGOT_INLINE void tile(const tile_job *t, int px, int nv)
                     const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
                     const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
 
+                    fetch_ahead(&t->next_unit);
                     accumulate(acc, src, first, last, t->pixel, w, t->block_channels, px, nv);
                     src += t->tap[2];
                     w += t->weight_tap[2];
@@ -232,12 +234,12 @@ INGOT_INLINE void tile(const tile_job *t, int px, int nv)
 #define TILE_ONE(px) tile(t, px, 1)
 #define TILE_TWO(px) tile(t, px, 2)
 
-static void tile_one(const tile_job *t, int px)
+static void tile_one(tile_job *t, int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX1, TILE_ONE) }
 }
 
-static void tile_two(const tile_job *t, int px)
+static void tile_two(tile_job *t, int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX2, TILE_TWO) }
 }
@@ -389,6 +391,10 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
             .width = unit_width_of(s.group_oc, unit),
             .job = unit_job(d, &s, e, group, unit),
         };
+
+        if (unit + 1 < s.units && i + 1 < i1)
+            it.job.next_unit = (ahead){ it.weights + s.unit_floats, it.weights + s.unit_floats +
+                                        unit_width_of(s.group_oc, unit + 1) * (s.unit_floats / UNIT) };
         run_item(&it);
     }
 }
