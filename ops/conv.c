@@ -86,6 +86,22 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
+{
+    ingot_tensor *in[N_INPUTS] = { c->in[X], s->weights ? s->weights : c->in[W] }, *out = &s->host;
+    ingot_op_ctx sub = *c;
+
+    if (c->node->n_inputs > B && c->in[B])
+        in[B] = s->bias ? s->bias : c->in[B];
+    sub.parent = c;
+    sub.in = in;
+    sub.n_in = c->node->n_inputs;
+    sub.out = &out;
+    sub.n_out = 1;
+    ingot_advance_scratch(&sub, s->chain.scratch_bytes);
+    return ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_plain) : run_plain(&sub);
+}
+
 static ingot_status run_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state;

@@ -136,6 +136,14 @@ static bool take_activation(const ingot_stage *s, ingot_epilogue *e)
     return false;
 }
 
+/* One element for each position of the last dimension, the same everywhere else? */
+static bool is_bias(const ingot_tensor *other, const ingot_tensor *result)
+{
+    return other->rank > 0 && result->rank > 0 && other->rank <= result->rank && other->layout == INGOT_PLAIN &&
+           other->shape[other->rank - 1] == result->shape[result->rank - 1] &&
+           ingot_count(other) == other->shape[other->rank - 1];
+}
+
 /* Make fused node s part of the kernel's epilogue; false when it has to be a pass of its own. */
 static bool take_into_kernel(ingot_op_ctx *c, ingot_chain *chain, const ingot_stage *s)
 {
@@ -146,6 +154,12 @@ static bool take_into_kernel(ingot_op_ctx *c, ingot_chain *chain, const ingot_st
     const ingot_tensor *other = c->in[s->first_input];
     if (chain->residual != INGOT_NONE || s->ctx.n_in != 2 || !ingot_same_shape(other, &s->chain) ||
         other->layout != s->chain.layout)
+    if (s->ctx.n_in == 2 && in_kernel & INGOT_CHAIN_BIAS && chain->bias == INGOT_NONE && is_bias(other, &s->chain)) {
+        chain->bias = s->first_input;
+        return true;
+    }
+    if (!(in_kernel & INGOT_CHAIN_RESIDUAL) || chain->residual != INGOT_NONE || s->ctx.n_in != 2 ||
+        !ingot_same_shape(other, &s->chain) || other->layout != s->chain.layout)
         return false;
     chain->residual = s->first_input;
     return true;
@@ -195,7 +209,7 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool
     ingot_tensor now = *host;
 
     memset(chain, 0, sizeof *chain);
-    chain->residual = INGOT_NONE;
+    chain->residual = chain->bias = INGOT_NONE;
     if (n > 0 && !(chain->stages = ingot_keep(c, (size_t)n * sizeof *chain->stages)))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     for (int f = 0; f < n; f++) {
@@ -217,11 +231,13 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool
         now = after;
         chain->n_stages++;
     }
-    if (chain->residual != INGOT_NONE) {
-        const ingot_status st = ingot_load_constant(c, chain->residual, &chain->loaded);
-        if (st)
-            return st;
-    }
+    ingot_status st = INGOT_OK;
+    if (chain->residual != INGOT_NONE)
+        st = ingot_load_constant(c, chain->residual, &chain->loaded_residual);
+    if (chain->bias != INGOT_NONE && !st)
+        st = ingot_load_constant(c, chain->bias, &chain->loaded_bias);
+    if (st)
+        return st;
     for (int f = 0; f < chain->n_stages; f++)
         if (!shares_output(c, chain, f))
             chain->scratch_bytes += aligned_bytes(&chain->stages[f].chain);
@@ -251,7 +267,9 @@ void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingo
     }
     *kernel = chain->kernel;
     if (chain->residual != INGOT_NONE)
-        kernel->residual = (chain->loaded ? chain->loaded : c->in[chain->residual])->data;
+        kernel->residual = (chain->loaded_residual ? chain->loaded_residual : c->in[chain->residual])->data;
+    if (chain->bias != INGOT_NONE)
+        kernel->bias = (chain->loaded_bias ? chain->loaded_bias : c->in[chain->bias])->data;
     return chain->n_stages ? chain->stages[0].chain.data : c->out[0]->data;
 }
 

@@ -20,8 +20,8 @@ typedef struct ingot_stage {
 /* The fused nodes of one node, compiled by ingot_chain_prepare(). */
 typedef struct ingot_chain {
     ingot_epilogue kernel;                 /* for the host's kernel: activation; residual when running; no bias */
-    int residual;                          /* the input that is kernel.residual, or INGOT_NONE */
-    ingot_tensor *loaded;                  /* the residual when it is a constant read from the file; else NULL */
+    int residual, bias;                    /* the inputs that are kernel.residual and kernel.bias, or INGOT_NONE */
+    ingot_tensor *loaded_residual, *loaded_bias; /* these when they are constants read from the file; else NULL */
     int n_stages;                          /* what the kernel does not do */
     ingot_stage *stages;
     size_t scratch_bytes;                  /* for results in the middle that do not fit the output's memory */
@@ -35,7 +35,12 @@ ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own);
 
 /* Compile the chain. `host` is output 0's type and layout with the host's own shape. in_kernel: the host's kernel takes an
  * epilogue. */
-ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool in_kernel, ingot_chain *chain);
+ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool in_kernel, ingot_chain *chain); \
+/* What the host's kernel can do before it stores a result. */
+enum { INGOT_CHAIN_ACT = 1, INGOT_CHAIN_RESIDUAL = 2, INGOT_CHAIN_BIAS = 4 /* along the last dimension */ };
+
+/* Compile the chain. `host` is output 0's type and layout with the host's own shape. in_kernel: INGOT_CHAIN_ bits. */
+ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain);
 
 /* In run(): where the host writes its result (`scratch`: chain->scratch_bytes that nothing else uses), with the kernel's
  * part in *kernel; and the passes that come after it. */

@@ -1,52 +1,22 @@
 /* matmul.c - MatMul and Gemm. Both become a list of matrix products of one size: MatMul's batches are offsets into A and B,
  * and transposing is a matter of strides. */
-#include "ops/fused.h"
-#include "ops/weights.h"
-
 #include <math.h>
 #include <string.h>
 
+#include "ops/fused.h"
+#include "ops/product.h"
+#include "ops/weights.h"
+
 enum { A, B, C, N_INPUTS };
 
-/* C[i] = alpha A[i] B[i] + beta D for `matrices` matrices, m x n each; C is row-major. */
-typedef struct product {
-    int64_t matrices, m, n, k;
-    ptrdiff_t a_row, a_col, b_row, b_col, d_row, d_col;
-    int64_t *a_at, *b_at;                /* where each matrix begins; NULL: there is one */
-    float alpha, beta;
-    const void *a, *b, *d;
-    void *c;
-} product;
-
-#define T float
-#define FACTOR float
-#define TYPED(name) name##_f32
-#include "ops/matmul_loops.h"
-#undef T
-#undef FACTOR
-#undef TYPED
-#define T double
-#define FACTOR double
-#define TYPED(name) name##_f64
-#include "ops/matmul_loops.h"
-#undef T
-#undef FACTOR
-#undef TYPED
-#define T uint32_t                       /* signed integers too: the low bits are the same */
-#define FACTOR int64_t
-#define TYPED(name) name##_u32
-#include "ops/matmul_loops.h"
-#undef T
-#undef TYPED
-#define T uint64_t
-#define TYPED(name) name##_u64
-#include "ops/matmul_loops.h"
-
 typedef struct matmul_state {
-    product product;
+    ingot_product product;
+    bool fast;                           /* float, or by way of float: by the kernels */
+    ingot_product_plan plan;
     ingot_tensor *loaded[N_INPUTS];      /* constants read from the file, or NULL */
     ingot_chain chain;
     ingot_tensor host;                   /* own result, before fused nodes */
+    ingot_epilogue epilogue;             /* of this run */
 } matmul_state;
 
 /* Size of dimension i of the result's batch; false when A's and B's do not broadcast. */
@@ -56,8 +26,8 @@ static bool broadcast_size(int64_t a, int64_t b, int64_t *size)
     return a == b || a == 1 || b == 1;
 }
 
-/* The product's sizes and the result's shape; offsets of matrices only with `at` true. */
-static ingot_status read_matmul(ingot_op_ctx *c, product *p, int64_t *shape, int *rank)
+/* The product's sizes and the result's shape. */
+static ingot_status read_matmul(ingot_op_ctx *c, ingot_product *p, int64_t *shape, int *rank)
 {
     const ingot_tensor *a = c->in[A], *b = c->in[B];
     char a_text[128], b_text[128];
@@ -118,7 +88,7 @@ static ingot_status infer_matmul(ingot_op_ctx *c)
 {
     int64_t shape[INGOT_MAX_RANK + 2];
     int rank;
-    product p;
+    ingot_product p;
     ingot_status st = read_matmul(c, &p, shape, &rank);
 
     if (st || (st = ingot_out(c, 0, c->in[A]->dtype, rank, shape)))
@@ -128,18 +98,28 @@ static ingot_status infer_matmul(ingot_op_ctx *c)
 
 static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int64_t *shape, int rank)
 {
+    const ingot_dtype dtype = c->in[A]->dtype;
+    const int n_own = MIN(c->node->n_inputs, N_INPUTS);
+    ingot_product *p = &s->product;
     ingot_status st;
 
-    for (int i = 0; i < MIN(c->node->n_inputs, N_INPUTS); i++)
-        if ((st = ingot_load_constant(c, i, &s->loaded[i])))
-            return st;
     s->host = *c->out[0];
     s->host.rank = rank;
     memcpy(s->host.shape, shape, (size_t)rank * sizeof *shape);
     if ((st = ingot_chain_prepare(c, &s->host, false, &s->chain)))
+    s->fast = dtype == INGOT_FLOAT || ingot_is_16bit(dtype);
+    const unsigned in_kernel = INGOT_CHAIN_ACT | (ingot_product_takes_residual(p) ? INGOT_CHAIN_RESIDUAL : 0u) |
+                               (ingot_product_takes_bias(p) ? INGOT_CHAIN_BIAS : 0u);
+    if ((st = ingot_chain_prepare(c, &s->host, dtype == INGOT_FLOAT ? in_kernel : 0u, &s->chain)))
         return st;
-    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c), 0);
-    c->kernel = "plain";
+    if (s->fast && (st = ingot_product_prepare(c, p, dtype == INGOT_FLOAT ? B : INGOT_NONE, &s->plan)))
+        return st;
+    for (int i = 0; i < n_own; i++)
+        if ((i != B || !s->plan.packed) && (st = ingot_load_constant(c, i, &s->loaded[i])))
+            return st;
+    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c) + s->plan.scratch_bytes,
+                       s->plan.thread_scratch_bytes);
+    c->kernel = s->fast ? ingot_product_name(&s->plan) : "plain";
     return INGOT_OK;
 }
 
@@ -152,7 +132,7 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    product *p = &s->product;
+    ingot_product *p = &s->product;
     if ((st = read_matmul(c, p, shape, &rank)))
         return st;
     const int n_batch = MAX(MAX(c->in[A]->rank, c->in[B]->rank) - 2, 0);
@@ -173,7 +153,7 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
 
 static bool is_whole(float value) { return value == floorf(value) && fabsf(value) < 2147483648.0f; }
 
-static ingot_status read_gemm(ingot_op_ctx *c, product *p)
+static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
 {
     const ingot_tensor *a = c->in[A], *b = c->in[B], *d = ingot_has(c, C) ? c->in[C] : NULL;
     const bool ta = ingot_attr_int(c->node, "transA", 0) != 0, tb = ingot_attr_int(c->node, "transB", 0) != 0;
@@ -193,6 +173,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, product *p)
     p->b_col = tb ? p->k : 1;
     p->alpha = ingot_attr_float(c->node, "alpha", 1.0f);
     p->beta = d ? ingot_attr_float(c->node, "beta", 1.0f) : 0.0f;
+    p->has_d = d != NULL;
     if (!ingot_is_float(a->dtype) && (!is_whole(p->alpha) || !is_whole(p->beta)))
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "alpha or beta is not whole, for integers");
     if (!d)
@@ -208,7 +189,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, product *p)
 
 static ingot_status infer_gemm(ingot_op_ctx *c)
 {
-    product p;
+    ingot_product p;
     ingot_status st = read_gemm(c, &p);
 
     if (st || (st = ingot_out(c, 0, c->in[A]->dtype, 2, (const int64_t[]){ p.m, p.n })))
@@ -228,27 +209,19 @@ static ingot_status prepare_gemm(ingot_op_ctx *c)
     return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);
 }
 
-/* By type: product, and what adds beta D to it. */
 static ingot_status run_product(ingot_op_ctx *c)
 {
     matmul_state *s = c->state;
-    product *p = &s->product;
-    const size_t size = ingot_dtype_size_bytes(c->in[A]->dtype);
-    const bool real = ingot_is_float(c->in[A]->dtype);
-    ingot_task *multiply = real ? (size == 4 ? product_rows_f32 : product_rows_f64)
-                                : (size == 4 ? product_rows_u32 : product_rows_u64);
-    ingot_task *add = real ? (size == 4 ? add_rows_f32 : add_rows_f64) : (size == 4 ? add_rows_u32 : add_rows_u64);
-    const int64_t rows = p->matrices * p->m, grain = 1 + 16384 / (1 + p->n * MAX(p->k, 1));
+    ingot_product *p = &s->product;
 
     p->a = c->in[A]->data;
     p->b = c->in[B]->data;
     p->c = c->out[0]->data;
-    p->d = c->n_in > C && c->in[C] ? c->in[C]->data : NULL;
-    if (p->n == 0)
-        return INGOT_OK;
-    ingot_parallel(c->team, rows, grain, multiply, p);
-    if (p->d && p->beta != 0.0f)
-        ingot_parallel(c->team, rows, grain, add, p);
+    p->d = p->has_d ? c->in[C]->data : NULL;
+    if (s->fast)
+        ingot_product_run(c, p, &s->plan, &s->epilogue, c->scratch);
+    else
+        ingot_product_plain(c->team, c->in[A]->dtype, p);
     return INGOT_OK;
 }
 
@@ -257,17 +230,17 @@ static ingot_status run_matmul(ingot_op_ctx *c)
     matmul_state *s = c->state;
     ingot_tensor *in[N_INPUTS] = { NULL }, *out = &s->host;
     ingot_op_ctx sub = *c;
-    ingot_epilogue kernel;
     ingot_status st;
 
     sub.n_in = MIN(c->node->n_inputs, N_INPUTS);
     for (int i = 0; i < sub.n_in; i++)
         in[i] = s->loaded[i] ? s->loaded[i] : c->in[i];
-    s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &kernel);
+    s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &s->epilogue);
     sub.parent = c;
     sub.in = in;
     sub.out = &out;
-    sub.scratch += s->chain.scratch_bytes;
+    sub.n_out = 1;
+    ingot_advance_scratch(&sub, s->chain.scratch_bytes);
     st = ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_product) : run_product(&sub);
     return st ? st : ingot_chain_finish(c, &s->chain);
 }

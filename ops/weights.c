@@ -26,6 +26,12 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     return INGOT_OK;
 }
 
+void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes)
+{
+    copy->scratch += bytes;
+    copy->scratch_bytes -= bytes;                /* the threads' slices stay where they are */
+}
+
 bool ingot_is_16bit(ingot_dtype dtype) { return dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16; }
 
 static size_t copy_bytes(const ingot_tensor *tensor)
@@ -108,8 +114,8 @@ ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run)
 
     if (c->n_in > INGOT_WIDEN_MAX || c->n_out > INGOT_WIDEN_MAX)
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d inputs and %d outputs of 16-bit floats", c->n_in, c->n_out);
-    sub.scratch = make_copies(c, c->in, c->n_in, in_copies, in, c->scratch, true);
-    sub.scratch = make_copies(c, c->out, c->n_out, out_copies, out, sub.scratch, false);
+    char *const after = make_copies(c, c->in, c->n_in, in_copies, in, c->scratch, true);
+    ingot_advance_scratch(&sub, (size_t)(make_copies(c, c->out, c->n_out, out_copies, out, after, false) - c->scratch));
     sub.parent = c;
     sub.in = in;
     sub.out = out;

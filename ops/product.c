@@ -1,0 +1,291 @@
+/* product.c - float matrix products by the kernels. Few rows read B where it lies, once; more rows go through panels, which
+ * a constant B is packed into once for all plans. Very long rows over few columns are cut into chunks of k whose sums are
+ * added in order. All of it is decided by sizes, so results do not depend on the number of threads. */
+#include "ops/product.h"
+
+#include <string.h>
+
+enum {
+    FEW_ROWS = 8,
+    FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
+    ITEMS = 16,                                           /* that one matrix is cut into, to be shared out */
+    ITEM_ROWS = 24,                                       /* at least */
+};
+
+typedef struct run_call {
+    ingot_op_ctx *ctx;
+    const ingot_kernels *k;
+    const ingot_product *p;
+    const ingot_product_plan *plan;
+    ingot_gemm gemm;
+    ingot_epilogue epilogue;
+    const float *b;                      /* packed or as it is */
+    float *packed, *partial;
+    int64_t matrix, row_items, panel_items;
+} run_call;
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static size_t float_bytes(int64_t n)
+{
+    return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+}
+
+static ingot_product_way choose_way(const ingot_product *p)
+{
+    const bool stored_nk = p->b_row == 1 && p->a_col == 1;
+
+    if (stored_nk && p->matrices == 1 && p->n <= FEW_COLUMNS && p->k >= 2 * K_CHUNK)
+        return INGOT_PRODUCT_SPLIT;
+    if (p->m > FEW_ROWS)
+        return INGOT_PRODUCT_PANELS;
+    return stored_nk ? INGOT_PRODUCT_DOT : p->b_col == 1 && p->a_col == 1 ? INGOT_PRODUCT_AXPY : INGOT_PRODUCT_PANELS;
+}
+
+/* A constant that the kernels read as it is: where it lies in the file if floats may lie there, else a copy. */
+static const float *plain_constant(ingot_op_ctx *c, int input)
+{
+    const ingot_const *constant = c->constants[input];
+    bool fill = false;
+
+    if (!ingot_const_is_lazy(constant))
+        return c->in[input]->data;
+    if (!constant->scale && (uintptr_t)constant->source % _Alignof(float) == 0)
+        return constant->source;
+    float *copy = ingot_packed(c, UINT64_C(0x4d) << 32, ingot_storage_bytes(c->in[input]), &fill);
+    if (copy && fill) {
+        ingot_const_read(constant, copy);
+        ingot_const_drop_pages(constant);
+    }
+    return copy;
+}
+
+static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+
+    (void)thread;
+    call->k->gemm_pack_f32(call->packed, call->b, p->b_row, p->b_col, p->n, p->k, begin, end);
+}
+
+static const float *panel_constant(ingot_op_ctx *c, const ingot_product *p, int input, int64_t n_floats)
+{
+    const uint64_t tag = UINT64_C(0x50) << 32 | (p->b_row == 1 ? 1u << 8 : 0u) | (uint64_t)c->kernels->lanes;
+    bool fill = false;
+    void *owned = NULL;
+    float *packed = ingot_packed(c, tag, float_bytes(n_floats), &fill);
+
+    if (packed && fill) {
+        run_call call = { .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed };
+        if (call.b)
+            ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
+        else
+            packed = NULL;
+        ingot_unread_constant(c, input, owned);
+    }
+    return packed;
+}
+
+ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int b_input, ingot_product_plan *plan)
+{
+    const bool constant = b_input != INGOT_NONE && c->constants && c->constants[b_input] && p->matrices == 1;
+
+    memset(plan, 0, sizeof *plan);
+    plan->way = choose_way(p);
+    plan->matrix_floats = c->kernels->gemm_packed_f32(p->n, p->k);
+    plan->whole_matrices = p->matrices >= ITEMS;
+    const bool full = p->has_d && p->d_row && p->d_col;               /* beta D: a vector, or all of D scaled */
+    plan->vector_bytes = full && p->beta == 1.0f ? 0 : float_bytes(full ? p->m * p->n : MAX(p->m, p->n));
+    plan->scratch_bytes = plan->vector_bytes;
+    if (constant) {
+        plan->packed = plan->way == INGOT_PRODUCT_PANELS ? panel_constant(c, p, b_input, plan->matrix_floats)
+                                                         : plain_constant(c, b_input);
+        if (!plan->packed)
+            return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    } else if (plan->way == INGOT_PRODUCT_PANELS) {
+        *(plan->whole_matrices ? &plan->thread_scratch_bytes : &plan->scratch_bytes) += float_bytes(plan->matrix_floats);
+    }
+    if (plan->way == INGOT_PRODUCT_SPLIT)
+        plan->scratch_bytes += float_bytes(ceil_div(p->k, K_CHUNK) * p->m * p->n);
+    return INGOT_OK;
+}
+
+bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || !p->d_row || !p->d_col; }
+
+bool ingot_product_takes_bias(const ingot_product *p) { return !p->has_d || p->d_row; }
+
+/* Part `item` of the current matrix: a range of rows by a range of panels. */
+static void run_panel_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+    const int64_t panels = call->k->gemm_panels_f32(p->n), at = call->matrix * p->m * p->n;
+    const float *a = (const float *)p->a + (p->a_at ? p->a_at[call->matrix] : 0);
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t r = i / call->panel_items, s = i % call->panel_items;
+        call->k->gemm_f32(&call->gemm, a, call->b, (float *)p->c + at, &call->epilogue,
+                          p->m * r / call->row_items, p->m * (r + 1) / call->row_items,
+                          panels * s / call->panel_items, panels * (s + 1) / call->panel_items);
+    }
+}
+
+/* Columns [begin, end) of 8 of the current matrix, from B as it is. */
+static void run_column_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+    const float *a = (const float *)p->a + (p->a_at ? p->a_at[call->matrix] : 0);
+    const float *b = call->b + (p->b_at ? p->b_at[call->matrix] : 0);
+    float *c = (float *)p->c + call->matrix * p->m * p->n;
+    const int64_t n0 = begin * INGOT_BLOCK, n1 = MIN(p->n, end * INGOT_BLOCK);
+
+    (void)thread;
+    if (call->plan->way == INGOT_PRODUCT_DOT)
+        call->k->gemm_dot_f32(&call->gemm, a, b, p->b_col, c, &call->epilogue, n0, n1);
+    else
+        call->k->gemm_axpy_f32(&call->gemm, a, b, p->b_row, c, &call->epilogue, n0, n1);
+}
+
+/* One chunk of k for some rows, into the partial sums. */
+static void run_split_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    static const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+    const int64_t row_items = ceil_div(p->m, SPLIT_ROWS);
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t chunk = i / row_items, row = i % row_items * SPLIT_ROWS, from = chunk * K_CHUNK;
+        ingot_gemm g = call->gemm;
+        g.m = MIN(SPLIT_ROWS, p->m - row);
+        g.k = MIN(K_CHUNK, p->k - from);
+        call->k->gemm_dot_f32(&g, (const float *)p->a + row * p->a_row + from, call->b + from, p->b_col,
+                              call->partial + (chunk * p->m + row) * p->n, &nothing, 0, p->n);
+    }
+}
+
+/* Add up the chunks in order, then the rest of the epilogue, for rows [begin, end). */
+static void finish_split(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+    const ingot_epilogue *e = &call->epilogue;
+
+    (void)thread;
+    for (int64_t row = begin; row < end; row++) {
+        float *c = (float *)p->c + row * p->n;
+        for (int64_t j = 0; j < p->n; j++) {
+            float sum = 0.0f;
+            for (int64_t chunk = 0; chunk < ceil_div(p->k, K_CHUNK); chunk++)
+                sum += call->partial[(chunk * p->m + row) * p->n + j];
+            sum += e->bias ? e->bias[j] : 0.0f;
+            sum += e->row_bias ? e->row_bias[row] : 0.0f;
+            c[j] = e->residual ? sum + e->residual[row * p->n + j] : sum;
+        }
+        call->k->act_rows_f32(c, p->n, 1, p->n, e);
+    }
+}
+
+/* Products [begin, end), whole: B is packed where it is no constant. */
+static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+    const int64_t panels = call->k->gemm_panels_f32(p->n);
+
+    for (int64_t i = begin; i < end; i++) {
+        run_call one = *call;
+        one.matrix = i;
+        one.row_items = one.panel_items = 1;
+        if (call->epilogue.residual)
+            one.epilogue.residual = call->epilogue.residual + i * p->m * p->n;
+        if (call->plan->way != INGOT_PRODUCT_PANELS) {
+            run_column_items(&one, 0, ceil_div(p->n, INGOT_BLOCK), thread);
+            continue;
+        }
+        float *packed = (float *)(void *)ingot_thread_scratch(call->ctx, thread);
+        if (i == begin || p->b_at[i] != p->b_at[i - 1])
+            call->k->gemm_pack_f32(packed, call->b + p->b_at[i], p->b_row, p->b_col, p->n, p->k, 0, panels);
+        one.b = packed;
+        run_panel_items(&one, 0, 1, thread);
+    }
+}
+
+/* One matrix after the other, each shared out over the team. */
+static void run_each(run_call *call, char *scratch)
+{
+    const ingot_product *p = call->p;
+    const int64_t panels = call->k->gemm_panels_f32(p->n);
+    const int64_t work = 1 + 32768 / (1 + p->m * MAX(p->k, 1) * INGOT_BLOCK);    /* columns of 8 that are worth a task */
+    const float *residual = call->epilogue.residual, *b = call->b;
+
+    call->row_items = MAX(1, MIN(ITEMS, p->m / ITEM_ROWS));
+    call->panel_items = MIN(panels, ceil_div(ITEMS, call->row_items));
+    if (p->m * p->n * MAX(p->k, 1) < 32768)
+        call->row_items = call->panel_items = 1;
+    for (call->matrix = 0; call->matrix < p->matrices; call->matrix++) {
+        if (residual)
+            call->epilogue.residual = residual + call->matrix * p->m * p->n;
+        if (call->plan->way != INGOT_PRODUCT_PANELS) {
+            ingot_parallel(call->ctx->team, ceil_div(p->n, INGOT_BLOCK), work, run_column_items, call);
+            continue;
+        }
+        if (!call->plan->packed) {
+            call->packed = (float *)(void *)scratch;
+            call->b = b + (p->b_at ? p->b_at[call->matrix] : 0);
+            ingot_parallel(call->ctx->team, panels, 1 + 8192 / (p->k + 1), pack_panels, call);
+            call->b = call->packed;
+        }
+        ingot_parallel(call->ctx->team, call->row_items * call->panel_items, 1, run_panel_items, call);
+    }
+}
+
+/* beta D in the epilogue: a vector over columns or rows, or the residual. */
+static void bind_d(const ingot_product *p, float *scaled, ingot_epilogue *e)
+{
+    const bool full = p->d_row && p->d_col;
+
+    if (!p->d)
+        return;
+    if (full && p->beta == 1.0f) {
+        e->residual = p->d;
+        return;
+    }
+    const int64_t n = full ? p->m * p->n : p->d_row ? p->m : p->n, step = full ? 1 : p->d_row ? p->d_row : p->d_col;
+    for (int64_t i = 0; i < n; i++)
+        scaled[i] = p->beta * ((const float *)p->d)[i * step];
+    *(full ? &e->residual : p->d_row ? &e->row_bias : &e->bias) = scaled;
+}
+
+void ingot_product_run(ingot_op_ctx *c, const ingot_product *p, const ingot_product_plan *plan,
+                       const ingot_epilogue *epilogue, char *scratch)
+{
+    run_call call = { .ctx = c, .k = c->kernels, .p = p, .plan = plan, .epilogue = *epilogue };
+
+    if (p->m <= 0 || p->n <= 0)
+        return;
+    call.gemm = (ingot_gemm){ .m = p->m, .n = p->n, .k = p->k, .alpha = p->alpha, .a_row = p->a_row, .a_col = p->a_col,
+                              .ldc = p->n };
+    call.b = plan->packed ? plan->packed : p->b;
+    bind_d(p, (float *)(void *)scratch, &call.epilogue);
+    scratch += plan->vector_bytes;
+    if (plan->way == INGOT_PRODUCT_SPLIT) {
+        call.partial = (float *)(void *)scratch;
+        ingot_parallel(c->team, ceil_div(p->k, K_CHUNK) * ceil_div(p->m, SPLIT_ROWS), 1, run_split_items, &call);
+        ingot_parallel(c->team, p->m, 16, finish_split, &call);
+    } else if (plan->whole_matrices) {
+        ingot_parallel(c->team, p->matrices, 1 + 32768 / (1 + p->m * p->n * MAX(p->k, 1)), run_matrices, &call);
+    } else {
+        run_each(&call, scratch);
+    }
+}
+
+const char *ingot_product_name(const ingot_product_plan *plan)
+{
+    static const char *const names[] = { "gemm panels", "dot", "dot, k in chunks", "axpy" };
+    return names[plan->way];
+}
