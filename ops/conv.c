@@ -1,5 +1,6 @@
-/* conv.c - Conv. */
-#include "ops/conv_plain.h"
+/* conv.c - Conv. float goes to the blocked kernels, in whatever layout the planner chose; the other types to loops that
+ * follow the definition. */
+#include "ops/conv_blocked.h"
 #include "ops/fused.h"
 #include "ops/weights.h"
 
@@ -11,6 +12,8 @@ typedef struct conv_state {
     ingot_conv_shape shape;
     ingot_tensor *weights, *bias;        /* constants read from the file, or NULL */
     ingot_chain chain;
+    bool fast;                           /* by the blocked kernels */
+    ingot_conv_blocked blocked;
     ingot_tensor host;                   /* own result, before fused nodes */
 } conv_state;
 
@@ -31,7 +34,7 @@ static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
         return ingot_op_fail(c, INGOT_INVALID, "%lld input channels, weights for %lld and %lld output channels do not go "
                              "with group %lld", (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc,
                              (long long)group);
-    if (ingot_has(c, B) && (c->in[B]->rank != 1 || c->in[B]->shape[0] != shape->oc))
+    if (c->node->n_inputs > B && c->in[B] && (c->in[B]->rank != 1 || c->in[B]->shape[0] != shape->oc))
         return ingot_op_fail(c, INGOT_INVALID, "the bias does not have one element for each of %lld output channels",
                              (long long)shape->oc);
     return ingot_window_resolve(c, x, w, &shape->window);
@@ -57,6 +60,19 @@ static ingot_status infer_conv(ingot_op_ctx *c)
     return st ? st : ingot_chain_infer(c);
 }
 
+static ingot_status prepare_fast(ingot_op_ctx *c, conv_state *s)
+{
+    const int layout = c->out[0]->layout;
+    const unsigned in_kernel = INGOT_CHAIN_ACT | (layout == INGOT_BLOCKED ? INGOT_CHAIN_RESIDUAL : 0u);
+    ingot_status st = ingot_chain_prepare(c, &s->host, in_kernel, &s->chain);
+
+    if (st || (st = ingot_conv_blocked_prepare(c, &s->shape, W, c->in[X]->layout, layout, &s->blocked)))
+        return st;
+    ingot_want_scratch(c, s->chain.scratch_bytes + s->blocked.scratch_bytes, s->blocked.thread_scratch_bytes);
+    c->kernel = ingot_conv_blocked_name(&s->blocked);
+    return INGOT_OK;
+}
+
 static ingot_status prepare_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -64,13 +80,15 @@ static ingot_status prepare_conv(ingot_op_ctx *c)
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    if ((st = read_shape(c, &s->shape)) || (st = ingot_load_constant(c, W, &s->weights)) ||
-        (st = ingot_load_constant(c, B, &s->bias)))
+    if ((st = read_shape(c, &s->shape)) || (st = ingot_load_constant(c, B, &s->bias)))
         return st;
     s->host = *c->out[0];
     output_shape(&s->shape, s->host.shape);
     s->host.rank = c->in[X]->rank;
-    if ((st = ingot_chain_prepare(c, &s->host, false, &s->chain)))
+    s->fast = s->host.dtype == INGOT_FLOAT && ingot_conv_blocked_fits(&s->shape);
+    if (s->fast)
+        return prepare_fast(c, s);
+    if ((st = ingot_load_constant(c, W, &s->weights)) || (st = ingot_chain_prepare(c, &s->host, 0, &s->chain)))
         return st;
     ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c), 0);
     c->kernel = "plain";
@@ -82,7 +100,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     const conv_state *s = c->state;
 
     ingot_conv_plain(c->team, c->in[X]->dtype, &s->shape, c->in[X]->data, c->in[W]->data,
-                     ingot_has(c, B) ? c->in[B]->data : NULL, c->out[0]->data);
+                     c->n_in > B && c->in[B] ? c->in[B]->data : NULL, c->out[0]->data);
     return INGOT_OK;
 }
 
@@ -105,21 +123,31 @@ static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
 static ingot_status run_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state;
-    ingot_tensor *in[N_INPUTS] = { c->in[X], s->weights ? s->weights : c->in[W] }, *out = &s->host;
-    ingot_op_ctx sub = *c;
     ingot_epilogue kernel;
-    ingot_status st;
+    ingot_status st = INGOT_OK;
 
-    if (ingot_has(c, B))
-        in[B] = s->bias ? s->bias : c->in[B];
     s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &kernel);
-    sub.parent = c;
-    sub.in = in;
-    sub.n_in = c->node->n_inputs;
-    sub.out = &out;
-    sub.scratch += s->chain.scratch_bytes;
-    st = ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_plain) : run_plain(&sub);
+    if (s->fast) {
+        if (c->node->n_inputs > B && c->in[B])
+            kernel.bias = (s->bias ? s->bias : c->in[B])->data;
+        ingot_conv_blocked_run(c, &s->blocked, c->in[X]->data, c->in[W]->data, s->host.data, &kernel,
+                               c->scratch + s->chain.scratch_bytes);
+    } else {
+        st = run_slow(c, s);
+    }
     return st ? st : ingot_chain_finish(c, &s->chain);
+}
+
+static ingot_layout layout_conv(const ingot_op_ctx *c)
+{
+    const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };
+    ingot_op_ctx copy = *c;
+    ingot_conv_shape shape;
+
+    if (c->out[0]->dtype != INGOT_FLOAT || read_shape(&copy, &shape) || !ingot_conv_blocked_fits(&shape))
+        return plain;
+    const bool reads_plain = c->in[X]->layout == INGOT_PLAIN && ingot_conv_reads_plain(&shape);
+    return ingot_chain_layout(c, (ingot_layout){ INGOT_LAYOUT_NATIVE, reads_plain ? 0u : 1u << X });
 }
 
 /* Two per multiply-add, padding included. */
@@ -130,7 +158,7 @@ static int64_t count_flops(const ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_conv[] = {
-    { "Conv", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .flops = count_flops,
-      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+    { "Conv", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv,
+      .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { 0 }
 };

@@ -145,15 +145,13 @@ static bool is_bias(const ingot_tensor *other, const ingot_tensor *result)
 }
 
 /* Make fused node s part of the kernel's epilogue; false when it has to be a pass of its own. */
-static bool take_into_kernel(ingot_op_ctx *c, ingot_chain *chain, const ingot_stage *s)
+static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *chain, const ingot_stage *s)
 {
-    if (chain->kernel.act != INGOT_ACT_NONE || s->chain.dtype != INGOT_FLOAT)
+    if (!in_kernel || chain->n_stages || chain->kernel.act != INGOT_ACT_NONE || s->chain.dtype != INGOT_FLOAT)
         return false;
     if (*s->ctx.node->domain || strcmp(s->ctx.node->op_type, "Add"))
-        return take_activation(s, &chain->kernel);
+        return in_kernel & INGOT_CHAIN_ACT && take_activation(s, &chain->kernel);
     const ingot_tensor *other = c->in[s->first_input];
-    if (chain->residual != INGOT_NONE || s->ctx.n_in != 2 || !ingot_same_shape(other, &s->chain) ||
-        other->layout != s->chain.layout)
     if (s->ctx.n_in == 2 && in_kernel & INGOT_CHAIN_BIAS && chain->bias == INGOT_NONE && is_bias(other, &s->chain)) {
         chain->bias = s->first_input;
         return true;
@@ -203,7 +201,7 @@ static size_t own_scratch(const ingot_op_ctx *c, const ingot_chain *chain)
     return most;
 }
 
-ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool in_kernel, ingot_chain *chain)
+ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain)
 {
     const int n = c->node->n_fused;
     ingot_tensor now = *host;
@@ -220,8 +218,7 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool
         s->chain.data = NULL;
         if (st || (st = s->ctx.op->infer(&s->ctx)))
             return st;
-        in_kernel = in_kernel && take_into_kernel(c, chain, s);
-        if (in_kernel)
+        if (take_into_kernel(c, in_kernel, chain, s))
             continue;
         after.layout = now.layout;
         if ((st = load_constants(c, s)))

@@ -33,9 +33,6 @@ ingot_status ingot_chain_infer(ingot_op_ctx *c);
 /* The host's layout, as its fused nodes allow it: adds their inputs that should be blocked, or becomes plain. */
 ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own);
 
-/* Compile the chain. `host` is output 0's type and layout with the host's own shape. in_kernel: the host's kernel takes an
- * epilogue. */
-ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, bool in_kernel, ingot_chain *chain); \
 /* What the host's kernel can do before it stores a result. */
 enum { INGOT_CHAIN_ACT = 1, INGOT_CHAIN_RESIDUAL = 2, INGOT_CHAIN_BIAS = 4 /* along the last dimension */ };
 

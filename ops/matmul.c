@@ -106,7 +106,6 @@ static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int6
     s->host = *c->out[0];
     s->host.rank = rank;
     memcpy(s->host.shape, shape, (size_t)rank * sizeof *shape);
-    if ((st = ingot_chain_prepare(c, &s->host, false, &s->chain)))
     s->fast = dtype == INGOT_FLOAT || ingot_is_16bit(dtype);
     const unsigned in_kernel = INGOT_CHAIN_ACT | (ingot_product_takes_residual(p) ? INGOT_CHAIN_RESIDUAL : 0u) |
                                (ingot_product_takes_bias(p) ? INGOT_CHAIN_BIAS : 0u);
@@ -155,7 +154,7 @@ static bool is_whole(float value) { return value == floorf(value) && fabsf(value
 
 static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
 {
-    const ingot_tensor *a = c->in[A], *b = c->in[B], *d = ingot_has(c, C) ? c->in[C] : NULL;
+    const ingot_tensor *a = c->in[A], *b = c->in[B], *d = c->node->n_inputs > C ? c->in[C] : NULL;
     const bool ta = ingot_attr_int(c->node, "transA", 0) != 0, tb = ingot_attr_int(c->node, "transB", 0) != 0;
     char a_text[128], b_text[128];
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/blocked.h"
 #include "ops/weights.h"
 #include "ops/window.h"
 
@@ -14,6 +15,8 @@ typedef struct pool_call {
     void *y;
     int64_t *indices;                    /* MaxPool's second output, or NULL */
     bool column_major, count_include_pad;
+    ingot_pool blocked;                  /* for the kernels, when x is blocked */
+    const ingot_kernels *kernels;
     double p;
     void (*plane)(const struct pool_call *call, int64_t plane);
 } pool_call;
@@ -167,6 +170,25 @@ static double read_p(const ingot_node *node)
     return !attr ? 2 : attr->type == INGOT_ATTR_FLOAT ? (double)attr->floats[0] : (double)attr->ints[0];
 }
 
+/* The pool in the kernels' terms: three axes, those that are missing first. */
+static void describe(const ingot_window *v, pool_call *s, int kind)
+{
+    ingot_pool *d = &s->blocked;
+
+    for (int i = 0; i < 3; i++) {
+        const int from = i - (3 - v->rank);
+        d->in[i] = from < 0 ? 1 : v->in[from];
+        d->out[i] = from < 0 ? 1 : v->out[from];
+        d->kernel[i] = from < 0 ? 1 : v->kernel[from];
+        d->stride[i] = from < 0 ? 1 : v->stride[from];
+        d->dilation[i] = from < 0 ? 1 : v->dilation[from];
+        d->pad[i] = from < 0 ? 0 : v->pad_begin[from];
+        d->pad_end[i] = from < 0 ? 0 : v->pad_end[from];
+    }
+    d->max = kind == POOL_MAX;
+    d->count_padding = s->count_include_pad;
+}
+
 static ingot_status prepare_pool(ingot_op_ctx *c)
 {
     pool_call *s = c->state = ingot_keep(c, sizeof *s);
@@ -194,7 +216,10 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     else
         s->plane = dtype == INGOT_DOUBLE ? lp_plane_f64 : lp_plane_f32;
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
-    c->kernel = "plain";
+    s->kernels = c->kernels;
+    c->kernel = c->in[0]->layout == INGOT_BLOCKED ? "nchw8c" : "plain";
+    if (c->in[0]->layout == INGOT_BLOCKED)
+        describe(&s->window, s, kind);
     return INGOT_OK;
 }
 
@@ -207,6 +232,50 @@ static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
         call->plane(call, i);
 }
 
+/* Blocked: rows of the output, or whole planes for a mean over everything. */
+static void run_rows(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const pool_call *s = argument;
+
+    (void)thread;
+    s->kernels->pool_blocked_f32(&s->blocked, s->x, s->y, begin, end);
+}
+
+static void run_means(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const pool_call *s = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        s->kernels->mean_blocked_f32((float *)s->y + i * INGOT_BLOCK,
+                                     (const float *)s->x + i * s->in_plane * INGOT_BLOCK, s->in_plane);
+}
+
+/* Plain: the mean of whole planes [begin, end). */
+static void run_plain_means(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const pool_call *s = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        ((float *)s->y)[i] = (float)(s->kernels->fold_row_f32(INGOT_FOLD_SUM, (const float *)s->x + i * s->in_plane,
+                                                              (size_t)s->in_plane, 0.0f) / (double)s->in_plane);
+}
+
+static ingot_status run_blocked(ingot_op_ctx *c)
+{
+    pool_call *s = c->state;
+    const int64_t blocks = ingot_blocks(c->in[0]), rows = blocks * s->blocked.out[0] * s->blocked.out[1];
+
+    s->x = c->in[0]->data;
+    s->y = c->out[0]->data;
+    if (is_global(c) && !s->blocked.max)
+        ingot_parallel(c->team, blocks, 1 + 1024 / s->in_plane, run_means, s);
+    else
+        ingot_parallel(c->team, rows, 1 + 256 / s->blocked.out[2], run_rows, s);
+    return INGOT_OK;
+}
+
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     pool_call *s = c->state;
@@ -214,14 +283,29 @@ static ingot_status run_plain(ingot_op_ctx *c)
     s->x = c->in[0]->data;
     s->y = c->out[0]->data;
     s->indices = c->n_out > 1 && c->out[1] ? c->out[1]->data : NULL;
-    if (s->out_plane > 0)
+    if (is_global(c) && s->plane == average_plane_f32 && s->in_plane > 0)
+        ingot_parallel(c->team, s->planes, 1 + 16384 / s->in_plane, run_plain_means, s);
+    else if (s->out_plane > 0)
         ingot_parallel(c->team, s->planes, 1 + 4096 / s->out_plane, run_planes, s);
     return INGOT_OK;
 }
 
 static ingot_status run_pool(ingot_op_ctx *c)
 {
+    if (c->in[0]->layout == INGOT_BLOCKED)
+        return run_blocked(c);
     return ingot_is_16bit(c->in[0]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
+}
+
+/* Blocked, unless indices are asked for, or the few channels of a plain tensor would fill less than half of a block. */
+static ingot_layout layout_pool(const ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    const bool can = x->dtype == INGOT_FLOAT && x->rank >= 3 && x->rank <= 5 && pool_kind(c) != POOL_LP &&
+                     !(c->n_out > 1 && c->out[1]) && ingot_count(x) > 0 && ingot_count(c->out[0]) > 0;
+    const bool worth = x->layout == INGOT_BLOCKED || (x->shape[1] >= INGOT_BLOCK / 2 && !is_global(c));
+
+    return (ingot_layout){ can && worth ? INGOT_LAYOUT_NATIVE : INGOT_LAYOUT_PLAIN, can && worth };
 }
 
 /* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it. --- */
@@ -296,7 +380,7 @@ static ingot_status run_unpool(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-#define POOL(name, types) { name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool }
+#define POOL(name, types) { name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool }
 
 const ingot_op ingot_ops_pool[] = {
     POOL("MaxPool", INGOT_TYPES_FLOAT | INGOT_TYPE(INT8) | INGOT_TYPE(UINT8)),

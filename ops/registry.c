@@ -18,6 +18,8 @@
     X(control) \
     X(identity) \
     X(batch_norm) \
+    X(blocked) \
+    X(conv_transpose) \
     X(lp_normalization) \
     X(normalization) \
     X(pool) \

@@ -97,6 +97,13 @@ typedef struct ingot_conv {
     bool plain_src;            /* src is row-major (N, C, D, H, W); meant for few input channels */
 } ingot_conv;
 
+/* A pool over blocked tensors, with a convolution's axes: the largest element, or the mean. */
+typedef struct ingot_pool {
+    int64_t in[3], out[3], kernel[3], stride[3], dilation[3];
+    int64_t pad[3], pad_end[3];
+    bool max, count_padding;   /* the mean counts elements of the padding as well */
+} ingot_pool;
+
 /* How the elements of a row become one: their sum, that of their magnitudes, squares, or exp(x - shift); the largest or
  * smallest (NaN if there is one); the product. */
 typedef enum ingot_fold {
@@ -171,6 +178,13 @@ typedef enum ingot_fold {
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
+    /* pool.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); and the mean of one block's pixels */ \
+    X(void, pool_blocked_f32, (const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)) \
+    X(void, mean_blocked_f32, (float *dst, const float *src, int64_t pixels)) \
+    /* reorder.c: pixels [p0, p1) of a block of up to 8 channels, from row-major to blocked and back; missing channels \
+       become 0 */ \
+    X(void, block_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
+    X(void, unblock_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
     /* softmax.c: one row; dst may be src */ \
     X(void, softmax_f32, (float *dst, const float *src, int64_t n)) \
     X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))

@@ -8,7 +8,6 @@
 
 enum { BLOCK = 8, PIXELS = 4 };
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The taps of output index i along an axis that fall inside the source. */
 typedef struct tap_range { int64_t from, to; } tap_range;

@@ -1,0 +1,77 @@
+/* blocked.c - layout conversion, split over the team by pieces of a channel block; and Reorder, the operator of our own
+ * that the planner puts where a blocked value meets an operator that wants it plain, or the other way round. */
+#include "ops/blocked.h"
+
+#include <string.h>
+
+enum { PIECE = 2048 };                       /* pixels: 64 KiB on either side */
+
+typedef struct move_call {
+    const ingot_kernels *kernels;
+    int64_t channels, pixels, pieces;
+    const float *src;
+    float *dst;
+    bool to_blocked;
+} move_call;
+
+int64_t ingot_blocks(const ingot_tensor *t)
+{
+    return t->shape[0] * ((t->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK);
+}
+
+int64_t ingot_blocked_floats(const ingot_tensor *t)
+{
+    return ingot_blocks(t) * INGOT_BLOCK * ingot_span(t, 2, t->rank);
+}
+
+static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const move_call *m = argument;
+    const int64_t blocks = (m->channels + INGOT_BLOCK - 1) / INGOT_BLOCK;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t block = i / m->pieces, p0 = i % m->pieces * PIECE, p1 = MIN(m->pixels, p0 + PIECE);
+        const int64_t channel = block % blocks * INGOT_BLOCK, plain = (block / blocks * m->channels + channel) * m->pixels;
+        const int64_t packed = block * INGOT_BLOCK * m->pixels;
+        if (m->to_blocked)
+            m->kernels->block_f32(m->dst + packed, m->src + plain, m->channels - channel, m->pixels, p0, p1);
+        else
+            m->kernels->unblock_f32(m->dst + plain, m->src + packed, m->channels - channel, m->pixels, p0, p1);
+    }
+}
+
+static void move(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst, bool to_blocked)
+{
+    move_call m = { c->kernels, shape->shape[1], ingot_span(shape, 2, shape->rank), 0, src, dst, to_blocked };
+
+    m.pieces = (m.pixels + PIECE - 1) / PIECE;
+    ingot_parallel(c->team, ingot_blocks(shape) * m.pieces, 1 + PIECE / (m.pixels + 1), move_pieces, &m);
+}
+
+void ingot_block(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst) { move(c, shape, src, dst, true); }
+
+void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst)
+{
+    move(c, shape, src, dst, false);
+}
+
+static ingot_status infer_reorder(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
+
+static ingot_status run_reorder(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+
+    if (x->layout == c->out[0]->layout) {
+        if (x->data != c->out[0]->data)
+            memcpy(c->out[0]->data, x->data, ingot_storage_bytes(x));
+        return INGOT_OK;
+    }
+    move(c, x, x->data, c->out[0]->data, x->layout == INGOT_PLAIN);
+    return INGOT_OK;
+}
+
+const ingot_op ingot_ops_blocked[] = {
+    { "Reorder", 1, 1, 1, { INGOT_TYPE(FLOAT) }, infer_reorder, run_reorder, .domain = "ingot.internal" },
+    { 0 }
+};

@@ -1,0 +1,15 @@
+/* blocked.h - moving float tensors between the row-major and the blocked (NCHW8c) layout. */
+#ifndef INGOT_OPS_BLOCKED_H
+#define INGOT_OPS_BLOCKED_H
+
+#include "ops/op.h"
+
+/* Channel blocks of a tensor (N, C, ...), of all images; floats of a tensor when blocked. */
+int64_t ingot_blocks(const ingot_tensor *tensor);
+int64_t ingot_blocked_floats(const ingot_tensor *tensor);
+
+/* dst becomes src, whose elements are those of `shape` (its data and layout are not looked at), in the other layout. */
+void ingot_block(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst);
+void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst);
+
+#endif

@@ -1,0 +1,254 @@
+/* conv_blocked.c - which kernel a convolution goes to, its packed weights, and the split over the team.
+ * Each algorithm is a row of functions of one form, so that packing and running know none of them by name. */
+#include "ops/conv_blocked.h"
+
+#include <string.h>
+
+#include "ops/blocked.h"
+
+enum { FEW_CHANNELS = 4 };                   /* that would fill less than half of a block */
+
+typedef struct run_call run_call;
+
+struct ingot_conv_algorithm {
+    const char *names[5];                    /* by variant */
+    int (*variant)(const ingot_kernels *k, const ingot_conv *d);     /* -1: not for this convolution */
+    int64_t (*packed)(const ingot_conv_blocked *b, const ingot_kernels *k);
+    int64_t (*units)(const ingot_conv_blocked *b, const ingot_kernels *k);
+    void (*pack)(const run_call *call, int64_t begin, int64_t end);
+    int64_t (*scratch)(const ingot_conv_blocked *b, const ingot_kernels *k);
+    int64_t (*items)(const ingot_conv_blocked *b, const ingot_kernels *k);
+    void (*run)(const run_call *call, int64_t begin, int64_t end, float *scratch);
+};
+
+struct run_call {
+    const ingot_op_ctx *ctx;
+    const ingot_conv_blocked *b;
+    const ingot_kernels *k;
+    const float *src, *weights, *packed;
+    float *dst, *to_pack;
+    const ingot_epilogue *epilogue;
+};
+
+/* --- direct: any convolution --- */
+
+static int direct_variant(const ingot_kernels *k, const ingot_conv *d) { return (void)k, d->plain_src; }
+
+static int64_t direct_packed(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_packed_f32(&b->conv); }
+
+static int64_t direct_units(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_units_f32(&b->conv); }
+
+static void direct_pack(const run_call *call, int64_t begin, int64_t end)
+{
+    call->k->conv_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
+}
+
+static int64_t no_scratch(const ingot_conv_blocked *b, const ingot_kernels *k) { return (void)b, (void)k, 0; }
+
+static int64_t direct_items(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_items_f32(&b->conv); }
+
+static void direct_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
+{
+    (void)scratch;
+    call->k->conv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
+}
+
+/* --- depthwise: every channel is a group --- */
+
+static int depthwise_variant(const ingot_kernels *k, const ingot_conv *d)
+{
+    (void)k;
+    return d->groups > 1 && d->groups == d->ic && d->ic == d->oc && !d->plain_src ? 0 : -1;
+}
+
+static int64_t depthwise_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->dwconv_packed_f32(&b->conv);
+}
+
+static int64_t depthwise_units(const ingot_conv_blocked *b, const ingot_kernels *k) { return (void)b, (void)k, 1; }
+
+static void depthwise_pack(const run_call *call, int64_t begin, int64_t end)
+{
+    if (begin < end)
+        call->k->dwconv_pack_f32(&call->b->conv, call->to_pack, call->weights);
+}
+
+static int64_t depthwise_items(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->dwconv_items_f32(&b->conv);
+}
+
+static void depthwise_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
+{
+    (void)scratch;
+    call->k->dwconv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
+}
+
+/* --- winograd: 3x3 of stride 1; the variant is the tile --- */
+
+static int winograd_variant(const ingot_kernels *k, const ingot_conv *d)
+{
+    const int m = d->plain_src ? 0 : k->winograd_choose_f32(d);
+    return m > 0 ? m : -1;
+}
+
+static int64_t winograd_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->winograd_packed_f32(&b->conv, b->variant);
+}
+
+static void winograd_pack(const run_call *call, int64_t begin, int64_t end)
+{
+    call->k->winograd_pack_f32(&call->b->conv, call->b->variant, call->to_pack, call->weights, begin, end);
+}
+
+static int64_t winograd_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->winograd_scratch_f32(&b->conv, b->variant);
+}
+
+static int64_t winograd_items(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->winograd_items_f32(&b->conv, b->variant);
+}
+
+static void winograd_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
+{
+    call->k->winograd_f32(&call->b->conv, call->b->variant, call->packed, call->src, call->dst, call->epilogue, scratch,
+                          begin, end);
+}
+
+/* In order of preference; the last one takes everything. */
+static const ingot_conv_algorithm algorithms[] = {
+    { { "depthwise nchw8c" }, depthwise_variant, depthwise_packed, depthwise_units, depthwise_pack, no_scratch,
+      depthwise_items, depthwise_run },
+    { { NULL, NULL, "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c" }, winograd_variant, winograd_packed, direct_units,
+      winograd_pack, winograd_scratch, winograd_items, winograd_run },
+    { { "direct nchw8c", "direct nchw to nchw8c" }, direct_variant, direct_packed, direct_units, direct_pack, no_scratch,
+      direct_items, direct_run },
+};
+
+bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
+{
+    const ingot_window *v = &shape->window;
+
+    return v->rank <= 3 && shape->n > 0 && shape->ic > 0 && shape->oc > 0 && ingot_window_volume(v->in, v->rank) > 0 &&
+           ingot_window_volume(v->out, v->rank) > 0;
+}
+
+bool ingot_conv_reads_plain(const ingot_conv_shape *shape) { return shape->group == 1 && shape->ic <= FEW_CHANNELS; }
+
+/* The convolution in the kernels' terms: three axes, those that are missing first. */
+static void describe(const ingot_conv_shape *shape, ingot_conv *d)
+{
+    const ingot_window *v = &shape->window;
+
+    *d = (ingot_conv){ .n = shape->n, .groups = shape->group, .ic = shape->ic, .oc = shape->oc };
+    for (int i = 0; i < 3; i++) {
+        const int from = i - (3 - v->rank);
+        d->in[i] = from < 0 ? 1 : v->in[from];
+        d->out[i] = from < 0 ? 1 : v->out[from];
+        d->kernel[i] = from < 0 ? 1 : v->kernel[from];
+        d->stride[i] = from < 0 ? 1 : v->stride[from];
+        d->dilation[i] = from < 0 ? 1 : v->dilation[from];
+        d->pad[i] = from < 0 ? 0 : v->pad_begin[from];
+    }
+}
+
+static void pack_units(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+
+    (void)thread;
+    call->b->algorithm->pack(call, begin, end);
+}
+
+static void pack_weights(const run_call *call)
+{
+    ingot_parallel(call->ctx->team, call->b->algorithm->units(call->b, call->k), 1, pack_units, (void *)call);
+}
+
+/* Constant weights are packed once for all plans; the tag tells the ways of packing apart. */
+static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked *b)
+{
+    const uint64_t way = (uint64_t)(b->algorithm - algorithms) * 16 + (uint64_t)b->variant;
+    void *owned = NULL;
+    bool fill = false;
+    float *packed = ingot_packed(c, UINT64_C(0x43) << 32 | way << 8 | (uint64_t)c->kernels->lanes, b->packed_bytes, &fill);
+
+    if (packed && fill) {
+        const run_call call = { .ctx = c, .b = b, .k = c->kernels, .weights = ingot_read_constant(c, input, &owned),
+                                .to_pack = packed };
+        if (!call.weights)
+            packed = NULL;
+        else
+            pack_weights(&call);
+        ingot_unread_constant(c, input, owned);
+    }
+    b->packed = packed;
+    return packed ? INGOT_OK : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+}
+
+static size_t float_bytes(int64_t n)
+{
+    return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+}
+
+ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
+                                        int dst_layout, ingot_conv_blocked *b)
+{
+    const int64_t in = ingot_window_volume(shape->window.in, shape->window.rank);
+    const int64_t out = ingot_window_volume(shape->window.out, shape->window.rank);
+
+    memset(b, 0, sizeof *b);
+    describe(shape, &b->conv);
+    b->conv.plain_src = src_layout == INGOT_PLAIN && ingot_conv_reads_plain(shape);
+    b->algorithm = algorithms;
+    while ((b->variant = b->algorithm->variant(c->kernels, &b->conv)) < 0)
+        b->algorithm++;
+    b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
+    b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
+    b->unblock_dst = dst_layout == INGOT_PLAIN;
+    const int64_t in_blocks = (shape->ic + INGOT_BLOCK - 1) / INGOT_BLOCK, out_blocks = (shape->oc + INGOT_BLOCK - 1) / INGOT_BLOCK;
+    b->src_bytes = b->block_src ? float_bytes(shape->n * in_blocks * INGOT_BLOCK * in) : 0;
+    b->dst_bytes = b->unblock_dst ? float_bytes(shape->n * out_blocks * INGOT_BLOCK * out) : 0;
+    const bool constant = c->constants && c->constants[weights];
+    b->scratch_bytes = b->src_bytes + b->dst_bytes + (constant ? 0 : b->packed_bytes);
+    b->thread_scratch_bytes = float_bytes(b->algorithm->scratch(b, c->kernels));
+    return constant ? pack_constant(c, weights, b) : INGOT_OK;
+}
+
+static void run_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    void *scratch = call->b->thread_scratch_bytes ? ingot_thread_scratch(call->ctx, thread) : NULL;
+
+    call->b->algorithm->run(call, begin, end, scratch);
+}
+
+void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *src, const float *weights,
+                            float *dst, const ingot_epilogue *epilogue, char *scratch)
+{
+    const ingot_conv *d = &b->conv;
+    const ingot_tensor in = { .rank = 5, .shape = { d->n, d->ic, d->in[0], d->in[1], d->in[2] } };
+    const ingot_tensor out = { .rank = 5, .shape = { d->n, d->oc, d->out[0], d->out[1], d->out[2] } };
+    run_call call = { .ctx = c, .b = b, .k = c->kernels, .src = src, .weights = weights, .packed = b->packed, .dst = dst,
+                      .epilogue = epilogue };
+
+    if (b->block_src) {
+        ingot_block(c, &in, src, (float *)(void *)scratch);
+        call.src = (float *)(void *)scratch;
+    }
+    if (b->unblock_dst)
+        call.dst = (float *)(void *)(scratch + b->src_bytes);
+    if (!b->packed) {
+        call.packed = call.to_pack = (float *)(void *)(scratch + b->src_bytes + b->dst_bytes);
+        pack_weights(&call);
+    }
+    ingot_parallel(c->team, b->algorithm->items(b, c->kernels), 1, run_items, &call);
+    if (b->unblock_dst)
+        ingot_unblock(c, &out, call.dst, dst);
+}
+
+const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }

@@ -1,0 +1,38 @@
+/* conv_blocked.h - float convolution by the kernels for blocked tensors, whatever layout source and result have. */
+#ifndef INGOT_OPS_CONV_BLOCKED_H
+#define INGOT_OPS_CONV_BLOCKED_H
+
+#include "ops/conv_plain.h"
+
+/* A kernel and the way to it. `variant` is the kernel's own (winograd: the tile). */
+typedef struct ingot_conv_algorithm ingot_conv_algorithm;
+
+typedef struct ingot_conv_blocked {
+    ingot_conv conv;
+    const ingot_conv_algorithm *algorithm;
+    int variant;
+    const float *packed;                 /* NULL: the weights are no constant and are packed in every run */
+    size_t packed_bytes;
+    bool block_src, unblock_dst;         /* through scratch memory of our own */
+    size_t src_bytes, dst_bytes;         /* of those */
+    size_t scratch_bytes, thread_scratch_bytes;
+} ingot_conv_blocked;
+
+/* Can the kernels do it? Rank, and sizes that are not zero. */
+bool ingot_conv_blocked_fits(const ingot_conv_shape *shape);
+
+/* Does a convolution of these channels read its source best as it is, row-major? */
+bool ingot_conv_reads_plain(const ingot_conv_shape *shape);
+
+/* Choose the algorithm for a source and a result in these layouts, and pack input `weights` when that is a constant. The
+ * caller asks for the scratch memory. */
+ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
+                                        int dst_layout, ingot_conv_blocked *b);
+
+/* src and dst in the layouts that prepare was told; scratch: b->scratch_bytes. `weights` is not read when packed. */
+void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *src, const float *weights,
+                            float *dst, const ingot_epilogue *epilogue, char *scratch);
+
+const char *ingot_conv_blocked_name(const ingot_conv_blocked *b);
+
+#endif

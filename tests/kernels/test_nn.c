@@ -1,0 +1,186 @@
+/* test_nn.c - normalization, softmax, layout and pooling kernels against their definitions in double. */
+#include "tests/kernels/check.h"
+
+static void check_norm(const ingot_kernels *k, int64_t n)
+{
+    float *x = check_randoms(n), *y = check_floats(n), *scale = check_randoms(n), *add = check_randoms(n);
+    double mean = 0, variance = 0, squares = 0, got_mean, got_variance;
+    char what[64];
+
+    snprintf(what, sizeof what, "norm %s n %lld", k->isa, (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        x[i] += 3.0f;
+        mean += (double)x[i] / (double)n;
+        squares += (double)x[i] * (double)x[i];
+    }
+    for (int64_t i = 0; i < n; i++)
+        variance += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)n;
+    k->moments_f32(x, n, &got_mean, &got_variance);
+    check_near((float)got_mean, mean, 1e-6, what, 0);
+    check_near((float)got_variance, variance, 1e-6, what, 1);
+    check_near((float)k->sum_squares_f32(x, n), squares, 1e-6, what, 2);
+    k->scale_shift_f32(y, x, n, 2.5f, -0.75f, 0.5f);
+    for (int64_t i = 0; i < n; i++)
+        check_near(y[i], ((double)x[i] - 2.5) * -0.75 + 0.5, 1e-6, what, i);
+    for (int with_add = 0; with_add < 2; with_add++) {
+        k->scale_row_f32(y, x, n, 2.5f, -0.75f, scale, with_add ? add : NULL);
+        for (int64_t i = 0; i < n; i++)
+            check_near(y[i], ((double)x[i] - 2.5) * -0.75 * (double)scale[i] + (with_add ? (double)add[i] : 0), 1e-6, what, i);
+    }
+    k->scale_row_f32(x, x, n, 0.0f, 1.0f, scale, NULL);       /* in place */
+    check_free(x, n, what), check_free(y, n, what), check_free(scale, n, what), check_free(add, n, what);
+}
+
+static void check_scale_blocked(const ingot_kernels *k, int64_t pixels)
+{
+    const int64_t n = pixels * 8;
+    float *x = check_randoms(n), *y = check_floats(n), *p = check_randoms(24);
+
+    k->scale_shift_blocked_f32(y, x, pixels, p, p + 8, p + 16);
+    for (int64_t i = 0; i < n; i++)
+        check_near(y[i], ((double)x[i] - (double)p[i % 8]) * (double)p[8 + i % 8] + (double)p[16 + i % 8], 1e-6,
+                   "scale_shift_blocked", i);
+    check_free(x, n, "x"), check_free(y, n, "scale_shift_blocked"), check_free(p, 24, "p");
+}
+
+static void check_softmax(const ingot_kernels *k, int64_t n, float special)
+{
+    float *x = check_randoms(n), *y = check_floats(n), *z = check_floats(n);
+    double most = -INFINITY, sum = 0;
+    char what[64];
+
+    snprintf(what, sizeof what, "softmax %s n %lld", k->isa, (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= 20.0f;
+    if (special != 0.0f)
+        x[n / 2] = special;
+    for (int64_t i = 0; i < n; i++)
+        most = (double)x[i] > most ? (double)x[i] : most;
+    for (int64_t i = 0; i < n; i++)
+        sum += exp((double)x[i] - most);
+    k->softmax_f32(y, x, n);
+    k->log_softmax_f32(z, x, n);
+    for (int64_t i = 0; i < n; i++) {
+        check_near(y[i], exp((double)x[i] - most) / sum, 1e-6, what, i);
+        check_near(z[i], (double)x[i] - most - log(sum), 1e-6, what, i);
+    }
+    check_free(x, n, what), check_free(y, n, what), check_free(z, n, what);
+}
+
+static void check_reorder(const ingot_kernels *k, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
+{
+    const int64_t have = channels < 8 ? channels : 8;
+    float *x = check_randoms(channels * pixels), *y = check_floats(8 * pixels), *z = check_floats(have * pixels);
+
+    k->block_f32(y, x, channels, pixels, p0, p1);
+    k->unblock_f32(z, y, channels, pixels, p0, p1);
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < 8; c++) {
+            const bool inside = p >= p0 && p < p1;
+            const float want = !inside ? CANARY : c < channels ? x[c * pixels + p] : 0.0f;
+            check_near(y[p * 8 + c], (double)want, 0, "block", p * 8 + c);
+            if (c < have)
+                check_near(z[c * pixels + p], (double)want, 0, "unblock", c * pixels + p);
+        }
+    check_free(x, channels * pixels, "x"), check_free(y, 8 * pixels, "block"), check_free(z, have * pixels, "unblock");
+}
+
+/* Output element (z, y, x) of lane c by the definition. */
+static double pool_at(const ingot_pool *d, const float *src, const int64_t *at, int c)
+{
+    double result = d->max ? -INFINITY : 0;
+    int64_t t[3], count = 0;
+
+    for (t[0] = 0; t[0] < d->kernel[0]; t[0]++)
+        for (t[1] = 0; t[1] < d->kernel[1]; t[1]++)
+            for (t[2] = 0; t[2] < d->kernel[2]; t[2]++) {
+                int64_t offset = 0;
+                bool inside = true, padded = true;
+                for (int i = 0; i < 3; i++) {
+                    const int64_t p = at[i] * d->stride[i] + t[i] * d->dilation[i] - d->pad[i];
+                    inside &= p >= 0 && p < d->in[i];
+                    padded &= p < d->in[i] + d->pad_end[i];
+                    offset = offset * d->in[i] + p;
+                }
+                count += d->count_padding ? padded : inside;
+                if (!inside)
+                    continue;
+                const double v = (double)src[offset * 8 + c];
+                result = !d->max ? result + v : isnan(v) || v > result ? v : result;
+            }
+    return d->max ? result : count ? result / (double)count : 0;
+}
+
+static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
+{
+    int64_t in = blocks * 8, out = blocks * 8, at[3];
+    for (int i = 0; i < 3; i++)
+        in *= d.in[i], out *= d.out[i];
+    float *x = check_randoms(in), *y = check_floats(out);
+    const int64_t rows = blocks * d.out[0] * d.out[1], row = d.out[2] * 8;
+    char what[96];
+
+    snprintf(what, sizeof what, "pool %s max %d %lldx%lld kernel %lld stride %lld pad %lld", k->isa, d.max,
+             (long long)d.in[1], (long long)d.in[2], (long long)d.kernel[2], (long long)d.stride[2], (long long)d.pad[2]);
+    k->pool_blocked_f32(&d, x, y, 0, rows / 2);
+    k->pool_blocked_f32(&d, x, y, rows / 2, rows);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < row; i++) {
+            const int64_t block = r / (d.out[0] * d.out[1]);
+            at[0] = r / d.out[1] % d.out[0], at[1] = r % d.out[1], at[2] = i / 8;
+            check_near(y[r * row + i], pool_at(&d, x + block * in / blocks, at, (int)(i % 8)), 1e-6, what, r * row + i);
+        }
+    check_free(x, in, what), check_free(y, out, what);
+}
+
+static void check_pools(const ingot_kernels *k)
+{
+    for (int kernel = 1; kernel <= 3; kernel++)
+        for (int stride = 1; stride <= 3; stride++)
+            for (int bits = 0; bits < 16; bits++) {
+                const int64_t dilation = bits & 1 ? 2 : 1, pad = bits & 2 ? kernel - 1 : 0, extra = bits & 4 ? 1 : 0;
+                ingot_pool d = { .in = { 1, 7, 11 }, .out = { 1, 1, 1 }, .kernel = { 1, kernel, kernel },
+                                 .stride = { 1, stride, stride }, .dilation = { 1, dilation, dilation },
+                                 .pad = { 0, pad, pad }, .pad_end = { 0, pad, pad },
+                                 .max = bits & 8, .count_padding = bits & 4 };
+                for (int i = 1; i < 3; i++)
+                    d.out[i] = (d.in[i] + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1 + (stride > 1 ? extra : 0);
+                check_pool(k, d, 3);
+            }
+    check_pool(k, (ingot_pool){ .in = { 4, 5, 6 }, .out = { 2, 3, 3 }, .kernel = { 2, 2, 3 }, .stride = { 2, 2, 2 },
+                                .dilation = { 1, 1, 1 }, .pad = { 0, 1, 1 }, .pad_end = { 0, 1, 1 } }, 2);
+}
+
+static void check_mean(const ingot_kernels *k, int64_t pixels)
+{
+    float *x = check_randoms(pixels * 8), *y = check_floats(8);
+    double want[8] = { 0 };
+
+    for (int64_t i = 0; i < pixels * 8; i++)
+        want[i % 8] += (double)x[i] / (double)pixels;
+    k->mean_blocked_f32(y, x, pixels);
+    for (int i = 0; i < 8; i++)
+        check_near(y[i], want[i], 1e-6, "mean_blocked", i);
+    check_free(x, pixels * 8, "x"), check_free(y, 8, "mean_blocked");
+}
+
+static void test(const ingot_kernels *k)
+{
+    for (int64_t n = 1; n <= 70; n++) {
+        check_norm(k, n);
+        check_softmax(k, n, 0.0f);
+        check_scale_blocked(k, n);
+        check_mean(k, n);
+    }
+    check_norm(k, 5000);
+    check_softmax(k, 1000, 0.0f);
+    check_softmax(k, 37, -INFINITY);
+    check_softmax(k, 37, NAN);
+    check_mean(k, 1000);
+    for (int64_t channels = 1; channels <= 10; channels++)
+        for (int64_t pixels = 1; pixels <= 40; pixels += 13)
+            check_reorder(k, channels, pixels, pixels / 4, pixels);
+    check_pools(k);
+}
+
+int main(void) { return check_every_isa(test); }
