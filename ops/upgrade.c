@@ -460,7 +460,8 @@ static const struct row {
     {"Resize", 11, resize_11, NULL, 0},
 };
 
-enum { N_ROWS = sizeof rows / sizeof *rows };
+/* Runtimes no longer know older forms, even those that did not change. */
+enum { N_ROWS = sizeof rows / sizeof *rows, OLDEST_KEPT = 7 };
 
 static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded, ingot_error *error)
 {
@@ -480,7 +481,7 @@ static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded,
     }
     if (!node->op_type)
         return INGOT_OK;
-    node->version = reached;
+    node->version = MAX(reached, OLDEST_KEPT);
     bool known;
     const ingot_op *op = ingot_op_find("", node->op_type, node->version, &known);
     const ingot_op *newest = ingot_op_find("", node->op_type, INT32_MAX, &known);

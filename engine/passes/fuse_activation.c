@@ -41,7 +41,7 @@ ingot_status ingot_fuse_activation(ingot_pass_ctx *c)
         if (host == INGOT_NONE || !is_host(graph->nodes[host]) || graph->nodes[host]->outputs[0] != value ||
             ingot_graph_only_user(graph, value) == INGOT_NONE || !has_constant_bounds(graph, node))
             continue;
-        if (!ingot_graph_fuse(graph, host, i, 0))
+        if (!ingot_fuse_into(graph, host, i, 0))
             return ingot_pass_out_of_memory(c);
         c->n_done++;
     }

@@ -1,9 +1,10 @@
 /* fuse_conv_add.c - Add after a convolution or matrix product becomes part of it: a residual connection is then added
  * while results are in registers. Where both operands are candidates the one that runs later takes the other in, so that
- * nothing waits for it. */
+ * nothing waits for it. The other operand must be proven not to make the result larger. */
 #include "engine/passes/pass.h"
 
 #include "engine/passes/rewrite.h"
+#include "engine/passes/shapes.h"
 
 static bool is_host(const ingot_graph *graph, int value)
 {
@@ -11,7 +12,22 @@ static bool is_host(const ingot_graph *graph, int value)
     return ingot_can_host(node) && node->n_fused == 0 && node->outputs[0] == value && ingot_graph_only_user(graph, value) != INGOT_NONE;
 }
 
-ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c)
+/* Is the sum of result and other sure to have the shape of result? */
+static bool keeps_shape(const ingot_graph *graph, const ingot_shapes *shapes, int result, int other)
+{
+    const ingot_shape *a = ingot_shape_of(shapes, result), *b = ingot_shape_of(shapes, other);
+    const ingot_node *host = ingot_producer(graph, result);
+    if (a->rank < 0 && b->rank == 1 && ingot_is_op(host, "MatMul")) { /* a row, whatever the rank */
+        const ingot_shape *weights = ingot_shape_of(shapes, host->inputs[1]);
+        return weights->rank >= 2 && (b->dim[0] == 1 || b->dim[0] == weights->dim[weights->rank - 1]);
+    }
+    bool keeps = a->rank >= 0 && b->rank >= 0 && b->rank <= a->rank;
+    for (int d = 1; keeps && d <= b->rank; d++)
+        keeps = b->dim[b->rank - d] == 1 || b->dim[b->rank - d] == a->dim[a->rank - d];
+    return keeps;
+}
+
+static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;
     for (int i = 0; i < graph->n_nodes; i++) {
@@ -21,13 +37,23 @@ ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c)
         int slot = INGOT_NONE;
         for (int k = 0; k < 2; k++)
             if (node->inputs[k] != INGOT_NONE && is_host(graph, node->inputs[k]) &&
+                keeps_shape(graph, shapes, node->inputs[k], node->inputs[1 - k]) &&
                 (slot == INGOT_NONE || ingot_node_of(graph, node->inputs[k]) > ingot_node_of(graph, node->inputs[slot])))
                 slot = k;
         if (slot == INGOT_NONE)
             continue;
-        if (!ingot_graph_fuse(graph, ingot_node_of(graph, node->inputs[slot]), i, slot))
+        if (!ingot_fuse_into(graph, ingot_node_of(graph, node->inputs[slot]), i, slot))
             return ingot_pass_out_of_memory(c);
         c->n_done++;
     }
     return INGOT_OK;
+}
+
+ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c)
+{
+    ingot_shapes shapes;
+    const ingot_status status = ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fuse_all(c, &shapes)
+                                                                                  : ingot_pass_out_of_memory(c);
+    ingot_shapes_free(&shapes);
+    return status;
 }

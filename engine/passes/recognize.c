@@ -34,11 +34,11 @@ static const struct spelling {
     extra attributes;
 } spellings[] = {
     {"Mul(x, Sigmoid(x))", "Swish", 24, "x", NOTHING},
-    {"Mul(x, HardSigmoid(x))", "HardSwish", 14, "x", NOTHING},
     {"Div(Mul(x, " CLIP "), 6)", "HardSwish", 14, "x", NOTHING},
     {"Mul(Mul(x, " CLIP "), " SIXTH ")", "HardSwish", 14, "x", NOTHING},
     {"Div(" CLIP ", 6)", "HardSigmoid", 6, "x", SIXTH_AND_HALF},
     {"Mul(" CLIP ", " SIXTH ")", "HardSigmoid", 6, "x", SIXTH_AND_HALF},
+    {"Mul(x, HardSigmoid(x))", "HardSwish", 14, "x", NOTHING},
     {"Mul(x, Tanh(Softplus(x)))", "Mish", 18, "x", NOTHING},
     {"Mul(Mul(x, " ERF "), 0.5)", "Gelu", 20, "x", NOTHING},
     {"Mul(x, Mul(" ERF ", 0.5))", "Gelu", 20, "x", NOTHING},
@@ -226,16 +226,16 @@ ingot_status ingot_recognize(ingot_pass_ctx *c)
     if (!ingot_shapes_infer(&shapes, graph, c->is_main))
         status = ingot_pass_out_of_memory(c);
     const int n_nodes = graph->n_nodes;
-    for (int i = 0; !status && i < n_nodes; i++)
-        for (int s = 0; s < N_SPELLINGS && graph->nodes[i]->op_type && graph->nodes[i]->n_outputs; s++) {
+    for (int s = 0; s < N_SPELLINGS; s++) /* spelling by spelling: some contain others that stand further down */
+        for (int i = 0; !status && i < n_nodes; i++) {
             match m = {.graph = graph, .shapes = &shapes};
             memset(m.values, 0xff, sizeof m.values);
-            if (!match_value(&m, spellings[s].text, graph->nodes[i]->outputs[0]) || !fits(&m, &spellings[s]))
+            if (!graph->nodes[i]->op_type || !graph->nodes[i]->n_outputs ||
+                !match_value(&m, spellings[s].text, graph->nodes[i]->outputs[0]) || !fits(&m, &spellings[s]))
                 continue;
             if (!replace(graph, &m, &spellings[s]))
                 status = ingot_pass_out_of_memory(c);
             c->n_done++;
-            break;
         }
     ingot_shapes_free(&shapes);
     return status;

@@ -29,12 +29,24 @@ ingot_node *ingot_single_reader(const ingot_graph *graph, int value)
     return node == INGOT_NONE ? NULL : graph->nodes[node];
 }
 
-bool ingot_can_host(const ingot_node *node)
+static const ingot_op *operator_of(const ingot_node *node)
 {
     bool known;
-    const ingot_op *op =
-        node && node->op_type ? ingot_op_find(node->domain, node->op_type, node->version, &known) : NULL;
+    return node && node->op_type ? ingot_op_find(node->domain, node->op_type, node->version, &known) : NULL;
+}
+
+bool ingot_can_host(const ingot_node *node)
+{
+    const ingot_op *op = operator_of(node);
     return op && (op->flags & INGOT_OP_FUSES);
+}
+
+bool ingot_fuse_into(ingot_graph *graph, int host, int node, int chain_slot)
+{
+    const int max_inputs = operator_of(graph->nodes[host])->max_inputs;
+    return (max_inputs == INGOT_MANY || graph->nodes[host]->n_inputs >= max_inputs ||
+            ingot_node_set_n_inputs(graph, host, max_inputs)) &&
+           ingot_graph_fuse(graph, host, node, chain_slot);
 }
 
 int ingot_input(const ingot_node *node, int slot) { return slot < node->n_inputs ? node->inputs[slot] : INGOT_NONE; }

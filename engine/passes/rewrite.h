@@ -61,4 +61,8 @@ int ingot_node_of(const ingot_graph *graph, int value);
 /* Does the node's operator run nodes that are fused into it? */
 bool ingot_can_host(const ingot_node *node);
 
+/* Fuse node into host, which can; see ingot_graph_fuse(). Optional inputs that the host does not have are listed as left
+ * out first, so that its operator finds every input at the operator's own place. False when memory is out. */
+bool ingot_fuse_into(ingot_graph *graph, int host, int node, int chain_slot);
+
 #endif

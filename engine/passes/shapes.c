@@ -457,6 +457,28 @@ static void same_rank(walk *w)
         w->out->dim[d] = fresh(w->shapes);
 }
 
+/* Sizes change along the given axes alone. */
+static void slice(walk *w)
+{
+    bool marked[INGOT_SHAPE_RANK] = {false};
+    int n;
+    *w->out = *in(w, 0);
+    const bool known = w->out->rank >= 0 && ingot_input(w->node, 3) != INGOT_NONE && mark_axes(w, 3, w->out->rank, marked, &n);
+    for (int d = 0; d < w->out->rank; d++)
+        if (!known || marked[d])
+            w->out->dim[d] = fresh(w->shapes);
+}
+
+static void split(walk *w)
+{
+    *w->out = *in(w, 0);
+    const int axis = axis_of(w->node, "axis", 0, MAX(w->out->rank, 0));
+    if (w->out->rank < 0 || axis < 0)
+        w->out->rank = -1;
+    else
+        w->out->dim[axis] = fresh(w->shapes);
+}
+
 static void resize(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -509,10 +531,10 @@ static const struct {
     {"Mod", broadcast_all}, {"Mul", broadcast_all}, {"Neg", same}, {"Not", same}, {"Or", compare}, {"PRelu", same},
     {"Pad", pad}, {"Pow", broadcast_all}, {"RMSNormalization", same}, {"Reciprocal", same}, {"ReduceMax", reduce},
     {"ReduceMean", reduce}, {"ReduceMin", reduce}, {"ReduceProd", reduce}, {"ReduceSum", reduce}, {"Relu", same},
-    {"Reshape", reshape}, {"Resize", resize}, {"Round", same}, {"Selu", same}, {"Shape", shape_vector},
-    {"Sigmoid", same}, {"Sign", same}, {"Sin", same}, {"Slice", same_rank}, {"Softmax", same}, {"Softplus", same},
-    {"Softsign", same}, {"Split", same_rank}, {"Sqrt", same}, {"Squeeze", squeeze}, {"Sub", broadcast_all},
-    {"Sum", broadcast_all}, {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same}, {"Tile", same_rank},
+    {"Reshape", reshape}, {"Resize", resize}, {"Round", same}, {"ScatterElements", same}, {"ScatterND", same}, {"Selu", same}, {"Shape", shape_vector},
+    {"Sigmoid", same}, {"Sign", same}, {"Sin", same}, {"Slice", slice}, {"Softmax", same}, {"Softplus", same},
+    {"Softsign", same}, {"Split", split}, {"Sqrt", same}, {"Squeeze", squeeze}, {"Sub", broadcast_all},
+    {"Sum", broadcast_all}, {"Swish", same}, {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same}, {"Tile", same_rank},
     {"Transpose", transpose}, {"Trilu", same}, {"Unsqueeze", unsqueeze}, {"Where", broadcast_where},
     {"Xor", compare}, {"DepthToSpace", typed_like_first},
 };
@@ -542,7 +564,11 @@ static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_no
             walk w = {s, graph, node, &result};
             rules[r].infer(&w);
             s->of[out] = result;
-            /* The outputs of Split and a Dropout's mask beside output 0 stay unknown, which costs nothing here. */
+            for (int k = 1; k < node->n_outputs && rules[r].infer == split; k++)
+                if (node->outputs[k] != INGOT_NONE) {
+                    split(&w); /* a size of its own along the axis */
+                    s->of[node->outputs[k]] = result;
+                }
             return;
         }
 }

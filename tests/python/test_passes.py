@@ -1,0 +1,549 @@
+"""Every pass: the graph is run before and after it, by onnxruntime and by Ingot, and its operators are counted."""
+import collections
+import glob
+import json
+import os
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+ort = pytest.importorskip("onnxruntime")
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+def node(op, inputs, outputs, **attributes):
+    return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
+
+
+class Weights(dict):
+    """Initializers by name, made up when asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.random = np.random.default_rng(7)
+
+    def add(self, name, *shape, low=-1.0, high=1.0, dtype=np.float32):
+        self[name] = self.random.uniform(low, high, shape).astype(dtype)
+        return name
+
+    def put(self, name, value, dtype=np.float32):
+        self[name] = np.asarray(value, dtype)
+        return name
+
+    def normalization(self, name, channels, dtype=np.float32):
+        """Parameters of a BatchNormalization; the input list behind the first."""
+        parts = [self.add(f"{name}_scale", channels, low=0.5, high=1.5, dtype=dtype), self.add(f"{name}_shift", channels, dtype=dtype),
+                 self.add(f"{name}_mean", channels, dtype=dtype), self.add(f"{name}_var", channels, low=0.3, high=2, dtype=dtype)]
+        self[parts[0]][0] *= -1
+        return " ".join(parts)
+
+
+def session(path):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def save(path, nodes, inputs, outputs, weights, opset=20, ir_version=8, as_inputs=False):
+    kinds = {np.dtype("float32"): FLOAT, np.dtype("int64"): INT64, np.dtype("float64"): TensorProto.DOUBLE}
+    infos = [helper.make_tensor_value_info(n, kinds[a.dtype], ["N", *a.shape[1:]] if a.ndim > 1 else a.shape) for n, a in inputs.items()]
+    if as_inputs:
+        infos += [helper.make_tensor_value_info(n, kinds[a.dtype], a.shape) for n, a in weights.items()]
+    graph = helper.make_graph(nodes, "test", infos, [helper.make_empty_tensor_value_info(o) for o in outputs.split()],
+                              [numpy_helper.from_array(a, n) for n, a in weights.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
+    with open(path, "wb") as file:
+        file.write(model.SerializeToString())
+
+
+@pytest.fixture
+def optimize(ingot, tmp_path):
+    """Save a model, compare its outputs before and after the passes and by Ingot, and count the operators that are left."""
+
+    def call(nodes, inputs, outputs, weights=None, expected=None, rtol=2e-5, atol=2e-5, **options):
+        before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
+        save(before, nodes, inputs, outputs, weights or {}, **options)
+        done = ingot("optimize", before, "-o", after)
+        assert done.code == 0, done.err
+        wanted = expected if expected is not None else session(before).run(None, inputs)
+        arguments = []
+        for name, array in inputs.items():
+            np.save(tmp_path / f"{name}.npy", array)
+            arguments += ["--input", f"{name}={tmp_path}/{name}.npy"]
+        ran = ingot("run", before, *arguments, "--output-dir", tmp_path / "out")
+        assert ran.code == 0, ran.err
+        got = session(after).run(None, inputs)
+        for name, want, other in zip(outputs.split(), wanted, got):
+            np.testing.assert_allclose(other, want, rtol=rtol, atol=atol, err_msg=f"{name} of the written model")
+            own = np.load(tmp_path / "out" / f"{name}.npy")
+            np.testing.assert_allclose(own, want, rtol=rtol, atol=atol, err_msg=f"{name} by ingot")
+        model = onnx.load(after)
+        call.model, call.report = model, done.out
+        return collections.Counter(n.op_type for n in model.graph.node)
+
+    return call
+
+
+def image(*shape):
+    return {"x": np.random.default_rng(1).normal(size=shape).astype(np.float32)}
+
+
+# ---- BatchNormalization ----
+
+CONVS = [  # input, weights, attributes
+    ((2, 6, 9, 8), (13, 6, 3, 3), {}),
+    ((2, 6, 9, 8), (13, 6, 3, 3), dict(pads=[1, 0, 2, 1], strides=[2, 1])),
+    ((2, 6, 9, 8), (12, 2, 3, 3), dict(group=3, dilations=[2, 2])),
+    ((2, 6, 9, 8), (18, 1, 3, 3), dict(group=6, auto_pad="SAME_UPPER")),
+    ((2, 6, 17), (7, 6, 3), {}),
+    ((1, 3, 5, 6, 7), (4, 3, 2, 3, 2), {}),
+]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("x, shape, attributes", CONVS)
+def test_into_conv(optimize, x, shape, attributes, bias):
+    w = Weights()
+    conv = f"x {w.add('w', *shape)}" + (f" {w.add('b', shape[0])}" if bias else "")
+    left = optimize([node("Conv", conv, "c", **attributes),
+                     node("BatchNormalization", f"c {w.normalization('n', shape[0])}", "y")], image(*x), "y", w)
+    assert left == {"Conv": 1}
+
+
+@pytest.mark.parametrize("group, bias", [(1, False), (2, True), (3, False)])
+def test_into_conv_transpose(optimize, group, bias):
+    w = Weights()
+    inputs = f"x {w.add('w', 6, 4, 3, 3)}" + (f" {w.add('b', 4 * group)}" if bias else "")
+    left = optimize([node("ConvTranspose", inputs, "c", group=group, strides=[2, 2], pads=[1, 1, 0, 0]),
+                     node("BatchNormalization", f"c {w.normalization('n', 4 * group)}", "y")], image(2, 6, 5, 4), "y", w)
+    assert left == {"ConvTranspose": 1}
+
+
+@pytest.mark.parametrize("c_shape", [None, (), (1,), (8,), (1, 8), (5, 1), (5, 8)])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_into_gemm(optimize, c_shape, transposed):
+    w = Weights()
+    inputs = "x " + w.add("w", *((8, 6) if transposed else (6, 8)))
+    if c_shape is not None:
+        inputs += " " + w.add("c", *c_shape)
+    left = optimize([node("Gemm", inputs, "g", transB=transposed, alpha=0.5, beta=3.0),
+                     node("BatchNormalization", f"g {w.normalization('n', 8)}", "y")], image(5, 6), "y", w)
+    folds = c_shape not in [(5, 1), (5, 8)]  # a bias that differs from row to row stays what it is
+    assert left == ({"Gemm": 1} if folds else {"Gemm": 1, "BatchNormalization": 1})
+
+
+def test_into_matmul(optimize):
+    w = Weights()
+    left = optimize([node("MatMul", f"x {w.add('w', 6, 8)}", "m"),
+                     node("BatchNormalization", f"m {w.normalization('n', 8)}", "y")], image(5, 6), "y", w)
+    assert left == {"MatMul": 1, "Add": 1}
+
+
+def test_into_matmul_and_add(optimize):
+    w = Weights()
+    left = optimize([node("MatMul", f"x {w.add('w', 6, 8)}", "m"), node("Add", f"{w.add('b', 8)} m", "a"),
+                     node("BatchNormalization", f"a {w.normalization('n', 8)}", "y")], image(5, 6), "y", w)
+    assert left == {"Gemm": 1}
+
+
+def test_through_transpose(optimize):
+    w = Weights()
+    left = optimize([node("MatMul", f"x {w.add('w', 6, 8)}", "m"), node("Add", f"m {w.add('b', 8)}", "a"),
+                     node("Transpose", "a", "t", perm=[0, 2, 1]),
+                     node("BatchNormalization", f"t {w.normalization('n', 8)}", "y")], image(2, 5, 6), "y", w)
+    assert left == {"MatMul": 1, "Add": 1, "Transpose": 1}
+
+
+def test_into_all_branches(optimize):
+    w = Weights()
+    left = optimize([node("Conv", f"x {w.add('v', 5, 4, 1, 1)}", "c"), node("Conv", f"x {w.add('w', 3, 4, 1, 1)}", "d"),
+                     node("Concat", "c d", "j", axis=1),
+                     node("BatchNormalization", f"j {w.normalization('n', 8)}", "y")], image(2, 4, 6, 6), "y", w)
+    assert left == {"Conv": 2, "Concat": 1}
+
+
+def test_into_both_sides_of_add(optimize):
+    w = Weights()
+    left = optimize([node("Conv", f"x {w.add('v', 5, 4, 1, 1)}", "c"), node("Conv", f"x {w.add('w', 5, 4, 3, 3)}", "d", pads=[1] * 4),
+                     node("Add", "c d", "j"),
+                     node("BatchNormalization", f"j {w.normalization('n', 5)}", "y")], image(2, 4, 6, 6), "y", w)
+    assert left == {"Conv": 2, "Add": 1}
+
+
+@pytest.mark.parametrize("op, attributes, folds", [
+    ("AveragePool", dict(kernel_shape=[3, 3], pads=[1] * 4), True),
+    ("AveragePool", dict(kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1), False),
+    ("AveragePool", dict(kernel_shape=[2, 2], count_include_pad=1), True),
+    ("GlobalAveragePool", {}, True),
+    ("MaxPool", dict(kernel_shape=[2, 2]), False),  # one factor is negative
+])
+def test_through_pooling(optimize, op, attributes, folds):
+    w = Weights()
+    left = optimize([node("Conv", f"x {w.add('w', 5, 4, 1, 1)}", "c"), node(op, "c", "p", **attributes),
+                     node("BatchNormalization", f"p {w.normalization('n', 5)}", "y")], image(2, 4, 6, 6), "y", w)
+    assert left["BatchNormalization"] == (0 if folds else 1)
+
+
+def test_row_of_normalizations(optimize):
+    w = Weights()
+    rest = [node("BatchNormalization", f"{a} {w.normalization(a + 'n', 5)}", b) for a, b in ("ab", "bc", "cy")]
+    assert optimize([node("Conv", f"x {w.add('w', 5, 4, 1, 1)}", "a"), *rest], image(2, 4, 6, 6), "y", w) == {"Conv": 1}
+    rest[0].input[0] = "x"
+    w.pop("w")
+    assert optimize(rest, image(2, 5, 6, 6), "y", w) == {"BatchNormalization": 1}
+
+
+@pytest.mark.parametrize("pads, folds", [([0] * 4, True), ([0, 1, 0, 0], False)])
+@pytest.mark.parametrize("group", [1, 2])
+def test_forward_into_conv(optimize, pads, folds, group):
+    w = Weights()
+    left = optimize([node("BatchNormalization", f"x {w.normalization('n', 4)}", "b"),
+                     node("Conv", f"b {w.add('w', 6, 4 // group, 3, 3)} {w.add('c', 6)}", "d", pads=pads, group=group),
+                     node("BatchNormalization", f"d {w.normalization('m', 6)}", "y")], image(2, 4, 6, 6), "y", w)
+    assert left["BatchNormalization"] == (0 if folds else 1)
+
+
+def test_padding_does_not_matter_without_shift(optimize):
+    w = Weights()
+    inputs = w.normalization("n", 4)
+    w["n_shift"][:] = w["n_mean"][:] = 0
+    left = optimize([node("BatchNormalization", f"x {inputs}", "b"),
+                     node("Conv", f"b {w.add('w', 6, 4, 3, 3)}", "y", pads=[1] * 4)], image(2, 4, 6, 6), "y", w)
+    assert left == {"Conv": 1}
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_forward_into_gemm(optimize, transposed):
+    w = Weights()
+    left = optimize([node("BatchNormalization", f"x {w.normalization('n', 3)}", "b"), node("Flatten", "b", "f"),
+                     node("Gemm", f"f {w.add('w', *((5, 12) if transposed else (12, 5)))} {w.add('c', 5)}", "g",
+                          transB=transposed, alpha=2.0, beta=0.5),
+                     node("BatchNormalization", f"g {w.normalization('m', 5)}", "y")], image(2, 3, 2, 2), "y", w)
+    assert left == {"Flatten": 1, "Gemm": 1}
+
+
+def test_not_forward_at_the_price_of_accuracy(optimize):
+    w = Weights()
+    inputs = w.normalization("n", 3)
+    w["n_mean"] += 100
+    left = optimize([node("BatchNormalization", f"x {inputs}", "b"), node("Conv", f"b {w.add('w', 5, 3, 1, 1)}", "y")],
+                    {"x": image(2, 3, 4, 4)["x"] + 100}, "y", w, atol=1e-3)
+    assert left["BatchNormalization"] == 1
+
+
+def test_weights_of_two_convs(optimize):
+    w = Weights()
+    w.add("w", 4, 4, 1, 1)
+    left = optimize([node("Conv", "x w", "a"), node("BatchNormalization", f"a {w.normalization('n', 4)}", "b"),
+                     node("Conv", "b w", "c"), node("BatchNormalization", f"c {w.normalization('m', 4)}", "d"),
+                     node("Conv", "d w", "y")], image(2, 4, 6, 6), "y", w)
+    assert left == {"Conv": 3}
+
+
+@pytest.mark.parametrize("case", ["output", "two readers", "training", "computed"])
+def test_stays(optimize, case):
+    w = Weights()
+    names = w.normalization("n", 5)
+    nodes = [node("Conv", f"x {w.add('w', 5, 4, 1, 1)}", "c"), node("BatchNormalization", f"c {names}", "y")]
+    outputs = "y"
+    if case == "output":
+        outputs = "y c"
+    elif case == "two readers":
+        nodes.append(node("Relu", "c", "z"))
+        outputs = "y z"
+    elif case == "training":
+        nodes[1] = node("BatchNormalization", f"c {names}", "y m v", training_mode=1)
+        outputs = "y m v"
+    else:
+        w.pop("n_shift")
+        w.put("axes", [0, 2, 3], np.int64)
+        nodes.insert(1, node("ReduceMean", "c axes", "n_shift", keepdims=0))
+    assert optimize(nodes, image(2, 4, 6, 6), outputs, w)["BatchNormalization"] == 1
+    assert "kept" in optimize.report
+
+
+def test_double_precision(optimize):
+    w = Weights()
+    w.add("w", 4, 5, dtype=np.float64)
+    left = optimize([node("Gemm", "x w", "c"), node("BatchNormalization", f"c {w.normalization('n', 5, np.float64)}", "y")],
+                    {"x": image(2, 4)["x"].astype(np.float64)}, "y", w, rtol=1e-12, atol=1e-12)
+    assert left == {"Gemm": 1}
+
+
+def test_initializers_as_inputs(optimize):
+    """Constants in files of IR version 3, defaults that a run may replace from version 4 on."""
+    w = Weights()
+    nodes = [node("Conv", f"x {w.add('w', 5, 4, 1, 1)}", "c"), node("BatchNormalization", f"c {w.normalization('n', 5)}", "y")]
+    assert optimize(nodes, image(2, 4, 6, 6), "y", w, as_inputs=True, ir_version=3, opset=9) == {"Conv": 1}
+    assert optimize(nodes, image(2, 4, 6, 6), "y", w, as_inputs=True, ir_version=8)["BatchNormalization"] == 1
+
+
+# ---- the other passes ----
+
+def test_identities(optimize):
+    w = Weights()
+    w.put("same", [0, -1, 4], np.int64), w.put("zero", 0), w.put("one", [1.0]), w.put("pads", [0] * 6, np.int64)
+    left = optimize([node("Identity", "x", "a"), node("Dropout", "a", "b"), node("Cast", "b", "c", to=FLOAT), node("Add", "zero c", "d"),
+                     node("Mul", "d one", "e"), node("Transpose", "e", "f", perm=[0, 1, 2]), node("Reshape", "f same", "g"),
+                     node("Pad", "g pads", "h"), node("Concat", "h", "i", axis=1), node("Abs", "i", "j"), node("Identity", "j", "y")],
+                    image(2, 3, 4), "y", w)
+    assert left == {"Abs": 1}
+
+
+def test_what_only_looks_like_nothing(optimize):
+    w = Weights()
+    w.put("wide", np.zeros((1, 1, 1, 4))), w.put("turned", [0, 4, 3], np.int64)
+    left = optimize([node("Add", "x wide", "a"), node("Reshape", "x turned", "b"), node("Identity", "x", "y")], image(2, 3, 4), "a b y", w)
+    assert left == {"Add": 1, "Reshape": 1, "Identity": 1}
+
+
+def test_constants_are_folded(optimize):
+    w = Weights()
+    w.put("two", 2.0), w.put("one", [1], np.int64)
+    left = optimize([node("Shape", "x", "s"), node("Gather", "s one", "n"), node("ConstantOfShape", "n", "z"),
+                     node("Exp", "two", "e"), node("Add", "z e", "f"), node("Add", "x f", "y")], image(2, 3), "y", w)
+    assert left == {"Add": 1}
+
+
+def test_random_is_not_folded(ingot, tmp_path):
+    save(tmp_path / "before.onnx", [node("RandomNormal", "", "r", shape=[3]), node("RandomNormal", "", "q", shape=[3]),
+                                    node("Add", "r q", "s"), node("Add", "x s", "y")], image(2, 3), "y", {})
+    assert ingot("optimize", tmp_path / "before.onnx", "-o", tmp_path / "after.onnx").code == 0
+    assert len(onnx.load(tmp_path / "after.onnx").graph.node) == 4
+
+
+def test_common_subexpressions(optimize):
+    w = Weights()
+    w.put("a", [1.5]), w.put("b", [1.5])
+    left = optimize([node("Add", "x a", "p"), node("Add", "x b", "q"), node("Exp", "p", "r"), node("Exp", "q", "s"),
+                     node("Softmax", "r", "t", axis=0), node("Softmax", "s", "u", axis=1), node("Sub", "t u", "y")], image(2, 3), "y", w)
+    assert left == {"Add": 1, "Exp": 1, "Softmax": 2, "Sub": 1}
+
+
+def test_transposes(optimize):
+    left = optimize([node("Transpose", "x", "a", perm=[0, 2, 3, 1]), node("Transpose", "a", "b", perm=[0, 3, 1, 2]),
+                     node("Transpose", "b", "c", perm=[1, 0, 2, 3]), node("Transpose", "c", "d", perm=[0, 2, 3, 1]),
+                     node("Relu", "d", "y")], image(2, 3, 4, 5), "y")
+    assert left == {"Transpose": 1, "Relu": 1}
+
+
+PADS = [  # node after the Pad, its attributes, value, does it take the padding in
+    ("Conv", dict(), 0, True), ("Conv", dict(pads=[1, 0, 0, 1]), 0, True), ("Conv", dict(), 1, False),
+    ("Conv", dict(auto_pad="SAME_UPPER"), 0, False),
+    ("AveragePool", dict(kernel_shape=[3, 3]), 0, True),
+    ("AveragePool", dict(kernel_shape=[3, 3], pads=[1] * 4), 0, False),
+    ("AveragePool", dict(kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1), 0, False),  # padding as wide as the window
+    ("MaxPool", dict(kernel_shape=[3, 3]), -np.inf, True), ("MaxPool", dict(kernel_shape=[3, 3]), 0, False),
+]
+
+
+@pytest.mark.parametrize("op, attributes, value, fuses", PADS)
+def test_pad(optimize, op, attributes, value, fuses):
+    w = Weights()
+    w.put("pads", [0, 0, 1, 2, 0, 0, 2, 0], np.int64), w.put("value", value)
+    inputs = f"p {w.add('w', 5, 4, 3, 3)}" if op == "Conv" else "p"
+    left = optimize([node("Pad", "x pads value", "p"), node(op, inputs, "y", **attributes)], image(2, 4, 7, 6), "y", w)
+    assert left["Pad"] == (0 if fuses else 1)
+
+
+def test_gemm_from_matmul(optimize):
+    w = Weights()
+    nodes = [node("MatMul", f"x {w.add('w', 6, 8)}", "m"), node("Add", f"m {w.add('b', 8)}", "y")]
+    assert optimize(nodes, image(5, 6), "y", w) == {"Gemm": 1}
+    assert optimize(nodes, image(2, 5, 6), "y", w) == {"MatMul": 1, "Add": 1}
+
+
+def fused(report, name):
+    return int(next(line for line in report.splitlines() if line.startswith(name)).split()[1])
+
+
+ACTIVATIONS = ["Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu", "Elu", "Gelu"]
+
+
+@pytest.mark.parametrize("op", ACTIVATIONS)
+def test_residual_and_activation(optimize, op):
+    w = Weights()
+    left = optimize([node("Conv", f"x {w.add('w', 4, 4, 3, 3)} {w.add('b', 4)}", "c", pads=[1] * 4), node("Add", "x c", "a"), node(op, "a", "y")],
+                    image(2, 4, 6, 6), "y", w)
+    assert left == {"Conv": 1, "Add": 1, op: 1}  # written as the nodes they were
+    assert fused(optimize.report, "fuse-conv-add") == fused(optimize.report, "fuse-activation") == 1
+
+
+def test_clip_with_bounds(optimize):
+    w = Weights()
+    w.put("low", -0.5), w.put("high", 0.75)
+    optimize([node("Conv", f"x {w.add('w', 4, 4, 1, 1)}", "c"), node("Clip", "c low high", "y")], image(2, 4, 6, 6), "y", w)
+    assert fused(optimize.report, "fuse-activation") == 1
+
+
+@pytest.mark.parametrize("other, fuses", [((4, 1, 1), 1), ((1, 4, 6, 6), 1), ((), 1), ((3, 2, 4, 6, 6), 0), ((2, 4, 6, 6), 0)])
+def test_add_of_another_shape(optimize, other, fuses):
+    """A fused Add must not make the result larger; the last one could, for all that is known of the batch."""
+    w = Weights()
+    optimize([node("Conv", f"x {w.add('w', 4, 4, 1, 1)}", "c"), node("Add", f"c {w.add('z', *other)}", "a"), node("Relu", "a", "y")],
+             image(2, 4, 6, 6), "y", w)
+    assert fused(optimize.report, "fuse-conv-add") == fuses
+
+
+CENTERED = [node("ReduceMean", "x last", "m"), node("Sub", "x m", "d"), node("Pow", "d two", "q"), node("ReduceMean", "q last", "v"),
+            node("Add", "v eps", "ve"), node("Sqrt", "ve", "s")]
+SPELLINGS = [
+    ("Swish", [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")]),
+    ("Mish", [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "x t", "y")]),
+    ("HardSwish", [node("Add", "x three", "a"), node("Clip", "a zero six", "c"), node("Mul", "c x", "m"), node("Div", "m six", "y")]),
+    ("HardSwish", [node("Add", "three x", "a"), node("Clip", "a zero six", "c"), node("Div", "c six", "h"), node("Mul", "x h", "y")]),
+    ("HardSigmoid", [node("Add", "x three", "a"), node("Clip", "a zero six", "c"), node("Div", "c six", "y")]),
+    ("Gelu", [node("Div", "x root", "d"), node("Erf", "d", "e"), node("Add", "e one", "a"), node("Mul", "x a", "m"), node("Mul", "m half", "y")]),
+    ("Gelu", [node("Div", "x root", "d"), node("Erf", "d", "e"), node("Add", "one e", "a"), node("Mul", "half x", "m"), node("Mul", "m a", "y")]),
+    ("Gelu", [node("Mul", "x iroot", "d"), node("Erf", "d", "e"), node("Add", "one e", "a"), node("Mul", "half a", "m"), node("Mul", "m x", "y")]),
+    ("Gelu", [node("Pow", "x three", "p"), node("Mul", "p k", "q"), node("Add", "x q", "r"), node("Mul", "r c0", "s"), node("Tanh", "s", "t"),
+              node("Add", "t one", "u"), node("Mul", "x half", "h"), node("Mul", "h u", "y")]),
+    ("LayerNormalization", [*CENTERED, node("Div", "d s", "n"), node("Mul", "n w", "g"), node("Add", "g b", "y")]),
+    ("RMSNormalization", [node("Pow", "x two", "q"), node("ReduceMean", "q last", "v"), node("Add", "v eps", "ve"), node("Sqrt", "ve", "s"),
+                          node("Reciprocal", "s", "r"), node("Mul", "x r", "n"), node("Mul", "w n", "y")]),
+]
+
+
+@pytest.mark.parametrize("op, nodes", SPELLINGS)
+def test_spelled_out(optimize, op, nodes):
+    w = Weights()
+    for name, value in dict(one=1, two=2, three=3, six=6, zero=0, half=0.5, root=2 ** 0.5, iroot=0.5 ** 0.5, k=0.044715, c0=(2 / np.pi) ** 0.5,
+                            eps=1e-5).items():
+        w.put(name, value)
+    w.put("last", [-1], np.int64), w.add("w", 8), w.add("b", 8)
+    assert optimize(nodes, image(3, 8), "y", w) == {op: 1}
+    inner = nodes[-2].output[0]
+    assert optimize(nodes + [node("Abs", inner, "z")], image(3, 8), "y z", w)[op] == 0
+
+
+def test_pass_names(ingot, tmp_path):
+    w = Weights()
+    path = tmp_path / "before.onnx"
+    save(path, [node("Conv", f"x {w.add('w', 5, 4, 1, 1)}", "c"), node("BatchNormalization", f"c {w.normalization('n', 5)}", "y")],
+         image(1, 4, 3, 3), "y", w)
+    for disabled, left in [("fold-batch-normalization", 2), ("all", 2), ("fuse-pad", 1)]:
+        assert ingot("optimize", path, "-o", tmp_path / "after.onnx", "--disable-pass", disabled).code == 0
+        assert len(onnx.load(tmp_path / "after.onnx").graph.node) == left
+    done = ingot("optimize", path, "-o", tmp_path / "after.onnx", "--disable-pass", "fold-everything")
+    assert done.code == 2 and "fold-everything" in done.err
+
+
+def test_inside_subgraphs(optimize):
+    w = Weights()
+    w.put("no", False, bool)
+    branch = [helper.make_graph([node("Identity", f"{outer}", "i"), node("Identity", "i", "j"), node(op, "j", "o")], op, [],
+                                [helper.make_empty_tensor_value_info("o")]) for op, outer in (("Exp", "p"), ("Neg", "q"))]
+    left = optimize([node("Exp", "x", "p"), node("Exp", "x", "q"),
+                     helper.make_node("If", ["no"], ["y"], then_branch=branch[0], else_branch=branch[1])], image(2, 3), "y", w)
+    assert left == {"Exp": 1, "If": 1}
+    assert all([n.op_type for n in a.g.node] in (["Exp"], ["Neg"]) for n in optimize.model.graph.node for a in n.attribute)
+
+
+# ---- old forms: what they mean in NumPy, where onnxruntime has never known them ----
+
+def softmax(x, axis):
+    flat = x.reshape(int(np.prod(x.shape[:axis])), -1)
+    e = np.exp(flat - flat.max(1, keepdims=True))
+    return (e / e.sum(1, keepdims=True)).reshape(x.shape)
+
+
+X = image(2, 3, 4, 5)["x"]
+ROW = np.float32([1, 2, 3])
+OLD = [  # opset, node, further inputs, expected
+    (1, node("Add", "x r", "y", broadcast=1, axis=1), {"r": ROW}, X + ROW[:, None, None]),
+    (6, node("Mul", "x r", "y", broadcast=1, axis=-3), {"r": ROW}, X * ROW[:, None, None]),
+    (6, node("Sub", "x r", "y", broadcast=1), {"r": np.float32([1, 2, 3, 4, 5])}, X - np.float32([1, 2, 3, 4, 5])),
+    (6, node("Pow", "x r", "y", broadcast=1), {"r": np.float32([2])}, X ** 2),
+    (1, node("Relu", "x", "y", consumed_inputs=[0]), {}, np.maximum(X, 0)),
+    (1, node("Reshape", "x", "y", shape=[2, 0, -1]), {}, X.reshape(2, 3, 20)),
+    (1, node("Cast", "x", "y", to="INT64"), {}, X.astype(np.int64)),
+    (1, node("Selu", "x", "y"), {}, np.where(X > 0, X, 1.6732 * np.expm1(X)) * 1.0507),
+    (1, node("Tile", "x t a", "y"), {"t": np.int64([2]), "a": np.int64([1])}, np.tile(X, (1, 2, 1, 1))),
+    (1, node("PRelu", "x r", "y"), {"r": ROW}, np.where(X > 0, X, X * ROW[:, None, None])),
+    (1, node("Pad", "x", "y", paddings=[0, 0, 1, 0, 0, 0, 0, 2], value=2.0), {}, np.pad(X, [(0, 0), (0, 0), (1, 0), (0, 2)], constant_values=2)),
+    (2, node("Pad", "x", "y", pads=[0, 0, 1, 0, 0, 0, 0, 2]), {}, np.pad(X, [(0, 0), (0, 0), (1, 0), (0, 2)])),
+    (1, node("Upsample", "x", "y", height_scale=2.0, width_scale=3.0), {}, X.repeat(2, 2).repeat(3, 3)),
+    (7, node("Upsample", "x", "y", scales=[1.0, 1.0, 2.0, 2.0]), {}, X.repeat(2, 2).repeat(2, 3)),
+    (9, node("Upsample", "x s", "y"), {"s": np.float32([1, 1, 2, 3])}, X.repeat(2, 2).repeat(3, 3)),
+    (10, node("Resize", "x s", "y"), {"s": np.float32([1, 1, 0.5, 1])}, X[:, :, ::2]),
+    (1, node("Concat", "x x", "y"), {}, np.concatenate([X, X], 1)),
+    (1, node("Split", "x", "y z", axis=1, split=[1, 2]), {}, X[:, :1]),
+    (11, node("Split", "x", "y z", axis=0), {}, X[:1]),
+    (13, node("Split", "x", "y z", axis=0), {}, X[:1]),
+    (1, node("Slice", "x", "y", axes=[1, 3], starts=[1, -2], ends=[9, 9]), {}, X[:, 1:, :, -2:]),
+    (1, node("Squeeze", "u", "y", axes=[0]), {"u": X[None]}, X),
+    (11, node("Unsqueeze", "x", "y", axes=[0, -1]), {}, X[None, ..., None]),
+    (6, node("Clip", "x", "y", min=-0.5, max=0.5), {}, X.clip(-0.5, 0.5)),
+    (10, node("Clip", "x", "y", max=0.5), {}, X.clip(None, 0.5)),
+    (1, node("TopK", "x", "y i", k=2, axis=2), {}, -np.sort(-X, 2)[:, :, :2]),
+    (6, node("Softmax", "x", "y", axis=2), {}, softmax(X, 2)),
+    (12, node("Softmax", "x", "y"), {}, softmax(X, 1)),
+    (12, node("LogSoftmax", "x", "y", axis=-1), {}, np.log(softmax(X.reshape(-1, 5), 1)).reshape(X.shape)),
+    (12, node("ReduceSum", "x", "y", axes=[1, -1]), {}, X.sum((1, 3), keepdims=True)),
+    (11, node("ReduceMean", "x", "y", axes=[2], keepdims=0), {}, X.mean(2)),
+    (17, node("ReduceMax", "x", "y"), {}, X.max(keepdims=True).reshape(1, 1, 1, 1)),
+    (1, node("Dropout", "x", "y", is_test=1, ratio=0.5), {}, X),
+    (7, node("Dropout", "x", "y", ratio=0.3), {}, X),
+    (9, node("Scatter", "x i u", "y", axis=0), {"i": np.zeros((1, 3, 4, 5), np.int64), "u": np.ones((1, 3, 4, 5), np.float32)},
+     np.concatenate([np.ones((1, 3, 4, 5), np.float32), X[1:]])),
+    (6, node("Gemm", "m w r", "y", broadcast=1), {"m": X[0, 0], "w": X[1, 0].T.copy(), "r": np.float32([1, 2, 3, 4])},
+     X[0, 0] @ X[1, 0].T + np.float32([1, 2, 3, 4])),
+    (6, node("BatchNormalization", "x r r r r", "y", is_test=1, epsilon=1e-5), {"r": ROW},
+     (X - ROW[:, None, None]) / np.sqrt(ROW + 1e-5)[:, None, None] * ROW[:, None, None] + ROW[:, None, None]),
+    (8, node("BatchNormalization", "x e e e e", "y", spatial=0), {"e": np.abs(X[0]) + 1},
+     (X - np.abs(X[0]) - 1) / np.sqrt(np.abs(X[0]) + 1 + 1e-5) * (np.abs(X[0]) + 1) + np.abs(X[0]) + 1),
+    (18, node("GroupNormalization", "c s s", "y", num_groups=2), {"c": X.reshape(2, 6, 2, 5), "s": np.float32([1, 2])},
+     (lambda g, s: ((g - g.mean((2, 3, 4), keepdims=True)) / np.sqrt(g.var((2, 3, 4), keepdims=True) + 1e-5) * s + s).reshape(2, 6, 2, 5))(
+         X.reshape(2, 2, 3, 2, 5), np.float32([1, 2]).reshape(1, 2, 1, 1, 1))),
+    (1, node("LpPool", "x", "y", kernel_shape=[4, 5], p=2.0), {}, np.sqrt((X ** 2).sum((2, 3), keepdims=True))),
+]
+
+
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("opset, old, extra, expected", OLD, ids=[f"{o[1].op_type}-{o[0]}-{i}" for i, o in enumerate(OLD)])
+def test_old_form(optimize, opset, old, extra, expected, constant):
+    """Also what is written afterwards is right for a runtime that knows new forms only."""
+    inputs = {"x": X} if "x" in old.input else {}
+    first = old.input[0]
+    inputs.update({n: a for n, a in extra.items() if not constant or n == first or not inputs})
+    if old.op_type == "PRelu" and not constant:
+        pytest.skip("a slope that is not constant is refused")
+    weights = {n: a for n, a in extra.items() if n not in inputs}
+    old = onnx.NodeProto.FromString(old.SerializeToString())
+    nodes = [old]
+    optimize(nodes, inputs, "y", weights, expected=[expected], opset=opset, atol=1e-4, rtol=1e-4)
+
+
+# ---- the corpus ----
+
+def corpus_entries():
+    folder = os.environ.get("CORPUS") or os.path.join(os.path.dirname(__file__), "..", "..", "build", "models")
+    for name in (os.path.join(folder, "manifest.json"), os.path.join(folder, "..", "..", "..", "shared", "models", "manifest.json")):
+        if os.path.exists(name):
+            entries = json.load(open(name))
+            entries = entries.get("models", entries) if isinstance(entries, dict) else entries
+            entries = entries if isinstance(entries, list) else [dict(e, name=n) for n, e in entries.items()]
+            return [(e, os.path.join(folder, e["name"])) for e in entries if os.path.exists(os.path.join(folder, e["name"], "model.onnx"))]
+    return []
+
+
+def load_values(folder, kind):
+    paths = sorted(glob.glob(f"{folder}/{kind}_*.pb"), key=lambda p: int(p.rsplit("_", 1)[1][:-3]))
+    return [numpy_helper.to_array(TensorProto.FromString(open(p, "rb").read())) for p in paths]
+
+
+@pytest.mark.parametrize("entry, folder", [pytest.param(e, f, id=e["name"]) for e, f in corpus_entries()] or
+                         [pytest.param(None, "", marks=pytest.mark.skip("no corpus"))])
+def test_corpus(ingot, tmp_path, entry, folder):
+    """What the passes make of a model gives what PyTorch computed, in another runtime."""
+    assert ingot("optimize", f"{folder}/model.onnx", "-o", tmp_path / "after.onnx").code == 0
+    after = session(tmp_path / "after.onnx")
+    for data in sorted(glob.glob(f"{folder}/test_data_set_*")):
+        got = after.run(None, dict(zip([i.name for i in after.get_inputs()], load_values(data, "input"))))
+        for output, value, want in zip(entry["outputs"], got, load_values(data, "output")):
+            np.testing.assert_allclose(value, want, rtol=output.get("rtol", entry["rtol"]), atol=output.get("atol", entry["atol"]))
