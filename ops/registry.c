@@ -41,7 +41,8 @@
     X(scatter) \
     X(reshape) \
     X(slice) \
-    X(transpose)
+    X(transpose) \
+    X(resize)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];
 INGOT_OP_FAMILIES(X)
