@@ -6,6 +6,7 @@
 
 #include "engine/core/tensor.h"
 
+/* Kind, type, shape and every element, through all levels. */
 static bool same(const ingot_tensor *a, const ingot_tensor *b)
 {
     if (a->kind != b->kind || a->dtype != b->dtype || !ingot_same_shape(a, b))
@@ -25,6 +26,7 @@ static bool same(const ingot_tensor *a, const ingot_tensor *b)
     return true;
 }
 
+/* The whole file, to be freed; NULL when it cannot be opened. */
 static char *read_file(const char *path, size_t *size_bytes)
 {
     FILE *file = fopen(path, "rb");
@@ -40,6 +42,7 @@ static char *read_file(const char *path, size_t *size_bytes)
     return data;
 }
 
+/* What is wrong, or NULL. */
 static const char *check(const char *data, size_t size_bytes, ingot_kind kind)
 {
     ingot_tensor first, second = {0};

@@ -1,5 +1,5 @@
-/* test_onnx.c - the reader on a model that has everything (a function, subgraphs, sparse and typed data): read and written
- * again; cut at every byte, with every bit changed, and with memory running out at every allocation. */
+/* test_onnx.c - the reader on a model that has everything (a function, subgraphs, sparse and typed data): read and
+ * written again; cut at every byte, with every bit changed, and with memory running out at every allocation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 
 /* ---- serialized protobuf, written by hand ---- */
 
+/* A message under construction. It has a fixed size so that tests can hand messages around by value. */
 typedef struct text {
     unsigned char bytes[4096];
     size_t n;
@@ -34,12 +35,14 @@ static void put_varint(text *t, uint64_t value)
     put(t, &(unsigned char){(unsigned char)value}, 1);
 }
 
+/* A field that is a number (wire type 0). */
 static void put_int(text *t, unsigned field, uint64_t value)
 {
     put_varint(t, field << 3);
     put_varint(t, value);
 }
 
+/* A field with a length (wire type 2): a string, bytes, packed numbers or a message. */
 static void put_bytes(text *t, unsigned field, const void *bytes, size_t n)
 {
     put_varint(t, field << 3 | 2);
@@ -49,6 +52,7 @@ static void put_bytes(text *t, unsigned field, const void *bytes, size_t n)
 
 static void put_string(text *t, unsigned field, const char *string) { put_bytes(t, field, string, strlen(string)); }
 
+/* A message within a message. */
 static void put_text(text *t, unsigned field, const text *content) { put_bytes(t, field, content->bytes, content->n); }
 
 /* Field numbers of onnx.proto. */
@@ -68,6 +72,7 @@ static text node(const char *op_type, const char *inputs, const char *output)
     return t;
 }
 
+/* A value of type float[N]. */
 static text value_info(const char *name)
 {
     text t = {{0}, 0}, type = {{0}, 0}, tensor = {{0}, 0}, shape = {{0}, 0}, dim = {{0}, 0};
@@ -92,6 +97,7 @@ static text branch(const char *op_type, const char *output)
     return t;
 }
 
+/* An attribute whose value is a graph. */
 static void put_graph_attribute(text *t, const char *name, const text *graph)
 {
     text attribute = {{0}, 0};
@@ -101,6 +107,7 @@ static void put_graph_attribute(text *t, const char *name, const text *graph)
     put_text(t, NODE_ATTRIBUTE, &attribute);
 }
 
+/* A tensor without elements so far: rank 1, or rank 0 where n is negative. */
 static text tensor(const char *name, ingot_dtype dtype, int64_t n)
 {
     text t = {{0}, 0};
@@ -111,6 +118,7 @@ static text tensor(const char *name, ingot_dtype dtype, int64_t n)
     return t;
 }
 
+/* w: raw data, cut out by the skim; v: a typed field; c: a bool; s: sparse, with values at 1 and 5. */
 static void put_constants(text *graph)
 {
     const float floats[400] = {1, 2, 3};
@@ -130,6 +138,7 @@ static void put_constants(text *graph)
     put_text(graph, GRAPH_SPARSE, &sparse);
 }
 
+/* An opset_import of a model or a function. */
 static void put_opset(text *t, unsigned field, const char *domain, unsigned version)
 {
     text opset = {{0}, 0};
@@ -186,6 +195,7 @@ static text everything(void)
 
 /* ---- tests ---- */
 
+/* Whatever the bytes are: a model or one line, one of the statuses that a file can lead to, and no memory left over. */
 static ingot_status try_open(const void *data, size_t n, ingot_memory *memory)
 {
     ingot_error error = {0};
@@ -198,6 +208,7 @@ static ingot_status try_open(const void *data, size_t n, ingot_memory *memory)
     return status;
 }
 
+/* Nodes in running order, the function inlined with its attribute, captures counted, the weights not copied. */
 static void test_everything_is_read(void **state)
 {
     (void)state;
@@ -226,6 +237,7 @@ static void test_everything_is_read(void **state)
     assert_int_equal(memory.used_bytes, 0);
 }
 
+/* A file may end anywhere. */
 static void test_every_cut(void **state)
 {
     (void)state;
@@ -239,6 +251,7 @@ static void test_every_cut(void **state)
     }
 }
 
+/* Most changes hit a length, a tag or a type: each must be noticed, or make another valid model. */
 static void test_every_bit(void **state)
 {
     (void)state;
@@ -267,6 +280,7 @@ static void test_memory_runs_out(void **state)
     assert_true(limit > 4096);
 }
 
+/* Once as one file, once with external data: the same graph and the same elements come back. */
 static void test_written_and_read_again(void **state)
 {
     (void)state;
