@@ -10,6 +10,7 @@
  * is one long row, cut into bands by pixels.
  *
  * Groups whose channels do not fill blocks are merged with their neighbours, with zero weights between them. */
+#include "ops/kernels/conv_direct.h"
 #include "ops/kernels/conv_tile.h"
 #include "ops/kernels/epilogue.h"
 
@@ -23,6 +24,7 @@ static const float zeros[BLOCK];
 /* What follows from a convolution's numbers. */
 typedef struct conv_shape {
     int64_t in[3], out[3];              /* one row each when `flat` */
+    conv_place place;
     bool flat;
     int64_t merge, groups;              /* groups merged into one, and the number of those */
     int64_t group_ic, group_oc;
@@ -69,22 +71,31 @@ static void choose_band(const ingot_conv *d, conv_shape *s)
     }
 }
 
-static conv_shape conv_shape_of(const ingot_conv *d)
+/* place NULL: outputs lie as they come. */
+static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
 {
     conv_shape s = { .flat = true, .taps = 1, .merge = merged_groups(d) };
-    int64_t in_pixels = 1, out_pixels = 1;
+    int64_t in_pixels = 1, out_pixels = 1, dst_pixels = 1;
 
+    if (place)
+        s.place = *place;
     for (int i = 0; i < 3; i++) {
         s.in[i] = d->in[i];
         s.out[i] = d->out[i];
         s.taps *= d->kernel[i];
+        if (!place) {
+            s.place.size[i] = d->out[i];
+            s.place.step[i] = 1;
+        }
         in_pixels *= d->in[i];
         out_pixels *= d->out[i];
-        s.flat &= d->kernel[i] == 1 && d->stride[i] == 1 && d->pad[i] == 0 && d->in[i] == d->out[i];
+        dst_pixels *= s.place.size[i];
+        s.flat &= d->kernel[i] == 1 && d->stride[i] == 1 && d->pad[i] == 0 && d->in[i] == d->out[i] &&
+                  s.place.size[i] == d->out[i];
     }
     if (s.flat) {
-        s.in[0] = s.in[1] = s.out[0] = s.out[1] = 1;
-        s.in[2] = s.out[2] = out_pixels;
+        s.in[0] = s.in[1] = s.out[0] = s.out[1] = s.place.size[0] = s.place.size[1] = 1;
+        s.in[2] = s.out[2] = s.place.size[2] = out_pixels;
     }
     s.groups = d->groups / s.merge;
     s.group_ic = d->ic / s.groups;
@@ -92,7 +103,7 @@ static conv_shape conv_shape_of(const ingot_conv *d)
     s.ic_block = d->plain_src ? 1 : BLOCK;
     s.ic_blocks = ceil_div(s.group_ic, s.ic_block);
     s.in_plane = in_pixels * s.ic_block;
-    s.out_plane = out_pixels * BLOCK;
+    s.out_plane = dst_pixels * BLOCK;
     s.in_image = s.in_plane * ceil_div(d->ic, s.ic_block);
     s.out_image = s.out_plane * ceil_div(d->oc, BLOCK);
     s.units = ceil_div(s.group_oc, UNIT);
@@ -104,40 +115,49 @@ static conv_shape conv_shape_of(const ingot_conv *d)
 
 int64_t INGOT_FN(conv_units_f32)(const ingot_conv *d)
 {
-    const conv_shape s = conv_shape_of(d);
+    const conv_shape s = conv_shape_of(d, NULL);
     return s.groups * s.units;
 }
 
 int64_t INGOT_FN(conv_packed_f32)(const ingot_conv *d)
 {
-    const conv_shape s = conv_shape_of(d);
+    const conv_shape s = conv_shape_of(d, NULL);
     return s.groups * s.group_floats;
 }
 
-int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d)
+int64_t INGOT_FN(conv_place_items)(const ingot_conv *d, const conv_place *place)
 {
-    const conv_shape s = conv_shape_of(d);
+    const conv_shape s = conv_shape_of(d, place);
     return d->n * s.groups * s.bands * s.units;
 }
 
+int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d) { return INGOT_FN(conv_place_items)(d, NULL); }
+
 /* The weights of one output channel of a merged group, from one channel block of it, to every width-th float. Across
  * the groups that were merged they stay zero. */
-static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, const float *weights, int64_t group,
+static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, const conv_weights *weights, int64_t group,
                          int64_t oc, int64_t block, int width)
 {
-    const int64_t own_ic = d->ic / d->groups, first = oc / (d->oc / d->groups) * own_ic;
+    const int64_t own_ic = d->ic / d->groups, own_oc = d->oc / d->groups, member = oc / own_oc;
+    const int64_t first = member * own_ic, step = s->ic_block * width;
     const int64_t from = max64(first, block * s->ic_block), end = min64(first + own_ic, (block + 1) * s->ic_block);
-    const float *w = weights + ((group * s->group_oc + oc) * own_ic + from - first) * s->taps;
+    const float *w = weights->first + (group * s->merge + member) * weights->group + oc % own_oc * weights->oc;
 
-    for (int64_t c = from - block * s->ic_block; c < end - block * s->ic_block; c++)
-        for (int64_t tap = 0; tap < s->taps; tap++)
-            to[(tap * s->ic_block + c) * width] = *w++;
+    for (int64_t c = from; c < end; c++) {
+        const float *channel = w + (c - first) * weights->ic;
+        float *tap = to + (c - block * s->ic_block) * width;
+
+        for (int64_t z = 0; z < d->kernel[0]; z++)
+            for (int64_t y = 0; y < d->kernel[1]; y++)
+                for (int64_t x = 0; x < d->kernel[2]; x++, tap += step)
+                    *tap = channel[z * weights->tap[0] + y * weights->tap[1] + x * weights->tap[2]];
+    }
 }
 
 /* Units are [ic block][tap][channel of the block][output channel of the unit]. */
-void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
+void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_weights *weights, int64_t u0, int64_t u1)
 {
-    const conv_shape s = conv_shape_of(d);
+    const conv_shape s = conv_shape_of(d, NULL);
 
     for (int64_t u = u0; u < u1; u++) {
         const int64_t group = u / s.units, unit = u % s.units;
@@ -150,6 +170,16 @@ void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *we
             for (int o = 0; o < channels; o++)
                 pack_channel(d, &s, to + o, weights, group, unit * UNIT + o, block, width);
     }
+}
+
+void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
+{
+    const int64_t row = d->kernel[2], plane = d->kernel[1] * row, taps = d->kernel[0] * plane;
+    const int64_t ic = d->ic / d->groups;
+    const conv_weights view = { .first = weights, .group = d->oc / d->groups * ic * taps, .oc = ic * taps, .ic = taps,
+                                .tap = { plane, row, 1 } };
+
+    INGOT_FN(conv_pack_view)(d, packed, &view, u0, u1);
 }
 
 /* Taps [from, to) of one axis. */
@@ -165,7 +195,7 @@ typedef struct tile_job {
     tap_range first, last;              /* taps along the width that the first and the last pixel have */
     ptrdiff_t pixel, tap[3], plane;     /* steps in src */
     ptrdiff_t weight_tap[3], weight_block;
-    ptrdiff_t dst_plane;
+    ptrdiff_t dst_pixel, dst_plane;     /* steps in dst and residual */
     int channels;                       /* output channels that exist, of those in the unit */
     float low, high;
     ahead next_unit;
@@ -194,9 +224,9 @@ INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int
         for (int p = 0; p < px; p++) {
             vf32 x = acc[p][v];
             if (t->residual)
-                x = vf32_add(x, vf32_load_blocks(t->residual + at + p * BLOCK, t->dst_plane, blocks));
+                x = vf32_add(x, vf32_load_blocks(t->residual + at + p * t->dst_pixel, t->dst_plane, blocks));
             x = vf32_min(high, vf32_max(low, x));
-            vf32_store_blocks(t->dst + at + p * BLOCK, t->dst_plane, blocks, x);
+            vf32_store_blocks(t->dst + at + p * t->dst_pixel, t->dst_plane, blocks, x);
         }
     }
 }
@@ -269,6 +299,24 @@ typedef struct item {
 
 static bool same(tap_range a, tap_range b) { return a.from == b.from && a.to == b.to; }
 
+static int64_t place_at(const conv_place *p, int64_t z, int64_t y, int64_t x)
+{
+    const int64_t row = (p->first[0] + z * p->step[0]) * p->size[1] + p->first[1] + y * p->step[1];
+    return row * p->size[2] + p->first[2] + x * p->step[2];
+}
+
+/* The activation on the px pixels of the tile just finished. */
+static void activate(const item *it, int px)
+{
+    const tile_job *t = &it->job;
+    const int64_t blocks = ceil_div(t->channels, BLOCK);
+
+    for (int64_t b = 0; t->dst_pixel != BLOCK && b < blocks; b++)
+        INGOT_FN(act_rows_f32)(t->dst + b * t->dst_plane, t->dst_pixel, px, BLOCK, it->e);
+    if (t->dst_pixel == BLOCK)
+        INGOT_FN(act_rows_f32)(t->dst, t->dst_plane, blocks, px * BLOCK, it->e);
+}
+
 /* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
 static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
 {
@@ -288,7 +336,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
     for (int64_t x = x0; x < x1; tiles--) {
         const int px = (int)ceil_div(x1 - x, tiles);
         const int64_t in_x = x * d->stride[2] - d->pad[2] + taps.from * d->dilation[2];
-        const int64_t at = ((z * s->out[1] + y) * s->out[2] + x) * BLOCK;
+        const int64_t at = place_at(&s->place, z, y, x) * BLOCK;
         const tap_range first = taps_at(d, s, 2, x), last = taps_at(d, s, 2, x + px - 1);
 
         t->src = it->src + ((in_z * s->in[1] + in_y) * s->in[2] + in_x) * s->ic_block;
@@ -301,7 +349,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         else
             tile_one(t, px);
         if (act_follows(it->e))
-            INGOT_FN(act_rows_f32)(t->dst, s->out_plane, ceil_div(t->channels, BLOCK), px * BLOCK, it->e);
+            activate(it, px);
         x += px;
     }
 }
@@ -360,7 +408,7 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
         .tap = { d->dilation[0] * s->in[1] * s->in[2] * s->ic_block, d->dilation[1] * s->in[2] * s->ic_block,
                  d->dilation[2] * s->ic_block },
         .plane = s->in_plane,
-        .dst_plane = s->out_plane,
+        .dst_pixel = s->place.step[2] * BLOCK, .dst_plane = s->out_plane,
         .channels = (int)min64(s->group_oc - unit * UNIT, width),
     };
 
@@ -375,7 +423,13 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
 void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst, const ingot_epilogue *e,
                         int64_t i0, int64_t i1)
 {
-    const conv_shape s = conv_shape_of(d);
+    INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
+}
+
+void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, const float *packed, const float *src,
+                              float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1)
+{
+    const conv_shape s = conv_shape_of(d, place);
 
     for (int64_t i = i0; i < i1; i++) {
         const int64_t unit = i % s.units, band = i / s.units % s.bands;

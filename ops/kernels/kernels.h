@@ -127,6 +127,14 @@ typedef enum ingot_fold {
     X(int64_t, conv_items_f32, (const ingot_conv *d)) \
     X(void, conv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
                        const ingot_epilogue *e, int64_t i0, int64_t i1)) \
+    /* deconv.c: transposed convolutions, src and dst blocked. d->in and d->out are the operator's, the rest its \
+       attributes; weights are [ic][oc / groups][kernel...]. Units and items as above. */ \
+    X(int64_t, deconv_units_f32, (const ingot_conv *d)) \
+    X(int64_t, deconv_packed_f32, (const ingot_conv *d)) \
+    X(void, deconv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \
+    X(int64_t, deconv_items_f32, (const ingot_conv *d)) \
+    X(void, deconv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
+                         const ingot_epilogue *e, int64_t i0, int64_t i1)) \
     /* dwconv.c: groups = ic = oc, src and dst blocked. Items as above; dwconv_packed_f32 counts floats. */ \
     X(int64_t, dwconv_packed_f32, (const ingot_conv *d)) \
     X(void, dwconv_pack_f32, (const ingot_conv *d, float *packed, const float *weights)) \

@@ -8,6 +8,7 @@ typedef struct conv_case {
     bool plain_src;
 } conv_case;
 
+/* `in` is the source's size, except for transposed convolutions, where it is the result's. */
 #define ONES { 1, 1, 1 }
 #define NONE { 0, 0, 0 }
 static const conv_case cases[] = {
@@ -59,6 +60,23 @@ static const conv_case depthwise_cases[] = {
     { "dw outside", 1, 8, 8, 8, { 1, 2, 2 }, { 1, 3, 3 }, ONES, ONES, { 0, 6, 6 }, { 0, 6, 6 }, false },
 };
 
+static const conv_case deconv_cases[] = {
+    { "2x2 stride 2", 1, 1, 16, 40, { 1, 14, 34 }, { 1, 2, 2 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "4x4 stride 2", 2, 1, 24, 8, { 1, 10, 12 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "3x3 stride 2", 1, 1, 8, 24, { 1, 10, 12 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 0, 0 }, false },
+    { "3x3 stride 1", 1, 1, 8, 16, { 1, 6, 15 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "stride above kernel", 1, 1, 8, 8, { 1, 10, 11 }, { 1, 2, 2 }, { 1, 4, 3 }, ONES, NONE, NONE, false },
+    { "dilation 2", 1, 1, 8, 8, { 1, 9, 13 }, { 1, 3, 3 }, { 1, 1, 2 }, { 1, 2, 2 }, { 0, 1, 2 }, NONE, false },
+    { "dilation 3 stride 2", 1, 1, 8, 8, { 1, 9, 14 }, { 1, 3, 3 }, { 1, 2, 2 }, { 1, 3, 3 }, NONE, NONE, false },
+    { "dilation 6 stride 4", 1, 1, 8, 8, { 1, 17, 19 }, { 1, 2, 3 }, { 1, 4, 4 }, { 1, 6, 6 }, NONE, NONE, false },
+    { "deep padding", 1, 1, 8, 8, { 1, 4, 5 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 3, 3 }, { 0, 3, 3 }, false },
+    { "1-D", 1, 1, 8, 8, { 1, 1, 40 }, { 1, 1, 7 }, { 1, 1, 3 }, ONES, { 0, 0, 2 }, { 0, 0, 1 }, false },
+    { "3-D", 1, 1, 8, 8, { 5, 6, 8 }, { 3, 2, 3 }, { 2, 2, 2 }, ONES, { 1, 0, 1 }, NONE, false },
+    { "groups", 1, 2, 16, 32, { 1, 8, 10 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, NONE, false },
+    { "groups of 3 to 2", 1, 4, 12, 8, { 1, 8, 10 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, NONE, false },
+    { "dw transposed", 1, 8, 8, 8, { 1, 8, 10 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+};
+
 static const conv_case winograd_cases[] = {
     { "whole tiles", 1, 1, 16, 16, { 1, 8, 12 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "odd size", 1, 1, 8, 40, { 1, 7, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
@@ -76,6 +94,16 @@ static ingot_conv conv_of(const conv_case *t)
         d.in[i] = t->in[i], d.kernel[i] = t->kernel[i], d.stride[i] = t->stride[i], d.dilation[i] = t->dilation[i];
         d.pad[i] = t->before[i];
         d.out[i] = (t->in[i] + t->before[i] + t->after[i] - (t->kernel[i] - 1) * t->dilation[i] - 1) / t->stride[i] + 1;
+    }
+    return d;
+}
+
+static ingot_conv transposed_of(const conv_case *t)
+{
+    ingot_conv d = conv_of(t);
+    for (int i = 0; i < 3; i++) {
+        d.in[i] = d.out[i];
+        d.out[i] = t->in[i];
     }
     return d;
 }
@@ -114,30 +142,36 @@ static double reference(const ingot_conv *d, const float *src, const float *weig
     return sum;
 }
 
-static void check_result(const ingot_conv *d, const float *src, const float *weights, const float *dst,
-                         const ingot_epilogue *e, double tolerance, const char *what)
+/* A transposed convolution by its definition: output `at` takes tap k from where at + pad = in * stride + k * dilation. */
+static double transposed_reference(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
+                                   const int64_t at[3])
 {
-    const int64_t pixels = pixels_of(d->out), terms = d->ic / d->groups * pixels_of(d->kernel);
+    const int64_t ic = d->ic / d->groups, own_oc = d->oc / d->groups, first = oc / own_oc * ic;
+    const int64_t taps = pixels_of(d->kernel);
+    double sum = 0;
 
-    for (int64_t n = 0; n < d->n; n++)
-        for (int64_t c = 0; c < blocks_of(d->oc) * 8; c++)
-            for (int64_t p = 0; p < pixels; p++) {
-                const int64_t i = place(d->oc, pixels, n, c, p, false);
-                const int64_t at[3] = { p / d->out[2] / d->out[1], p / d->out[2] % d->out[1], p % d->out[2] };
-
-                if (c >= d->oc) {
-                    if (!isfinite(dst[i]) || dst[i] == CANARY)
-                        check_fail("%s: padding channel holds %g", what, dst[i]);
-                    continue;
-                }
-                const double sum = reference(d, src, weights, n, c, at) + (e->bias ? e->bias[c] : 0) +
-                                   (e->residual ? e->residual[i] : 0);
-                check_near(dst[i], check_act(sum, e), tolerance * (1 + 0.05 * (double)terms), what, i);
-            }
+    for (int64_t tap = 0; tap < taps; tap++) {
+        const int64_t k[3] = { tap / d->kernel[2] / d->kernel[1], tap / d->kernel[2] % d->kernel[1], tap % d->kernel[2] };
+        int64_t pixel = 0;
+        bool inside = true;
+        for (int i = 0; i < 3; i++) {
+            const int64_t x = at[i] + d->pad[i] - k[i] * d->dilation[i];
+            inside &= x >= 0 && x % d->stride[i] == 0 && x / d->stride[i] < d->in[i];
+            pixel = pixel * d->in[i] + x / d->stride[i];
+        }
+        for (int64_t c = 0; inside && c < ic; c++)
+            sum += (double)weights[((first + c) * own_oc + oc % own_oc) * taps + tap] *
+                   src[place(d->ic, pixels_of(d->in), n, first + c, pixel, false)];
+    }
+    return sum;
 }
+
+typedef double reference_fn(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
+                            const int64_t at[3]);
 
 /* The kernels of one algorithm. */
 typedef struct algorithm {
+    reference_fn *reference;
     double tolerance;                  /* for a few terms; see check_result */
     int64_t (*packed)(const ingot_conv *);
     void (*pack)(const ingot_kernels *, const ingot_conv *, float *, const float *);
@@ -149,6 +183,12 @@ static void pack_direct(const ingot_kernels *k, const ingot_conv *d, float *pack
 {
     for (int64_t u = 0, units = k->conv_units_f32(d); u < units; u++)
         k->conv_pack_f32(d, packed, weights, u, u + 1);
+}
+
+static void pack_transposed(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
+{
+    for (int64_t u = 0, units = k->deconv_units_f32(d); u < units; u++)
+        k->deconv_pack_f32(d, packed, weights, u, u + 1);
 }
 
 /* Winograd with m bound to it, so that it looks like the others. */
@@ -178,11 +218,33 @@ static void pack_depthwise(const ingot_kernels *k, const ingot_conv *d, float *p
     k->dwconv_pack_f32(d, packed, weights);
 }
 
+static void check_result(const ingot_conv *d, const float *src, const float *weights, const float *dst,
+                         const ingot_epilogue *e, const algorithm *a, const char *what)
+{
+    const int64_t pixels = pixels_of(d->out), terms = d->ic / d->groups * pixels_of(d->kernel);
+
+    for (int64_t n = 0; n < d->n; n++)
+        for (int64_t c = 0; c < blocks_of(d->oc) * 8; c++)
+            for (int64_t p = 0; p < pixels; p++) {
+                const int64_t i = place(d->oc, pixels, n, c, p, false);
+                const int64_t at[3] = { p / d->out[2] / d->out[1], p / d->out[2] % d->out[1], p % d->out[2] };
+
+                if (c >= d->oc) {
+                    if (!isfinite(dst[i]) || dst[i] == CANARY)
+                        check_fail("%s: padding channel holds %g", what, dst[i]);
+                    continue;
+                }
+                const double sum = a->reference(d, src, weights, n, c, at) + (e->bias ? e->bias[c] : 0) +
+                                   (e->residual ? e->residual[i] : 0);
+                check_near(dst[i], check_act(sum, e), a->tolerance * (1 + 0.05 * (double)terms), what, i);
+            }
+}
+
 /* Runs items one by one and all at once, the latter with the residual in place where there is one. */
 static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_case *t, ingot_act act, bool bias,
                        bool residual)
 {
-    const ingot_conv d = conv_of(t);
+    const ingot_conv d = a->reference == reference ? conv_of(t) : transposed_of(t);
     const int64_t n_src = d.n * pixels_of(d.in) * (d.plain_src ? d.ic : blocks_of(d.ic) * 8);
     const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = a->packed(&d);
     const int64_t n_dst = d.n * pixels_of(d.out) * blocks_of(d.oc) * 8, items = a->items(&d);
@@ -197,7 +259,7 @@ static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_ca
     a->pack(k, &d, packed, weights);
     for (int64_t i = items - 1; i >= 0; i--)
         a->run(&d, packed, src, dst, &e, i, i + 1);
-    check_result(&d, src, weights, dst, &e, a->tolerance, what);
+    check_result(&d, src, weights, dst, &e, a, what);
     if (residual)
         e.residual = memcpy(again, r, (size_t)n_dst * sizeof *r);
     a->run(&d, packed, src, again, &e, 0, items);
@@ -217,14 +279,17 @@ static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_c
 
 static void test(const ingot_kernels *k)
 {
-    const algorithm direct = { 4e-7, k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };
-    const algorithm depthwise = { 4e-7, k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32, k->dwconv_f32 };
+    const algorithm direct = { reference, 4e-7, k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };
+    const algorithm depthwise = { reference, 4e-7, k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32, k->dwconv_f32 };
 
     check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
     check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);
+    const algorithm transposed = { transposed_reference, 4e-7, k->deconv_packed_f32, pack_transposed,
+                                   k->deconv_items_f32, k->deconv_f32 };
+    check_cases(k, &transposed, deconv_cases, sizeof deconv_cases / sizeof *deconv_cases);
     winograd = k;
-    const algorithm two = { 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
-    const algorithm four = { 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
+    const algorithm two = { reference, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
+    const algorithm four = { reference, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     for (int width = 1; width <= 32; width++) {

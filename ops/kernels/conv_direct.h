@@ -1,0 +1,25 @@
+/* conv_direct.h - the direct convolution of conv.c in its general form: weights stored in any order, and outputs that lie
+ * apart in dst. What a plain convolution does not need, a transposed one does. */
+#ifndef INGOT_OPS_KERNELS_CONV_DIRECT_H
+#define INGOT_OPS_KERNELS_CONV_DIRECT_H
+
+#include "ops/kernels/isa.h"
+
+/* Where output i of each axis goes in a dst of `size`: to first + i * step. */
+typedef struct conv_place {
+    int64_t size[3], first[3], step[3];
+} conv_place;
+
+/* Steps in floats through the weights: from group to group, and within a group from output channel to output channel,
+ * input channel to input channel, and tap to tap. */
+typedef struct conv_weights {
+    const float *first;
+    ptrdiff_t group, oc, ic, tap[3];
+} conv_weights;
+
+void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_weights *weights, int64_t u0, int64_t u1);
+int64_t INGOT_FN(conv_place_items)(const ingot_conv *d, const conv_place *place);
+void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, const float *packed, const float *src,
+                              float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1);
+
+#endif

@@ -1,0 +1,125 @@
+/* deconv.c - transposed f32 convolution, blocked, as ordinary convolutions.
+ *
+ * Along an axis, output o takes tap k from input i where o + pad = i * stride + k * dilation. Outputs that are equal
+ * modulo the stride, a phase, meet the same taps: every (stride / g)-th from some first one on, g being the greatest
+ * common divisor of stride and dilation. Seen from one of them to the next, inputs advance by one; seen from tap to tap,
+ * they go back by dilation / g. So each phase is a convolution of stride 1 with its taps reversed, whose outputs lie
+ * `stride` apart. Work items and units of weights are those of all phases in a row. */
+#include "ops/kernels/conv_direct.h"
+
+/* The convolution of one phase. Weights are [ic][oc / groups][kernel...]. */
+typedef struct phase {
+    ingot_conv conv;
+    conv_place place;
+    int64_t tap_first[3], tap_step[3];  /* in the weights, the last tap first */
+} phase;
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static int64_t phases_along(const ingot_conv *d, int axis) { return min64(d->stride[axis], d->out[axis]); }
+
+static int64_t count_phases(const ingot_conv *d)
+{
+    return phases_along(d, 0) * phases_along(d, 1) * phases_along(d, 2);
+}
+
+/* Outputs r, r + stride, ... of an axis. */
+static void phase_axis(const ingot_conv *d, int axis, int64_t r, phase *p)
+{
+    const int64_t stride = d->stride[axis], dilation = d->dilation[axis], g = gcd(stride, dilation);
+    int64_t k = 0, taps = 0;
+
+    while (k < stride / g && (r + d->pad[axis] - k * dilation) % stride)
+        k++;
+    if (k < stride / g && k < d->kernel[axis])
+        taps = (d->kernel[axis] - 1 - k) / (stride / g) + 1;
+
+    const int64_t last = taps ? (r + d->pad[axis] - k * dilation) / stride - (taps - 1) * (dilation / g) : 0;
+    p->conv.out[axis] = ceil_div(d->out[axis] - r, stride);
+    p->conv.kernel[axis] = taps;
+    p->conv.stride[axis] = 1;
+    p->conv.dilation[axis] = dilation / g;
+    p->conv.pad[axis] = -last;          /* negative where the first output starts inside the source */
+    p->place.size[axis] = d->out[axis];
+    p->place.first[axis] = r;
+    p->place.step[axis] = stride;
+    p->tap_first[axis] = k + (taps - 1) * (stride / g);
+    p->tap_step[axis] = -(stride / g);
+}
+
+static phase phase_at(const ingot_conv *d, int64_t index)
+{
+    phase p = { .conv = *d };
+
+    phase_axis(d, 2, index % phases_along(d, 2), &p);
+    phase_axis(d, 1, index / phases_along(d, 2) % phases_along(d, 1), &p);
+    phase_axis(d, 0, index / phases_along(d, 2) / phases_along(d, 1), &p);
+    return p;
+}
+
+int64_t INGOT_FN(deconv_units_f32)(const ingot_conv *d) { return count_phases(d) * INGOT_FN(conv_units_f32)(d); }
+
+int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d)
+{
+    int64_t floats = 0;
+
+    for (int64_t i = 0, n = count_phases(d); i < n; i++) {
+        const phase p = phase_at(d, i);
+        floats += INGOT_FN(conv_packed_f32)(&p.conv);
+    }
+    return floats;
+}
+
+int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d)
+{
+    int64_t items = 0;
+
+    for (int64_t i = 0, n = count_phases(d); i < n; i++) {
+        const phase p = phase_at(d, i);
+        items += INGOT_FN(conv_place_items)(&p.conv, &p.place);
+    }
+    return items;
+}
+
+void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
+{
+    const int64_t units = INGOT_FN(conv_units_f32)(d), oc = d->oc / d->groups;
+    const int64_t tap[3] = { d->kernel[1] * d->kernel[2], d->kernel[2], 1 }, taps = d->kernel[0] * tap[0];
+
+    for (int64_t i = 0, n = count_phases(d); i < n; i++) {
+        const phase p = phase_at(d, i);
+        const int64_t from = max64(0, u0 - i * units), to = min64(units, u1 - i * units);
+        conv_weights w = { .first = weights, .group = d->ic / d->groups * oc * taps, .oc = taps, .ic = oc * taps };
+
+        for (int axis = 0; axis < 3; axis++) {
+            w.first += p.tap_first[axis] * tap[axis];
+            w.tap[axis] = p.tap_step[axis] * tap[axis];
+        }
+        if (from < to)
+            INGOT_FN(conv_pack_view)(&p.conv, packed, &w, from, to);
+        packed += INGOT_FN(conv_packed_f32)(&p.conv);
+    }
+}
+
+void INGOT_FN(deconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
+                          const ingot_epilogue *e, int64_t i0, int64_t i1)
+{
+    for (int64_t i = 0, n = count_phases(d), at = 0; i < n && at < i1; i++) {
+        const phase p = phase_at(d, i);
+        const int64_t items = INGOT_FN(conv_place_items)(&p.conv, &p.place);
+        const int64_t from = max64(0, i0 - at), to = min64(items, i1 - at);
+
+        if (from < to)
+            INGOT_FN(conv_place_run)(&p.conv, &p.place, packed, src, dst, e, from, to);
+        packed += INGOT_FN(conv_packed_f32)(&p.conv);
+        at += items;
+    }
+}
