@@ -167,12 +167,12 @@ def test_into_all_branches(optimize):
     assert left == {"Conv": 2, "Concat": 1}
 
 
-def test_into_both_sides_of_add(optimize):
+def test_not_into_both_sides_of_add(optimize):
     w = Weights()
     left = optimize([node("Conv", f"x {w.add('v', 5, 4, 1, 1)}", "c"), node("Conv", f"x {w.add('w', 5, 4, 3, 3)}", "d", pads=[1] * 4),
                      node("Add", "c d", "j"),
                      node("BatchNormalization", f"j {w.normalization('n', 5)}", "y")], image(2, 4, 6, 6), "y", w)
-    assert left == {"Conv": 2, "Add": 1}
+    assert left == {"Conv": 2, "Add": 1, "BatchNormalization": 1}
 
 
 @pytest.mark.parametrize("op, attributes, folds", [
