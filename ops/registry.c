@@ -42,7 +42,8 @@
     X(reshape) \
     X(slice) \
     X(transpose) \
-    X(resize)
+    X(resize) \
+    X(einsum)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];
 INGOT_OP_FAMILIES(X)
