@@ -46,6 +46,10 @@ static ingot_status resolve_node(const ingot_node *node, const ingot_op **result
     if (node->n_inputs < op->min_inputs || node->n_inputs > op->max_inputs)
         return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): %d inputs, expected %d to %d", node->name,
                           node->op_type, node->n_inputs, op->min_inputs, op->max_inputs);
+    for (int i = 0; i < op->min_inputs && strcmp(node->op_type, "Loop"); i++)    /* Loop's first two may be left out */
+        if (node->inputs[i] == INGOT_NONE)
+            return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): input %d is left out", node->name,
+                              node->op_type, i);
     return INGOT_OK;
 }
 
@@ -61,6 +65,29 @@ static ingot_status find_operator(ingot_model *model, ingot_node *node, bool col
     if (status && !(collect && status == INGOT_UNSUPPORTED))
         return ingot_fail(error, status, "%s", problem.message);
     return status && !add_line(model, &model->last_problem, problem.message) ? out_of_memory(error) : INGOT_OK;
+}
+
+/* Operators always have a first output: one that is left out becomes a value that nobody reads. */
+static ingot_status complete_outputs(ingot_graph *graph, int depth, ingot_error *error)
+{
+    if (depth > MAX_GRAPH_DEPTH)
+        return ingot_fail(error, INGOT_LIMIT, "subgraphs nest more than %d deep", MAX_GRAPH_DEPTH);
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const ingot_node *node = graph->nodes[i];
+        if (node->n_outputs > 0 && node->outputs[0] == INGOT_NONE) {
+            const int value = ingot_graph_add_value(graph, NULL);
+            if (value == INGOT_NONE || !ingot_node_set_output(graph, i, 0, value))
+                return out_of_memory(error);
+        }
+        for (size_t a = 0; a < node->n_attrs; a++)
+            for (size_t g = 0; g < node->attrs[a].n; g++) {
+                const bool holds = node->attrs[a].type == INGOT_ATTR_GRAPH || node->attrs[a].type == INGOT_ATTR_GRAPHS;
+                const ingot_status status = holds ? complete_outputs(node->attrs[a].graphs[g], depth + 1, error) : INGOT_OK;
+                if (status)
+                    return status;
+            }
+    }
+    return INGOT_OK;
 }
 
 /* Find the operator of every node, fused ones and subgraphs too. */
@@ -195,7 +222,9 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
         status = out_of_memory(error);
         goto fail;
     }
-    status = run_passes(model, options, error);
+    status = complete_outputs(model->onnx->graph, 0, error);
+    if (!status)
+        status = run_passes(model, options, error);
     if (!status)
         status = resolve_graph(model, model->onnx->graph, options && options->allow_unsupported, 0, error);
     if (status) {
