@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/fused.h"
 #include "ops/strip.h"
 #include "ops/weights.h"
 
@@ -15,6 +16,9 @@ typedef struct batch_norm {
     bool training, blocked;
     double epsilon, momentum;
     ingot_op_ctx *ctx;
+    ingot_chain chain;
+    ingot_epilogue epilogue;             /* of this run: an activation, applied while a strip is in the cache */
+    ingot_tensor host;                   /* own result, before fused nodes */
     float *parameters;                   /* sub, mul and add of each channel, in blocks of 8 */
 } batch_norm;
 
@@ -48,7 +52,7 @@ static ingot_status infer_batch_norm(ingot_op_ctx *c)
     for (int i = 1; i < c->n_out; i++)           /* running mean and variance, then saved ones in old versions */
         if ((st = ingot_out_like(c, i, c->in[i % 2 ? MEAN : VARIANCE])))
             return st;
-    return INGOT_OK;
+    return ingot_chain_infer(c);
 }
 
 static ingot_status prepare_batch_norm(ingot_op_ctx *c)
@@ -60,9 +64,13 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_sizes(c, s)))
         return st;
+    s->host = *c->in[X];
+    s->host.layout = c->out[0] ? c->out[0]->layout : INGOT_PLAIN;
+    if ((st = ingot_chain_prepare(c, &s->host, s->host.dtype == INGOT_FLOAT ? INGOT_CHAIN_ACT : 0u, &s->chain)))
+        return st;
     s->blocked = c->in[X]->layout == INGOT_BLOCKED;
     const size_t blocks = (size_t)((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK);
-    ingot_want_scratch(c, ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0), 0);
+    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0), 0);
     c->kernel = s->training ? "batch statistics" : "scale and shift";
     return INGOT_OK;
 }
@@ -119,9 +127,12 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int thread)
         if (s->training)
             train_channels(s, i, &mean, &variance);
         const double mul = ingot_parameter(c->in[SCALE], i) / sqrt(variance + s->epsilon);
-        for (int64_t n = 0; n < s->n; n++)
-            ingot_strip_scale(&s->strips, (n * s->channels + i) * s->plane, s->plane, mean, mul,
-                              ingot_parameter(c->in[BIAS], i));
+        for (int64_t n = 0; n < s->n; n++) {
+            const int64_t at = (n * s->channels + i) * s->plane;
+            ingot_strip_scale(&s->strips, at, s->plane, mean, mul, ingot_parameter(c->in[BIAS], i));
+            if (s->epilogue.act)
+                s->strips.kernels->act_rows_f32((float *)s->strips.dst + at, s->plane, 1, s->plane, &s->epilogue);
+        }
     }
 }
 
@@ -136,6 +147,8 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
         const float *p = s->parameters + i % blocks * 3 * INGOT_BLOCK;
         s->strips.kernels->scale_shift_blocked_f32((float *)s->strips.dst + i * size, (const float *)s->strips.src + i * size,
                                                    s->plane, p, p + INGOT_BLOCK, p + 2 * INGOT_BLOCK);
+        if (s->epilogue.act)
+            s->strips.kernels->act_rows_f32((float *)s->strips.dst + i * size, size, 1, size, &s->epilogue);
     }
 }
 
@@ -172,7 +185,21 @@ static ingot_status run_wide(ingot_op_ctx *c)
 
 static ingot_status run_batch_norm(ingot_op_ctx *c)
 {
-    return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_wide) : run_wide(c);
+    batch_norm *s = c->state;
+    ingot_tensor *out[INGOT_WIDEN_MAX];
+    ingot_op_ctx sub = *c;
+
+    s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &s->epilogue);
+    sub.parent = c;
+    sub.n_in = N_INPUTS;
+    sub.n_out = MIN(c->n_out, N_INPUTS);
+    memcpy(out, c->out, (size_t)sub.n_out * sizeof *out);
+    out[0] = &s->host;
+    sub.out = out;
+    ingot_advance_scratch(&sub, s->chain.scratch_bytes);
+    const bool wide = ingot_is_16bit(c->in[X]->dtype);
+    const ingot_status st = wide ? ingot_run_widened(&sub, run_wide) : run_wide(&sub);
+    return st ? st : ingot_chain_finish(c, &s->chain);
 }
 
 static ingot_layout layout_batch_norm(const ingot_op_ctx *c)
@@ -180,12 +207,12 @@ static ingot_layout layout_batch_norm(const ingot_op_ctx *c)
     const ingot_tensor *x = c->in[X];
     const bool can = x->dtype == INGOT_FLOAT && x->rank >= 3 && x->rank <= 5 && ingot_attr_int(c->node, "spatial", 1) &&
                      !ingot_attr_int(c->node, "training_mode", 0);
-    return (ingot_layout){ can ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, can };
+    return ingot_chain_layout(c, (ingot_layout){ can ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, can });
 }
 
 const ingot_op ingot_ops_batch_norm[] = {
     { "BatchNormalization", 1, 5, 5,
       { INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT }, infer_batch_norm,
-      run_batch_norm, .prepare = prepare_batch_norm, .layout = layout_batch_norm, .flags = INGOT_OP_INPLACE },
+      run_batch_norm, .prepare = prepare_batch_norm, .layout = layout_batch_norm, .flags = INGOT_OP_FUSES },
     { 0 }
 };

@@ -74,7 +74,8 @@ static bool fits(const ingot_conv_shape *shape)
            ingot_mul_size(size, (size_t)(shape->oc / shape->group) * 2 * sizeof(float), &size);
 }
 
-/* The product W^T X of a group: m = oc * taps, n = pixels, k = ic; W lies as (k, m). */
+/* The product W^T X of a group: m = oc * taps, n = pixels, k = ic; W lies as (k, m). Of a single pixel it is X^T W, which
+ * reads W as it lies. */
 static ingot_status prepare_fast(ingot_op_ctx *c, transpose_state *s)
 {
     const ingot_conv_shape *shape = &s->shape;
@@ -84,6 +85,9 @@ static ingot_status prepare_fast(ingot_op_ctx *c, transpose_state *s)
 
     *p = (ingot_product){ .matrices = 1, .m = shape->oc / shape->group * taps, .n = pixels, .k = shape->ic / shape->group,
                           .alpha = 1.0f, .a_col = shape->oc / shape->group * taps, .a_row = 1, .b_row = pixels, .b_col = 1 };
+    if (pixels == 1)
+        *p = (ingot_product){ .matrices = 1, .m = 1, .n = p->m, .k = p->k, .alpha = 1.0f, .a_row = p->k, .a_col = 1,
+                              .b_row = p->m, .b_col = 1 };
     s->column_bytes = ((size_t)(p->m * p->n) * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
     return ingot_product_prepare(c, p, INGOT_NONE, &s->plan);
 }
@@ -161,7 +165,8 @@ static void gather_planes(void *argument, int64_t begin, int64_t end, int thread
     const gather_call *g = argument;
     const ingot_window *v = &g->s->shape.window;
     const int last = v->rank - 1;
-    const int64_t plane = ingot_window_volume(v->out, v->rank), kw = v->kernel[last], pixels = g->s->product.n;
+    const int64_t plane = ingot_window_volume(v->out, v->rank), kw = v->kernel[last];
+    const int64_t pixels = ingot_window_volume(v->in, v->rank);
     const int64_t taps = ingot_window_volume(v->kernel, v->rank);
 
     (void)thread;
@@ -193,7 +198,8 @@ static ingot_status run_fast(ingot_op_ctx *c)
     transpose_state *s = c->state;
     const ingot_conv_shape *shape = &s->shape;
     const int64_t ocg = shape->oc / shape->group, plane = ingot_window_volume(shape->window.out, shape->window.rank);
-    const int64_t weights = s->product.m * s->product.k;
+    const int64_t pixels = ingot_window_volume(shape->window.in, shape->window.rank);
+    const int64_t icg = shape->ic / shape->group, weights = ingot_count(c->in[W]) / shape->group;
     const float *x = c->in[X]->data, *w = c->in[W]->data, *bias = c->n_in > B && c->in[B] ? c->in[B]->data : NULL;
     float *columns = (float *)(void *)c->scratch, *y = c->out[0]->data;
 
@@ -202,8 +208,8 @@ static ingot_status run_fast(ingot_op_ctx *c)
         gather_call g = { s, c->kernels, columns, bias ? bias + group * ocg : NULL, y + i * ocg * plane, NULL };
         if (s->epilogue.residual)
             g.residual = s->epilogue.residual + i * ocg * plane;
-        s->product.a = w + group * weights;
-        s->product.b = x + i * s->product.k * s->product.n;
+        s->product.a = pixels == 1 ? x + i * icg : w + group * weights;
+        s->product.b = pixels == 1 ? w + group * weights : x + i * icg * pixels;
         s->product.c = columns;
         ingot_product_run(c, &s->product, &s->plan, &nothing, c->scratch + s->column_bytes);
         ingot_parallel(c->team, ocg, 1 + 2048 / plane, gather_planes, &g);
@@ -250,6 +256,6 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 const ingot_op ingot_ops_conv_transpose[] = {
     { "ConvTranspose", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv_transpose, run_conv_transpose,
-      .prepare = prepare_conv_transpose, .flops = count_flops, .flags = INGOT_OP_LAZY },
+      .prepare = prepare_conv_transpose, .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { 0 }
 };

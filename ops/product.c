@@ -9,7 +9,8 @@ enum {
     FEW_ROWS = 8,
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
     ITEMS = 16,                                           /* that one matrix is cut into, to be shared out */
-    ITEM_ROWS = 24,                                       /* at least */
+    ITEM_ROWS = 24,                                       /* at least; whole tiles, whose height divides TILE_ROWS */
+    TILE_ROWS = 12,
 };
 
 typedef struct run_call {
@@ -21,7 +22,7 @@ typedef struct run_call {
     ingot_epilogue epilogue;
     const float *b;                      /* packed or as it is */
     float *packed, *partial;
-    int64_t matrix, row_items, panel_items;
+    int64_t matrix, item_rows, row_items, panel_items;
 } run_call;
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -127,7 +128,7 @@ static void run_panel_items(void *argument, int64_t begin, int64_t end, int thre
     for (int64_t i = begin; i < end; i++) {
         const int64_t r = i / call->panel_items, s = i % call->panel_items;
         call->k->gemm_f32(&call->gemm, a, call->b, (float *)p->c + at, &call->epilogue,
-                          p->m * r / call->row_items, p->m * (r + 1) / call->row_items,
+                          r * call->item_rows, MIN(p->m, (r + 1) * call->item_rows),
                           panels * s / call->panel_items, panels * (s + 1) / call->panel_items);
     }
 }
@@ -201,6 +202,7 @@ static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
         run_call one = *call;
         one.matrix = i;
         one.row_items = one.panel_items = 1;
+        one.item_rows = p->m;
         if (call->epilogue.residual)
             one.epilogue.residual = call->epilogue.residual + i * p->m * p->n;
         if (call->plan->way != INGOT_PRODUCT_PANELS) {
@@ -227,6 +229,8 @@ static void run_each(run_call *call, char *scratch)
     call->panel_items = MIN(panels, ceil_div(ITEMS, call->row_items));
     if (p->m * p->n * MAX(p->k, 1) < 32768)
         call->row_items = call->panel_items = 1;
+    call->item_rows = call->row_items == 1 ? p->m : ceil_div(ceil_div(p->m, call->row_items), TILE_ROWS) * TILE_ROWS;
+    call->row_items = ceil_div(p->m, call->item_rows);
     for (call->matrix = 0; call->matrix < p->matrices; call->matrix++) {
         if (residual)
             call->epilogue.residual = residual + call->matrix * p->m * p->n;

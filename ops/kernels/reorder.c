@@ -5,13 +5,19 @@ enum { BLOCK = 8 };
 
 void INGOT_FN(block_f32)(float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
 {
-    if (channels >= BLOCK) {
-        for (int64_t p = p0; p < p1; p++)
-            for (int c = 0; c < BLOCK; c++)
-                dst[p * BLOCK + c] = src[c * pixels + p];
-        return;
+    int64_t p = p0;
+    vf8 r[BLOCK];
+
+    for (; channels >= BLOCK && p + BLOCK <= p1; p += BLOCK) {
+        INGOT_UNROLL
+        for (int c = 0; c < BLOCK; c++)
+            r[c] = vf8_load(src + c * pixels + p);
+        vf8_transpose(r);
+        INGOT_UNROLL
+        for (int i = 0; i < BLOCK; i++)
+            vf8_store(dst + (p + i) * BLOCK, r[i]);
     }
-    for (int64_t p = p0; p < p1; p++)
+    for (; p < p1; p++)
         for (int c = 0; c < BLOCK; c++)
             dst[p * BLOCK + c] = c < channels ? src[c * pixels + p] : 0.0f;
 }
@@ -19,12 +25,19 @@ void INGOT_FN(block_f32)(float *dst, const float *src, int64_t channels, int64_t
 void INGOT_FN(unblock_f32)(float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
 {
     const int64_t have = channels < BLOCK ? channels : BLOCK;
-    enum { STEP = 16 };                     /* pixels: two cache lines of each channel */
+    int64_t p = p0;
+    vf8 r[BLOCK];
 
-    for (int64_t p = p0; p < p1; p += STEP) {
-        const int64_t end = p1 - p < STEP ? p1 - p : STEP;
-        for (int64_t c = 0; c < have; c++)
-            for (int64_t i = 0; i < end; i++)
-                dst[c * pixels + p + i] = src[(p + i) * BLOCK + c];
+    for (; have == BLOCK && p + BLOCK <= p1; p += BLOCK) {
+        INGOT_UNROLL
+        for (int i = 0; i < BLOCK; i++)
+            r[i] = vf8_load(src + (p + i) * BLOCK);
+        vf8_transpose(r);
+        INGOT_UNROLL
+        for (int c = 0; c < BLOCK; c++)
+            vf8_store(dst + c * pixels + p, r[c]);
     }
+    for (; p < p1; p++)
+        for (int64_t c = 0; c < have; c++)
+            dst[c * pixels + p] = src[p * BLOCK + c];
 }

@@ -11,6 +11,7 @@
  *   bits, from_bits   the same 32 bits seen as integers and back
  *   shr, sar          shift right, filling with zeros or with the sign; count is 0..31
  *   lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b
+ *   transpose         eight vectors as the rows of a matrix become its columns
  *   hsum, hmax, hmin  over the lanes, halves first; hmax and hmin of NaN are unspecified */
 #ifndef INGOT_OPS_KERNELS_SIMD_GENERIC_H
 #define INGOT_OPS_KERNELS_SIMD_GENERIC_H
@@ -198,6 +199,18 @@ INGOT_INLINE float vf8_hmin(vf8 a)
     const v4f s = v4f_select(a.lo < a.hi, a.lo, a.hi);
     const float x = s[0] < s[2] ? s[0] : s[2], y = s[1] < s[3] ? s[1] : s[3];
     return x < y ? x : y;
+}
+
+INGOT_INLINE void vf8_transpose(vf8 r[8])
+{
+    float rows[8][8];
+
+    memcpy(rows, r, sizeof rows);
+    for (int i = 0; i < 8; i++) {
+        const float column[8] = { rows[0][i], rows[1][i], rows[2][i], rows[3][i],
+                                  rows[4][i], rows[5][i], rows[6][i], rows[7][i] };
+        r[i] = vf8_load(column);
+    }
 }
 
 #endif

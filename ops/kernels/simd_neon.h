@@ -133,4 +133,16 @@ INGOT_INLINE float vf8_hsum(vf8 a)
 INGOT_INLINE float vf8_hmax(vf8 a) { return vmaxvq_f32(vmaxq_f32(a.lo, a.hi)); }
 INGOT_INLINE float vf8_hmin(vf8 a) { return vminvq_f32(vminq_f32(a.lo, a.hi)); }
 
+INGOT_INLINE void vf8_transpose(vf8 r[8])
+{
+    float rows[8][8];
+
+    memcpy(rows, r, sizeof rows);
+    for (int i = 0; i < 8; i++) {
+        const float column[8] = { rows[0][i], rows[1][i], rows[2][i], rows[3][i],
+                                  rows[4][i], rows[5][i], rows[6][i], rows[7][i] };
+        r[i] = vf8_load(column);
+    }
+}
+
 #endif
