@@ -74,20 +74,31 @@ static ingot_status run_concat(ingot_op_ctx *c)
     return status;
 }
 
+/* Can a tensor be cut along the axis between blocks of channels? */
+static bool cuts_blocks(const ingot_op_ctx *c, const ingot_tensor *t)
+{
+    const int64_t axis = ingot_attr_int(c->node, "axis", 0);
+    return t->dtype == INGOT_FLOAT && t->rank >= 3 && t->rank <= 5 && (axis == 1 || axis == 1 - t->rank) &&
+           t->shape[1] % INGOT_BLOCK == 0;
+}
+
 static ingot_layout layout_concat(const ingot_op_ctx *c)
 {
-    const ingot_layout plain = {INGOT_LAYOUT_PLAIN, 0};
-    const ingot_tensor *x = c->in[0];
-    const int64_t axis = ingot_attr_int(c->node, "axis", 0);
-    if (x->dtype != INGOT_FLOAT || x->rank < 3 || x->rank > 5 || (axis != 1 && axis != 1 - x->rank) || c->n_in > 32)
-        return plain;
     ingot_layout follow = {INGOT_LAYOUT_FOLLOW, 0};
     for (int i = 0; i < c->n_in; i++) {
-        if (c->in[i]->shape[1] % INGOT_BLOCK)
-            return plain;
+        if (i >= 32 || !cuts_blocks(c, c->in[i]))
+            return (ingot_layout){INGOT_LAYOUT_PLAIN, 0};
         follow.inputs |= UINT32_C(1) << i;
     }
     return follow;
+}
+
+static ingot_layout layout_split(const ingot_op_ctx *c)
+{
+    for (int i = 0; i < c->n_out; i++)
+        if (!c->out[i] || !cuts_blocks(c, c->out[i]))
+            return (ingot_layout){INGOT_LAYOUT_PLAIN, 0};
+    return (ingot_layout){INGOT_LAYOUT_FOLLOW, 1};
 }
 
 /* Size of part i along the axis: from 'split', or even parts of which the last may be smaller. */
@@ -156,6 +167,7 @@ static ingot_status run_split(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_concat[] = {
     {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat, .layout = layout_concat},
-    {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split},
+    {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split,
+     .flags = INGOT_OP_SPLITS, .layout = layout_split},
     {0},
 };

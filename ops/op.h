@@ -21,7 +21,8 @@ typedef struct ingot_host ingot_host;
 /* What a node could do with blocked (NCHW8c) tensors, given its shapes; see layout() below. */
 typedef enum ingot_layout_kind {
     INGOT_LAYOUT_PLAIN = 0,  /* row-major inputs and outputs only */
-    INGOT_LAYOUT_FOLLOW,     /* inputs in `inputs` and output 0 all in one layout, whichever */
+    INGOT_LAYOUT_FOLLOW,     /* inputs in `inputs` and output 0 all in one layout, whichever; an output of rank 2 or
+                                less stays plain */
     INGOT_LAYOUT_NATIVE,     /* wants the inputs in `inputs` blocked and gives output 0 blocked */
 } ingot_layout_kind;
 
@@ -59,6 +60,7 @@ enum {
     INGOT_OP_LAZY = 8,      /* prepare() reads constants through c->constants; in[i]->data of a lazy one is NULL */
     INGOT_OP_SHAPE_ONLY = 16, /* reads the types and shapes of its inputs but not their elements (Shape, Size) */
     INGOT_OP_FUSES = 32,    /* runs the nodes that are fused into it as well: see fused.h */
+    INGOT_OP_SPLITS = 64,   /* where output 0 is blocked, so are the others */
 };
 
 enum { INGOT_MANY = 0x7fffffff };

@@ -319,6 +319,40 @@ static void split_dims(reduce_job *job, const bool *reduced)
     }
 }
 
+/* Sums over the pixels of a blocked tensor, for blocks of channels [begin, end). */
+static void sum_blocks(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const reduce_job *job = argument;
+    const ingot_tensor *x = job->x;
+    const int64_t blocks = (x->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK;
+    const double scale = job->kind == REDUCE_MEAN ? 1.0 / (double)job->count : 1.0;
+    (void)thread;
+    for (int64_t block = begin; block < end; block++) {
+        double sums[INGOT_BLOCK];
+        const int64_t first = block % blocks * INGOT_BLOCK, n = MIN(INGOT_BLOCK, x->shape[1] - first);
+        float *y = job->y->layout == INGOT_BLOCKED
+                       ? (float *)job->y->data + block * INGOT_BLOCK
+                       : (float *)job->y->data + block / blocks * x->shape[1] + first;
+        job->kernels->sum_pixels_f32(sums, (const float *)x->data + block * job->count * INGOT_BLOCK,
+                                     (size_t)job->count);
+        for (int64_t i = 0; i < (job->y->layout == INGOT_BLOCKED ? INGOT_BLOCK : n); i++)
+            y[i] = (float)(sums[i] * scale);
+    }
+}
+
+/* Sums and means over all that follows the channels can read blocked tensors. */
+static ingot_layout layout_sum(const ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0];
+    ingot_op_ctx copy = *c;
+    bool reduced[INGOT_MAX_RANK], fits = x->dtype == INGOT_FLOAT && x->rank >= 3 && x->rank <= 5;
+    copy.error = NULL;
+    fits = fits && read_reduced(&copy, reduced) == INGOT_OK && ingot_span(x, 2, x->rank) > 0;
+    for (int d = 0; fits && d < x->rank; d++)
+        fits = reduced[d] == (d >= 2);
+    return (ingot_layout){fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits};
+}
+
 static ingot_status run_reduce(ingot_op_ctx *c)
 {
     const ingot_dtype dtype = c->in[0]->dtype;
@@ -333,6 +367,12 @@ static ingot_status run_reduce(ingot_op_ctx *c)
     job.integers = !ingot_is_float(dtype) && job.kind != REDUCE_LOG_SUM && job.kind != REDUCE_LOG_SUM_EXP &&
                    job.kind != REDUCE_L2;
     job.is_unsigned = dtype == INGOT_UINT64;
+    if (job.x->layout == INGOT_BLOCKED) {
+        job.count = ingot_span(job.x, 2, job.x->rank);
+        ingot_parallel(c->team, job.x->shape[0] * ((job.x->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK),
+                       MAX(GRAIN / (INGOT_BLOCK * job.count), 1), sum_blocks, &job);
+        return INGOT_OK;
+    }
     split_dims(&job, reduced);
     const int64_t units = job.row_kept ? ingot_count(job.y) / job.row * job.blocks : ingot_count(job.y);
     const int64_t each = MAX(ingot_count(job.x) / units, 1);
@@ -344,8 +384,8 @@ static ingot_status run_reduce(ingot_op_ctx *c)
 #define ORDERED {INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), INGOT_TYPE(INT64)}
 
 const ingot_op ingot_ops_reduce[] = {
-    {"ReduceSum", 13, 1, 2, NUMBERS, infer_reduce, run_reduce},
-    {"ReduceMean", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
+    {"ReduceSum", 13, 1, 2, NUMBERS, infer_reduce, run_reduce, .layout = layout_sum},
+    {"ReduceMean", 18, 1, 2, NUMBERS, infer_reduce, run_reduce, .layout = layout_sum},
     {"ReduceL1", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
     {"ReduceL2", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},
     {"ReduceSumSquare", 18, 1, 2, NUMBERS, infer_reduce, run_reduce},

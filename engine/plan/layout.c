@@ -104,8 +104,10 @@ static bool place_step(rewriter *r, ingot_step *step)
         step->inputs[i] = id;
         c->in[i] = &r->plan->values[id]->tensor;
     }
-    if (blocked && c->out[0])
-        c->out[0]->layout = INGOT_BLOCKED;
+    const int n_blocked = c->op->flags & INGOT_OP_SPLITS ? c->n_out : 1;
+    for (int i = 0; blocked && i < n_blocked; i++)
+        if (c->out[i] && c->out[i]->rank >= 3)
+            c->out[i]->layout = INGOT_BLOCKED;
     return push(r, step);
 }
 

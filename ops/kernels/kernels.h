@@ -171,6 +171,8 @@ typedef enum ingot_fold {
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
     X(void, fold_rows_f32, (ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n, \
                             const float *shift)) \
+    /* Sums over the pixels of a block of 8 channels. */ \
+    X(void, sum_pixels_f32, (double *sums, const float *src, size_t pixels)) \
     /* The largest of n > 0 elements times sign (1, or -1 for the smallest), and where it is: the first or the last of \
        equal ones; NaN is the largest. arg_rows_f32 does so in n columns at once, one row more with each call. */ \
     X(int32_t, arg_row_f32, (float *best, const float *src, size_t n, float sign, bool last)) \

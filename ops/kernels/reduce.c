@@ -158,6 +158,31 @@ void INGOT_FN(fold_rows_f32)(ingot_fold fold, float *dst, const float *src, ptrd
 #undef CALL
 }
 
+void INGOT_FN(sum_pixels_f32)(double *sums, const float *src, size_t pixels)
+{
+    for (int l = 0; l < 8; l++)
+        sums[l] = 0;
+    for (size_t begin = 0; begin < pixels; begin += STRETCH / 8) {
+        const size_t end = pixels - begin < STRETCH / 8 ? pixels : begin + STRETCH / 8;
+        vf8 acc[WIDE];
+        float lanes[8];
+        size_t p = begin;
+        INGOT_UNROLL
+        for (int w = 0; w < WIDE; w++)
+            acc[w] = vf8_zero();
+        for (; p + WIDE <= end; p += WIDE) {
+            INGOT_UNROLL
+            for (int w = 0; w < WIDE; w++)
+                acc[w] = vf8_add(acc[w], vf8_load(src + (p + (size_t)w) * 8));
+        }
+        for (; p < end; p++)
+            acc[0] = vf8_add(acc[0], vf8_load(src + p * 8));
+        vf8_store(lanes, vf8_add(vf8_add(acc[0], acc[1]), vf8_add(acc[2], acc[3])));
+        for (int l = 0; l < 8; l++)
+            sums[l] += (double)lanes[l];
+    }
+}
+
 /* ---- where the largest element is: of x times sign, so that -1 finds the smallest. NaN counts as the largest. ---- */
 
 /* Is x to replace best? */

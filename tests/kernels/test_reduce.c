@@ -88,6 +88,16 @@ static void check_arg(const ingot_kernels *k, size_t n, float special, float sig
     check_free(best, (int64_t)n, "arg");
 }
 
+static void check_pixels(const ingot_kernels *k, size_t pixels)
+{
+    float *src = check_randoms((int64_t)pixels * 8);
+    double sums[8];
+    k->sum_pixels_f32(sums, src, pixels);
+    for (int l = 0; l < 8; l++)
+        check_near((float)sums[l], reference(INGOT_FOLD_SUM, src + l, 8, pixels, 0), 2e-6, "sum_pixels", l);
+    check_free(src, (int64_t)pixels * 8, "sum_pixels");
+}
+
 static void check_reduce(const ingot_kernels *k)
 {
     const float specials[] = {0, NAN, INFINITY, -INFINITY};
@@ -100,6 +110,8 @@ static void check_reduce(const ingot_kernels *k)
                 for (size_t rows = 1; rows <= 19; rows += rows < 4 ? 1 : 5)
                     check_rows(k, (ingot_fold)fold, rows, n, specials[s]);
         }
+    for (size_t pixels = 0; pixels <= 300; pixels += pixels < 20 ? 1 : 35)
+        check_pixels(k, pixels);
     for (int s = 0; s < 4; s++)
         for (size_t n = 1; n <= 100; n++)
             for (int i = 0; i < 4; i++)

@@ -285,3 +285,28 @@ def test_errors(ingot, tmp_path, name):
     done = ingot("run", tmp_path / "m.onnx", "--input", tmp_path / "x.pb")
     assert done.code in (3, 4, 5), done.err
     assert text in done.err and "'node'" in done.err
+
+
+@pytest.mark.parametrize("channels", [24, 20])
+def test_between_convolutions(ingot, tmp_path, channels):
+    """Concat, Split and means over pixels where convolutions keep channels in blocks of 8, and where they do not fill them."""
+    weights = {"w": array(np.float32, channels, 8, 1, 1), "v": array(np.float32, 8, 8 + channels, 1, 1), "parts": ints(8, channels - 8),
+               "pixels": ints(2, 3), "last": ints(-1, -2)}
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Split", ["a", "parts"], ["b", "c"], axis=1),
+             helper.make_node("Concat", ["c", "x", "b"], ["d"], axis=1), helper.make_node("Conv", ["d", "v"], ["y0"]),
+             helper.make_node("ReduceMean", ["d", "pixels"], ["e"]), helper.make_node("Conv", ["e", "v"], ["y1"]),
+             helper.make_node("ReduceMean", ["a", "last"], ["y2"], keepdims=0),
+             helper.make_node("ReduceSum", ["a", "pixels"], ["y3"], keepdims=0), helper.make_node("Relu", ["c"], ["y4"])]
+    x = array(np.float32, 2, 8, 5, 7)
+    graph = helper.make_graph(nodes, "blocks", [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+                              [helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, None) for i in range(5)],
+                              [numpy_helper.from_array(v, n) for n, v in weights.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    (dump / "input_0.pb").write_bytes(numpy_helper.from_array(x, "x").SerializeToString())
+    for i, y in enumerate(ReferenceEvaluator(model).run(None, {"x": x})):
+        (dump / f"output_{i}.pb").write_bytes(numpy_helper.from_array(y, f"y{i}").SerializeToString())
+    done = ingot("verify", tmp_path / "m.onnx", dump, "--rtol", "1e-5", "--atol", "2e-5")
+    assert done.code == 0, done.out + done.err
