@@ -43,6 +43,8 @@
     X(slice) \
     X(transpose) \
     X(resize) \
+    X(grid_sample) \
+    X(roi) \
     X(einsum)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];
