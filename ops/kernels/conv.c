@@ -199,6 +199,7 @@ typedef struct tile_job {
     int channels;                       /* output channels that exist, of those in the unit */
     float low, high;
     ahead next_unit;
+    bool cold;                          /* the first unit to pass over this band */
 } tile_job;
 
 INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
@@ -231,6 +232,21 @@ INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int
     }
 }
 
+/* Ask for the next tile's pixels of a source row: its rows are too many streams for the processor to see by itself. */
+INGOT_INLINE void fetch_pixels(const tile_job *t, const float *src, int px)
+{
+    if (!t->cold || t->pixel < BLOCK)
+        return;
+    INGOT_UNROLL
+    for (int p = px; p < 2 * px; p += 2)
+        __builtin_prefetch(src + p * t->pixel, 0, 2);
+    if (t->pixel > BLOCK) {
+        INGOT_UNROLL
+        for (int p = px + 1; p < 2 * px; p += 2)
+            __builtin_prefetch(src + p * t->pixel, 0, 2);
+    }
+}
+
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
     const ptrdiff_t to_last = (px - 1) * t->pixel;
@@ -248,6 +264,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                 const float *src = t->src + b * t->plane + z * t->tap[0] + y * t->tap[1];
                 const float *w = t->weights + b * t->weight_block + z * t->weight_tap[0] + y * t->weight_tap[1];
 
+                fetch_pixels(t, src, px);
                 for (int64_t x = 0; x < t->taps[2]; x++) {
                     const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
                     const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
@@ -446,6 +463,7 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
             .job = unit_job(d, &s, e, group, unit),
         };
 
+        it.job.cold = unit == 0 || i == i0;
         if (unit + 1 < s.units && i + 1 < i1)
             it.job.next_unit = (ahead){ it.weights + s.unit_floats, it.weights + s.unit_floats +
                                         unit_width_of(s.group_oc, unit + 1) * (s.unit_floats / UNIT) };

@@ -238,13 +238,26 @@ typedef struct patch {
     ptrdiff_t row;                      /* floats from one row to the next */
 } patch;
 
+/* Ask for the patch one vector of tiles further on: rows in many planes are too many streams for the processor to see. */
+INGOT_INLINE void fetch_patch(const float *p, ptrdiff_t row, int points)
+{
+    enum { LINE_PIXELS = 2 };
+    const float *next = p + (points - 2) * VECTOR_BLOCKS * BLOCK;
+
+    for (int y = 0; y < points; y++)
+        for (int x = 2; x < points; x += LINE_PIXELS)
+            __builtin_prefetch(next + y * row + x * BLOCK, 0, 3);
+}
+
 /* The patch of `points` x `points` pixels whose first is (y0, x0) of a plane. */
 static patch find_patch(const ingot_conv *d, const float *plane, int64_t y0, int64_t x0, int points, float *copy)
 {
     const int64_t height = d->in[1], width = d->in[2];
 
-    if (y0 >= 0 && x0 >= 0 && y0 + points <= height && x0 + points <= width)
+    if (y0 >= 0 && x0 >= 0 && y0 + points <= height && x0 + points <= width) {
+        fetch_patch(plane + (y0 * width + x0) * BLOCK, width * BLOCK, points);
         return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
+    }
     for (int64_t y = y0; y < y0 + points; y++)
         for (int64_t x = x0; x < x0 + points; x++, copy += BLOCK)
             vf8_store(copy, y >= 0 && y < height && x >= 0 && x < width ? vf8_load(plane + (y * width + x) * BLOCK)
