@@ -77,6 +77,8 @@ static bool check_matmul(search *s, const place *p, const ingot_node *node)
     const ingot_tensor *t = &s->graph->values[weights].constant->tensor;
     if (p->rank < 0)
         return refuse(s, "the rank of its %s is not known", "MatMul");
+    if (p->shift && !s->a->adds_nodes)
+        return refuse(s, "its %s has no bias", "MatMul");
     return (p->axis == p->rank - 1 && t->shape[t->rank - 1] == p->n) ||
            refuse(s, "its channels are not the columns of its %s", "MatMul");
 }
@@ -317,11 +319,11 @@ static bool rename_value(ingot_graph *graph, int value)
            ingot_node_set_output(graph, maker, 0, renamed);
 }
 
-ingot_status ingot_absorb_back(ingot_absorb *a, int value, bool *done)
+ingot_status ingot_absorb_back(ingot_absorb *a, int value, int axis, bool *done)
 {
     search s = {.a = a, .graph = a->c->graph};
     *done = false;
-    add_place(&s, (place){value, 1, ingot_shape_of(a->shapes, value)->rank, 0, a->affine->n, true});
+    add_place(&s, (place){value, axis, ingot_shape_of(a->shapes, value)->rank, 0, a->affine->n, true});
     for (int i = 0; i < s.n_places; i++) {
         const place p = s.places[i];
         if (!check(&s, &p))

@@ -81,7 +81,7 @@ static ingot_status fold_row(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
 {
     ingot_graph *graph = c->graph;
     ingot_node *node = graph->nodes[index];
-    ingot_absorb back = {c, shapes, affine, ""}, forward = {c, shapes, affine, ""};
+    ingot_absorb back = {c, shapes, affine, true, ""}, forward = back;
     const int out = node->outputs[0];
     bool done;
     if (n_row > 1) { /* first, so that `input` has one reader afterwards */
@@ -98,7 +98,7 @@ static ingot_status fold_row(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
             return ingot_pass_out_of_memory(c);
         c->n_done += n_row - 1;
     }
-    ingot_status status = ingot_absorb_back(&back, input, &done);
+    ingot_status status = ingot_absorb_back(&back, input, 1, &done);
     if (!status && done) {
         c->n_done++;
         const int maker = graph->values[input].producer;
