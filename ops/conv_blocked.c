@@ -145,15 +145,12 @@ static void describe(const ingot_conv_shape *shape, ingot_conv *d)
     const ingot_window *v = &shape->window;
 
     *d = (ingot_conv){ .n = shape->n, .groups = shape->group, .ic = shape->ic, .oc = shape->oc };
-    for (int i = 0; i < 3; i++) {
-        const int from = i - (3 - v->rank);
-        d->in[i] = from < 0 ? 1 : v->in[from];
-        d->out[i] = from < 0 ? 1 : v->out[from];
-        d->kernel[i] = from < 0 ? 1 : v->kernel[from];
-        d->stride[i] = from < 0 ? 1 : v->stride[from];
-        d->dilation[i] = from < 0 ? 1 : v->dilation[from];
-        d->pad[i] = from < 0 ? 0 : v->pad_begin[from];
-    }
+    ingot_window_axes(v->in, v->rank, 1, d->in);
+    ingot_window_axes(v->out, v->rank, 1, d->out);
+    ingot_window_axes(v->kernel, v->rank, 1, d->kernel);
+    ingot_window_axes(v->stride, v->rank, 1, d->stride);
+    ingot_window_axes(v->dilation, v->rank, 1, d->dilation);
+    ingot_window_axes(v->pad_begin, v->rank, 0, d->pad);
 }
 
 static void pack_units(void *argument, int64_t begin, int64_t end, int thread)
@@ -169,6 +166,13 @@ static void pack_weights(const run_call *call)
     ingot_parallel(call->ctx->team, call->b->algorithm->units(call->b, call->k), 1, pack_units, (void *)call);
 }
 
+void ingot_conv_blocked_pack(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *weights, float *to)
+{
+    const run_call call = { .ctx = c, .b = b, .k = c->kernels, .weights = weights, .to_pack = to };
+
+    pack_weights(&call);
+}
+
 /* Constant weights are packed once for all plans; the tag tells the ways of packing apart. */
 static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked *b)
 {
@@ -178,12 +182,11 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
     float *packed = ingot_packed(c, UINT64_C(0x43) << 32 | way << 8 | (uint64_t)c->kernels->lanes, b->packed_bytes, &fill);
 
     if (packed && fill) {
-        const run_call call = { .ctx = c, .b = b, .k = c->kernels, .weights = ingot_read_constant(c, input, &owned),
-                                .to_pack = packed };
-        if (!call.weights)
-            packed = NULL;
+        const float *weights = ingot_read_constant(c, input, &owned);
+        if (weights)
+            ingot_conv_blocked_pack(c, b, weights, packed);
         else
-            pack_weights(&call);
+            packed = NULL;
         ingot_unread_constant(c, input, owned);
     }
     b->packed = packed;
@@ -195,11 +198,13 @@ static size_t float_bytes(int64_t n)
     return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
-ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
-                                        int dst_layout, ingot_conv_blocked *b)
+void ingot_conv_blocked_plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_layout, int dst_layout,
+                             bool packed, ingot_conv_blocked *b)
 {
     const int64_t in = ingot_window_volume(shape->window.in, shape->window.rank);
     const int64_t out = ingot_window_volume(shape->window.out, shape->window.rank);
+    const int64_t in_blocks = (shape->ic + INGOT_BLOCK - 1) / INGOT_BLOCK;
+    const int64_t out_blocks = (shape->oc + INGOT_BLOCK - 1) / INGOT_BLOCK;
 
     memset(b, 0, sizeof *b);
     describe(shape, &b->conv);
@@ -210,12 +215,18 @@ ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape 
     b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
     b->unblock_dst = dst_layout == INGOT_PLAIN;
-    const int64_t in_blocks = (shape->ic + INGOT_BLOCK - 1) / INGOT_BLOCK, out_blocks = (shape->oc + INGOT_BLOCK - 1) / INGOT_BLOCK;
     b->src_bytes = b->block_src ? float_bytes(shape->n * in_blocks * INGOT_BLOCK * in) : 0;
     b->dst_bytes = b->unblock_dst ? float_bytes(shape->n * out_blocks * INGOT_BLOCK * out) : 0;
-    const bool constant = c->constants && c->constants[weights];
-    b->scratch_bytes = b->src_bytes + b->dst_bytes + (constant ? 0 : b->packed_bytes);
+    b->scratch_bytes = b->src_bytes + b->dst_bytes + (packed ? 0 : b->packed_bytes);
     b->thread_scratch_bytes = float_bytes(b->algorithm->scratch(b, c->kernels));
+}
+
+ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
+                                        int dst_layout, ingot_conv_blocked *b)
+{
+    const bool constant = c->constants && c->constants[weights];
+
+    ingot_conv_blocked_plan(c, shape, src_layout, dst_layout, constant, b);
     return constant ? pack_constant(c, weights, b) : INGOT_OK;
 }
 

@@ -1,9 +1,10 @@
-/* conv_transpose.c - ConvTranspose. A float one is a matrix product per group and image: the weights (oc * taps, ic) by the
- * input (ic, pixels) give what every input pixel adds to the output around each of its taps; the columns are then gathered,
- * one output plane per task. The other types follow the definition. */
+/* conv_transpose.c - ConvTranspose. On blocked tensors a float one is a few ordinary convolutions (conv_phases.h). On plain
+ * ones it is a matrix product per group and image: the weights (oc * taps, ic) by the input (ic, pixels) give what every
+ * input pixel adds to the output around each of its taps; the columns are then gathered, one output plane per task. The
+ * other types follow the definition. */
 #include <string.h>
 
-#include "ops/conv_plain.h"
+#include "ops/conv_phases.h"
 #include "ops/fused.h"
 #include "ops/product.h"
 #include "ops/weights.h"
@@ -16,6 +17,8 @@ typedef struct transpose_state {
     ingot_chain chain;
     ingot_tensor host;                   /* own result, before fused nodes */
     ingot_epilogue epilogue;             /* of this run */
+    bool blocked;
+    ingot_conv_phases phases;
     bool fast;
     ingot_product product;               /* of one group of one image */
     ingot_product_plan plan;
@@ -92,6 +95,17 @@ static ingot_status prepare_fast(ingot_op_ctx *c, transpose_state *s)
     return ingot_product_prepare(c, p, INGOT_NONE, &s->plan);
 }
 
+static ingot_status prepare_blocked(ingot_op_ctx *c, transpose_state *s)
+{
+    ingot_status st = ingot_chain_prepare(c, &s->host, INGOT_CHAIN_ACT, &s->chain);
+
+    if (st || (st = ingot_conv_phases_prepare(c, &s->shape, W, &s->phases)))
+        return st;
+    ingot_want_scratch(c, s->chain.scratch_bytes + s->phases.scratch_bytes, s->phases.thread_scratch_bytes);
+    c->kernel = "phases nchw8c";
+    return INGOT_OK;
+}
+
 static ingot_status prepare_conv_transpose(ingot_op_ctx *c)
 {
     transpose_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -101,12 +115,15 @@ static ingot_status prepare_conv_transpose(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_shape(c, &s->shape)))
         return st;
-    for (int i = W; i < MIN(c->node->n_inputs, N_INPUTS); i++)
-        if ((st = ingot_load_constant(c, i, &s->loaded[i])))
-            return st;
     s->host = *c->out[0];
     output_shape(&s->shape, s->host.shape);
     s->host.rank = c->in[X]->rank;
+    s->blocked = c->out[0]->layout == INGOT_BLOCKED;
+    for (int i = s->blocked ? B : W; i < MIN(c->node->n_inputs, N_INPUTS); i++)
+        if ((st = ingot_load_constant(c, i, &s->loaded[i])))
+            return st;
+    if (s->blocked)
+        return prepare_blocked(c, s);
     const bool single = s->host.dtype == INGOT_FLOAT;
     s->fast = (single || ingot_is_16bit(s->host.dtype)) && fits(&s->shape);
     if ((st = ingot_chain_prepare(c, &s->host, single ? INGOT_CHAIN_ACT | INGOT_CHAIN_RESIDUAL : 0u, &s->chain)) ||
@@ -237,6 +254,12 @@ static ingot_status run_conv_transpose(ingot_op_ctx *c)
     for (int i = 0; i < sub.n_in; i++)
         in[i] = s->loaded[i] ? s->loaded[i] : c->in[i];
     s->host.data = ingot_chain_begin(c, &s->chain, c->scratch, &s->epilogue);
+    if (s->blocked) {
+        s->epilogue.bias = in[B] ? in[B]->data : NULL;
+        ingot_conv_phases_run(c, &s->phases, c->in[X]->data, s->host.data, &s->epilogue,
+                              c->scratch + s->chain.scratch_bytes);
+        return ingot_chain_finish(c, &s->chain);
+    }
     sub.parent = c;
     sub.in = in;
     sub.out = &out;
@@ -245,6 +268,18 @@ static ingot_status run_conv_transpose(ingot_op_ctx *c)
     ingot_op_fn *const run = s->fast ? run_fast : run_plain;
     st = ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run) : run(&sub);
     return st ? st : ingot_chain_finish(c, &s->chain);
+}
+
+static ingot_layout layout_conv_transpose(const ingot_op_ctx *c)
+{
+    const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };
+    ingot_op_ctx copy = *c;
+    ingot_conv_shape shape;
+
+    if (c->out[0]->dtype != INGOT_FLOAT || !c->constants[W] || read_shape(&copy, &shape) ||
+        !ingot_conv_phases_fits(&shape) || ingot_window_volume(shape.window.in, shape.window.rank) == 1)
+        return plain;
+    return ingot_chain_layout(c, (ingot_layout){ INGOT_LAYOUT_NATIVE, 1u << X });
 }
 
 /* Two per multiply-add. */
@@ -256,6 +291,6 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 const ingot_op ingot_ops_conv_transpose[] = {
     { "ConvTranspose", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv_transpose, run_conv_transpose,
-      .prepare = prepare_conv_transpose, .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+      .prepare = prepare_conv_transpose, .layout = layout_conv_transpose, .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { 0 }
 };

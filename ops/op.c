@@ -155,6 +155,10 @@ void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned)
     ingot_release(c->host->memory, owned);
 }
 
+void *ingot_work_alloc(ingot_op_ctx *c, size_t size_bytes) { return ingot_alloc(c->host->memory, size_bytes); }
+
+void ingot_work_free(ingot_op_ctx *c, void *memory) { ingot_release(c->host->memory, memory); }
+
 char *ingot_thread_scratch(const ingot_op_ctx *c, int thread)
 {
     return c->scratch + c->scratch_bytes + (size_t)thread * c->thread_scratch_bytes;

@@ -175,16 +175,13 @@ static void describe(const ingot_window *v, pool_call *s, int kind)
 {
     ingot_pool *d = &s->blocked;
 
-    for (int i = 0; i < 3; i++) {
-        const int from = i - (3 - v->rank);
-        d->in[i] = from < 0 ? 1 : v->in[from];
-        d->out[i] = from < 0 ? 1 : v->out[from];
-        d->kernel[i] = from < 0 ? 1 : v->kernel[from];
-        d->stride[i] = from < 0 ? 1 : v->stride[from];
-        d->dilation[i] = from < 0 ? 1 : v->dilation[from];
-        d->pad[i] = from < 0 ? 0 : v->pad_begin[from];
-        d->pad_end[i] = from < 0 ? 0 : v->pad_end[from];
-    }
+    ingot_window_axes(v->in, v->rank, 1, d->in);
+    ingot_window_axes(v->out, v->rank, 1, d->out);
+    ingot_window_axes(v->kernel, v->rank, 1, d->kernel);
+    ingot_window_axes(v->stride, v->rank, 1, d->stride);
+    ingot_window_axes(v->dilation, v->rank, 1, d->dilation);
+    ingot_window_axes(v->pad_begin, v->rank, 0, d->pad);
+    ingot_window_axes(v->pad_end, v->rank, 0, d->pad_end);
     d->max = kind == POOL_MAX;
     d->count_padding = s->count_include_pad;
 }

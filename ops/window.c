@@ -171,6 +171,12 @@ void ingot_window_inside(const ingot_window *w, int i, int64_t tap, int64_t *beg
     *begin = MIN(*begin, *end);
 }
 
+void ingot_window_axes(const int64_t *values, int rank, int64_t missing, int64_t axes[3])
+{
+    for (int i = 0; i < 3; i++)
+        axes[i] = i < 3 - rank ? missing : values[i - (3 - rank)];
+}
+
 int64_t ingot_window_volume(const int64_t *sizes, int rank)
 {
     int64_t volume = 1;

@@ -33,6 +33,9 @@ ingot_status ingot_window_ints(ingot_op_ctx *c, const char *name, int64_t *value
 /* Outputs [*begin, *end) of dimension i whose tap `tap` falls inside the input. */
 void ingot_window_inside(const ingot_window *window, int i, int64_t tap, int64_t *begin, int64_t *end);
 
+/* The `rank` values, one per axis, as three: those of the axes that are missing come first and are `missing`. rank <= 3. */
+void ingot_window_axes(const int64_t *values, int rank, int64_t missing, int64_t axes[3]);
+
 /* Products of the sizes: of the input, the output and the kernel. */
 int64_t ingot_window_volume(const int64_t *sizes, int rank);
 
