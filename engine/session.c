@@ -228,7 +228,6 @@ static ingot_status collect_inputs(ingot_session *session, const ingot_tensor **
 typedef struct job {
     ingot_session *session;
     const ingot_tensor **inputs;
-    bool only_plan;
     ingot_error *error;
     ingot_status status;
 } job;
@@ -236,25 +235,28 @@ typedef struct job {
 static void do_job(void *argument)
 {
     job *j = argument;
-    j->status = choose_plan(j->session, j->inputs, j->error);
-    if (!j->status && !j->only_plan) {
-        j->status = ingot_plan_run(j->session->plans, j->inputs, NULL, j->error);
-        if (j->status)
-            ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
-    }
+    j->status = ingot_plan_run(j->session->plans, j->inputs, NULL, j->error);
+    if (j->status)
+        ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
 }
+
+/* Plans shorter than this run on the calling thread: waking the others would cost more than they help. */
+enum { TEAM_FROM_US = 60 };
 
 static ingot_status start_job(ingot_session *session, bool only_plan, ingot_error *error)
 {
-    job j = {.session = session, .only_plan = only_plan, .error = error};
+    job j = {.session = session, .error = error};
     session->has_run = false;
     ingot_arena_free(&session->env.run_arena);
-    const ingot_status status = collect_inputs(session, &j.inputs, error);
-    if (status)
-        return status;
-    ingot_team_run(session->env.team, do_job, &j);
-    session->has_run = !j.status && !only_plan;
+    ingot_status status = collect_inputs(session, &j.inputs, error);
     session->next_input = 0;
+    if (status || (status = choose_plan(session, j.inputs, error)) || only_plan)
+        return status;
+    if (session->plans->work_us < TEAM_FROM_US)
+        do_job(&j);
+    else
+        ingot_team_run(session->env.team, do_job, &j);
+    session->has_run = !j.status;
     return j.status;
 }
 

@@ -77,6 +77,7 @@ struct ingot_plan {
     ingot_tensor *signature;       /* graph inputs, then captures: types and shapes the plan was made for */
     char *memory;                  /* arena_bytes, then scratch_bytes */
     size_t arena_bytes, scratch_bytes;
+    double work_us;                /* rough estimate of a run on one thread, for deciding whether more pay */
     ingot_plan *next;              /* in a cache, newest first */
 };
 
