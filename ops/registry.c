@@ -45,6 +45,9 @@
     X(resize) \
     X(grid_sample) \
     X(roi) \
+    X(attention) \
+    X(linear_attention) \
+    X(rotary) \
     X(einsum)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];

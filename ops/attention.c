@@ -1,0 +1,249 @@
+/* attention.c - Attention: shapes, the cache of past keys and values, the mask. attention_rows.c has the arithmetic. */
+#include "ops/attention.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "ops/weights.h"
+
+enum { Q, K, V, MASK, PAST_K, PAST_V, VALID, N_INPUTS };
+enum { Y, PRESENT_K, PRESENT_V, SCORES };
+
+typedef struct attention_state {
+    ingot_attention attention;
+    bool caches[2];                      /* keys, values: are past and new ones put together? */
+    size_t cache_bytes[2];               /* scratch for that; 0 where an output receives them */
+} attention_state;
+
+/* Heads and their size in q, k or v: from rank 4 shapes, else from the attribute. */
+static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int64_t *heads, int64_t *depth, ingot_heads *at)
+{
+    const ingot_tensor *t = c->in[input];
+    const int64_t declared = ingot_attr_int(c->node, name, 0);
+
+    if (t->rank == 4) {
+        *heads = t->shape[1];
+        *depth = t->shape[3];
+        *at = (ingot_heads){ t->shape[1] * t->shape[2] * t->shape[3], t->shape[2] * t->shape[3], t->shape[3] };
+    } else {
+        if (declared < 1 || t->shape[2] % declared)
+            return ingot_op_fail(c, INGOT_INVALID, "attribute '%s' is %lld, for %lld elements", name, (long long)declared,
+                                 (long long)t->shape[2]);
+        *heads = declared;
+        *depth = t->shape[2] / declared;
+        *at = (ingot_heads){ t->shape[1] * t->shape[2], *depth, t->shape[2] };
+    }
+    if (*heads < 1 || *depth < 1 || (declared && declared != *heads))
+        return ingot_op_fail(c, INGOT_INVALID, "input %d: %lld heads of %lld elements are not possible", input,
+                             (long long)*heads, (long long)*depth);
+    return INGOT_OK;
+}
+
+static ingot_status check_past(ingot_op_ctx *c, ingot_attention *a)
+{
+    if (ingot_has(c, PAST_K) != ingot_has(c, PAST_V))
+        return ingot_op_fail(c, INGOT_INVALID, "past_key and past_value must be given together");
+    if (!ingot_has(c, PAST_K))
+        return INGOT_OK;
+    const ingot_tensor *k = c->in[PAST_K], *v = c->in[PAST_V];
+    if (k->rank != 4 || v->rank != 4 || k->shape[0] != a->batch || v->shape[0] != a->batch || k->shape[1] != a->kv_heads ||
+        v->shape[1] != a->kv_heads || k->shape[2] != v->shape[2] || k->shape[3] != a->depth || v->shape[3] != a->v_depth ||
+        k->dtype != c->in[K]->dtype || v->dtype != c->in[V]->dtype)
+        return ingot_op_fail(c, INGOT_INVALID, "past_key or past_value do not fit K and V");
+    a->past = k->shape[2];
+    a->keys += a->past;
+    if (ingot_has(c, VALID))
+        return ingot_op_fail(c, INGOT_INVALID, "nonpad_kv_seqlen cannot be given with past_key");
+    return INGOT_OK;
+}
+
+/* The mask broadcasts to (batch, heads, queries, keys), but its last dimension may be shorter. */
+static ingot_status check_mask(ingot_op_ctx *c, ingot_attention *a)
+{
+    const int64_t want[3] = { a->batch, a->heads, a->queries };
+    int64_t step[3] = { 0 }, next;
+
+    if (!ingot_has(c, MASK))
+        return INGOT_OK;
+    const ingot_tensor *mask = c->in[MASK];
+    bool fits = mask->rank >= 1 && mask->rank <= 4 && mask->shape[mask->rank - 1] <= a->keys;
+    next = a->mask_keys = fits ? mask->shape[mask->rank - 1] : 0;
+    for (int d = 2, own = mask->rank - 2; d >= 0 && own >= 0 && fits; d--, own--) {
+        fits = mask->shape[own] == 1 || mask->shape[own] == want[d];
+        step[d] = mask->shape[own] == 1 ? 0 : next;
+        next *= mask->shape[own];
+    }
+    if (!fits)
+        return ingot_op_fail(c, INGOT_INVALID, "attn_mask does not broadcast to %lld x %lld x %lld x %lld",
+                             (long long)a->batch, (long long)a->heads, (long long)a->queries, (long long)a->keys);
+    a->mask_at = (ingot_heads){ step[0], step[1], step[2] };
+    return INGOT_OK;
+}
+
+static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
+{
+    const int64_t precision = ingot_attr_int(c->node, "softmax_precision", 0);
+    const int64_t shown = ingot_attr_int(c->node, "qk_matmul_output_mode", 0);
+
+    a->is_causal = ingot_attr_int(c->node, "is_causal", 0) != 0;
+    a->left = ingot_attr_int(c->node, "left_window_size", -1);
+    a->right = ingot_attr_int(c->node, "right_window_size", -1);
+    a->softcap = (double)ingot_attr_float(c->node, "softcap", 0);
+    a->scale = ingot_node_attr(c->node, "scale") ? (double)ingot_attr_float(c->node, "scale", 1) : 1 / sqrt((double)a->depth);
+    if (a->left < -1 || a->right < -1 || shown < 0 || shown > 3)
+        return ingot_op_fail(c, INGOT_INVALID, "a window size or qk_matmul_output_mode is out of range");
+    if (precision && precision != INGOT_FLOAT && precision != INGOT_DOUBLE && precision != INGOT_FLOAT16 &&
+        precision != INGOT_BFLOAT16)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'softmax_precision' is %lld", (long long)precision);
+    a->precision = (ingot_dtype)precision;
+    if (ingot_is_16bit(c->in[Q]->dtype) && precision == INGOT_FLOAT)
+        a->precision = INGOT_UNDEFINED;                      /* what 16-bit floats are computed in anyway */
+    a->shown = (ingot_scores)shown;
+    return INGOT_OK;
+}
+
+static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
+{
+    const ingot_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V];
+    int64_t v_heads;
+    ingot_status st;
+
+    memset(a, 0, sizeof *a);
+    if ((q->rank != 3 && q->rank != 4) || k->rank != q->rank || v->rank != q->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "Q, K and V must all have rank 3 or all rank 4");
+    if ((q->dtype == INGOT_DOUBLE) != (v->dtype == INGOT_DOUBLE) || k->dtype != q->dtype)
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "Q, K and V of types %s, %s and %s", ingot_dtype_name(q->dtype),
+                             ingot_dtype_name(k->dtype), ingot_dtype_name(v->dtype));
+    int64_t k_depth;
+    if ((st = read_heads(c, Q, "q_num_heads", &a->heads, &a->depth, &a->q_at)) ||
+        (st = read_heads(c, K, "kv_num_heads", &a->kv_heads, &k_depth, &a->k_at)) ||
+        (st = read_heads(c, V, "kv_num_heads", &v_heads, &a->v_depth, &a->v_at)))
+        return st;
+    a->batch = q->shape[0];
+    a->queries = q->shape[q->rank - 2];
+    a->keys = k->shape[k->rank - 2];
+    a->dtype = q->dtype == INGOT_DOUBLE ? INGOT_DOUBLE : INGOT_FLOAT;
+    if (a->heads % a->kv_heads || v_heads != a->kv_heads || k_depth != a->depth || k->shape[0] != a->batch ||
+        v->shape[0] != a->batch || v->shape[v->rank - 2] != a->keys)
+        return ingot_op_fail(c, INGOT_INVALID, "the shapes of Q, K and V do not fit each other");
+    a->y_at = q->rank == 4 ? (ingot_heads){ a->heads * a->queries * a->v_depth, a->queries * a->v_depth, a->v_depth }
+                           : (ingot_heads){ a->heads * a->queries * a->v_depth, a->v_depth, a->heads * a->v_depth };
+    if (ingot_has(c, VALID) && (c->in[VALID]->dtype != INGOT_INT64 || c->in[VALID]->rank != 1 || c->in[VALID]->shape[0] != a->batch))
+        return ingot_op_fail(c, INGOT_INVALID, "nonpad_kv_seqlen must have one int64 for each sample");
+    if ((st = check_past(c, a)) || (st = check_mask(c, a)))
+        return st;
+    return read_options(c, a);
+}
+
+static ingot_status infer_attention(ingot_op_ctx *c)
+{
+    ingot_attention a;
+    ingot_status st = read_attention(c, &a);
+
+    if (st)
+        return st;
+    const int64_t y3[3] = { a.batch, a.queries, a.heads * a.v_depth }, y4[4] = { a.batch, a.heads, a.queries, a.v_depth };
+    const int rank = c->in[Q]->rank;
+    if ((st = ingot_out(c, Y, c->in[Q]->dtype, rank, rank == 4 ? y4 : y3)) ||
+        (st = ingot_out(c, PRESENT_K, c->in[K]->dtype, 4, (int64_t[]){ a.batch, a.kv_heads, a.keys, a.depth })) ||
+        (st = ingot_out(c, PRESENT_V, c->in[V]->dtype, 4, (int64_t[]){ a.batch, a.kv_heads, a.keys, a.v_depth })))
+        return st;
+    return ingot_out(c, SCORES, c->in[Q]->dtype, 4, (int64_t[]){ a.batch, a.heads, a.queries, a.keys });
+}
+
+static bool is_wanted(const ingot_op_ctx *c, int output) { return output < c->n_out && c->out[output]; }
+
+static ingot_status prepare_attention(ingot_op_ctx *c)
+{
+    attention_state *s = c->state = ingot_keep(c, sizeof *s);
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    ingot_attention *a = &s->attention;
+    if ((st = read_attention(c, a)))
+        return st;
+    for (int i = 0; i < 2; i++) {
+        s->caches[i] = ingot_has(c, PAST_K) || is_wanted(c, PRESENT_K + i);
+        if (s->caches[i] && !is_wanted(c, PRESENT_K + i))
+            s->cache_bytes[i] = (size_t)(a->batch * a->kv_heads * a->keys * (i ? a->v_depth : a->depth)) *
+                                ingot_dtype_size_bytes(a->dtype);
+    }
+    ingot_want_scratch(c, ingot_widen_bytes(c) + s->cache_bytes[0] + s->cache_bytes[1], ingot_attention_scratch(c, a));
+    c->kernel = a->queries > 4 ? "packed heads" : "few queries";
+    return INGOT_OK;
+}
+
+/* Past and new rows of all heads, one after the other, into (batch, heads, keys, depth). */
+static void fill_cache(const ingot_attention *a, const ingot_tensor *past, const void *fresh, const ingot_heads *at,
+                       int64_t depth, char *to)
+{
+    const size_t size = ingot_dtype_size_bytes(a->dtype), row_bytes = (size_t)depth * size;
+    const size_t past_bytes = (size_t)a->past * row_bytes;
+
+    for (int64_t head = 0; head < a->batch * a->kv_heads; head++) {
+        const int64_t from = head / a->kv_heads * at->batch + head % a->kv_heads * at->head;
+        if (past_bytes)
+            memcpy(to, (const char *)past->data + (size_t)head * past_bytes, past_bytes);
+        to += past_bytes;
+        for (int64_t row = 0; row < a->keys - a->past; row++, to += row_bytes)
+            memcpy(to, (const char *)fresh + (size_t)(from + row * at->row) * size, row_bytes);
+    }
+}
+
+static ingot_status run_plain(ingot_op_ctx *c)
+{
+    const attention_state *s = c->state;
+    ingot_attention a = s->attention;
+    char *scratch = c->scratch;
+
+    a.q = c->in[Q]->data;
+    a.k = c->in[K]->data;
+    a.v = c->in[V]->data;
+    for (int i = 0; i < 2; i++) {
+        const int64_t depth = i ? a.v_depth : a.depth;
+        ingot_heads *at = i ? &a.v_at : &a.k_at;
+        char *cache = is_wanted(c, PRESENT_K + i) ? c->out[PRESENT_K + i]->data : scratch;
+        scratch += s->cache_bytes[i];
+        if (!s->caches[i])
+            continue;
+        fill_cache(&a, ingot_has(c, PAST_K) ? c->in[PAST_K + i] : NULL, i ? a.v : a.k, at, depth, cache);
+        *at = (ingot_heads){ a.kv_heads * a.keys * depth, a.keys * depth, depth };
+        *(i ? &a.v : &a.k) = cache;
+    }
+    a.mask = ingot_has(c, MASK) ? c->in[MASK] : NULL;
+    a.valid = ingot_has(c, VALID) ? c->in[VALID]->data : NULL;
+    for (int64_t i = 0; a.valid && i < a.batch; i++)
+        if (a.valid[i] < 0 || a.valid[i] > a.keys)
+            return ingot_op_fail(c, INGOT_INVALID, "nonpad_kv_seqlen is %lld, for %lld keys", (long long)a.valid[i],
+                                 (long long)a.keys);
+    a.scores = is_wanted(c, SCORES) ? c->out[SCORES]->data : NULL;
+    a.y = c->out[Y]->data;
+    ingot_attention_run(c, &a);
+    return INGOT_OK;
+}
+
+static ingot_status run_attention(ingot_op_ctx *c)
+{
+    bool narrow = false;
+
+    if (!c->out[Y])
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "output Y is left out");
+    for (int i = 0; i < c->n_in; i++)
+        narrow |= c->in[i] && ingot_is_16bit(c->in[i]->dtype);
+    return narrow ? ingot_run_widened(c, run_plain) : run_plain(c);
+}
+
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    const ingot_attention *a = &((const attention_state *)c->state)->attention;
+    return 2 * a->batch * a->heads * a->queries * a->keys * (a->depth + a->v_depth);
+}
+
+#define F INGOT_TYPES_FLOAT
+
+const ingot_op ingot_ops_attention[] = {                  /* the last type holds for nonpad_kv_seqlen as well */
+    { "Attention", 23, 3, 7, { F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64) }, infer_attention, run_attention,
+      .prepare = prepare_attention, .flops = count_flops },
+    {0},
+};

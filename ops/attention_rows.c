@@ -1,0 +1,231 @@
+/* attention_rows.c - y = softmax(scale q k' + bias) v. A block of queries at a time: its scores against all keys lie in the
+ * thread's scratch memory, become weights there, and are multiplied by v. Keys and values of a head are packed once for all
+ * queries that a thread has of it, or read as they lie when there are few. Doubles take plain loops. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/attention.h"
+#include "ops/scalar.h"
+
+enum { BLOCK = 64, FEW = 4 };            /* queries of a block; up to which nothing is packed */
+
+static bool packs(const ingot_attention *a) { return a->dtype == INGOT_FLOAT && a->queries > FEW; }
+
+/* Keys [*low, *high) that position and padding let a query see. */
+static void attended(const ingot_attention *a, int64_t batch, int64_t query, int64_t *low, int64_t *high)
+{
+    const int64_t position = query + (a->valid ? a->valid[batch] - a->queries : a->past);
+
+    *low = 0;
+    *high = a->mask ? MIN(a->keys, a->mask_keys) : a->keys;
+    if (a->valid)
+        *high = MIN(*high, a->valid[batch]);
+    if (a->is_causal)
+        *high = MIN(*high, position + 1);
+    if (a->right >= 0 && a->right < INT32_MAX)
+        *high = MIN(*high, position + a->right + 1);
+    if (a->left >= 0 && a->left < INT32_MAX)
+        *low = MAX(0, position - a->left);
+    *high = MAX(*high, 0);
+    *low = MIN(*low, *high);
+}
+
+static double round_to(ingot_dtype dtype, double value)
+{
+    switch (dtype) {
+    case INGOT_FLOAT16: return (double)ingot_half_to_float(ingot_double_to_half(value));
+    case INGOT_BFLOAT16: return (double)ingot_bfloat_to_float(ingot_double_to_bfloat(value));
+    case INGOT_FLOAT: return (double)(float)value;
+    default: return value;
+    }
+}
+
+static void softmax_row_f32(const ingot_kernels *kernels, float *score, int64_t n) { kernels->softmax_f32(score, score, n); }
+
+static void softmax_row_f64(const ingot_kernels *kernels, double *score, int64_t n)
+{
+    double largest = -INFINITY, sum = 0;
+
+    (void)kernels;
+    for (int64_t j = 0; j < n; j++)
+        largest = MAX(largest, score[j]);
+    for (int64_t j = 0; j < n; j++)
+        sum += score[j] = exp(score[j] - largest);
+    for (int64_t j = 0; j < n; j++)
+        score[j] /= sum;
+}
+
+#define T float
+#define TYPED(name) name##_f32
+#include "ops/attention_loops.h"
+#undef T
+#undef TYPED
+#define T double
+#define TYPED(name) name##_f64
+#include "ops/attention_loops.h"
+
+typedef struct attention_call {
+    ingot_op_ctx *ctx;
+    const ingot_attention *a;
+    int64_t blocks;                      /* of queries, per head */
+} attention_call;
+
+/* A block: rows of q and y, and where the thread works. */
+typedef struct block {
+    int64_t rows, high;                  /* high: no row attends to keys from there on */
+    const void *q, *k, *v;
+    void *y, *scores;
+    const float *packed_k, *packed_v;
+} block;
+
+static size_t round_floats(int64_t n) { return ((size_t)n + 15) / 16 * 16; }
+
+/* Floats (or doubles) of the three parts of a thread's memory: scores, packed keys, packed values. */
+static void measure(const ingot_op_ctx *c, const ingot_attention *a, size_t part[3])
+{
+    part[0] = round_floats(MIN(a->queries, BLOCK) * a->keys);
+    part[1] = packs(a) ? round_floats(c->kernels->gemm_packed_f32(a->keys, a->depth)) : 0;
+    part[2] = packs(a) ? round_floats(c->kernels->gemm_packed_f32(a->v_depth, a->keys)) : 0;
+}
+
+size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a)
+{
+    size_t part[3];
+    measure(c, a, part);
+    return (part[0] + part[1] + part[2]) * ingot_dtype_size_bytes(a->dtype);
+}
+
+static void pack_head(const ingot_kernels *k, const ingot_attention *a, const block *b, float *packed_k, float *packed_v)
+{
+    k->gemm_pack_f32(packed_k, b->k, 1, a->k_at.row, a->keys, a->depth, 0, k->gemm_panels_f32(a->keys));
+    k->gemm_pack_f32(packed_v, b->v, a->v_at.row, 1, a->v_depth, a->keys, 0, k->gemm_panels_f32(a->v_depth));
+}
+
+static void score_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b)
+{
+    const ingot_gemm g = { .m = b->rows, .n = a->keys, .k = a->depth, .alpha = (float)a->scale, .a_row = a->q_at.row,
+                           .a_col = 1, .ldc = a->keys };
+    const ingot_epilogue e = { .act = INGOT_ACT_NONE };
+
+    if (b->packed_k)
+        k->gemm_f32(&g, b->q, b->packed_k, b->scores, &e, 0, b->rows, 0, k->gemm_panels_f32(b->high));
+    else
+        k->gemm_dot_f32(&g, b->q, b->k, a->k_at.row, b->scores, &e, 0, b->high);
+}
+
+static void weigh_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b)
+{
+    const ingot_gemm g = { .m = b->rows, .n = a->v_depth, .k = b->packed_v ? a->keys : b->high, .alpha = 1,
+                           .a_row = a->keys, .a_col = 1, .ldc = a->y_at.row };
+    const ingot_epilogue e = { .act = INGOT_ACT_NONE };
+
+    if (b->packed_v)
+        k->gemm_f32(&g, b->scores, b->packed_v, b->y, &e, 0, b->rows, 0, k->gemm_panels_f32(a->v_depth));
+    else
+        k->gemm_axpy_f32(&g, b->scores, b->v, a->v_at.row, b->y, &e, 0, a->v_depth);
+}
+
+static void score_block_f64(const ingot_attention *a, const block *b)
+{
+    for (int64_t i = 0; i < b->rows; i++)
+        for (int64_t j = 0; j < b->high; j++) {
+            const double *q = (const double *)b->q + i * a->q_at.row, *k = (const double *)b->k + j * a->k_at.row;
+            double sum = 0;
+            for (int64_t l = 0; l < a->depth; l++)
+                sum += q[l] * k[l];
+            ((double *)b->scores)[i * a->keys + j] = a->scale * sum;
+        }
+}
+
+static void weigh_block_f64(const ingot_attention *a, const block *b)
+{
+    for (int64_t i = 0; i < b->rows; i++) {
+        double *y = (double *)b->y + i * a->y_at.row;
+        for (int64_t l = 0; l < a->v_depth; l++)
+            y[l] = 0;
+        for (int64_t j = 0; j < b->high; j++) {
+            const double *v = (const double *)b->v + j * a->v_at.row, weight = ((double *)b->scores)[i * a->keys + j];
+            for (int64_t l = 0; l < a->v_depth; l++)
+                y[l] += weight * v[l];
+        }
+    }
+}
+
+/* Keys past *high are attended to by no query of the block (all, when the scores are shown). */
+static int64_t block_high(const ingot_attention *a, int64_t batch, int64_t first, int64_t rows)
+{
+    int64_t most = a->scores ? a->keys : 0, low, high;
+
+    for (int64_t i = 0; i < rows && most < a->keys; i++) {
+        attended(a, batch, first + i, &low, &high);
+        most = MAX(most, high);
+    }
+    return most;
+}
+
+static void run_block(const ingot_kernels *k, const ingot_attention *a, const block *b, int64_t first_row)
+{
+    const bool is_float = a->dtype == INGOT_FLOAT;
+
+    if (b->high && is_float)
+        score_block_f32(k, a, b);
+    else if (b->high)
+        score_block_f64(a, b);
+    for (int64_t i = 0; i < b->rows; i++) {
+        if (is_float)
+            finish_row_f32(k, a, first_row + i, (float *)b->scores + i * a->keys);
+        else
+            finish_row_f64(k, a, first_row + i, (double *)b->scores + i * a->keys);
+    }
+    if (!b->high)
+        for (int64_t i = 0; i < b->rows; i++)
+            memset((char *)b->y + (size_t)(i * a->y_at.row) * ingot_dtype_size_bytes(a->dtype), 0,
+                   (size_t)a->v_depth * ingot_dtype_size_bytes(a->dtype));
+    else if (is_float)
+        weigh_block_f32(k, a, b);
+    else
+        weigh_block_f64(a, b);
+}
+
+static const void *offset(const void *data, const ingot_attention *a, int64_t elements)
+{
+    return (const char *)data + elements * (int64_t)ingot_dtype_size_bytes(a->dtype);
+}
+
+static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const attention_call *call = argument;
+    const ingot_attention *a = call->a;
+    char *memory = ingot_thread_scratch(call->ctx, thread);
+    int64_t packed = -1;                 /* key head that the packed memory holds */
+    size_t part[3];
+
+    measure(call->ctx, a, part);
+    float *packed_k = (float *)(void *)memory + part[0], *packed_v = packed_k + part[1];
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t first = item % call->blocks * BLOCK, at = item / call->blocks;
+        const int64_t head = at % a->heads, batch = at / a->heads, kv_head = head / (a->heads / a->kv_heads);
+        block b = { .rows = MIN(a->queries - first, BLOCK), .scores = memory };
+        b.high = block_high(a, batch, first, b.rows);
+        b.q = offset(a->q, a, batch * a->q_at.batch + head * a->q_at.head + first * a->q_at.row);
+        b.k = offset(a->k, a, batch * a->k_at.batch + kv_head * a->k_at.head);
+        b.v = offset(a->v, a, batch * a->v_at.batch + kv_head * a->v_at.head);
+        b.y = (char *)a->y + (batch * a->y_at.batch + head * a->y_at.head + first * a->y_at.row) *
+                                 (int64_t)ingot_dtype_size_bytes(a->dtype);
+        if (packs(a)) {
+            if (packed != batch * a->kv_heads + kv_head)
+                pack_head(call->ctx->kernels, a, &b, packed_k, packed_v);
+            packed = batch * a->kv_heads + kv_head;
+            b.packed_k = packed_k;
+            b.packed_v = packed_v;
+        }
+        run_block(call->ctx->kernels, a, &b, at * a->queries + first);
+    }
+}
+
+void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a)
+{
+    attention_call call = { .ctx = c, .a = a, .blocks = (a->queries + BLOCK - 1) / BLOCK };
+
+    ingot_parallel(c->team, a->batch * a->heads * call.blocks, 1, run_blocks, &call);
+}

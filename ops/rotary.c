@@ -1,0 +1,129 @@
+/* rotary.c - RotaryEmbedding: pairs of elements of every head are turned by an angle that depends on their place in the
+ * sequence. The pairs are an element of the first half with one of the second, or neighbours. */
+#include "ops/weights.h"
+
+enum { X, COS, SIN, POSITIONS };
+
+typedef struct rotary {
+    int64_t batch, heads, length, depth; /* depth: elements of a head, of which the first 2 * pairs are turned */
+    int64_t pairs, angles;               /* angles: rows of the caches */
+    int64_t batch_step, head_step, row_step;
+    bool interleaved;
+    const float *x, *cosine, *sine;
+    const int64_t *positions;
+    float *y;
+} rotary;
+
+static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
+{
+    const ingot_tensor *x = c->in[X], *cosine = c->in[COS];
+    const int64_t heads = ingot_attr_int(c->node, "num_heads", 0);
+
+    *r = (rotary){ .interleaved = ingot_attr_int(c->node, "interleaved", 0) != 0 };
+    if (x->rank == 4) {
+        r->heads = x->shape[1];
+        r->length = x->shape[2];
+        r->depth = x->shape[3];
+        r->head_step = r->length * r->depth;
+        r->row_step = r->depth;
+    } else if (x->rank == 3 && heads > 0 && x->shape[2] % heads == 0) {
+        r->heads = heads;
+        r->length = x->shape[1];
+        r->depth = r->head_step = x->shape[2] / heads;
+        r->row_step = x->shape[2];
+    } else {
+        return ingot_op_fail(c, INGOT_INVALID, "X must have rank 4, or rank 3 with a last dimension that is a multiple of "
+                             "num_heads");
+    }
+    r->batch = x->shape[0];
+    r->batch_step = r->heads * r->length * r->depth;
+    const int64_t turned = ingot_attr_int(c->node, "rotary_embedding_dim", 0);
+    r->pairs = (turned ? turned : r->depth) / 2;
+    if (turned < 0 || turned > r->depth || (turned ? turned : r->depth) % 2)
+        return ingot_op_fail(c, INGOT_INVALID, "%lld of %lld elements cannot be turned in pairs", (long long)turned,
+                             (long long)r->depth);
+    const bool placed = ingot_has(c, POSITIONS);
+    bool fits = cosine->rank == (placed ? 2 : 3) && ingot_same_shape(cosine, c->in[SIN]) &&
+                cosine->shape[cosine->rank - 1] == r->pairs && c->in[SIN]->dtype == x->dtype && cosine->dtype == x->dtype;
+    if (placed)
+        fits &= c->in[POSITIONS]->rank == 2 && c->in[POSITIONS]->shape[0] == r->batch &&
+                c->in[POSITIONS]->shape[1] == r->length;
+    else
+        fits &= cosine->shape[0] == r->batch && cosine->shape[1] == r->length;
+    if (!fits)
+        return ingot_op_fail(c, INGOT_INVALID, "the caches or position_ids do not fit X");
+    r->angles = placed ? cosine->shape[0] : r->batch * r->length;
+    return INGOT_OK;
+}
+
+static ingot_status infer_rotary(ingot_op_ctx *c)
+{
+    rotary r;
+    ingot_status st = read_rotary(c, &r);
+    return st ? st : ingot_out_like(c, 0, c->in[X]);
+}
+
+static ingot_status prepare_rotary(ingot_op_ctx *c)
+{
+    ingot_want_scratch(c, ingot_widen_bytes(c), 0);
+    return INGOT_OK;
+}
+
+static void turn_head(const rotary *r, const float *x, const float *cosine, const float *sine, float *y)
+{
+    const int64_t n = r->pairs, apart = r->interleaved ? 1 : n, step = r->interleaved ? 2 : 1;
+
+    for (int64_t i = 0; i < n; i++) {
+        const float a = x[i * step], b = x[i * step + apart];
+        y[i * step] = cosine[i] * a - sine[i] * b;
+        y[i * step + apart] = sine[i] * a + cosine[i] * b;
+    }
+    for (int64_t i = 2 * n; i < r->depth; i++)
+        y[i] = x[i];
+}
+
+/* Places [begin, end), counted through all sequences. */
+static void turn_places(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const rotary *r = argument;
+
+    (void)thread;
+    for (int64_t place = begin; place < end; place++) {
+        const int64_t angle = (r->positions ? r->positions[place] : place) * r->pairs;
+        const int64_t at = place / r->length * r->batch_step + place % r->length * r->row_step;
+        for (int64_t head = 0; head < r->heads; head++)
+            turn_head(r, r->x + at + head * r->head_step, r->cosine + angle, r->sine + angle, r->y + at + head * r->head_step);
+    }
+}
+
+static ingot_status run_plain(ingot_op_ctx *c)
+{
+    rotary r;
+    ingot_status st = read_rotary(c, &r);
+
+    if (st)
+        return st;
+    r.x = c->in[X]->data;
+    r.cosine = c->in[COS]->data;
+    r.sine = c->in[SIN]->data;
+    r.positions = ingot_has(c, POSITIONS) ? c->in[POSITIONS]->data : NULL;
+    r.y = c->out[0]->data;
+    for (int64_t i = 0; i < r.batch * r.length && r.positions; i++)
+        if (r.positions[i] < 0 || r.positions[i] >= r.angles)
+            return ingot_op_fail(c, INGOT_INVALID, "position %lld is outside of the caches' %lld rows",
+                                 (long long)r.positions[i], (long long)r.angles);
+    ingot_parallel(c->team, r.batch * r.length, 1 + 8192 / (1 + r.heads * r.depth), turn_places, &r);
+    return INGOT_OK;
+}
+
+static ingot_status run_rotary(ingot_op_ctx *c)
+{
+    return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
+}
+
+#define F (INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16))
+
+const ingot_op ingot_ops_rotary[] = {
+    { "RotaryEmbedding", 23, 3, 4, { F, F, F, INGOT_TYPE(INT64) }, infer_rotary, run_rotary, .prepare = prepare_rotary },
+    {0},
+};
