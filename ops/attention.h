@@ -11,7 +11,11 @@ typedef struct ingot_heads {
 
 typedef enum ingot_scores { INGOT_SCORES_RAW, INGOT_SCORES_CAPPED, INGOT_SCORES_BIASED, INGOT_SCORES_SOFTMAX } ingot_scores;
 
+/* The stages of attention; one may run some of them, with `scores` as what goes between. */
+typedef enum ingot_stage { INGOT_STAGE_ALL, INGOT_STAGE_SCORES, INGOT_STAGE_SOFTMAX, INGOT_STAGE_VALUES } ingot_stage;
+
 typedef struct ingot_attention {
+    ingot_stage stage;
     int64_t batch, heads, kv_heads;      /* heads is a multiple of kv_heads */
     int64_t queries, keys;               /* rows of q and y; of k and v */
     int64_t depth, v_depth;              /* elements of a row of q and k; of v and y */
@@ -27,7 +31,7 @@ typedef struct ingot_attention {
     ingot_dtype dtype;                   /* FLOAT or DOUBLE: q, k, v, y and scores */
     const void *q, *k, *v;
     void *y;
-    void *scores;                        /* (batch, heads, queries, keys), or NULL */
+    void *scores;                        /* (batch, heads, queries, keys); may be NULL for all stages in one */
     const ingot_tensor *mask;            /* bool, or numbers to add; NULL: none */
     const int64_t *valid;                /* keys of each batch, or NULL: all */
 } ingot_attention;

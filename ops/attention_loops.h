@@ -31,7 +31,7 @@ static bool TYPED(add_mask)(const ingot_attention *a, int64_t at, T *score, int6
 
 static void TYPED(show)(const ingot_attention *a, ingot_scores what, int64_t row, const T *score)
 {
-    if (a->scores && a->shown == what)
+    if (a->scores && a->shown == what && a->stage == INGOT_STAGE_ALL)
         memcpy((T *)a->scores + row * a->keys, score, (size_t)a->keys * sizeof(T));
 }
 

@@ -163,10 +163,35 @@ static int64_t block_high(const ingot_attention *a, int64_t batch, int64_t first
     return most;
 }
 
-static void run_block(const ingot_kernels *k, const ingot_attention *a, const block *b, int64_t first_row)
+/* One stage on its own: its rows come from a->scores, or go there. */
+static void run_stage(const ingot_kernels *k, const ingot_attention *a, block *b, int64_t first_row)
+{
+    const size_t row_bytes = (size_t)a->keys * ingot_dtype_size_bytes(a->dtype);
+    const bool is_float = a->dtype == INGOT_FLOAT;
+    char *rows = (char *)a->scores + (size_t)first_row * row_bytes;
+
+    b->high = a->keys;
+    if (a->stage == INGOT_STAGE_SCORES) {
+        is_float ? score_block_f32(k, a, b) : score_block_f64(a, b);
+        memcpy(rows, b->scores, (size_t)b->rows * row_bytes);
+    } else if (a->stage == INGOT_STAGE_VALUES) {
+        memcpy(b->scores, rows, (size_t)b->rows * row_bytes);
+        is_float ? weigh_block_f32(k, a, b) : weigh_block_f64(a, b);
+    } else {
+        for (int64_t i = 0; i < b->rows; i++, rows += row_bytes)
+            is_float ? finish_row_f32(k, a, first_row + i, (float *)(void *)rows)
+                     : finish_row_f64(k, a, first_row + i, (double *)(void *)rows);
+    }
+}
+
+static void run_block(const ingot_kernels *k, const ingot_attention *a, block *b, int64_t first_row)
 {
     const bool is_float = a->dtype == INGOT_FLOAT;
 
+    if (a->stage != INGOT_STAGE_ALL) {
+        run_stage(k, a, b, first_row);
+        return;
+    }
     if (b->high && is_float)
         score_block_f32(k, a, b);
     else if (b->high)

@@ -46,6 +46,7 @@
     X(grid_sample) \
     X(roi) \
     X(attention) \
+    X(flex_attention) \
     X(linear_attention) \
     X(rotary) \
     X(einsum)
