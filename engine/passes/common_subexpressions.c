@@ -54,9 +54,10 @@ static ingot_status merge_constants(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
     table t;
+    bool ok = true;
     if (!create_table(&t, graph->arena->memory, graph->n_values))
         return ingot_pass_out_of_memory(c);
-    for (int v = 0; v < graph->n_values; v++) {
+    for (int v = 0; ok && v < graph->n_values; v++) {
         const ingot_const *constant = graph->values[v].constant;
         if (!is_small(&graph->values[v]))
             continue;
@@ -67,11 +68,11 @@ static ingot_status merge_constants(ingot_pass_ctx *c)
                 break;
         if (t.ids[slot] == INGOT_NONE)
             t.ids[slot] = v;
-        else if (!ingot_graph_replace(graph, v, t.ids[slot]))
-            break;
+        else
+            ok = ingot_graph_replace(graph, v, t.ids[slot]);
     }
     ingot_release(t.memory, t.ids);
-    return INGOT_OK;
+    return ok ? INGOT_OK : ingot_pass_out_of_memory(c);
 }
 
 /* ---- nodes ---- */

@@ -102,15 +102,35 @@ static const struct {
     {"Pow", times_one, 0},
 };
 
-/* CastLike(x, like) is Cast(x) to the type of `like` where that is known. */
+/* CastLike(x, like) is Cast(x) to the type of `like` where that is known. False when memory is out. */
 static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
 {
     ingot_node *node = graph->nodes[index];
     const ingot_dtype dtype = in(l, 1)->dtype;
-    if (!dtype || !ingot_node_set_n_inputs(graph, index, 1) || !ingot_node_set_int(graph, node, "to", dtype))
-        return false;
+    if (!dtype)
+        return true;
     node->op_type = "Cast";
     node->op = NULL;
+    return ingot_node_set_int(graph, node, "to", dtype) && ingot_node_set_n_inputs(graph, index, 1);
+}
+
+/* Take node `index` out where it is an identity. False when memory is out. */
+static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
+{
+    const ingot_node *node = l->node;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        if (!ingot_is_op(node, rows[r].op_type) || node->n_fused || !node->n_outputs ||
+            ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE || !rows[r].is_identity(l))
+            continue;
+        bool done;
+        if (!ingot_bypass(c->graph, index, node->inputs[rows[r].keeps], &done))
+            return false;
+        if (done)
+            c->n_done++;
+        else
+            ingot_pass_kept(c, node, "it gives a graph output its name");
+        return true;
+    }
     return true;
 }
 
@@ -118,27 +138,11 @@ ingot_status ingot_eliminate_identity(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
     ingot_shapes shapes;
-    if (!ingot_shapes_infer(&shapes, graph, c->is_main)) {
-        ingot_shapes_free(&shapes);
-        return ingot_pass_out_of_memory(c);
-    }
-    for (int i = 0; i < graph->n_nodes; i++) {
-        ingot_node *node = graph->nodes[i];
-        const lookup l = {graph, &shapes, node};
-        if (ingot_is_op(node, "CastLike"))
-            resolve_cast_like(&l, graph, i);
-        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-            if (!ingot_is_op(node, rows[r].op_type) || node->n_fused || !node->n_outputs ||
-                ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE ||
-                !rows[r].is_identity(&l))
-                continue;
-            if (ingot_bypass(graph, i, node->inputs[rows[r].keeps]))
-                c->n_done++;
-            else
-                ingot_pass_kept(c, node, "it gives a graph output its name");
-            break;
-        }
+    bool ok = ingot_shapes_infer(&shapes, graph, c->is_main);
+    for (int i = 0; ok && i < graph->n_nodes; i++) {
+        const lookup l = {graph, &shapes, graph->nodes[i]};
+        ok = (!ingot_is_op(l.node, "CastLike") || resolve_cast_like(&l, graph, i)) && eliminate(c, &l, i);
     }
     ingot_shapes_free(&shapes);
-    return INGOT_OK;
+    return ok ? INGOT_OK : ingot_pass_out_of_memory(c);
 }

@@ -37,7 +37,10 @@ ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
             undone &= both[d] == (int64_t)d;
         }
         const int source = first->inputs[0];
-        if (undone && ingot_bypass(graph, i, source)) {
+        bool done = false;
+        if (undone && !ingot_bypass(graph, i, source, &done))
+            return ingot_pass_out_of_memory(c);
+        if (done) {
             c->n_done++;
             continue;
         }

@@ -64,14 +64,13 @@ static bool means_the_same(const ingot_graph *graph, const ingot_node *node, con
            ((p->value == 0 && is_never_negative(graph, pad->inputs[0])) || (isinf(p->value) && p->value < 0));
 }
 
-/* Let node `index`, which reads the result of `pad`, pad by itself. */
-static bool fuse(ingot_graph *graph, int index, const ingot_node *pad, const padding *p)
+/* The padding that `node` would have with that of the Pad before it; false where that cannot be. */
+static bool add_padding(const ingot_graph *graph, const ingot_node *node, const ingot_node *pad, const padding *p,
+                        int64_t *pads)
 {
-    ingot_node *node = graph->nodes[index];
     const ingot_attr *own = ingot_node_attr(node, "pads");
     const char *auto_pad = ingot_attr_string(node, "auto_pad", "NOTSET");
     const int n_spatial = p->rank - 2;
-    int64_t pads[2 * INGOT_MAX_RANK];
     bool had_pads = false;
     if (strcmp(auto_pad, "NOTSET") && strcmp(auto_pad, "VALID"))
         return false;
@@ -85,13 +84,17 @@ static bool fuse(ingot_graph *graph, int index, const ingot_node *pad, const pad
         if (own && __builtin_add_overflow(pads[i], own->ints[i], &pads[i]))
             return false;
     }
-    if (!means_the_same(graph, node, pad, p, pads, had_pads) ||
-        !ingot_node_set_ints(graph, node, "pads", pads, 2 * (size_t)n_spatial))
-        return false;
+    return means_the_same(graph, node, pad, p, pads, had_pads);
+}
+
+/* Let node `index`, which reads the result of `pad`, pad by itself. False when memory is out. */
+static bool fuse(ingot_graph *graph, int index, const ingot_node *pad, const int64_t *pads, int n_spatial)
+{
+    ingot_node *node = graph->nodes[index];
     ingot_node_remove_attr(node, "auto_pad");
-    if (ingot_is_op(node, "AveragePool") && !ingot_node_set_int(graph, node, "count_include_pad", 1))
-        return false;
-    return ingot_node_set_input(graph, index, 0, pad->inputs[0]);
+    return ingot_node_set_ints(graph, node, "pads", pads, 2 * (size_t)n_spatial) &&
+           (!ingot_is_op(node, "AveragePool") || ingot_node_set_int(graph, node, "count_include_pad", 1)) &&
+           ingot_node_set_input(graph, index, 0, pad->inputs[0]);
 }
 
 ingot_status ingot_fuse_pad(ingot_pass_ctx *c)
@@ -105,10 +108,14 @@ ingot_status ingot_fuse_pad(ingot_pass_ctx *c)
         padding p;
         if (!ingot_is_op(pad, "Pad"))
             continue;
-        if (read_padding(graph, pad, &p) && fuse(graph, i, pad, &p))
-            c->n_done++;
-        else
+        int64_t pads[2 * INGOT_MAX_RANK];
+        if (!read_padding(graph, pad, &p) || !add_padding(graph, node, pad, &p, pads)) {
             ingot_pass_kept(c, pad, "the %s after it would pad differently", node->op_type);
+            continue;
+        }
+        if (!fuse(graph, i, pad, pads, p.rank - 2))
+            return ingot_pass_out_of_memory(c);
+        c->n_done++;
     }
     return INGOT_OK;
 }

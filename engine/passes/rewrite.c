@@ -175,18 +175,16 @@ bool ingot_take_over_output(ingot_graph *graph, int node, int value, int remove)
     return ingot_node_set_output(graph, node, 0, value);
 }
 
-bool ingot_bypass(ingot_graph *graph, int index, int in)
+bool ingot_bypass(ingot_graph *graph, int index, int in, bool *done)
 {
-    const int out = graph->nodes[index]->outputs[0];
-    const ingot_value *source = &graph->values[in];
-    if (!graph->values[out].n_outputs) {
-        ingot_graph_remove_node(graph, index);
-        return ingot_graph_replace(graph, out, in);
-    }
-    const int maker = source->producer;
-    if (maker == INGOT_NONE || source->n_outputs)
-        return false;
+    const int out = graph->nodes[index]->outputs[0], maker = graph->values[in].producer;
+    const bool renames = graph->values[out].n_outputs > 0;
+    *done = !renames || (maker != INGOT_NONE && !graph->values[in].n_outputs);
+    if (!*done)
+        return true;
     ingot_graph_remove_node(graph, index);
+    if (!renames)
+        return ingot_graph_replace(graph, out, in);
     for (int i = 0; i < graph->nodes[maker]->n_outputs; i++)
         if (graph->nodes[maker]->outputs[i] == in && !ingot_node_set_output(graph, maker, i, out))
             return false;

@@ -45,8 +45,9 @@ int ingot_add_unique_value(ingot_graph *graph, const char *name);
 int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs, int n_inputs);
 
 /* Take out a node whose output is its input `in`: readers of the output read `in`. A graph output keeps its name, so
- * where the output is one, the producer of `in` makes it; false (nothing changed) where that cannot be. */
-bool ingot_bypass(ingot_graph *graph, int node, int in);
+ * where the output is one, the producer of `in` makes it; *done false (nothing changed) where that cannot be. The result
+ * is false when memory is out. */
+bool ingot_bypass(ingot_graph *graph, int node, int in, bool *done);
 
 /* Make `node` produce `value` in place of its output 0, after whatever produced `value` is removed. */
 bool ingot_take_over_output(ingot_graph *graph, int node, int value, int remove);
