@@ -119,7 +119,7 @@ typedef enum ingot_fold {
     /* map.c and map_f64.c: dst may be src. The second computes in double with the C library. */ \
     X(void, map_f32, (ingot_map function, float *dst, const float *src, int64_t n, float a, float b)) \
     X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \
-    /* conv.c: any convolution, dst blocked. Weights are packed in units [u0, u1), and the work is cut into items. \
+    /* conv_direct.c: any convolution, dst blocked. Weights are packed in units [u0, u1), and the work is cut into items. \
        conv_packed_f32 counts floats. */ \
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \
     X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
@@ -166,7 +166,7 @@ typedef enum ingot_fold {
                             const float *add)) \
     /* peak.c */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
-    /* reduce.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1 rows, `stride` apart, onto \
+    /* reduce_rows.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1 rows, `stride` apart, onto \
        each other into dst; n elements of shift are read for INGOT_FOLD_EXP, else shift is any pointer to n floats. */ \
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
     X(void, fold_rows_f32, (ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n, \
@@ -188,14 +188,14 @@ typedef enum ingot_fold {
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
-    /* pool.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); and the mean of one block's pixels */ \
+    /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); and the mean of one block's pixels */ \
     X(void, pool_blocked_f32, (const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)) \
     X(void, mean_blocked_f32, (float *dst, const float *src, int64_t pixels)) \
     /* reorder.c: pixels [p0, p1) of a block of up to 8 channels, from row-major to blocked and back; missing channels \
        become 0 */ \
     X(void, block_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
     X(void, unblock_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
-    /* softmax.c: one row; dst may be src */ \
+    /* softmax_rows.c: one row; dst may be src */ \
     X(void, softmax_f32, (float *dst, const float *src, int64_t n)) \
     X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))
 

@@ -1,4 +1,4 @@
-/* softmax.c - softmax and its logarithm over a row: exp(x - max) / sum, log of it as x - max - log(sum).
+/* softmax_rows.c - softmax and its logarithm over a row: exp(x - max) / sum, log of it as x - max - log(sum).
  * A row that holds NaN or only -infinity gives NaN, as the formulas do. dst may be src. */
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* pool.c - pools over blocked tensors, eight channels at a time.
+/* pool_blocked.c - pools over blocked tensors, eight channels at a time.
  *
  * Work items are rows of the output, (image and block, depth, height). A row is cut into runs of pixels whose windows meet
  * the same columns of the source: the long one in the middle takes whole windows, a few pixels at once. */

@@ -1,4 +1,4 @@
-/* compare.c - do two values agree? |got - want| <= atol + rtol * |want| for floats, with NaN equal to NaN and
+/* compare_values.c - do two values agree? |got - want| <= atol + rtol * |want| for floats, with NaN equal to NaN and
  * infinities equal to themselves; everything else must be the same. Types and shapes are part of a value. */
 #include "cli/cli.h"
 

@@ -1,4 +1,4 @@
-/* reduce.c - folding rows of floats: into one number each, or onto each other.
+/* reduce_rows.c - folding rows of floats: into one number each, or onto each other.
  *
  * Sums run in four vectors over stretches of STRETCH elements whose totals add up in double, so that the error does not
  * grow with the length; the order depends on the length and the instruction set alone. Extremes keep NaN. */

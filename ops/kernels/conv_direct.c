@@ -1,4 +1,4 @@
-/* conv.c - direct f32 convolution into blocked channels, without an intermediate image.
+/* conv_direct.c - direct f32 convolution into blocked channels, without an intermediate image.
  *
  * A tile is some neighbouring pixels of a row by one or two vectors of output channels, held in registers over all
  * taps and input channels: per input channel, one weight vector each and one broadcast per pixel. Rows that a tap

@@ -1,4 +1,4 @@
-/* open.c - loading a model and opening a session with the common options, and what Ctrl-C does meanwhile.
+/* open_model.c - loading a model and opening a session with the common options, and what Ctrl-C does meanwhile.
  *
  * While a session is open the first Ctrl-C cancels its run, which then returns INGOT_CANCELLED and is reported like any
  * other end; a second one, or one while no session is open, ends the process at once. */
