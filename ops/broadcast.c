@@ -135,30 +135,6 @@ ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_ten
     return INGOT_OK;
 }
 
-void ingot_widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
-{
-    const uint16_t *from = src;
-
-    if (dtype == INGOT_FLOAT16)
-        for (int64_t i = 0; i < n; i++)
-            dst[i] = ingot_half_to_float(from[i]);
-    else
-        for (int64_t i = 0; i < n; i++)
-            dst[i] = ingot_bfloat_to_float(from[i]);
-}
-
-void ingot_narrow_to(void *dst, const float *src, int64_t n, ingot_dtype dtype)
-{
-    uint16_t *to = dst;
-
-    if (dtype == INGOT_FLOAT16)
-        for (int64_t i = 0; i < n; i++)
-            to[i] = ingot_float_to_half(src[i]);
-    else
-        for (int64_t i = 0; i < n; i++)
-            to[i] = ingot_float_to_bfloat(src[i]);
-}
-
 void ingot_row_narrow(void *dst, const void *const *in, const int *step, int64_t n, const void *narrow)
 {
     const ingot_narrow *a = narrow;

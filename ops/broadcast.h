@@ -3,6 +3,7 @@
 #ifndef INGOT_OPS_BROADCAST_H
 #define INGOT_OPS_BROADCAST_H
 
+#include "ops/half.h"
 #include "ops/op.h"
 
 enum { INGOT_BROADCAST_INPUTS = 3 };
@@ -27,9 +28,5 @@ typedef struct ingot_narrow {
     bool to_bool;
 } ingot_narrow;
 void ingot_row_narrow(void *dst, const void *const *in, const int *step, int64_t n, const void *narrow);
-
-/* n 16-bit floats to float and back. dtype: INGOT_FLOAT16 or INGOT_BFLOAT16. */
-void ingot_widen(float *dst, const void *src, int64_t n, ingot_dtype dtype);
-void ingot_narrow_to(void *dst, const float *src, int64_t n, ingot_dtype dtype);
 
 #endif

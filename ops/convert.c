@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "ops/broadcast.h"
+#include "ops/half.h"
 #include "ops/scalar.h"
 
 enum { CHUNK = 512 };

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "ops/broadcast.h"
+#include "ops/half.h"
 
 enum { CHUNK = 1024 };         /* floats that stand for 16-bit ones at a time */
 
