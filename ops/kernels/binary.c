@@ -63,10 +63,10 @@ static vf32 repeat(ingot_operand x)
 {
     float lanes[VF32_LANES];
 
-    if (!x.period)
-        return vf32_zero();
-    for (int i = 0; i < VF32_LANES; i++)
-        lanes[i] = x.p[i % x.period];
+    if (x.period <= 1)
+        return x.period ? vf32_set1(*x.p) : vf32_zero();
+    for (int i = 0; i < VF32_LANES; i += 8)
+        memcpy(lanes + i, x.p, 8 * sizeof *lanes);
     return vf32_load(lanes);
 }
 
