@@ -269,7 +269,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                     const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
                     const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
 
-                    fetch_ahead(&t->next_unit);
+                    fetch_ahead(&t->next_unit, 1);
                     accumulate(acc, src, first, last, t->pixel, w, t->block_channels, px, nv);
                     src += t->tap[2];
                     w += t->weight_tap[2];

@@ -17,22 +17,22 @@ INGOT_INLINE int unit_width_of(int64_t channels, int64_t unit)
     return channels - unit * UNIT <= VF32_LANES ? VF32_LANES : UNIT;
 }
 
-/* Weights that a later unit needs, fetched bit by bit while this one computes. */
+/* Weights that are needed soon, fetched bit by bit while others are used. */
 typedef struct ahead {
     const float *next, *end;            /* nothing when they meet */
 } ahead;
 
-/* Ask for a few cache lines. */
-INGOT_INLINE void fetch_ahead(ahead *a)
+/* Ask for a few groups of four cache lines. */
+INGOT_INLINE void fetch_ahead(ahead *a, int groups)
 {
     enum { LINES = 4, LINE_FLOATS = 16 };
 
-    if (a->next >= a->end)
-        return;
-    INGOT_UNROLL
-    for (int i = 0; i < LINES; i++)
-        __builtin_prefetch(a->next + i * LINE_FLOATS, 0, 2);
-    a->next += LINES * LINE_FLOATS;
+    for (; groups > 0 && a->next < a->end; groups--) {
+        INGOT_UNROLL
+        for (int i = 0; i < LINES; i++)
+            __builtin_prefetch(a->next + i * LINE_FLOATS, 0, 2);
+        a->next += LINES * LINE_FLOATS;
+    }
 }
 
 /* px pixels, `pixel` floats apart, by nv vectors, over neighbouring input channels. The first and the last pixel have

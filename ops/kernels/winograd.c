@@ -22,7 +22,7 @@ enum {
     MAX_POINTS = 6,
     MAX_M = 4,
     V_BYTES = 384 * 1024,               /* of a block's transformed source */
-    LEAST_TILES = 16, MOST_TILES = 64,  /* of a block, unless there are fewer */
+    LEAST_TILES = 28, MOST_TILES = 64,  /* of a block, unless there are fewer */
     LINE = 16,                          /* floats; keeps the points out of each other's cache sets */
 };
 
@@ -85,24 +85,31 @@ static bool suits(const ingot_conv *d)
     return fits;
 }
 
-/* Estimated cycles. Transforms: measured per vector. Weights beyond the second-level cache come at some 12 bytes a
- * cycle, once for each block of tiles. */
+/* Cycles until `bytes` of weights have come `times` times. Measured with a network around: what does not fit the second
+ * level comes at some 12 bytes a cycle, and many megabytes, which other layers have driven out, at 5 the first time. */
+static double streaming(double bytes, double times)
+{
+    enum { L2_BYTES = 512 * 1024, COLD_BYTES = 2048 * 1024 };
+
+    if (bytes <= L2_BYTES)
+        return 0;
+    return bytes / (bytes > COLD_BYTES ? 5 : 12) + bytes / 12 * (times - 1);
+}
+
+/* Estimated cycles: the slower of multiplying and fetching weights, and the transforms, measured per vector. m = 0 is
+ * the direct way. */
 static double cycles(const ingot_conv *d, int m)
 {
-    enum { L2_BYTES = 512 * 1024 };
     const double ic = (double)(ceil_div(d->ic, BLOCK) * BLOCK), oc = (double)(ceil_div(d->oc, VF32_LANES) * VF32_LANES);
     const double per_cycle = 1.8 * VF32_LANES;
     const wino_shape s = wino_shape_of(d, m ? m : 2);
-    const double tiles = (double)s.tiles, points = s.points * s.points;
+    const double tiles = (double)s.tiles, points = m ? s.points * s.points : 9;
+    const double pixels = (double)(d->n * d->out[1] * d->out[2]);
+    const double products = (m ? tiles * points : pixels * 9) * ic * oc / per_cycle;
+    const double weights = streaming(points * ic * oc * sizeof(float), m ? (double)s.blocks : 1);
+    const double transforms = m ? tiles * points * (ic * 3 + oc * 4) / VF32_LANES : 0;
 
-    if (!m)
-        return (double)(d->n * d->out[1] * d->out[2]) * 9 * ic * oc / per_cycle;
-
-    const double bytes = points * ic * oc * sizeof(float);
-    const double products = tiles * points * ic * oc / per_cycle;
-    const double streaming = bytes > L2_BYTES ? bytes / 12 * (double)s.blocks : 0;
-    const double transforms = tiles * points * (ic * 3 + oc * 4) / VF32_LANES;
-    return (products > streaming ? products : streaming) + transforms;
+    return (products > weights ? products : weights) + transforms;
 }
 
 int INGOT_FN(winograd_choose_f32)(const ingot_conv *d)
@@ -255,7 +262,8 @@ static patch find_patch(const ingot_conv *d, const float *plane, int64_t y0, int
     const int64_t height = d->in[1], width = d->in[2];
 
     if (y0 >= 0 && x0 >= 0 && y0 + points <= height && x0 + points <= width) {
-        fetch_patch(plane + (y0 * width + x0) * BLOCK, width * BLOCK, points);
+        if (points > 4)                 /* pays with the larger tiles only */
+            fetch_patch(plane + (y0 * width + x0) * BLOCK, width * BLOCK, points);
         return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
     }
     for (int64_t y = y0; y < y0 + points; y++)
@@ -330,8 +338,9 @@ INGOT_INLINE void transform_source(const wino_job *j, int m, int64_t tile0, int6
 static void transform_source_2(const wino_job *j, int64_t tile0, int64_t count) { transform_source(j, 2, tile0, count); }
 static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count) { transform_source(j, 4, tile0, count); }
 
-/* px tiles at one point: V times the unit's filters to M. */
-INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, float *to, int px, int nv)
+/* px tiles at one point: V times the unit's filters to M. The next point's filters are asked for on the way. */
+INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
+                           int px, int nv)
 {
     vf32 acc[MAX_PIXELS][2];
 
@@ -342,6 +351,7 @@ INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, 
             acc[p][i] = vf32_zero();
     }
     for (int64_t b = 0; b < s->ic_blocks; b++) {
+        fetch_ahead(soon, groups);
         accumulate(acc, v, v, v + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
         v += s->v_block;
         w += BLOCK * nv * VF32_LANES;
@@ -354,15 +364,17 @@ INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, 
     }
 }
 
-#define MULTIPLY_ONE(px) multiply(s, v, w, to, px, 1)
-#define MULTIPLY_TWO(px) multiply(s, v, w, to, px, 2)
+#define MULTIPLY_ONE(px) multiply(s, v, w, to, soon, groups, px, 1)
+#define MULTIPLY_TWO(px) multiply(s, v, w, to, soon, groups, px, 2)
 
-static void multiply_one(const wino_shape *s, const float *v, const float *w, float *to, int px)
+static void multiply_one(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
+                         int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX1, MULTIPLY_ONE) }
 }
 
-static void multiply_two(const wino_shape *s, const float *v, const float *w, float *to, int px)
+static void multiply_two(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
+                         int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX2, MULTIPLY_TWO) }
 }
@@ -378,13 +390,17 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count)
         const float *v = j->v + point * s->v_point, *w = j->packed + (unit * UNIT * points + point * width) * ic;
         float *to = j->products + point * s->m_point;
         int64_t strips = ceil_div(count, most);
+        const int groups = (int)ceil_div(width / 8, strips);      /* of cache lines a call, to fetch all of them */
+        ahead soon = { w + width * ic, w + 2 * width * ic };
 
+        if (point == points - 1 && unit + 1 == s->units)
+            soon.next = soon.end;
         for (int64_t t = 0; t < count; strips--) {
             const int px = (int)ceil_div(count - t, strips);
             if (width == UNIT)
-                multiply_two(s, v + t * BLOCK, w, to + t * UNIT, px);
+                multiply_two(s, v + t * BLOCK, w, to + t * UNIT, &soon, groups, px);
             else
-                multiply_one(s, v + t * BLOCK, w, to + t * UNIT, px);
+                multiply_one(s, v + t * BLOCK, w, to + t * UNIT, &soon, groups, px);
             t += px;
         }
     }
