@@ -39,7 +39,7 @@ static ingot_step *make_reorder(ingot_plan *plan, int from, int to, ingot_error 
     ingot_step *step = ingot_plan_make_step(plan, node, &from, 1, &to, 1);
     if (step)
         step->ctx.error = error;
-    return step;
+    return step && !ingot_step_settle_constants(step, error) ? step : NULL;
 }
 
 /* Layout decisions for one step; `steps` collects the new step list. */
