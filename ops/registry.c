@@ -49,6 +49,10 @@
     X(flex_attention) \
     X(linear_attention) \
     X(rotary) \
+    X(random) \
+    X(training) \
+    X(loss) \
+    X(det) \
     X(einsum)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];

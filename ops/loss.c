@@ -1,0 +1,97 @@
+/* loss.c - NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: scores (N, C, ...), the right class of every place (N, ...),
+ * a weight for each class. Computed in double. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/op.h"
+#include "ops/scalar.h"
+
+enum { SCORES, TARGET, WEIGHT };
+enum { LOSS, LOG_PROB };
+
+static ingot_status infer_loss(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[SCORES], *target = c->in[TARGET];
+    const char *reduction = ingot_attr_string(c->node, "reduction", "mean");
+    bool fits = x->rank >= 2 && target->rank == x->rank - 1 && target->shape[0] == x->shape[0];
+
+    for (int i = 2; i < x->rank && fits; i++)
+        fits = target->shape[i - 1] == x->shape[i];
+    if (!fits)
+        return ingot_op_fail(c, INGOT_INVALID, "the shape of the target does not fit that of the scores");
+    if (ingot_has(c, WEIGHT) && (c->in[WEIGHT]->rank != 1 || c->in[WEIGHT]->shape[0] != x->shape[1]))
+        return ingot_op_fail(c, INGOT_INVALID, "there must be one weight for each of %lld classes", (long long)x->shape[1]);
+    const bool none = !strcmp(reduction, "none");
+    if (!none && strcmp(reduction, "mean") && strcmp(reduction, "sum"))
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'reduction': '%.40s' is not known", reduction);
+    const ingot_status st = ingot_out(c, LOSS, x->dtype, none ? target->rank : 0, target->shape);
+    return st ? st : ingot_out_like(c, LOG_PROB, x);
+}
+
+/* Logarithm of the sum of exponentials of the scores at a place. */
+static double log_sum(const ingot_tensor *x, int64_t at, int64_t classes, int64_t apart)
+{
+    double largest = -INFINITY, sum = 0;
+
+    for (int64_t i = 0; i < classes; i++)
+        largest = fmax(largest, ingot_double_at(x, at + i * apart));
+    if (isinf(largest))
+        return largest;
+    for (int64_t i = 0; i < classes; i++)
+        sum += exp(ingot_double_at(x, at + i * apart) - largest);
+    return largest + log(sum);
+}
+
+/* Loss and weight of one place whose scores begin at `at`; `shift` is what the softmax takes off. */
+static ingot_status place_loss(ingot_op_ctx *c, int64_t place, int64_t at, int64_t apart, double shift, double *loss,
+                               double *weight)
+{
+    const ingot_attr *ignore = ingot_node_attr(c->node, "ignore_index");
+    const int64_t class = ingot_int_at(c->in[TARGET], place), classes = c->in[SCORES]->shape[1];
+
+    *loss = *weight = 0;
+    if (ignore && class == ingot_attr_int(c->node, "ignore_index", 0))
+        return INGOT_OK;
+    if (class < 0 || class >= classes)
+        return ingot_op_fail(c, INGOT_INVALID, "target %lld is class %lld of %lld", (long long)place, (long long)class,
+                             (long long)classes);
+    *weight = ingot_has(c, WEIGHT) ? ingot_double_at(c->in[WEIGHT], class) : 1;
+    *loss = *weight * (shift - ingot_double_at(c->in[SCORES], at + class * apart));
+    return INGOT_OK;
+}
+
+static ingot_status run_loss(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[SCORES];
+    const char *reduction = ingot_attr_string(c->node, "reduction", "mean");
+    const bool softmax = *c->op->op_type == 'S', none = !strcmp(reduction, "none");
+    const int64_t places = ingot_count(c->in[TARGET]), classes = x->shape[1], apart = ingot_span(x, 2, x->rank);
+    ingot_tensor *log_prob = softmax && c->n_out > LOG_PROB ? c->out[LOG_PROB] : NULL;
+    double sum = 0, weights = 0;
+
+    for (int64_t place = 0; place < places; place++) {
+        const int64_t at = place / apart * classes * apart + place % apart;
+        const double shift = softmax ? log_sum(x, at, classes, apart) : 0;
+        double loss, weight;
+        const ingot_status st = place_loss(c, place, at, apart, shift, &loss, &weight);
+        if (st)
+            return st;
+        sum += loss;
+        weights += weight;
+        if (none && c->out[LOSS])
+            ingot_put_double(c->out[LOSS], place, loss);
+        for (int64_t i = 0; i < classes && log_prob; i++)
+            ingot_put_double(log_prob, at + i * apart, ingot_double_at(x, at + i * apart) - shift);
+    }
+    if (!none && c->out[LOSS])
+        ingot_put_double(c->out[LOSS], 0, *reduction == 's' ? sum : sum / weights);
+    return INGOT_OK;
+}
+
+#define TYPES { INGOT_TYPES_FLOAT, INGOT_TYPES_INDEX, INGOT_TYPES_FLOAT }
+
+const ingot_op ingot_ops_loss[] = {
+    { "NegativeLogLikelihoodLoss", 12, 2, 3, TYPES, infer_loss, run_loss },
+    { "SoftmaxCrossEntropyLoss", 12, 2, 3, TYPES, infer_loss, run_loss },
+    {0},
+};
