@@ -286,6 +286,28 @@ static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* The plain case: float rows that lie one behind the other, each folded to one result. */
+static void reduce_rows(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const reduce_job *job = argument;
+    const ingot_fold fold = kinds[job->kind].fold;
+    const float *x = job->x->data;
+    float *y = job->y->data;
+    (void)thread;
+    for (int64_t row = begin; row < end; row++) {
+        const double total = job->kernels->fold_row_f32(fold, x + row * job->row, (size_t)job->row, 0);
+        y[row] = (float)(job->kind == REDUCE_MEAN ? total / (double)job->count
+                         : job->kind == REDUCE_L2 ? sqrt(total)
+                                                  : total);
+    }
+}
+
+static bool is_plain_case(const reduce_job *job)
+{
+    return job->x->dtype == INGOT_FLOAT && !job->row_kept && job->folded.n == 0 && job->kept.n <= 1 &&
+           job->kind != REDUCE_LOG_SUM && job->kind != REDUCE_LOG_SUM_EXP;
+}
+
 /* Merge dimensions, and set the innermost one apart. */
 static void split_dims(reduce_job *job, const bool *reduced)
 {
@@ -376,7 +398,7 @@ static ingot_status run_reduce(ingot_op_ctx *c)
     split_dims(&job, reduced);
     const int64_t units = job.row_kept ? ingot_count(job.y) / job.row * job.blocks : ingot_count(job.y);
     const int64_t each = MAX(ingot_count(job.x) / units, 1);
-    ingot_parallel(c->team, units, MAX(GRAIN / each, 1), reduce_part, &job);
+    ingot_parallel(c->team, units, MAX(GRAIN / each, 1), is_plain_case(&job) ? reduce_rows : reduce_part, &job);
     return INGOT_OK;
 }
 
