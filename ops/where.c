@@ -5,8 +5,10 @@ typedef struct bytes16 { uint64_t low, high; } bytes16;
 
 /* One loop with the steps of X and Y as constants, so that compilers turn it into selects. */
 #define PICK(T, x_step, y_step) \
-    for (int64_t i = 0; i < n; i++) \
-        to[i] = condition[i] ? x[i * (x_step)] : y[i * (y_step)]
+    for (int64_t i = 0; i < n; i++) { \
+        const T from_x = x[i * (x_step)], from_y = y[i * (y_step)]; \
+        to[i] = condition[i] ? from_x : from_y; \
+    }
 
 #define ROW(T) \
     static void where_##T(void *dst, const void *const *in, const int *step, int64_t n, const void *argument) \
@@ -21,13 +23,13 @@ typedef struct bytes16 { uint64_t low, high; } bytes16;
             for (int64_t i = 0; i < n; i++) \
                 to[i] = from[i * from_step]; \
         } else if (step[1] && step[2]) { \
-            PICK(T, 1, 1); \
+            PICK(T, 1, 1) \
         } else if (step[1]) { \
-            PICK(T, 1, 0); \
+            PICK(T, 1, 0) \
         } else if (step[2]) { \
-            PICK(T, 0, 1); \
+            PICK(T, 0, 1) \
         } else { \
-            PICK(T, 0, 0); \
+            PICK(T, 0, 0) \
         } \
     }
 ROW(uint8_t)
