@@ -1,5 +1,5 @@
-/* fold_constants.c - computes nodes whose inputs are all constant, once and for all, by running them. Shape, Size and a
- * Gather of a Shape are folded too where the dimensions are known, although the value itself is not. */
+/* fold_constants.c - computes nodes whose inputs are all constant, once and for all, by running them. Shape and what is
+ * taken from it are folded too where the dimensions are known, although the value itself is not. */
 #include "engine/passes/pass.h"
 
 #include <string.h>
@@ -74,63 +74,28 @@ static bool evaluate(ingot_pass_ctx *c, const ingot_shapes *shapes, int index)
     return true;
 }
 
-/* The dimensions [start, end) that a Shape node gives; false where one is not known. */
-static bool shape_range(const ingot_shapes *shapes, const ingot_node *node, int64_t *dims, int *n)
+/* A node whose elements are known although its inputs are not: Shape, Size, and what is taken from them. */
+static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int index)
 {
-    const ingot_shape *x = ingot_shape_of(shapes, node->inputs[0]);
-    if (x->rank < 0)
+    const ingot_node *node = graph->nodes[index];
+    const int out = node->n_outputs == 1 ? node->outputs[0] : INGOT_NONE;
+    const ingot_shape *known = ingot_shape_of(shapes, out);
+    if (known->n_elements < 0 || known->dtype != INGOT_INT64 || known->rank < 0 || known->rank > 1 ||
+        graph->values[out].n_outputs || (known->rank == 1 && known->dim[0] != known->n_elements))
         return false;
-    int64_t start = ingot_attr_int(node, "start", 0), end = ingot_attr_int(node, "end", x->rank);
-    start = MIN(MAX(start < 0 ? start + x->rank : start, 0), x->rank);
-    end = MIN(MAX(end < 0 ? end + x->rank : end, 0), x->rank);
-    *n = 0;
-    for (int64_t d = start; d < end; d++)
-        dims[(*n)++] = x->dim[d];
-    return true;
-}
-
-static bool make_ints(ingot_graph *graph, int index, int rank, const int64_t *elements, int64_t n)
-{
-    const int out = graph->nodes[index]->outputs[0];
-    int64_t copy[INGOT_SHAPE_RANK + 1] = {0};
-    memcpy(copy, elements, (size_t)n * sizeof *copy);
-    const ingot_tensor t = {.dtype = INGOT_INT64, .rank = rank, .shape = {n}, .data = copy};
-    ingot_const *constant = graph->values[out].n_outputs ? NULL : ingot_const_create(graph->arena, &t);
+    int64_t elements[INGOT_SHAPE_RANK + 1] = {0};
+    for (int i = 0; i < known->n_elements; i++) {
+        if (known->elements[i] < 0 && known->elements[i] != INGOT_MINUS_ONE)
+            return false;
+        elements[i] = known->elements[i] < 0 ? -1 : known->elements[i];
+    }
+    const ingot_tensor t = {.dtype = INGOT_INT64, .rank = known->rank, .shape = {known->n_elements}, .data = elements};
+    ingot_const *constant = ingot_const_create(graph->arena, &t);
     if (!constant)
         return false;
     graph->values[out].constant = constant;
     ingot_graph_remove_node(graph, index);
     return true;
-}
-
-/* Shape, Size and Gather(Shape(x), constants), as far as the dimensions of x are known. */
-static bool fold_shape(ingot_graph *graph, const ingot_shapes *shapes, int index)
-{
-    const ingot_node *node = graph->nodes[index];
-    int64_t dims[INGOT_SHAPE_RANK], picked[INGOT_SHAPE_RANK], count = 1;
-    int n, n_indices;
-    const bool is_gather = ingot_is_op(node, "Gather"), is_size = ingot_is_op(node, "Size");
-    const ingot_node *source = is_gather ? ingot_producer(graph, ingot_input(node, 0)) : node;
-    if (!(is_gather ? ingot_is_op(source, "Shape") : is_size || ingot_is_op(node, "Shape")) ||
-        ingot_input(source, 0) == INGOT_NONE || !node->n_outputs || node->outputs[0] == INGOT_NONE ||
-        !shape_range(shapes, source, dims, &n))
-        return false;
-    if (is_gather) {
-        if (!ingot_constant_ints(graph, ingot_input(node, 1), picked, INGOT_SHAPE_RANK, &n_indices))
-            return false;
-        for (int i = 0; i < n_indices; i++) {
-            const int64_t at = picked[i] < 0 ? picked[i] + n : picked[i];
-            if (at < 0 || at >= n || dims[at] < 0)
-                return false;
-            picked[i] = dims[at];
-        }
-        const int rank = ingot_constant(graph, node->inputs[1])->tensor.rank;
-        return make_ints(graph, index, rank, picked, n_indices);
-    }
-    for (int i = 0; i < n; i++)
-        if (dims[i] < 0 || __builtin_mul_overflow(count, dims[i], &count))
-            return false;
-    return is_size ? make_ints(graph, index, 0, &count, 1) : make_ints(graph, index, 1, dims, n);
 }
 
 ingot_status ingot_fold_constants(ingot_pass_ctx *c)
@@ -143,7 +108,7 @@ ingot_status ingot_fold_constants(ingot_pass_ctx *c)
     }
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->nodes[i]->op_type &&
-            (fold_shape(graph, &shapes, i) ||
+            (fold_elements(graph, &shapes, i) ||
              (c->options->evaluate && is_foldable(graph, graph->nodes[i]) && evaluate(c, &shapes, i))))
             c->n_done++;
     ingot_shapes_free(&shapes);

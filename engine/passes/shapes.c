@@ -17,7 +17,7 @@ typedef struct walk {
 
 typedef void rule(walk *w);
 
-static const ingot_shape unknown = {INGOT_UNDEFINED, -1, {0}};
+static const ingot_shape unknown = {INGOT_UNDEFINED, -1, {0}, -1, {0}};
 
 static int64_t fresh(ingot_shapes *s) { return -1 - s->n_symbols++; }
 
@@ -68,14 +68,14 @@ static int64_t broadcast(ingot_shapes *s, int64_t a, int64_t b)
 
 static void broadcast_from(walk *w, int first)
 {
-    ingot_shape out = {in(w, first)->dtype, 0, {0}};
+    ingot_shape out = {in(w, first)->dtype, 0, {0}, -1, {0}};
     for (int i = 0; i < w->node->n_inputs; i++) {
         const ingot_shape *a = in(w, i);
         if (a->rank < 0) {
             w->out->dtype = out.dtype;
             return;
         }
-        ingot_shape wide = {out.dtype, MAX(out.rank, a->rank), {0}};
+        ingot_shape wide = {out.dtype, MAX(out.rank, a->rank), {0}, -1, {0}};
         for (int d = 1; d <= wide.rank; d++)
             wide.dim[wide.rank - d] = broadcast(w->shapes, d <= out.rank ? out.dim[out.rank - d] : 1,
                                                 d <= a->rank ? a->dim[a->rank - d] : 1);
@@ -107,13 +107,12 @@ static void cast_like(walk *w)
 
 static void shape_vector(walk *w)
 {
-    const int rank = in(w, 0)->rank;
-    *w->out = (ingot_shape){INGOT_INT64, 1, {0}};
-    if (rank >= 0 && !ingot_node_attr(w->node, "start") && !ingot_node_attr(w->node, "end"))
-        w->out->dim[0] = rank;
-    else
-        w->out->dim[0] = fresh(w->shapes);
+    *w->out = (ingot_shape){INGOT_INT64, 1, {0}, -1, {0}};
+    ingot_infer_elements(w->shapes, w->graph, w->node, w->out);
+    w->out->dim[0] = w->out->n_elements >= 0 ? w->out->n_elements : fresh(w->shapes);
 }
+
+static void size(walk *w) { *w->out = (ingot_shape){INGOT_INT64, 0, {0}, -1, {0}}; }
 
 static int64_t spatial_attr(const ingot_node *node, const char *name, int i, int n, int64_t otherwise)
 {
@@ -201,7 +200,7 @@ static void global_pool(walk *w)
 static void gemm(walk *w)
 {
     const ingot_shape *a = in(w, 0), *b = in(w, 1);
-    *w->out = (ingot_shape){a->dtype, 2, {0}};
+    *w->out = (ingot_shape){a->dtype, 2, {0}, -1, {0}};
     w->out->dim[0] = a->rank == 2 ? a->dim[ingot_attr_int(w->node, "transA", 0) ? 1 : 0] : fresh(w->shapes);
     w->out->dim[1] = b->rank == 2 ? b->dim[ingot_attr_int(w->node, "transB", 0) ? 0 : 1] : fresh(w->shapes);
 }
@@ -281,7 +280,7 @@ static int64_t product(walk *w, const ingot_shape *x, int begin, int end)
 static void flatten(walk *w)
 {
     const ingot_shape *x = in(w, 0);
-    *w->out = (ingot_shape){x->dtype, 2, {0}};
+    *w->out = (ingot_shape){x->dtype, 2, {0}, -1, {0}};
     const int64_t axis = ingot_attr_int(w->node, "axis", 1);
     const bool known = x->rank >= 0 && axis >= -x->rank && axis <= x->rank;
     const int at = known ? (int)(axis < 0 ? axis + x->rank : axis) : 0;
@@ -294,7 +293,7 @@ static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, 
 {
     bool taken[INGOT_SHAPE_RANK] = {false};
     int64_t given = 1;
-    ingot_shape rest = {INGOT_UNDEFINED, 0, {0}};
+    ingot_shape rest = {INGOT_UNDEFINED, 0, {0}, -1, {0}};
     for (int d = 0; d < out->rank; d++) {
         if (d == hole)
             continue;
@@ -327,28 +326,26 @@ static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, 
 
 static void reshape(walk *w)
 {
-    const ingot_shape *x = in(w, 0);
-    int64_t to[INGOT_SHAPE_RANK];
-    int n, hole = -1;
+    const ingot_shape *x = in(w, 0), *to = in(w, 1);
+    const bool copies = !ingot_attr_int(w->node, "allowzero", 0);
+    int hole = -1;
     w->out->dtype = x->dtype;
-    if (!ingot_constant_ints(w->graph, ingot_input(w->node, 1), to, INGOT_SHAPE_RANK, &n)) {
-        const ingot_shape *shape = in(w, 1);
-        if (shape->rank != 1 || shape->dim[0] < 0 || shape->dim[0] > INGOT_SHAPE_RANK)
+    if (to->n_elements < 0) {
+        if (to->rank != 1 || to->dim[0] < 0 || to->dim[0] > INGOT_SHAPE_RANK)
             return;
-        w->out->rank = (int)shape->dim[0];
+        w->out->rank = (int)to->dim[0];
         for (int d = 0; d < w->out->rank; d++)
             w->out->dim[d] = fresh(w->shapes);
         return;
     }
-    const bool copies = !ingot_attr_int(w->node, "allowzero", 0);
-    w->out->rank = n;
-    for (int d = 0; d < n; d++) {
-        if (to[d] == -1)
+    w->out->rank = to->n_elements;
+    for (int d = 0; d < w->out->rank; d++) {
+        if (to->elements[d] == INGOT_MINUS_ONE)
             hole = d;
-        else if (to[d] == 0 && copies)
+        else if (to->elements[d] == 0 && copies)
             w->out->dim[d] = d < x->rank ? x->dim[d] : fresh(w->shapes);
         else
-            w->out->dim[d] = MAX(to[d], 0);
+            w->out->dim[d] = to->elements[d];
     }
     if (hole >= 0)
         w->out->dim[hole] = x->rank >= 0 ? remaining(w, x, w->out, hole) : fresh(w->shapes);
@@ -416,16 +413,33 @@ static void reduce(walk *w)
 
 static void expand(walk *w)
 {
-    const ingot_shape *x = in(w, 0);
-    int64_t to[INGOT_SHAPE_RANK];
-    int n;
+    const ingot_shape *x = in(w, 0), *to = in(w, 1);
     w->out->dtype = x->dtype;
-    if (x->rank < 0 || !ingot_constant_ints(w->graph, ingot_input(w->node, 1), to, INGOT_SHAPE_RANK, &n))
+    if (x->rank < 0 || to->n_elements < 0)
         return;
+    const int n = to->n_elements;
     w->out->rank = MAX(x->rank, n);
     for (int d = 1; d <= w->out->rank; d++)
         w->out->dim[w->out->rank - d] =
-            broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1, d <= n ? MAX(to[n - d], 0) : 1);
+            broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1,
+                      d > n ? 1 : to->elements[n - d] == INGOT_MINUS_ONE ? fresh(w->shapes) : to->elements[n - d]);
+}
+
+/* The shape is the elements of input `slot`. */
+static void shape_given(walk *w, int slot)
+{
+    const ingot_shape *to = in(w, slot);
+    w->out->rank = to->n_elements;
+    for (int d = 0; d < to->n_elements; d++)
+        w->out->dim[d] = to->elements[d] == INGOT_MINUS_ONE ? fresh(w->shapes) : to->elements[d];
+}
+
+static void constant_of_shape(walk *w) { shape_given(w, 0); }
+
+static void like_second(walk *w)
+{
+    *w->out = *in(w, 1);
+    w->out->dtype = in(w, 0)->dtype;
 }
 
 static void pad(walk *w)
@@ -520,9 +534,9 @@ static const struct {
 } rules[] = {
     {"Abs", same}, {"Add", broadcast_all}, {"And", compare}, {"AveragePool", pool}, {"BatchNormalization", same},
     {"Cast", cast}, {"CastLike", cast_like}, {"Ceil", same}, {"Celu", same}, {"Clip", same}, {"Concat", concat},
-    {"Conv", conv}, {"ConvTranspose", conv_transpose}, {"Cos", same}, {"CumSum", same}, {"Div", broadcast_all},
+    {"Conv", conv}, {"ConstantOfShape", constant_of_shape}, {"ConvTranspose", conv_transpose}, {"Cos", same}, {"CumSum", same}, {"Div", broadcast_all},
     {"Dropout", same}, {"Elu", same}, {"Equal", compare}, {"Erf", same}, {"Exp", same}, {"Expand", expand},
-    {"Flatten", flatten}, {"Floor", same}, {"Gather", gather}, {"Gelu", same}, {"Gemm", gemm},
+    {"Flatten", flatten}, {"Floor", same}, {"Gather", gather}, {"GatherElements", like_second}, {"Gelu", same}, {"Gemm", gemm},
     {"GlobalAveragePool", global_pool}, {"GlobalMaxPool", global_pool}, {"Greater", compare},
     {"GreaterOrEqual", compare}, {"GroupNormalization", same}, {"HardSigmoid", same}, {"HardSwish", same},
     {"Identity", same}, {"InstanceNormalization", same}, {"LRN", same}, {"LayerNormalization", same},
@@ -532,7 +546,7 @@ static const struct {
     {"Pad", pad}, {"Pow", broadcast_all}, {"RMSNormalization", same}, {"Reciprocal", same}, {"ReduceMax", reduce},
     {"ReduceMean", reduce}, {"ReduceMin", reduce}, {"ReduceProd", reduce}, {"ReduceSum", reduce}, {"Relu", same},
     {"Reshape", reshape}, {"Resize", resize}, {"Round", same}, {"ScatterElements", same}, {"ScatterND", same}, {"Selu", same}, {"Shape", shape_vector},
-    {"Sigmoid", same}, {"Sign", same}, {"Sin", same}, {"Slice", slice}, {"Softmax", same}, {"Softplus", same},
+    {"Sigmoid", same}, {"Sign", same}, {"Sin", same}, {"Size", size}, {"Slice", slice}, {"Softmax", same}, {"Softplus", same},
     {"Softsign", same}, {"Split", split}, {"Sqrt", same}, {"Squeeze", squeeze}, {"Sub", broadcast_all},
     {"Sum", broadcast_all}, {"Swish", same}, {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same}, {"Tile", same_rank},
     {"Transpose", transpose}, {"Trilu", same}, {"Unsqueeze", unsqueeze}, {"Where", broadcast_where},
@@ -563,6 +577,8 @@ static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_no
             ingot_shape result = unknown;
             walk w = {s, graph, node, &result};
             rules[r].infer(&w);
+            result.n_elements = -1; /* rules copy what they start from */
+            ingot_infer_elements(s, graph, node, &result);
             s->of[out] = result;
             for (int k = 1; k < node->n_outputs && rules[r].infer == split; k++)
                 if (node->outputs[k] != INGOT_NONE) {
@@ -591,6 +607,7 @@ bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_
         if (constant->tensor.rank <= INGOT_SHAPE_RANK) {
             shapes->of[v].rank = constant->tensor.rank;
             memcpy(shapes->of[v].dim, constant->tensor.shape, sizeof shapes->of[v].dim);
+            ingot_constant_elements(graph, v, &shapes->of[v]);
         }
     }
     for (int i = 0; is_main && i < graph->n_inputs; i++)

@@ -7,11 +7,15 @@
 
 enum { INGOT_SHAPE_RANK = 8 }; /* shapes of a higher rank count as not known */
 
+#define INGOT_MINUS_ONE INT64_MIN /* an element of -1, since -1 itself is a symbol */
+
 /* dim[i] >= 0 is a size; equal negative numbers are equal sizes that are not known. */
 typedef struct ingot_shape {
     ingot_dtype dtype;         /* INGOT_UNDEFINED: not known */
     int rank;                  /* -1: not known */
     int64_t dim[INGOT_SHAPE_RANK];
+    int n_elements;            /* of a small integer value, or -1: see shape_elements.c */
+    int64_t elements[INGOT_SHAPE_RANK];
 } ingot_shape;
 
 typedef struct ingot_shapes {
@@ -31,5 +35,9 @@ void ingot_shapes_free(ingot_shapes *shapes);
 /* What is known of a value; nothing (rank -1) for INGOT_NONE and for values added since. */
 const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value);
 bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b); /* both known and equal */
+
+/* What is known of the elements of output 0 of a node, and of a constant. */
+void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node, ingot_shape *out);
+void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *out);
 
 #endif

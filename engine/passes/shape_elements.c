@@ -1,0 +1,115 @@
+/* shape_elements.c - what is known of the elements of small integer values: exporters compute the shapes for Reshape and
+ * Expand with Shape, Gather, Slice and Concat. An element is a number >= 0, a symbol as in shapes.h, or INGOT_MINUS_ONE. */
+#include "engine/passes/shapes.h"
+
+#include <string.h>
+
+#include "engine/passes/rewrite.h"
+
+static void one(const ingot_shape *x, ingot_shape *out) /* the same elements in another shape */
+{
+    out->n_elements = x->n_elements;
+    memcpy(out->elements, x->elements, sizeof out->elements);
+}
+
+static void of_shape(const ingot_node *node, const ingot_shape *x, ingot_shape *out)
+{
+    if (x->rank < 0)
+        return;
+    int64_t start = ingot_attr_int(node, "start", 0), end = ingot_attr_int(node, "end", x->rank);
+    start = MIN(MAX(start < 0 ? start + x->rank : start, 0), x->rank);
+    end = MIN(MAX(end < 0 ? end + x->rank : end, 0), x->rank);
+    out->n_elements = 0;
+    for (int64_t d = start; d < end; d++)
+        out->elements[out->n_elements++] = x->dim[d];
+}
+
+static void of_size(const ingot_shape *x, ingot_shape *out)
+{
+    int64_t count = 1;
+    for (int d = 0; d < x->rank; d++)
+        if (x->dim[d] < 0 || __builtin_mul_overflow(count, x->dim[d], &count))
+            return;
+    if (x->rank >= 0) {
+        out->n_elements = 1;
+        out->elements[0] = count;
+    }
+}
+
+static void gathered(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
+{
+    int64_t indices[INGOT_SHAPE_RANK];
+    int n;
+    if (x->rank != 1 || !ingot_constant_ints(graph, ingot_input(node, 1), indices, INGOT_SHAPE_RANK, &n))
+        return;
+    for (int i = 0; i < n; i++) {
+        const int64_t at = indices[i] < 0 ? indices[i] + x->n_elements : indices[i];
+        if (at < 0 || at >= x->n_elements)
+            return;
+        out->elements[i] = x->elements[at];
+    }
+    out->n_elements = n;
+}
+
+static void sliced(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
+{
+    int64_t start, end, step = 1;
+    int n;
+    if (x->rank != 1 || !ingot_constant_ints(graph, ingot_input(node, 1), &start, 1, &n) || n != 1 ||
+        !ingot_constant_ints(graph, ingot_input(node, 2), &end, 1, &n) || n != 1 ||
+        (ingot_input(node, 4) != INGOT_NONE && (!ingot_constant_ints(graph, node->inputs[4], &step, 1, &n) || n != 1)) ||
+        step != 1)
+        return;
+    start = MIN(MAX(start < 0 ? start + x->n_elements : start, 0), x->n_elements);
+    end = MIN(MAX(end < 0 ? end + x->n_elements : end, 0), x->n_elements);
+    out->n_elements = 0;
+    for (int64_t i = start; i < end; i++)
+        out->elements[out->n_elements++] = x->elements[i];
+}
+
+static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_shape *out)
+{
+    int n = 0;
+    for (int i = 0; i < node->n_inputs; i++) {
+        const ingot_shape *x = ingot_shape_of(shapes, node->inputs[i]);
+        if (x->n_elements < 0 || x->rank != 1 || n + x->n_elements > INGOT_SHAPE_RANK)
+            return;
+        for (int k = 0; k < x->n_elements; k++)
+            out->elements[n++] = x->elements[k];
+    }
+    out->n_elements = n;
+}
+
+void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node, ingot_shape *out)
+{
+    const ingot_shape *x = ingot_shape_of(shapes, ingot_input(node, 0));
+    if (ingot_is_op(node, "Shape"))
+        of_shape(node, x, out);
+    else if (ingot_is_op(node, "Size"))
+        of_size(x, out);
+    else if (x->n_elements < 0)
+        return;
+    else if (ingot_is_op(node, "Gather"))
+        gathered(graph, node, x, out);
+    else if (ingot_is_op(node, "Slice"))
+        sliced(graph, node, x, out);
+    else if (ingot_is_op(node, "Concat"))
+        joined(shapes, node, out);
+    else if (ingot_is_op(node, "Unsqueeze") || ingot_is_op(node, "Squeeze") || ingot_is_op(node, "Identity") ||
+             ingot_is_op(node, "Reshape") || (ingot_is_op(node, "Cast") && ingot_attr_int(node, "to", 0) == INGOT_INT64))
+        one(x, out);
+}
+
+void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *out)
+{
+    int64_t elements[INGOT_SHAPE_RANK];
+    int n;
+    if (!ingot_constant_ints(graph, value, elements, INGOT_SHAPE_RANK, &n))
+        return;
+    for (int i = 0; i < n; i++) {
+        if (elements[i] < -1)
+            return;
+        out->elements[i] = elements[i] < 0 ? INGOT_MINUS_ONE : elements[i];
+    }
+    out->n_elements = n;
+}
