@@ -53,6 +53,10 @@
     X(training) \
     X(loss) \
     X(det) \
+    X(signal) \
+    X(spectrum) \
+    X(col2im) \
+    X(deform_conv) \
     X(einsum)
 
 #define X(family) extern const ingot_op ingot_ops_##family[];

@@ -1,0 +1,133 @@
+/* col2im.c - Col2Im: blocks, laid out as columns, are added up into the image they were taken from. Every pixel gathers
+ * the blocks that hold it, so that pixels are independent. */
+#include "ops/scalar.h"
+#include "ops/window.h"
+
+enum { X, IMAGE, BLOCK };
+
+typedef struct folding {
+    ingot_window w;                      /* out: the image; in: positions of blocks along each dimension */
+    int64_t channels, pixels, taps, columns;
+    const ingot_tensor *x;
+    ingot_tensor *y;
+} folding;
+
+static ingot_status read_folding(ingot_op_ctx *c, folding *f)
+{
+    ingot_window *w = &f->w;
+    int64_t pads[2 * INGOT_MAX_SPATIAL];
+    int rank, n;
+    ingot_status st;
+
+    if ((st = ingot_ints(c, IMAGE, w->out, INGOT_MAX_SPATIAL, &rank)) ||
+        (st = ingot_ints(c, BLOCK, w->kernel, INGOT_MAX_SPATIAL, &n)))
+        return st;
+    if (n != rank || rank < 1 || c->in[X]->rank != 3)
+        return ingot_op_fail(c, INGOT_INVALID, "%d image and %d block dimensions do not fit an input of rank %d", rank, n,
+                             c->in[X]->rank);
+    if ((st = ingot_window_ints(c, "strides", w->stride, rank, 1, 1)) ||
+        (st = ingot_window_ints(c, "dilations", w->dilation, rank, 1, 1)) ||
+        (st = ingot_window_ints(c, "pads", pads, 2 * rank, 0, 0)))
+        return st;
+    w->rank = rank;
+    size_t taps = 1, columns = 1, pixels = 1;
+    for (int i = 0; i < rank; i++) {
+        if (w->out[i] < 0 || w->out[i] > INT32_MAX || w->kernel[i] < 1 || w->kernel[i] > INT32_MAX)
+            return ingot_op_fail(c, INGOT_INVALID, "dimension %d of the image or the block is out of range", i);
+        w->pad_begin[i] = pads[i];
+        w->pad_end[i] = pads[rank + i];
+        const int64_t room = w->out[i] + pads[i] + pads[rank + i] - w->dilation[i] * (w->kernel[i] - 1) - 1;
+        w->in[i] = room < 0 ? 0 : room / w->stride[i] + 1;
+        if (!ingot_mul_size(taps, (size_t)w->kernel[i], &taps) || !ingot_mul_size(columns, (size_t)w->in[i], &columns) ||
+            !ingot_mul_size(pixels, (size_t)w->out[i], &pixels))
+            return ingot_op_fail(c, INGOT_INVALID, "the image or the block is too large");
+    }
+    const int64_t *shape = c->in[X]->shape;
+    if (taps > INT64_MAX || columns > INT64_MAX || pixels > INT64_MAX || shape[1] % (int64_t)taps ||
+        shape[2] != (int64_t)columns)
+        return ingot_op_fail(c, INGOT_INVALID, "an input of %lld x %lld does not hold whole blocks of %zu elements at %zu "
+                             "positions", (long long)shape[1], (long long)shape[2], taps, columns);
+    f->channels = shape[1] / (int64_t)taps;
+    f->taps = (int64_t)taps;
+    f->columns = (int64_t)columns;
+    f->pixels = (int64_t)pixels;
+    return INGOT_OK;
+}
+
+static ingot_status infer_col2im(ingot_op_ctx *c)
+{
+    int64_t shape[INGOT_MAX_RANK];
+    folding f;
+    ingot_status st = read_folding(c, &f);
+
+    if (st)
+        return st;
+    shape[0] = c->in[X]->shape[0];
+    shape[1] = f.channels;
+    for (int i = 0; i < f.w.rank; i++)
+        shape[2 + i] = f.w.out[i];
+    return ingot_out(c, 0, c->in[X]->dtype, 2 + f.w.rank, shape);
+}
+
+/* The column that holds the pixel at its tap, or -1. */
+static int64_t find_column(const ingot_window *w, const int64_t *pixel, const int64_t *tap)
+{
+    int64_t column = 0;
+
+    for (int i = 0; i < w->rank; i++) {
+        const int64_t at = pixel[i] + w->pad_begin[i] - tap[i] * w->dilation[i];
+        if (at < 0 || at % w->stride[i] || at / w->stride[i] >= w->in[i])
+            return -1;
+        column = column * w->in[i] + at / w->stride[i];
+    }
+    return column;
+}
+
+/* Planes [begin, end): images times channels. */
+static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const folding *f = argument;
+    const bool integers = ingot_is_integer(f->x->dtype);
+
+    (void)thread;
+    for (int64_t plane = begin; plane < end; plane++) {
+        int64_t pixel[INGOT_MAX_SPATIAL] = {0};
+        for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank)) {
+            int64_t tap[INGOT_MAX_SPATIAL] = {0};
+            double real = 0;
+            uint64_t whole = 0;
+            for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, f->w.kernel, f->w.rank)) {
+                const int64_t column = find_column(&f->w, pixel, tap);
+                if (column < 0)
+                    continue;
+                const int64_t at = (plane * f->taps + t) * f->columns + column;
+                if (integers)
+                    whole += (uint64_t)ingot_int_at(f->x, at);
+                else
+                    real += ingot_double_at(f->x, at);
+            }
+            if (integers)
+                ingot_put_int(f->y, plane * f->pixels + p, (int64_t)whole);
+            else
+                ingot_put_double(f->y, plane * f->pixels + p, real);
+        }
+    }
+}
+
+static ingot_status run_col2im(ingot_op_ctx *c)
+{
+    folding f;
+    ingot_status st = read_folding(c, &f);
+
+    if (st || ingot_count(c->out[0]) == 0)
+        return st;
+    f.x = c->in[X];
+    f.y = c->out[0];
+    ingot_parallel(c->team, c->in[X]->shape[0] * f.channels, 1, fold_planes, &f);
+    return INGOT_OK;
+}
+
+const ingot_op ingot_ops_col2im[] = {
+    { "Col2Im", 18, 3, 3, { INGOT_TYPES_NUMERIC, INGOT_TYPE(INT64), INGOT_TYPE(INT64) }, infer_col2im, run_col2im },
+    {0},
+};
