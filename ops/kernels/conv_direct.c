@@ -247,9 +247,17 @@ INGOT_INLINE void fetch_pixels(const tile_job *t, const float *src, int px)
     }
 }
 
+static bool has_all_taps(const tile_job *t)
+{
+    return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
+}
+
+/* In a row-major source without dilation, the taps of a row lie as the channels of a block do, and are taken likewise. */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
     const ptrdiff_t to_last = (px - 1) * t->pixel;
+    const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
+    const int64_t taps = taps_touch ? 1 : t->taps[2], channels = taps_touch ? t->taps[2] : t->block_channels;
     vf32 acc[MAX_PIXELS][2];
 
     INGOT_UNROLL
@@ -265,12 +273,12 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                 const float *w = t->weights + b * t->weight_block + z * t->weight_tap[0] + y * t->weight_tap[1];
 
                 fetch_pixels(t, src, px);
-                for (int64_t x = 0; x < t->taps[2]; x++) {
+                for (int64_t x = 0; x < taps; x++) {
                     const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
                     const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
 
                     fetch_ahead(&t->next_unit, 1);
-                    accumulate(acc, src, first, last, t->pixel, w, t->block_channels, px, nv);
+                    accumulate(acc, src, first, last, t->pixel, w, channels, px, nv);
                     src += t->tap[2];
                     w += t->weight_tap[2];
                 }
@@ -354,7 +362,8 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         const int px = (int)ceil_div(x1 - x, tiles);
         const int64_t in_x = x * d->stride[2] - d->pad[2] + taps.from * d->dilation[2];
         const int64_t at = place_at(&s->place, z, y, x) * BLOCK;
-        const tap_range first = taps_at(d, s, 2, x), last = taps_at(d, s, 2, x + px - 1);
+        const tap_range first = x == x0 || px == 1 ? taps_at(d, s, 2, x) : taps;
+        const tap_range last = x + px == x1 ? taps_at(d, s, 2, x1 - 1) : taps;
 
         t->src = it->src + ((in_z * s->in[1] + in_y) * s->in[2] + in_x) * s->ic_block;
         t->dst = it->dst + at;
