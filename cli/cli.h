@@ -249,7 +249,7 @@ ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, siz
  */
 ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_value *value, ingot_error *error);
 
-/* ---- model and session with the common options, and Ctrl-C (open.c) --------------------------------------------- */
+/* ---- model and session with the common options, and Ctrl-C (open_model.c) --------------------------------------------- */
 
 /** From now on Ctrl-C cancels the run of the open session, or ends the process where there is none. */
 void cli_catch_interrupts(void);
@@ -318,7 +318,7 @@ void cli_dump_close(cli_dump *dump);
 ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ingot_value_info *info, bool *found,
                            cli_value *value, ingot_error *error);
 
-/* How two values differ (compare.c). */
+/* How two values differ (compare_values.c). */
 typedef struct cli_difference {
     double max_abs, max_rel;
     int64_t n, n_differ;  /* elements compared, and those that are out of tolerance */
