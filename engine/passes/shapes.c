@@ -324,6 +324,17 @@ static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, 
     return rest.rank >= INGOT_SHAPE_RANK - 1 ? fresh(w->shapes) : product(w, &rest, 0, rest.rank + 1);
 }
 
+/* The shape that the elements of input `slot` tell; of their number alone the rank follows. */
+static void read_shape(walk *w, int slot, ingot_shape *to)
+{
+    const ingot_shape *given = in(w, slot);
+    to->rank = given->n_elements;
+    if (given->n_elements < 0 && given->rank == 1 && given->dim[0] >= 0 && given->dim[0] <= INGOT_SHAPE_RANK)
+        to->rank = (int)given->dim[0];
+    for (int d = 0; d < to->rank; d++)
+        to->dim[d] = given->n_elements < 0 || given->elements[d] == INGOT_MINUS_ONE ? fresh(w->shapes) : given->elements[d];
+}
+
 static void reshape(walk *w)
 {
     const ingot_shape *x = in(w, 0), *to = in(w, 1);
@@ -331,11 +342,7 @@ static void reshape(walk *w)
     int hole = -1;
     w->out->dtype = x->dtype;
     if (to->n_elements < 0) {
-        if (to->rank != 1 || to->dim[0] < 0 || to->dim[0] > INGOT_SHAPE_RANK)
-            return;
-        w->out->rank = (int)to->dim[0];
-        for (int d = 0; d < w->out->rank; d++)
-            w->out->dim[d] = fresh(w->shapes);
+        read_shape(w, 1, w->out);
         return;
     }
     w->out->rank = to->n_elements;
@@ -413,28 +420,19 @@ static void reduce(walk *w)
 
 static void expand(walk *w)
 {
-    const ingot_shape *x = in(w, 0), *to = in(w, 1);
+    const ingot_shape *x = in(w, 0);
+    ingot_shape to = unknown;
+    read_shape(w, 1, &to);
     w->out->dtype = x->dtype;
-    if (x->rank < 0 || to->n_elements < 0)
+    if (x->rank < 0 || to.rank < 0)
         return;
-    const int n = to->n_elements;
-    w->out->rank = MAX(x->rank, n);
+    w->out->rank = MAX(x->rank, to.rank);
     for (int d = 1; d <= w->out->rank; d++)
-        w->out->dim[w->out->rank - d] =
-            broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1,
-                      d > n ? 1 : to->elements[n - d] == INGOT_MINUS_ONE ? fresh(w->shapes) : to->elements[n - d]);
+        w->out->dim[w->out->rank - d] = broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1,
+                                                  d <= to.rank ? to.dim[to.rank - d] : 1);
 }
 
-/* The shape is the elements of input `slot`. */
-static void shape_given(walk *w, int slot)
-{
-    const ingot_shape *to = in(w, slot);
-    w->out->rank = to->n_elements;
-    for (int d = 0; d < to->n_elements; d++)
-        w->out->dim[d] = to->elements[d] == INGOT_MINUS_ONE ? fresh(w->shapes) : to->elements[d];
-}
-
-static void constant_of_shape(walk *w) { shape_given(w, 0); }
+static void constant_of_shape(walk *w) { read_shape(w, 0, w->out); }
 
 static void like_second(walk *w)
 {
