@@ -10,6 +10,7 @@
     X(compare) \
     X(dropout) \
     X(logic) \
+    X(quantize) \
     X(power) \
     X(swiglu) \
     X(unary) \
