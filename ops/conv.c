@@ -20,24 +20,7 @@ typedef struct conv_state {
 /* Check inputs against each other and resolve the window. */
 static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
 {
-    const ingot_tensor *x = c->in[X], *w = c->in[W];
-    const int64_t group = ingot_attr_int(c->node, "group", 1);
-
-    if (x->rank < 3 || w->rank != x->rank)
-        return ingot_op_fail(c, INGOT_INVALID, "input has rank %d and weights %d, expected the same and at least 3",
-                             x->rank, w->rank);
-    shape->n = x->shape[0];
-    shape->ic = x->shape[1];
-    shape->oc = w->shape[0];
-    shape->group = group;
-    if (group < 1 || shape->ic % group || shape->oc % group || w->shape[1] != shape->ic / group)
-        return ingot_op_fail(c, INGOT_INVALID, "%lld input channels, weights for %lld and %lld output channels do not go "
-                             "with group %lld", (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc,
-                             (long long)group);
-    if (c->node->n_inputs > B && c->in[B] && (c->in[B]->rank != 1 || c->in[B]->shape[0] != shape->oc))
-        return ingot_op_fail(c, INGOT_INVALID, "the bias does not have one element for each of %lld output channels",
-                             (long long)shape->oc);
-    return ingot_window_resolve(c, x, w, &shape->window);
+    return ingot_conv_shape_read(c, c->in[X], c->in[W], c->node->n_inputs > B ? c->in[B] : NULL, shape);
 }
 
 static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)

@@ -9,6 +9,28 @@ typedef struct conv_call {
     void (*plane)(const struct conv_call *call, int64_t index);
 } conv_call;
 
+ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
+                                   ingot_conv_shape *shape)
+{
+    const int64_t group = ingot_attr_int(c->node, "group", 1);
+
+    if (x->rank < 3 || w->rank != x->rank)
+        return ingot_op_fail(c, INGOT_INVALID, "input has rank %d and weights %d, expected the same and at least 3",
+                             x->rank, w->rank);
+    shape->n = x->shape[0];
+    shape->ic = x->shape[1];
+    shape->oc = w->shape[0];
+    shape->group = group;
+    if (group < 1 || shape->ic % group || shape->oc % group || w->shape[1] != shape->ic / group)
+        return ingot_op_fail(c, INGOT_INVALID, "%lld input channels, weights for %lld and %lld output channels do not go "
+                             "with group %lld", (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc,
+                             (long long)group);
+    if (b && (b->rank != 1 || b->shape[0] != shape->oc))
+        return ingot_op_fail(c, INGOT_INVALID, "the bias does not have one element for each of %lld output channels",
+                             (long long)shape->oc);
+    return ingot_window_resolve(c, x, w, &shape->window);
+}
+
 /* The row that output row `at` reads under `tap`, both without their last dimension; false when it is padding. */
 static bool input_row(const ingot_window *v, const int64_t *at, const int64_t *tap, int64_t *row)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "ops/fused.h"
-#include "ops/product.h"
+#include "ops/matmul_shape.h"
 #include "ops/weights.h"
 
 enum { A, B, C, N_INPUTS };
@@ -27,9 +27,9 @@ static bool broadcast_size(int64_t a, int64_t b, int64_t *size)
 }
 
 /* The product's sizes and the result's shape. */
-static ingot_status read_matmul(ingot_op_ctx *c, ingot_product *p, int64_t *shape, int *rank)
+ingot_status ingot_matmul_shape(ingot_op_ctx *c, const ingot_tensor *a, const ingot_tensor *b, ingot_product *p,
+                                int64_t *shape, int *rank)
 {
-    const ingot_tensor *a = c->in[A], *b = c->in[B];
     char a_text[128], b_text[128];
     const int a_batch = MAX(a->rank - 2, 0), b_batch = MAX(b->rank - 2, 0), batch = MAX(a_batch, b_batch);
     bool fits = a->rank > 0 && b->rank > 0;
@@ -63,9 +63,8 @@ static ingot_status read_matmul(ingot_op_ctx *c, ingot_product *p, int64_t *shap
     return INGOT_OK;
 }
 
-/* Fill at[] with the offset of every batch's matrix of `size` elements in a tensor whose batch dimensions may be 1. */
-static void list_offsets(const ingot_tensor *tensor, const int64_t *batch, int n_batch, int64_t size, int64_t *at,
-                         int64_t n)
+void ingot_matmul_offsets(const ingot_tensor *tensor, const int64_t *batch, int n_batch, int64_t size, int64_t *at,
+                          int64_t n)
 {
     const int own = MAX(tensor->rank - 2, 0);
 
@@ -89,7 +88,7 @@ static ingot_status infer_matmul(ingot_op_ctx *c)
     int64_t shape[INGOT_MAX_RANK + 2];
     int rank;
     ingot_product p;
-    ingot_status st = read_matmul(c, &p, shape, &rank);
+    ingot_status st = ingot_matmul_shape(c, c->in[A], c->in[B], &p, shape, &rank);
 
     if (st || (st = ingot_out(c, 0, c->in[A]->dtype, rank, shape)))
         return st;
@@ -132,7 +131,7 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     ingot_product *p = &s->product;
-    if ((st = read_matmul(c, p, shape, &rank)))
+    if ((st = ingot_matmul_shape(c, c->in[A], c->in[B], p, shape, &rank)))
         return st;
     const int n_batch = MAX(MAX(c->in[A]->rank, c->in[B]->rank) - 2, 0);
     if (c->in[B]->rank <= 2) {                   /* one B: all rows of A are one matrix */
@@ -144,8 +143,8 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
         p->b_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->b_at);
         if (!p->a_at || !p->b_at)
             return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-        list_offsets(c->in[A], shape, n_batch, p->m * p->k, p->a_at, p->matrices);
-        list_offsets(c->in[B], shape, n_batch, p->k * p->n, p->b_at, p->matrices);
+        ingot_matmul_offsets(c->in[A], shape, n_batch, p->m * p->k, p->a_at, p->matrices);
+        ingot_matmul_offsets(c->in[B], shape, n_batch, p->k * p->n, p->b_at, p->matrices);
     }
     return prepare_product(c, s, shape, rank);
 }

@@ -11,6 +11,8 @@
     X(dropout) \
     X(logic) \
     X(quantize) \
+    X(quantized_conv) \
+    X(quantized_matmul) \
     X(power) \
     X(swiglu) \
     X(unary) \
