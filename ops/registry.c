@@ -13,6 +13,9 @@
     X(quantize) \
     X(quantized_conv) \
     X(quantized_matmul) \
+    X(strings) \
+    X(tfidf) \
+    X(string_normalizer) \
     X(power) \
     X(swiglu) \
     X(unary) \
