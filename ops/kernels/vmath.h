@@ -1,7 +1,8 @@
 /* vmath.h - exp, log, sine, erf and the activations on vectors, inlined into the kernels that need them.
  *
  * The polynomials are least-squares fits reweighted toward the smallest largest error, made for this file in double and
- * rounded to float; each comment gives formula and range. NaN gives NaN everywhere. */
+ * rounded to float; each comment gives formula, range and largest error: against the C library's double, over every 211th
+ * float, on the baseline and with fused multiply-add. NaN gives NaN everywhere. */
 #ifndef INGOT_OPS_KERNELS_VMATH_H
 #define INGOT_OPS_KERNELS_VMATH_H
 
@@ -27,7 +28,7 @@ INGOT_INLINE vf32 vf32_exp_tail(vf32 r)
     return vf32_fma(p, r, vf32_set1(0.49999994f));
 }
 
-/* exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 P(r); 2 ulp. Overflows to infinity
+/* exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 P(r); 1 ulp. Overflows to infinity
  * and underflows through the denormals to 0. */
 INGOT_INLINE vf32 vf32_exp(vf32 x)
 {
@@ -46,14 +47,14 @@ INGOT_INLINE vf32 vf32_copysign(vf32 magnitude, vf32 sign)
     return vf32_from_bits(vi32_or(vf32_bits(vf32_abs(magnitude)), vi32_and(vf32_bits(sign), vi32_set1(INT32_MIN))));
 }
 
-/* sigmoid(x) = 1 / (1 + exp(-x)); 3 ulp, but 0 where exp(-x) is past the largest float (below 1e-38) */
+/* sigmoid(x) = 1 / (1 + exp(-x)); 2.3 ulp, but 0 where exp(-x) is past the largest float (below 1e-38) */
 INGOT_INLINE vf32 vf32_sigmoid(vf32 x)
 {
     const vf32 one = vf32_set1(1.0f);
     return vf32_div(one, vf32_add(one, vf32_exp(vf32_sub(vf32_zero(), x))));
 }
 
-/* tanh(x) = x + x^3 P(x^2) for |x| < 0.625, else sign(x) (1 - 2 / (exp(2 |x|) + 1)); 3 ulp */
+/* tanh(x) = x + x^3 P(x^2) for |x| < 0.625, else sign(x) (1 - 2 / (exp(2 |x|) + 1)); 1.3 ulp */
 INGOT_INLINE vf32 vf32_tanh(vf32 x)
 {
     const vf32 magnitude = vf32_abs(x), one = vf32_set1(1.0f), x2 = vf32_mul(x, x);
@@ -68,11 +69,11 @@ INGOT_INLINE vf32 vf32_tanh(vf32 x)
     return vf32_select(vf32_lt(magnitude, vf32_set1(0.625f)), vf32_fma(vf32_mul(x, x2), p, x), large);
 }
 
-/* erf(x) = x P(x^2) for |x| < 1, else sign(x) (1 - exp(-Q(|x|))) with |x| cut off at 4, where erf rounds to 1; 3 ulp */
-INGOT_INLINE vf32 vf32_erf(vf32 x)
+/* erf(x) = x P(x^2) for |x| < 1 */
+INGOT_INLINE vf32 vf32_erf_near(vf32 x)
 {
-    const vf32 magnitude = vf32_min(vf32_set1(4.0f), vf32_abs(x)), x2 = vf32_mul(x, x);
-    vf32 p = vf32_set1(7.85386146e-5f), q = vf32_set1(2.16867575e-5f);
+    const vf32 x2 = vf32_mul(x, x);
+    vf32 p = vf32_set1(7.85386146e-5f);
 
     p = vf32_fma(p, x2, vf32_set1(-0.000801019371f));
     p = vf32_fma(p, x2, vf32_set1(0.00518832775f));
@@ -80,18 +81,30 @@ INGOT_INLINE vf32 vf32_erf(vf32 x)
     p = vf32_fma(p, x2, vf32_set1(0.112835854f));
     p = vf32_fma(p, x2, vf32_set1(-0.37612626f));
     p = vf32_fma(p, x2, vf32_set1(1.12837911f));
+    return vf32_mul(x, p);
+}
 
-    q = vf32_fma(q, magnitude, vf32_set1(-0.000441335229f));
-    q = vf32_fma(q, magnitude, vf32_set1(0.00420455588f));
-    q = vf32_fma(q, magnitude, vf32_set1(-0.0252082404f));
-    q = vf32_fma(q, magnitude, vf32_set1(0.108418547f));
-    q = vf32_fma(q, magnitude, vf32_set1(0.633219898f));
-    q = vf32_fma(q, magnitude, vf32_set1(1.12957835f));
-    q = vf32_fma(q, magnitude, vf32_set1(-0.000188036793f));
+/* erfc(x) = 1 - erf(x) = exp(-Q(x)) for 1 <= x <= 4 */
+INGOT_INLINE vf32 vf32_erfc_far(vf32 x)
+{
+    vf32 q = vf32_set1(2.16867575e-5f);
 
-    const vf32 tail = vf32_exp(vf32_sub(vf32_zero(), q));
-    const vf32 large = vf32_copysign(vf32_sub(vf32_set1(1.0f), tail), x);
-    return vf32_select(vf32_lt(magnitude, vf32_set1(1.0f)), vf32_mul(x, p), large);
+    q = vf32_fma(q, x, vf32_set1(-0.000441335229f));
+    q = vf32_fma(q, x, vf32_set1(0.00420455588f));
+    q = vf32_fma(q, x, vf32_set1(-0.0252082404f));
+    q = vf32_fma(q, x, vf32_set1(0.108418547f));
+    q = vf32_fma(q, x, vf32_set1(0.633219898f));
+    q = vf32_fma(q, x, vf32_set1(1.12957835f));
+    q = vf32_fma(q, x, vf32_set1(-0.000188036793f));
+    return vf32_exp(vf32_sub(vf32_zero(), q));
+}
+
+/* 2.5 ulp; |x| is cut off at 4, where erf rounds to 1 */
+INGOT_INLINE vf32 vf32_erf(vf32 x)
+{
+    const vf32 magnitude = vf32_min(vf32_set1(4.0f), vf32_abs(x));
+    const vf32 far = vf32_copysign(vf32_sub(vf32_set1(1.0f), vf32_erfc_far(magnitude)), x);
+    return vf32_select(vf32_lt(magnitude, vf32_set1(1.0f)), vf32_erf_near(x), far);
 }
 
 /* exp(x) - 1 for x <= 0, without the loss of digits near 0: with exp's n and q = exp(r) - 1 it is 2^n q + (2^n - 1);
@@ -107,7 +120,7 @@ INGOT_INLINE vf32 vf32_expm1_negative(vf32 x)
 }
 
 /* log(x) = k ln 2 + log(1 + f) with 1 + f in [sqrt 1/2, sqrt 2) and, for s = f / (2 + f), z = s^2 and h = f^2 / 2,
- * log(1 + f) = f - (h - s (h + z P(z))): the series of 2 atanh(s), arranged so that f comes last; 1 ulp. Negative numbers
+ * log(1 + f) = f - (h - s (h + z P(z))): the series of 2 atanh(s), arranged so that f comes last; 0.9 ulp. Negative numbers
  * give NaN, zero -infinity. */
 INGOT_INLINE vf32 vf32_log(vf32 x)
 {
@@ -223,19 +236,23 @@ INGOT_INLINE vf32 vf32_mish(vf32 x)
     return vf32_mul(x, vf32_div(w, vf32_add(w, two)));
 }
 
-/* x/2 (1 + erf(x / sqrt 2)) */
+/* x/2 (1 + erf(z)) with z = x / sqrt 2, which is x/2 erfc(-z): no digits cancel where x < 0. Below z = -4 it is 0, which is
+ * off by at most 5e-8; else 8 ulp. */
 INGOT_INLINE vf32 vf32_gelu(vf32 x)
 {
-    const vf32 half = vf32_mul(x, vf32_set1(0.5f));
-    return vf32_fma(half, vf32_erf(vf32_mul(x, vf32_set1(0.707106781f))), half);
+    const vf32 half = vf32_mul(x, vf32_set1(0.5f)), z = vf32_mul(x, vf32_set1(0.707106781f));
+    const vf32 four = vf32_set1(4.0f), magnitude = vf32_abs(z);
+    const vf32 tail = vf32_mul(half, vf32_erfc_far(vf32_min(four, magnitude)));
+    const vf32 low = vf32_select(vf32_le(four, magnitude), vf32_zero(), tail);
+    const vf32 far = vf32_select(vf32_lt(x, vf32_zero()), low, vf32_sub(x, low));
+    return vf32_select(vf32_lt(magnitude, vf32_set1(1.0f)), vf32_fma(half, vf32_erf_near(z), half), far);
 }
 
-/* x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
+/* x/2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x / (1 + exp(-2 u)); 4e-8, or 4 ulp */
 INGOT_INLINE vf32 vf32_gelu_tanh(vf32 x)
 {
-    const vf32 half = vf32_mul(x, vf32_set1(0.5f)), x2 = vf32_mul(x, x);
-    const vf32 slope = vf32_fma(x2, vf32_set1(0.0356774081f), vf32_set1(0.797884561f));
-    return vf32_fma(half, vf32_tanh(vf32_mul(x, slope)), half);
+    const vf32 slope = vf32_fma(vf32_mul(x, x), vf32_set1(-0.0713548163f), vf32_set1(-1.59576912f));
+    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp(vf32_mul(x, slope))));
 }
 
 #endif
