@@ -25,7 +25,7 @@ static ingot_status infer_random(ingot_op_ctx *c)
 
     if (st)
         return st;
-    if (!shape || shape->n > INGOT_MAX_RANK)
+    if (!shape || shape->type != INGOT_ATTR_INTS || shape->n > INGOT_MAX_RANK)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'shape' is missing or too long");
     return ingot_out(c, 0, dtype, (int)shape->n, shape->ints);
 }

@@ -73,8 +73,8 @@ static ingot_status read_axes(ingot_op_ctx *c, int *axes, int *n)
     bool seen[INGOT_MAX_RANK] = {false};
 
     *n = attr ? (int)MIN(attr->n, (size_t)INGOT_MAX_RANK + 1) : rank;
-    if (*n > rank)
-        return ingot_op_fail(c, INGOT_INVALID, "attribute 'axes' has %d entries for rank %d", *n, rank);
+    if (*n > rank || (attr && attr->type != INGOT_ATTR_INTS))
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'axes' must list at most %d integers", rank);
     for (int i = 0; i < *n; i++) {
         ingot_status st = ingot_axis(c, attr ? attr->ints[i] : i, rank, &axes[i]);
         if (st)

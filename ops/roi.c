@@ -88,8 +88,8 @@ static ingot_status read_pool(ingot_op_ctx *c, roi_call *call)
 {
     const ingot_attr *shape = ingot_node_attr(c->node, "pooled_shape");
 
-    if (!shape || shape->n != 2)
-        return ingot_op_fail(c, INGOT_INVALID, "attribute 'pooled_shape' must have two entries");
+    if (!shape || shape->type != INGOT_ATTR_INTS || shape->n != 2)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'pooled_shape' must be two integers");
     *call = (roi_call){ .bins = { shape->ints[0], shape->ints[1] } };
     return read_roi(c, call, 5);
 }
