@@ -1,8 +1,8 @@
-/* upgrade.c - the forms that operators had in older opsets, each rewritten to the newest in one place. A row of the table
- * says: nodes of this operator below this version are changed by this function, and have the form of that version then.
- * Rows apply in order, so that a node climbs from form to form. Where a form depends on ranks that are not known yet, nodes
- * that compute them are put in front; folding constants takes them out again where it can.
- * Source: the operators' change log, https://github.com/onnx/onnx/blob/main/docs/Changelog.md */
+/* upgrade.c - the forms that operators had in older opsets, each rewritten to the newest in one place. A row of the
+ * table says: nodes of this operator below this version are changed by this function, and have the form of that version
+ * then. Rows apply in order, so that a node climbs from form to form. Where a form depends on ranks that are not known
+ * yet, nodes that compute them are put in front; folding constants takes them out again where it can. Source: the
+ * operators' change log, https://github.com/onnx/onnx/blob/main/docs/Changelog.md */
 #include "ops/upgrade.h"
 
 #include <string.h>
@@ -13,19 +13,21 @@ typedef struct upgrade {
     ingot_graph *graph;
     int index;
     ingot_node *node;
-    const char *name;      /* argument of the row */
-    int slot;              /* argument of the row */
+    const char *name; /* argument of the row */
+    int slot;         /* argument of the row */
     ingot_error *error;
 } upgrade;
 
 typedef ingot_status rewrite_fn(upgrade *u);
 
+/* One line that names the node and its opset. */
 static ingot_status refuse(upgrade *u, ingot_status status, const char *what)
 {
     return ingot_fail(u->error, status, "node '%.80s' (%s, opset %d): %s", u->node->name, u->node->op_type,
                       u->node->version, what);
 }
 
+/* Building fails for one reason only. */
 static ingot_status done_if(upgrade *u, bool ok)
 {
     return ok ? INGOT_OK : ingot_fail(u->error, INGOT_LIMIT, "out of memory, or past the memory limit");
@@ -41,7 +43,10 @@ static int add_constant(upgrade *u, ingot_dtype dtype, int rank, int64_t n, cons
     return t.data ? ingot_graph_add_constant(u->graph, NULL, &t) : INGOT_NONE;
 }
 
-static int add_ints(upgrade *u, const int64_t *values, size_t n) { return add_constant(u, INGOT_INT64, 1, (int64_t)n, values); }
+static int add_ints(upgrade *u, const int64_t *values, size_t n)
+{
+    return add_constant(u, INGOT_INT64, 1, (int64_t)n, values);
+}
 static int add_int(upgrade *u, int64_t value) { return add_ints(u, &value, 1); }
 
 /* A new node of one or two inputs (second INGOT_NONE: one) with a new value as its output. */
@@ -50,18 +55,22 @@ static int add_op(upgrade *u, const char *op_type, int version, int first, int s
     const int inputs[2] = {first, second}, out = ingot_graph_add_value(u->graph, NULL);
     if (first == INGOT_NONE || out == INGOT_NONE)
         return INGOT_NONE;
-    return ingot_graph_add_node(u->graph, u->node->name, op_type, "", version, inputs, second == INGOT_NONE ? 1 : 2, &out, 1)
-               ? out : INGOT_NONE;
+    return ingot_graph_add_node(u->graph, u->node->name, op_type, "", version, inputs, second == INGOT_NONE ? 1 : 2,
+                                &out, 1)
+               ? out
+               : INGOT_NONE;
 }
 
 static ingot_node *maker(upgrade *u, int value) { return u->graph->nodes[u->graph->values[value].producer]; }
 
-static int add_op_int(upgrade *u, const char *op_type, int version, int first, int second, const char *attr, int64_t value)
+static int add_op_int(upgrade *u, const char *op_type, int version, int first, int second, const char *attr,
+                      int64_t value)
 {
     const int out = add_op(u, op_type, version, first, second);
     return out != INGOT_NONE && ingot_node_set_int(u->graph, maker(u, out), attr, value) ? out : INGOT_NONE;
 }
 
+/* Make `value` an input of the node that is rewritten; the list grows where that is needed. */
 static bool set_input(upgrade *u, int slot, int value)
 {
     return value != INGOT_NONE && (slot < u->node->n_inputs || ingot_node_set_n_inputs(u->graph, u->index, slot + 1)) &&
@@ -79,6 +88,7 @@ static int add_number_like(upgrade *u, float number, int like)
     return add_op(u, "CastLike", 15, constant, like);
 }
 
+/* Is an output there, and read by anybody? */
 static bool is_wanted(const upgrade *u, int output)
 {
     const int id = output < u->node->n_outputs ? u->node->outputs[output] : INGOT_NONE;
@@ -87,6 +97,8 @@ static bool is_wanted(const upgrade *u, int output)
 
 /* ---- attributes that became inputs ---- */
 
+/* Squeeze, Unsqueeze, ReduceX: axes; Split: split; Pad: pads; Reshape: shape. An absent attribute is an absent input.
+ */
 static ingot_status ints_to_input(upgrade *u)
 {
     const ingot_attr *attr = ingot_node_attr(u->node, u->name);
@@ -99,6 +111,7 @@ static ingot_status ints_to_input(upgrade *u)
     return done_if(u, ok);
 }
 
+/* TopK: k was required, and is a tensor of one element now. */
 static ingot_status int_to_input(upgrade *u)
 {
     const ingot_attr *attr = ingot_node_attr(u->node, u->name);
@@ -120,6 +133,7 @@ static ingot_status float_to_input(upgrade *u)
     return done_if(u, number != INGOT_NONE && set_input(u, u->slot, number));
 }
 
+/* Slice: starts, ends and axes became inputs together, and steps came with them. */
 static ingot_status slice_10(upgrade *u)
 {
     static const char *const names[] = {"starts", "ends", "axes"};
@@ -134,12 +148,15 @@ static ingot_status slice_10(upgrade *u)
     return status;
 }
 
+/* Without sizes, the number of equal parts must be told since opset 18; it is the number of outputs. */
 static ingot_status split_18(upgrade *u)
 {
-    return input(u, 1) != INGOT_NONE ? INGOT_OK
-           : done_if(u, ingot_node_set_int(u->graph, u->node, "num_outputs", u->node->n_outputs));
+    return input(u, 1) != INGOT_NONE
+               ? INGOT_OK
+               : done_if(u, ingot_node_set_int(u->graph, u->node, "num_outputs", u->node->n_outputs));
 }
 
+/* The attribute was called paddings at first. */
 static ingot_status pad_2(upgrade *u)
 {
     const ingot_attr *attr = ingot_node_attr(u->node, "paddings");
@@ -150,6 +167,7 @@ static ingot_status pad_2(upgrade *u)
     return done_if(u, ok);
 }
 
+/* The axis had 1 for its default; now that is the last but one. */
 static ingot_status dft_20(upgrade *u)
 {
     const int64_t axis = ingot_attr_int(u->node, "axis", 1);
@@ -159,6 +177,7 @@ static ingot_status dft_20(upgrade *u)
 
 /* ---- attributes with another spelling or default ---- */
 
+/* An attribute without meaning now: what it chose follows from the outputs or shapes. */
 static ingot_status drop_attr(upgrade *u)
 {
     ingot_node_remove_attr(u->node, u->name);
@@ -169,9 +188,10 @@ static ingot_status drop_attr(upgrade *u)
 static ingot_status default_int(upgrade *u)
 {
     return ingot_node_attr(u->node, u->name) ? INGOT_OK
-           : done_if(u, ingot_node_set_int(u->graph, u->node, u->name, u->slot));
+                                             : done_if(u, ingot_node_set_int(u->graph, u->node, u->name, u->slot));
 }
 
+/* p of LpPool and GlobalLpPool was a float for one opset. */
 static ingot_status float_to_int(upgrade *u)
 {
     const float value = ingot_attr_float(u->node, u->name, 2);
@@ -180,18 +200,22 @@ static ingot_status float_to_int(upgrade *u)
     return done_if(u, ingot_node_set_int(u->graph, u->node, u->name, (int64_t)value));
 }
 
+/* Both defaults got more digits. */
 static ingot_status selu_6(upgrade *u)
 {
-    const float alpha = ingot_attr_float(u->node, "alpha", 1.6732f), gamma = ingot_attr_float(u->node, "gamma", 1.0507f);
+    const float alpha = ingot_attr_float(u->node, "alpha", 1.6732f),
+                gamma = ingot_attr_float(u->node, "gamma", 1.0507f);
     return done_if(u, ingot_node_set_float(u->graph, u->node, "alpha", alpha) &&
                           ingot_node_set_float(u->graph, u->node, "gamma", gamma));
 }
 
+/* Boxes were not shifted by half a pixel; the new default shifts them. */
 static ingot_status roi_align_16(upgrade *u)
 {
     return done_if(u, ingot_node_set_string(u->graph, u->node, "coordinate_transformation_mode", "output_half_pixel"));
 }
 
+/* bilinear and bicubic became linear and cubic, as there can be more than two dimensions. */
 static ingot_status grid_sample_20(upgrade *u)
 {
     const char *mode = ingot_attr_string(u->node, "mode", "bilinear");
@@ -199,12 +223,16 @@ static ingot_status grid_sample_20(upgrade *u)
     return done_if(u, ingot_node_set_string(u->graph, u->node, "mode", renamed));
 }
 
+/* The type was a name. */
 static ingot_status cast_6(upgrade *u)
 {
-    static const struct { const char *name; ingot_dtype dtype; } types[] = {
-        {"FLOAT", INGOT_FLOAT}, {"UINT8", INGOT_UINT8}, {"INT8", INGOT_INT8}, {"UINT16", INGOT_UINT16},
-        {"INT16", INGOT_INT16}, {"INT32", INGOT_INT32}, {"INT64", INGOT_INT64}, {"STRING", INGOT_STRING},
-        {"BOOL", INGOT_BOOL}, {"FLOAT16", INGOT_FLOAT16}, {"DOUBLE", INGOT_DOUBLE}, {"UINT32", INGOT_UINT32},
+    static const struct {
+        const char *name;
+        ingot_dtype dtype;
+    } types[] = {
+        {"FLOAT", INGOT_FLOAT},   {"UINT8", INGOT_UINT8},     {"INT8", INGOT_INT8},     {"UINT16", INGOT_UINT16},
+        {"INT16", INGOT_INT16},   {"INT32", INGOT_INT32},     {"INT64", INGOT_INT64},   {"STRING", INGOT_STRING},
+        {"BOOL", INGOT_BOOL},     {"FLOAT16", INGOT_FLOAT16}, {"DOUBLE", INGOT_DOUBLE}, {"UINT32", INGOT_UINT32},
         {"UINT64", INGOT_UINT64},
     };
     const char *to = ingot_attr_string(u->node, "to", "");
@@ -216,20 +244,24 @@ static ingot_status cast_6(upgrade *u)
 
 /* ---- operators with another name ---- */
 
+/* Only the name changed: Scatter, and Upsample once it has scales as input. */
 static ingot_status rename_op(upgrade *u)
 {
     u->node->op_type = u->name;
     return INGOT_OK;
 }
 
+/* Scales of an image were two attributes. */
 static ingot_status upsample_7(upgrade *u)
 {
-    const float scales[4] = {1, 1, ingot_attr_float(u->node, "height_scale", 1), ingot_attr_float(u->node, "width_scale", 1)};
+    const float scales[4] = {1, 1, ingot_attr_float(u->node, "height_scale", 1),
+                             ingot_attr_float(u->node, "width_scale", 1)};
     ingot_node_remove_attr(u->node, "height_scale");
     ingot_node_remove_attr(u->node, "width_scale");
     return done_if(u, set_input(u, 1, add_constant(u, INGOT_FLOAT, 1, 4, scales)));
 }
 
+/* Then a list attribute, then an input. */
 static ingot_status upsample_9(upgrade *u)
 {
     const ingot_attr *attr = ingot_node_attr(u->node, "scales");
@@ -329,6 +361,7 @@ static ingot_status prelu_7(upgrade *u)
     return done_if(u, set_input(u, 1, align_second(u, 1)));
 }
 
+/* Inference mode alone: a Dropout with neither training_mode nor mask. */
 static ingot_status dropout_12(upgrade *u)
 {
     const bool training = u->node->version < 7 && !ingot_attr_int(u->node, "is_test", 0) && is_wanted(u, 1);
@@ -350,7 +383,8 @@ static ingot_status tile_6(upgrade *u)
     const int ones = add_op(u, "Expand", 13, add_int(u, 1), rank);
     const int axis = add_op_int(u, "Cast", 13, input(u, 2), INGOT_NONE, "to", INGOT_INT64);
     const int tiles = add_op_int(u, "Cast", 13, input(u, 1), INGOT_NONE, "to", INGOT_INT64);
-    const int inputs[3] = {ones, add_op(u, "Reshape", 14, axis, add_int(u, 1)), add_op(u, "Reshape", 14, tiles, add_int(u, 1))};
+    const int inputs[3] = {ones, add_op(u, "Reshape", 14, axis, add_int(u, 1)),
+                           add_op(u, "Reshape", 14, tiles, add_int(u, 1))};
     const int out = ingot_graph_add_value(u->graph, NULL);
     if (ones == INGOT_NONE || inputs[1] == INGOT_NONE || inputs[2] == INGOT_NONE || out == INGOT_NONE)
         return done_if(u, false);
@@ -371,7 +405,8 @@ static ingot_status group_normalization_21(upgrade *u)
     const int to = add_op_int(u, "Concat", 13, add_int(u, groups), per_group, "axis", 0);
     const int64_t column[2] = {groups, 1};
     for (int slot = 1; slot < 3; slot++) {
-        const int spread = add_op(u, "Expand", 13, add_op(u, "Reshape", 14, input(u, slot), add_ints(u, column, 2)), to);
+        const int spread =
+            add_op(u, "Expand", 13, add_op(u, "Reshape", 14, input(u, slot), add_ints(u, column, 2)), to);
         if (!set_input(u, slot, add_op(u, "Reshape", 14, spread, add_int(u, -1))))
             return done_if(u, false);
     }
@@ -384,8 +419,8 @@ static ingot_status normalize_elements(upgrade *u)
     const float epsilon = ingot_attr_float(u->node, "epsilon", 1e-5f);
     const int variance = add_op(u, "Add", 14, input(u, 4), add_number_like(u, epsilon, input(u, 4)));
     const int centered = add_op(u, "Sub", 14, input(u, 0), input(u, 3));
-    const int scaled = add_op(u, "Mul", 14, add_op(u, "Div", 14, centered, add_op(u, "Sqrt", 13, variance, INGOT_NONE)),
-                              input(u, 1));
+    const int scaled =
+        add_op(u, "Mul", 14, add_op(u, "Div", 14, centered, add_op(u, "Sqrt", 13, variance, INGOT_NONE)), input(u, 1));
     const int sum[2] = {scaled, input(u, 2)}, y = u->node->outputs[0];
     if (scaled == INGOT_NONE)
         return done_if(u, false);
@@ -416,6 +451,7 @@ static ingot_status batch_normalization_14(upgrade *u)
     return done_if(u, !training || ingot_node_set_int(u->graph, u->node, "training_mode", 1));
 }
 
+/* The first Scan had a batch axis and sequence lengths of its own. No exporter in use wrote it. */
 static ingot_status scan_9(upgrade *u) { return refuse(u, INGOT_UNSUPPORTED, "the batched form of opset 8"); }
 
 /* ---- the table ---- */
@@ -427,42 +463,71 @@ static const struct row {
     const char *name;
     int slot;
 } rows[] = {
-    {"Add", 7, broadcast_7, NULL, 0},           {"And", 7, broadcast_7, NULL, 0},
-    {"Div", 7, broadcast_7, NULL, 0},           {"Equal", 7, broadcast_7, NULL, 0},
-    {"Greater", 7, broadcast_7, NULL, 0},       {"Less", 7, broadcast_7, NULL, 0},
-    {"Mul", 7, broadcast_7, NULL, 0},           {"Or", 7, broadcast_7, NULL, 0},
-    {"Pow", 7, broadcast_7, NULL, 0},           {"Sub", 7, broadcast_7, NULL, 0},
-    {"Xor", 7, broadcast_7, NULL, 0},           {"BatchNormalization", 14, batch_normalization_14, NULL, 0},
-    {"Cast", 6, cast_6, NULL, 0},               {"Clip", 11, float_to_input, "min", 1},
-    {"Clip", 11, float_to_input, "max", 2},     {"Concat", 4, default_int, "axis", 1},
-    {"DFT", 20, dft_20, NULL, 0},               {"Dropout", 12, dropout_12, NULL, 0},
-    {"GRU", 7, drop_attr, "output_sequence", 0},{"Gemm", 7, drop_attr, "broadcast", 0},
-    {"GlobalLpPool", 2, float_to_int, "p", 0},  {"GridSample", 20, grid_sample_20, NULL, 0},
+    {"Add", 7, broadcast_7, NULL, 0},
+    {"And", 7, broadcast_7, NULL, 0},
+    {"Div", 7, broadcast_7, NULL, 0},
+    {"Equal", 7, broadcast_7, NULL, 0},
+    {"Greater", 7, broadcast_7, NULL, 0},
+    {"Less", 7, broadcast_7, NULL, 0},
+    {"Mul", 7, broadcast_7, NULL, 0},
+    {"Or", 7, broadcast_7, NULL, 0},
+    {"Pow", 7, broadcast_7, NULL, 0},
+    {"Sub", 7, broadcast_7, NULL, 0},
+    {"Xor", 7, broadcast_7, NULL, 0},
+    {"BatchNormalization", 14, batch_normalization_14, NULL, 0},
+    {"Cast", 6, cast_6, NULL, 0},
+    {"Clip", 11, float_to_input, "min", 1},
+    {"Clip", 11, float_to_input, "max", 2},
+    {"Concat", 4, default_int, "axis", 1},
+    {"DFT", 20, dft_20, NULL, 0},
+    {"Dropout", 12, dropout_12, NULL, 0},
+    {"GRU", 7, drop_attr, "output_sequence", 0},
+    {"Gemm", 7, drop_attr, "broadcast", 0},
+    {"GlobalLpPool", 2, float_to_int, "p", 0},
+    {"GridSample", 20, grid_sample_20, NULL, 0},
     {"GroupNormalization", 21, group_normalization_21, NULL, 0},
-    {"Hardmax", 13, softmax_13, NULL, 0},       {"LSTM", 7, drop_attr, "output_sequence", 0},
-    {"LogSoftmax", 13, softmax_13, NULL, 0},    {"LpPool", 2, float_to_int, "p", 0},
-    {"PRelu", 7, prelu_7, NULL, 0},             {"Pad", 2, pad_2, NULL, 0},
-    {"Pad", 11, ints_to_input, "pads", 1},      {"Pad", 11, float_to_input, "value", 2},
-    {"RNN", 7, drop_attr, "output_sequence", 0},{"ReduceL1", 18, ints_to_input, "axes", 1},
-    {"ReduceL2", 18, ints_to_input, "axes", 1}, {"ReduceLogSum", 18, ints_to_input, "axes", 1},
+    {"Hardmax", 13, softmax_13, NULL, 0},
+    {"LSTM", 7, drop_attr, "output_sequence", 0},
+    {"LogSoftmax", 13, softmax_13, NULL, 0},
+    {"LpPool", 2, float_to_int, "p", 0},
+    {"PRelu", 7, prelu_7, NULL, 0},
+    {"Pad", 2, pad_2, NULL, 0},
+    {"Pad", 11, ints_to_input, "pads", 1},
+    {"Pad", 11, float_to_input, "value", 2},
+    {"RNN", 7, drop_attr, "output_sequence", 0},
+    {"ReduceL1", 18, ints_to_input, "axes", 1},
+    {"ReduceL2", 18, ints_to_input, "axes", 1},
+    {"ReduceLogSum", 18, ints_to_input, "axes", 1},
     {"ReduceLogSumExp", 18, ints_to_input, "axes", 1},
-    {"ReduceMax", 18, ints_to_input, "axes", 1},{"ReduceMean", 18, ints_to_input, "axes", 1},
-    {"ReduceMin", 18, ints_to_input, "axes", 1},{"ReduceProd", 18, ints_to_input, "axes", 1},
-    {"ReduceSum", 13, ints_to_input, "axes", 1},{"ReduceSumSquare", 18, ints_to_input, "axes", 1},
-    {"Reshape", 5, ints_to_input, "shape", 1},  {"RoiAlign", 16, roi_align_16, NULL, 0},
-    {"Scan", 9, scan_9, NULL, 0},               {"Scatter", 11, rename_op, "ScatterElements", 0},
-    {"Selu", 6, selu_6, NULL, 0},               {"Slice", 10, slice_10, NULL, 0},
-    {"Softmax", 13, softmax_13, NULL, 0},       {"Split", 13, ints_to_input, "split", 1},
-    {"Split", 18, split_18, NULL, 0},           {"Squeeze", 13, ints_to_input, "axes", 1},
-    {"Tile", 6, tile_6, NULL, 0},               {"TopK", 10, int_to_input, "k", 1},
-    {"Unsqueeze", 13, ints_to_input, "axes", 1},{"Upsample", 7, upsample_7, NULL, 0},
-    {"Upsample", 9, upsample_9, NULL, 0},       {"Upsample", 10, rename_op, "Resize", 0},
+    {"ReduceMax", 18, ints_to_input, "axes", 1},
+    {"ReduceMean", 18, ints_to_input, "axes", 1},
+    {"ReduceMin", 18, ints_to_input, "axes", 1},
+    {"ReduceProd", 18, ints_to_input, "axes", 1},
+    {"ReduceSum", 13, ints_to_input, "axes", 1},
+    {"ReduceSumSquare", 18, ints_to_input, "axes", 1},
+    {"Reshape", 5, ints_to_input, "shape", 1},
+    {"RoiAlign", 16, roi_align_16, NULL, 0},
+    {"Scan", 9, scan_9, NULL, 0},
+    {"Scatter", 11, rename_op, "ScatterElements", 0},
+    {"Selu", 6, selu_6, NULL, 0},
+    {"Slice", 10, slice_10, NULL, 0},
+    {"Softmax", 13, softmax_13, NULL, 0},
+    {"Split", 13, ints_to_input, "split", 1},
+    {"Split", 18, split_18, NULL, 0},
+    {"Squeeze", 13, ints_to_input, "axes", 1},
+    {"Tile", 6, tile_6, NULL, 0},
+    {"TopK", 10, int_to_input, "k", 1},
+    {"Unsqueeze", 13, ints_to_input, "axes", 1},
+    {"Upsample", 7, upsample_7, NULL, 0},
+    {"Upsample", 9, upsample_9, NULL, 0},
+    {"Upsample", 10, rename_op, "Resize", 0},
     {"Resize", 11, resize_11, NULL, 0},
 };
 
 /* Runtimes no longer know older forms, even those that did not change. */
 enum { N_ROWS = sizeof rows / sizeof *rows, OLDEST_KEPT = 7 };
 
+/* Apply the rows of one node, and give it the version whose form it has. */
 static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded, ingot_error *error)
 {
     ingot_node *node = graph->nodes[index];

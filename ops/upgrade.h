@@ -1,5 +1,5 @@
-/* upgrade.h - bringing the nodes of old opsets into the newest form of their operator, so that everything after it knows
- * one form only. */
+/* upgrade.h - bringing the nodes of old opsets into the newest form of their operator, so that everything after it
+ * knows one form only. */
 #ifndef INGOT_OPS_UPGRADE_H
 #define INGOT_OPS_UPGRADE_H
 

@@ -1,6 +1,6 @@
-/* absorb.h - moving a factor and a shift per channel, y = x * scale[channel] + shift[channel], out of the graph and into
- * the constants of the nodes around it. Arithmetic is in double and each constant is rounded once; scaled weights share the
- * elements of the original (see ingot_const). */
+/* absorb.h - moving a factor and a shift per channel, y = x * scale[channel] + shift[channel], out of the graph and
+ * into the constants of the nodes around it. Arithmetic is in double and each constant is rounded once; scaled weights
+ * share the elements of the original (see ingot_const). */
 #ifndef INGOT_PASSES_ABSORB_H
 #define INGOT_PASSES_ABSORB_H
 
@@ -8,24 +8,26 @@
 #include "engine/passes/shapes.h"
 
 typedef struct ingot_affine {
-    int64_t n;                   /* channels */
+    int64_t n; /* channels */
     double *scale, *shift;
-    double growth;               /* of rounding errors, when what it is applied to is summed before it: see forward */
+    double growth; /* of rounding errors, when what it is applied to is summed before it: see forward */
 } ingot_affine;
 
 typedef struct ingot_absorb {
     ingot_pass_ctx *c;
     const ingot_shapes *shapes;
     const ingot_affine *affine;
-    bool adds_nodes;             /* an Add for the shift may come behind a MatMul, which has no bias */
-    char reason[120];            /* why not, where nothing was changed */
+    bool adds_nodes;  /* an Add for the shift may come behind a MatMul, which has no bias */
+    char reason[120]; /* why not, where nothing was changed */
 } ingot_absorb;
 
-/* Make what computes `value` compute value * scale + shift along `axis` of it instead. *done tells whether that could be; nothing was changed
- * when not. `value` keeps its id (the caller moves its readers); values further up that changed got new names. */
+/* Make what computes `value` compute value * scale + shift along `axis` of it instead. *done tells whether that could
+ * be; nothing was changed when not. `value` keeps its id (the caller moves its readers); values further up that changed
+ * got new names. */
 ingot_status ingot_absorb_back(ingot_absorb *a, int value, int axis, bool *done);
 
-/* Make the node that reads `value` apply scale and shift along axis 1, so that it can be given the value from before. */
+/* Make the node that reads `value` apply scale and shift along axis 1, so that it can be given the value from before.
+ */
 ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done);
 
 /* --- constants: ids of new values, INGOT_NONE when memory is out --- */

@@ -1,6 +1,7 @@
-/* absorb_back.c - folding scale and shift into what computes a value. The search walks up from the value through nodes that
- * pass a factor on (Transpose, Concat, Add of a constant, pooling) to nodes with constant weights, and only when every way
- * ends in such a node does the second step change anything. A list of places to visit stands in for recursion. */
+/* absorb_back.c - folding scale and shift into what computes a value. The search walks up from the value through nodes
+ * that pass a factor on (Transpose, Concat, Add of a constant, pooling) to nodes with constant weights, and only when
+ * every way ends in such a node does the second step change anything. A list of places to visit stands in for
+ * recursion. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum { MAX_PLACES = 32 };
 typedef struct place {
     int value, axis, rank; /* rank -1: not known */
     int64_t first, n;
-    bool shift;            /* the shift goes this way, too: not above an Add of a constant, which takes it */
+    bool shift; /* the shift goes this way, too: not above an Add of a constant, which takes it */
 } place;
 
 typedef struct search {
@@ -23,6 +24,7 @@ typedef struct search {
     place places[MAX_PLACES];
 } search;
 
+/* Keep the first reason: later ones are about places that do not matter any more. */
 static bool refuse(search *s, const char *format, const char *what)
 {
     if (!*s->a->reason)
@@ -40,35 +42,43 @@ static bool add_place(search *s, place p)
 
 /* ---- may it be? Each function looks at one node and adds the places above it ---- */
 
+/* Output channels are axis 0 of the weights. */
 static bool check_conv(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
-    if (p->axis != 1 || !ingot_is_weights(s->graph, weights, 3) || !ingot_is_row_bias(s->graph, ingot_input(node, 2), p->n))
+    if (p->axis != 1 || !ingot_is_weights(s->graph, weights, 3) ||
+        !ingot_is_row_bias(s->graph, ingot_input(node, 2), p->n))
         return refuse(s, "the weights or bias of its %s are not constant", node->op_type);
-    return s->graph->values[weights].constant->tensor.shape[0] == p->n || refuse(s, "channels of its %s differ", "Conv");
+    return s->graph->values[weights].constant->tensor.shape[0] == p->n ||
+           refuse(s, "channels of its %s differ", "Conv");
 }
 
+/* Output channels are axis 1 of the weights, times groups along axis 0. */
 static bool check_conv_transpose(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
     const int64_t group = ingot_attr_int(node, "group", 1);
-    if (p->axis != 1 || !ingot_is_weights(s->graph, weights, 3) || !ingot_is_row_bias(s->graph, ingot_input(node, 2), p->n))
+    if (p->axis != 1 || !ingot_is_weights(s->graph, weights, 3) ||
+        !ingot_is_row_bias(s->graph, ingot_input(node, 2), p->n))
         return refuse(s, "the weights or bias of its %s are not constant", node->op_type);
     const int64_t *shape = s->graph->values[weights].constant->tensor.shape;
     return (group > 0 && p->n % group == 0 && shape[1] == p->n / group && shape[0] % group == 0) ||
            refuse(s, "channels of its %s differ", "ConvTranspose");
 }
 
+/* Channels are the columns of the product. A bias that differs from row to row cannot take a shift along them. */
 static bool check_gemm(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
-    if (p->axis != 1 || !ingot_is_weights(s->graph, weights, 2) || !ingot_is_row_bias(s->graph, ingot_input(node, 2), p->n))
+    if (p->axis != 1 || !ingot_is_weights(s->graph, weights, 2) ||
+        !ingot_is_row_bias(s->graph, ingot_input(node, 2), p->n))
         return refuse(s, "the weights or bias of its %s are not constant", node->op_type);
     const ingot_tensor *t = &s->graph->values[weights].constant->tensor;
     return (t->rank == 2 && t->shape[ingot_attr_int(node, "transB", 0) ? 0 : 1] == p->n) ||
            refuse(s, "channels of its %s differ", "Gemm");
 }
 
+/* Channels are the columns, so the last axis: the rank must be known to tell that they are. */
 static bool check_matmul(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
@@ -83,7 +93,8 @@ static bool check_matmul(search *s, const place *p, const ingot_node *node)
            refuse(s, "its channels are not the columns of its %s", "MatMul");
 }
 
-/* Does constant `value`, broadcast into a value of p's rank, vary along p's axis at most? Its count is then 1 or p->n. */
+/* Does constant `value`, broadcast into a value of p's rank, vary along p's axis at most? Its count is then 1 or p->n.
+ */
 static bool is_channel_constant(const ingot_graph *graph, const place *p, int value)
 {
     if (p->rank < 0 || !ingot_is_weights(graph, value, 0))
@@ -97,11 +108,15 @@ static bool is_channel_constant(const ingot_graph *graph, const place *p, int va
     return true;
 }
 
+/* The slot of an Add whose input is constant, or INGOT_NONE. */
 static int constant_operand(const ingot_graph *graph, const ingot_node *node)
 {
-    return ingot_constant(graph, ingot_input(node, 1)) ? 1 : ingot_constant(graph, ingot_input(node, 0)) ? 0 : INGOT_NONE;
+    return ingot_constant(graph, ingot_input(node, 1))   ? 1
+           : ingot_constant(graph, ingot_input(node, 0)) ? 0
+                                                         : INGOT_NONE;
 }
 
+/* (x + b) * s + t = x * s + (b * s + t): the constant takes the shift, what is above it the scale. */
 static bool check_add(search *s, const place *p, const ingot_node *node)
 {
     const int slot = constant_operand(s->graph, node);
@@ -110,13 +125,16 @@ static bool check_add(search *s, const place *p, const ingot_node *node)
         up.value = ingot_input(node, 1 - slot);
         up.shift = false;
         return is_channel_constant(s->graph, p, ingot_input(node, slot)) &&
-               (ingot_constant(s->graph, node->inputs[slot])->tensor.rank < p->rank ||
-                ingot_shape_of(s->a->shapes, up.value)->rank == p->rank) ? add_place(s, up)
-               : refuse(s, "its input comes from %s of a constant", "Add");
+                       (ingot_constant(s->graph, node->inputs[slot])->tensor.rank < p->rank ||
+                        ingot_shape_of(s->a->shapes, up.value)->rank == p->rank)
+                   ? add_place(s, up)
+                   : refuse(s, "its input comes from %s of a constant", "Add");
     }
-    return refuse(s, "its input comes from %s", node->op_type); /* two sums rounded where one was: seen to cost accuracy */
+    return refuse(s, "its input comes from %s",
+                  node->op_type); /* two sums rounded where one was: seen to cost accuracy */
 }
 
+/* Channels come from another axis; perm also tells the rank. */
 static bool check_transpose(search *s, const place *p, const ingot_node *node)
 {
     const ingot_attr *perm = ingot_node_attr(node, "perm");
@@ -130,6 +148,7 @@ static bool check_transpose(search *s, const place *p, const ingot_node *node)
     return add_place(s, up);
 }
 
+/* Each operand takes its own range of channels, so all of their numbers must be known. */
 static bool check_concat(search *s, const place *p, const ingot_node *node)
 {
     int64_t first = p->first;
@@ -151,7 +170,8 @@ static bool check_concat(search *s, const place *p, const ingot_node *node)
 static bool check_average(search *s, const place *p, const ingot_node *node)
 {
     const ingot_attr *pads = ingot_node_attr(node, "pads");
-    bool padded = !strncmp(ingot_attr_string(node, "auto_pad", "NOTSET"), "SAME", 4) || ingot_attr_int(node, "ceil_mode", 0);
+    bool padded =
+        !strncmp(ingot_attr_string(node, "auto_pad", "NOTSET"), "SAME", 4) || ingot_attr_int(node, "ceil_mode", 0);
     for (size_t i = 0; pads && pads->type == INGOT_ATTR_INTS && i < pads->n; i++)
         padded |= pads->ints[i] != 0;
     if (p->axis != 1 || (padded && ingot_attr_int(node, "count_include_pad", 0)))
@@ -190,17 +210,21 @@ static int scaled_bias(search *s, const place *p, const ingot_node *node, double
     for (int64_t i = 0; none && i < p->n; i++)
         none[i] = 0;
     const int id = ingot_affine_bias(s->graph, old, name, graph->values[weights].constant->tensor.dtype, p->n, factor,
-                                     affine->scale + p->first, p->shift ? affine->shift + p->first : none ? none : zeros);
+                                     affine->scale + p->first,
+                                     p->shift ? affine->shift + p->first
+                                     : none   ? none
+                                              : zeros);
     ingot_release(graph->arena->memory, none);
     return id;
 }
 
+/* W[oc] * s[oc] and b * s + t. */
 static bool apply_conv(search *s, const place *p, int index)
 {
     const ingot_node *node = s->graph->nodes[index];
     const int bias = scaled_bias(s, p, node, 1);
     return ingot_set_weights(s->graph, index,
-                         ingot_scale_axis(s->graph, node->inputs[1], 0, s->a->affine->scale + p->first), bias);
+                             ingot_scale_axis(s->graph, node->inputs[1], 0, s->a->affine->scale + p->first), bias);
 }
 
 static bool apply_conv_transpose(search *s, const place *p, int index)
@@ -208,10 +232,11 @@ static bool apply_conv_transpose(search *s, const place *p, int index)
     const ingot_node *node = s->graph->nodes[index];
     const int bias = scaled_bias(s, p, node, 1);
     const int64_t group = ingot_attr_int(node, "group", 1);
-    return ingot_set_weights(s->graph, index,
-                         ingot_scale_groups(s->graph, node->inputs[1], group, s->a->affine->scale + p->first), bias);
+    return ingot_set_weights(
+        s->graph, index, ingot_scale_groups(s->graph, node->inputs[1], group, s->a->affine->scale + p->first), bias);
 }
 
+/* alpha stays with the product; beta goes into the new bias. */
 static bool apply_gemm(search *s, const place *p, int index)
 {
     ingot_node *node = s->graph->nodes[index];
@@ -219,9 +244,10 @@ static bool apply_gemm(search *s, const place *p, int index)
     const int bias = scaled_bias(s, p, node, (double)ingot_attr_float(node, "beta", 1));
     ingot_node_remove_attr(node, "beta");
     return ingot_set_weights(s->graph, index,
-                         ingot_scale_axis(s->graph, node->inputs[1], axis, s->a->affine->scale + p->first), bias);
+                             ingot_scale_axis(s->graph, node->inputs[1], axis, s->a->affine->scale + p->first), bias);
 }
 
+/* MatMul has no bias, so a shift becomes an Add behind it. */
 static bool apply_matmul(search *s, const place *p, int index)
 {
     ingot_graph *graph = s->graph;
@@ -240,6 +266,7 @@ static bool apply_matmul(search *s, const place *p, int index)
            ingot_graph_add_node(graph, node->name, "Add", "", 14, sum, 2, &out, 1);
 }
 
+/* The new constant varies along the channels even where the old one was a single number. */
 static bool apply_add(search *s, const place *p, int index)
 {
     ingot_graph *graph = s->graph;
@@ -292,6 +319,7 @@ static const struct row *find_row(const ingot_node *node)
     return NULL;
 }
 
+/* Is the value read here alone, and made by a node that is known? */
 static bool check(search *s, const place *p)
 {
     const ingot_value *value = &s->graph->values[p->value];

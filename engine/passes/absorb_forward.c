@@ -1,10 +1,10 @@
 /* absorb_forward.c - folding scale and shift into the one node that reads a value: Conv(x * s + t) is Conv with weights
- * scaled along the input channels and the weights' sums over t added to the bias. Zero padding would have to pad with -t/s
- * instead, so a padded Conv takes a scale without shift only.
+ * scaled along the input channels and the weights' sums over t added to the bias. Zero padding would have to pad with
+ * -t/s instead, so a padded Conv takes a scale without shift only.
  *
- * The sum is then one of large numbers where a mean is far from 0 and what is left of it after the shift is small: rounding
- * errors grow. Where they would grow more than twice, nothing is folded. (Folding back has no such price: there the sum is
- * the same one, scaled.) */
+ * The sum is then one of large numbers where a mean is far from 0 and what is left of it after the shift is small:
+ * rounding errors grow. Where they would grow more than twice, nothing is folded. (Folding back has no such price:
+ * there the sum is the same one, scaled.) */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +13,7 @@
 
 static const double MAX_GROWTH = 2;
 
+/* A scale alone goes through zero padding. */
 static bool has_shift(const ingot_affine *affine)
 {
     for (int64_t i = 0; i < affine->n; i++)
@@ -21,6 +22,7 @@ static bool has_shift(const ingot_affine *affine)
     return false;
 }
 
+/* SAME may pad, depending on sizes: it counts as padding. */
 static bool is_padded(const ingot_node *node)
 {
     const ingot_attr *pads = ingot_node_attr(node, "pads");
@@ -37,9 +39,10 @@ static bool refuse(ingot_absorb *a, const char *text)
     return false;
 }
 
-/* sums[column] += weight * shift[of its row] over matrix weights seen as (outer, n, inner): the sum over n and inner of each
- * outer index. */
-static bool sum_rows(const ingot_graph *graph, const ingot_const *weights, int64_t group, const double *shift, double *sums)
+/* sums[column] += weight * shift[of its row] over matrix weights seen as (outer, n, inner): the sum over n and inner of
+ * each outer index. */
+static bool sum_rows(const ingot_graph *graph, const ingot_const *weights, int64_t group, const double *shift,
+                     double *sums)
 {
     const ingot_tensor *t = &weights->tensor;
     const int64_t n = t->shape[1], inner = ingot_span(t, 2, t->rank), row = n * inner, per_group = t->shape[0] / group;
@@ -72,6 +75,7 @@ static bool sum_columns(const ingot_graph *graph, const ingot_const *weights, co
     return elements;
 }
 
+/* Weights are (oc, ic / group, kernel...): channel c of group g scales index c % (ic / group) of that group's rows. */
 static bool conv_fits(ingot_absorb *a, const ingot_node *node)
 {
     const ingot_graph *graph = a->c->graph;
@@ -86,6 +90,7 @@ static bool conv_fits(ingot_absorb *a, const ingot_node *node)
     return !is_padded(node) || !has_shift(a->affine) || refuse(a, "the Conv after it pads with zeros");
 }
 
+/* The new bias sums each output channel's weights over the shifts of its inputs. */
 static bool apply_conv(ingot_absorb *a, int index)
 {
     ingot_graph *graph = a->c->graph;
@@ -96,7 +101,8 @@ static bool apply_conv(ingot_absorb *a, int index)
     const char *name = graph->values[old_bias == INGOT_NONE ? weights : old_bias].name;
     double *sums = ingot_alloc(graph->arena->memory, (size_t)oc * sizeof *sums);
     bool ok = sums && sum_rows(graph, constant, group, a->affine->shift, sums);
-    const int bias = ok ? ingot_affine_bias(graph, old_bias, name, constant->tensor.dtype, oc, 1, NULL, sums) : INGOT_NONE;
+    const int bias =
+        ok ? ingot_affine_bias(graph, old_bias, name, constant->tensor.dtype, oc, 1, NULL, sums) : INGOT_NONE;
     ok = ok && ingot_set_weights(graph, index, ingot_scale_groups(graph, weights, group, a->affine->scale), bias);
     ingot_release(graph->arena->memory, sums);
     return ok;
@@ -117,6 +123,7 @@ static bool gemm_fits(ingot_absorb *a, const ingot_node *node)
            refuse(a, "the bias of the Gemm after it is not constant");
 }
 
+/* C takes alpha * sum over k of B[k][n] * t[k]; a flattened image has one shift for each block of k. */
 static bool apply_gemm(ingot_absorb *a, int index)
 {
     ingot_graph *graph = a->c->graph;
@@ -124,7 +131,8 @@ static bool apply_gemm(ingot_absorb *a, int index)
     const int weights = node->inputs[1], old_bias = ingot_input(node, 2);
     const int trans_b = ingot_attr_int(node, "transB", 0) != 0;
     const ingot_const *constant = graph->values[weights].constant;
-    const int64_t n = constant->tensor.shape[1 - trans_b], k = constant->tensor.shape[trans_b], block = k / a->affine->n;
+    const int64_t n = constant->tensor.shape[1 - trans_b], k = constant->tensor.shape[trans_b],
+                  block = k / a->affine->n;
     const char *name = graph->values[old_bias == INGOT_NONE ? weights : old_bias].name;
     const double alpha = (double)ingot_attr_float(node, "alpha", 1), beta = (double)ingot_attr_float(node, "beta", 1);
     double *sums = ingot_alloc(graph->arena->memory, (size_t)n * sizeof *sums);
@@ -137,7 +145,8 @@ static bool apply_gemm(ingot_absorb *a, int index)
     ok = ok && (trans_b ? sum_rows(graph, constant, 1, shift, sums) : sum_columns(graph, constant, shift, sums));
     for (int64_t i = 0; ok && i < n; i++)
         sums[i] *= alpha;
-    const int bias = ok ? ingot_affine_bias(graph, old_bias, name, constant->tensor.dtype, n, beta, NULL, sums) : INGOT_NONE;
+    const int bias =
+        ok ? ingot_affine_bias(graph, old_bias, name, constant->tensor.dtype, n, beta, NULL, sums) : INGOT_NONE;
     ok = ok && ingot_set_weights(graph, index, ingot_scale_axis(graph, weights, trans_b, scale), bias);
     ingot_node_remove_attr(node, "beta");
     ingot_release(graph->arena->memory, sums);

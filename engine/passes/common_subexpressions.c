@@ -1,5 +1,5 @@
-/* common_subexpressions.c - nodes that compute the same from the same are one node, and small constants of equal content
- * one constant. Found by hashing; operators that are random or hold subgraphs are left alone. */
+/* common_subexpressions.c - nodes that compute the same from the same are one node, and small constants of equal
+ * content one constant. Found by hashing; operators that are random or hold subgraphs are left alone. */
 #include "engine/passes/pass.h"
 
 #include <string.h>
@@ -26,6 +26,7 @@ static bool create_table(table *t, ingot_memory *memory, int n)
     return t->ids;
 }
 
+/* Continue a hash over bytes. */
 static uint32_t mix(uint32_t hash, const void *data, size_t size_bytes)
 {
     const unsigned char *bytes = data;
@@ -36,6 +37,7 @@ static uint32_t mix(uint32_t hash, const void *data, size_t size_bytes)
 
 /* ---- constants ---- */
 
+/* A constant that another one could stand for: no input, and no output that has to keep its name. */
 static bool is_small(const ingot_value *value)
 {
     const ingot_const *constant = value->constant;
@@ -44,12 +46,14 @@ static bool is_small(const ingot_value *value)
            ingot_storage_bytes(&constant->tensor) <= SMALL_BYTES;
 }
 
+/* To the bit, so that 0 and -0 are two and a NaN is itself. */
 static bool same_constant(const ingot_const *a, const ingot_const *b)
 {
     return a->tensor.dtype == b->tensor.dtype && ingot_same_shape(&a->tensor, &b->tensor) &&
            !memcmp(a->source, b->source, ingot_storage_bytes(&a->tensor));
 }
 
+/* Exporters write one constant per use: axes, shapes and epsilons repeat a hundred times. */
 static ingot_status merge_constants(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
@@ -77,14 +81,17 @@ static ingot_status merge_constants(ingot_pass_ctx *c)
 
 /* ---- nodes ---- */
 
+/* 0 for attributes that are not compared by their bytes. */
 static size_t item_bytes(ingot_attr_type type)
 {
     return type == INGOT_ATTR_FLOAT || type == INGOT_ATTR_FLOATS ? sizeof(float)
-           : type == INGOT_ATTR_INT || type == INGOT_ATTR_INTS   ? sizeof(int64_t) : 0;
+           : type == INGOT_ATTR_INT || type == INGOT_ATTR_INTS   ? sizeof(int64_t)
+                                                                 : 0;
 }
 
 static bool is_text(ingot_attr_type type) { return type == INGOT_ATTR_STRING || type == INGOT_ATTR_STRINGS; }
 
+/* A graph output has to keep its own node, as each output needs its name. */
 static bool is_mergeable(const ingot_graph *graph, const ingot_node *node)
 {
     bool known;
@@ -100,6 +107,7 @@ static bool is_mergeable(const ingot_graph *graph, const ingot_node *node)
     return true;
 }
 
+/* b is NULL where the other node does not have it. */
 static bool same_attribute(const ingot_attr *a, const ingot_attr *b)
 {
     if (!b || a->type != b->type || a->n != b->n)
@@ -113,6 +121,7 @@ static bool same_attribute(const ingot_attr *a, const ingot_attr *b)
     return true;
 }
 
+/* Inputs are compared by value id: merging in running order has made equal inputs one value. */
 static bool same_node(const ingot_node *a, const ingot_node *b)
 {
     if (strcmp(a->op_type, b->op_type) || strcmp(a->domain, b->domain) || a->version != b->version ||
@@ -128,6 +137,7 @@ static bool same_node(const ingot_node *a, const ingot_node *b)
     return true;
 }
 
+/* Readers of the second node's outputs read those of the first. */
 static bool merge_into(ingot_graph *graph, int kept, int index)
 {
     const ingot_node *node = graph->nodes[index];

@@ -1,5 +1,5 @@
-/* dead_code.c - takes out nodes whose results nobody reads. ONNX nodes have no effect but their outputs. Walking against
- * the running order, a node is seen after all of its readers, so that one walk is enough. */
+/* dead_code.c - takes out nodes whose results nobody reads. ONNX nodes have no effect but their outputs. Walking
+ * against the running order, a node is seen after all of its readers, so that one walk is enough. */
 #include "engine/passes/pass.h"
 
 ingot_status ingot_dead_code(ingot_pass_ctx *c)

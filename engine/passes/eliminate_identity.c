@@ -1,6 +1,6 @@
-/* eliminate_identity.c - takes out nodes that give back what they get: Identity, a Dropout that is not training, casts to
- * the type a value has, reshapes to the shape it has, adding 0 and multiplying by 1. A CastLike whose type is known becomes
- * a Cast on the way, so that it no longer hangs on the value it copies the type of. */
+/* eliminate_identity.c - takes out nodes that give back what they get: Identity, a Dropout that is not training, casts
+ * to the type a value has, reshapes to the shape it has, adding 0 and multiplying by 1. A CastLike whose type is known
+ * becomes a Cast on the way, so that it no longer hangs on the value it copies the type of. */
 #include "engine/passes/pass.h"
 
 #include <string.h>
@@ -14,7 +14,10 @@ typedef struct lookup {
     const ingot_node *node;
 } lookup;
 
-static const ingot_shape *in(const lookup *l, int slot) { return ingot_shape_of(l->shapes, ingot_input(l->node, slot)); }
+static const ingot_shape *in(const lookup *l, int slot)
+{
+    return ingot_shape_of(l->shapes, ingot_input(l->node, slot));
+}
 
 static bool always(const lookup *l)
 {
@@ -22,6 +25,7 @@ static bool always(const lookup *l)
     return true;
 }
 
+/* Without training_mode, or with a constant false, and nobody asking for the mask. */
 static bool dropout(const lookup *l)
 {
     const int mode = ingot_input(l->node, 2);
@@ -41,11 +45,13 @@ static bool dropout(const lookup *l)
     return training == 0;
 }
 
+/* The type must be known; a declared one could be wrong. */
 static bool cast(const lookup *l)
 {
     return in(l, 0)->dtype && in(l, 0)->dtype == (ingot_dtype)ingot_attr_int(l->node, "to", INGOT_UNDEFINED);
 }
 
+/* The axes stay where they are. Without perm they are reversed, which matters from rank 2 on. */
 static bool transpose(const lookup *l)
 {
     const ingot_attr *perm = ingot_node_attr(l->node, "perm");
@@ -57,6 +63,7 @@ static bool transpose(const lookup *l)
     return true;
 }
 
+/* With symbols, so also for a batch of any size. */
 static bool same_shape(const lookup *l)
 {
     return ingot_same_known_shape(in(l, 0), ingot_shape_of(l->shapes, l->node->outputs[0]));
@@ -64,6 +71,7 @@ static bool same_shape(const lookup *l)
 
 static bool single_input(const lookup *l) { return l->node->n_inputs == 1; }
 
+/* Whatever the mode: there is nothing to add. */
 static bool zero_pads(const lookup *l)
 {
     int64_t pads[2 * INGOT_MAX_RANK];
@@ -94,11 +102,11 @@ static const struct {
     bool (*is_identity)(const lookup *l);
     int keeps; /* the input that the output equals */
 } rows[] = {
-    {"Identity", always, 0},        {"Dropout", dropout, 0},     {"Cast", cast, 0},         {"Transpose", transpose, 0},
-    {"Reshape", same_shape, 0},     {"Flatten", same_shape, 0},  {"Expand", same_shape, 0}, {"Squeeze", same_shape, 0},
-    {"Concat", single_input, 0},    {"Sum", single_input, 0},    {"Max", single_input, 0},  {"Min", single_input, 0},
-    {"Mean", single_input, 0},      {"Pad", zero_pads, 0},       {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
-    {"Sub", plus_zero, 0},          {"Mul", times_one, 0},       {"Mul", one_times, 1},     {"Div", times_one, 0},
+    {"Identity", always, 0},     {"Dropout", dropout, 0},    {"Cast", cast, 0},         {"Transpose", transpose, 0},
+    {"Reshape", same_shape, 0},  {"Flatten", same_shape, 0}, {"Expand", same_shape, 0}, {"Squeeze", same_shape, 0},
+    {"Concat", single_input, 0}, {"Sum", single_input, 0},   {"Max", single_input, 0},  {"Min", single_input, 0},
+    {"Mean", single_input, 0},   {"Pad", zero_pads, 0},      {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
+    {"Sub", plus_zero, 0},       {"Mul", times_one, 0},      {"Mul", one_times, 1},     {"Div", times_one, 0},
     {"Pow", times_one, 0},
 };
 

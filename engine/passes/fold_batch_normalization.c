@@ -1,6 +1,6 @@
 /* fold_batch_normalization.c - BatchNormalization with constant statistics is y = x * s + t per channel, with
- * s = scale / sqrt(var + epsilon) and t = B - mean * s. It goes into the constants of the nodes before it, else into the
- * Conv or Gemm after it; several in a row become one first. What stays runs as one multiply and add. */
+ * s = scale / sqrt(var + epsilon) and t = B - mean * s. It goes into the constants of the nodes before it, else into
+ * the Conv or Gemm after it; several in a row become one first. What stays runs as one multiply and add. */
 #include "engine/passes/absorb.h"
 
 #include <math.h>
@@ -8,7 +8,8 @@
 
 #include "engine/passes/rewrite.h"
 
-/* Does it use the statistics of its inputs, all of them constants of one length, and give the normalized value alone? */
+/* Does it use the statistics of its inputs, all of them constants of one length, and give the normalized value alone?
+ */
 static bool has_constant_statistics(const ingot_graph *graph, const ingot_node *node, int64_t *n)
 {
     if (!ingot_is_op(node, "BatchNormalization") || node->n_inputs < 5 || node->n_fused ||
@@ -115,14 +116,16 @@ static ingot_status fold_row(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     return status;
 }
 
+/* Find the row of normalizations that ends here, compose it in double, and fold it. */
 static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int index)
 {
     ingot_graph *graph = c->graph;
     const ingot_node *node = graph->nodes[index];
     int64_t n = 0, other = 0;
     if (!has_constant_statistics(graph, node, &n)) {
-        ingot_pass_kept(c, node, ingot_attr_int(node, "training_mode", 0) ? "it is in training mode"
-                                                                          : "its statistics are not constant");
+        ingot_pass_kept(c, node,
+                        ingot_attr_int(node, "training_mode", 0) ? "it is in training mode"
+                                                                 : "its statistics are not constant");
         return INGOT_OK;
     }
     const ingot_node *next = ingot_single_reader(graph, node->outputs[0]);

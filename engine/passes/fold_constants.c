@@ -11,6 +11,7 @@
 /* A folded result larger than this must not be larger than what it was made of: an Expand would fill the memory. */
 enum { LARGE_BYTES = 16 << 20 };
 
+/* Known here, a function of its inputs, all of them constant; no subgraph, which would need an executor of its own. */
 static bool is_foldable(const ingot_graph *graph, const ingot_node *node)
 {
     bool known;
@@ -29,6 +30,7 @@ static bool is_foldable(const ingot_graph *graph, const ingot_node *node)
     return true;
 }
 
+/* Bytes of the constants among values; SIZE_MAX where they overflow. */
 static size_t bytes_of(const ingot_graph *graph, const int *values, int n)
 {
     size_t sum = 0;
@@ -50,6 +52,7 @@ static bool is_too_large(const ingot_shape *out, size_t input_bytes)
     return size_bytes > LARGE_BYTES && size_bytes > input_bytes;
 }
 
+/* Run it, and keep the result when it is not too large. What cannot be computed now is left for the run to report. */
 static bool evaluate(ingot_pass_ctx *c, const ingot_shapes *shapes, int index)
 {
     ingot_graph *graph = c->graph;

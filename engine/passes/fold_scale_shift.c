@@ -1,6 +1,6 @@
 /* fold_scale_shift.c - Mul, Div, Add and Sub with a constant that is one number, or one for each channel, go into the
- * weights and bias of the convolution or matrix product before them: layer scales, and what is left of a normalization that
- * an exporter took apart. */
+ * weights and bias of the convolution or matrix product before them: layer scales, and what is left of a normalization
+ * that an exporter took apart. */
 #include "engine/passes/absorb.h"
 
 #include <math.h>
@@ -26,10 +26,12 @@ static int channel_axis(const ingot_shape *shape, const ingot_tensor *t)
 }
 
 /* What the node does, as scale and shift of n channels. False when memory is out or a factor is not finite. */
-static bool read_affine(const ingot_graph *graph, const ingot_node *node, const ingot_const *constant, ingot_affine *affine)
+static bool read_affine(const ingot_graph *graph, const ingot_node *node, const ingot_const *constant,
+                        ingot_affine *affine)
 {
     double *elements = ingot_const_all_doubles(graph, constant);
-    const bool one = ingot_count(&constant->tensor) == 1, is_add = ingot_is_op(node, "Add"), is_sub = ingot_is_op(node, "Sub");
+    const bool one = ingot_count(&constant->tensor) == 1, is_add = ingot_is_op(node, "Add"),
+               is_sub = ingot_is_op(node, "Sub");
     bool ok = elements;
     for (int64_t i = 0; ok && i < affine->n; i++) {
         const double element = elements[one ? 0 : i];
@@ -41,6 +43,7 @@ static bool read_affine(const ingot_graph *graph, const ingot_node *node, const 
     return ok;
 }
 
+/* Node `index` has its constant at slot, and channels along `axis` of the other operand. */
 static ingot_status fold(ingot_pass_ctx *c, const ingot_shapes *shapes, int index, int slot, int axis)
 {
     ingot_graph *graph = c->graph;
@@ -60,9 +63,11 @@ static ingot_status fold(ingot_pass_ctx *c, const ingot_shapes *shapes, int inde
     if (!done)
         return status;
     c->n_done++;
-    return ingot_take_over_output(graph, graph->values[value].producer, out, index) ? INGOT_OK : ingot_pass_out_of_memory(c);
+    return ingot_take_over_output(graph, graph->values[value].producer, out, index) ? INGOT_OK
+                                                                                    : ingot_pass_out_of_memory(c);
 }
 
+/* Operands of Mul and Add may be swapped; of Div and Sub the second has to be the constant. */
 static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     const ingot_graph *graph = c->graph;
@@ -70,10 +75,12 @@ static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
     for (int i = 0; !status && i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
         const bool commutes = ingot_is_op(node, "Mul") || ingot_is_op(node, "Add");
-        if ((!commutes && !ingot_is_op(node, "Div") && !ingot_is_op(node, "Sub")) || node->n_fused || node->n_inputs != 2)
+        if ((!commutes && !ingot_is_op(node, "Div") && !ingot_is_op(node, "Sub")) || node->n_fused ||
+            node->n_inputs != 2)
             continue;
         const int slot = ingot_is_weights(graph, node->inputs[1], 0) ? 1 : 0;
-        if ((slot == 0 && !commutes) || !ingot_is_weights(graph, node->inputs[slot], 0) || node->inputs[1 - slot] == INGOT_NONE)
+        if ((slot == 0 && !commutes) || !ingot_is_weights(graph, node->inputs[slot], 0) ||
+            node->inputs[1 - slot] == INGOT_NONE)
             continue;
         const ingot_shape *shape = ingot_shape_of(shapes, node->inputs[1 - slot]);
         const ingot_tensor *t = &graph->values[node->inputs[slot]].constant->tensor;
@@ -89,8 +96,8 @@ static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 ingot_status ingot_fold_scale_shift(ingot_pass_ctx *c)
 {
     ingot_shapes shapes;
-    const ingot_status status = ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fold_all(c, &shapes)
-                                                                                  : ingot_pass_out_of_memory(c);
+    const ingot_status status =
+        ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fold_all(c, &shapes) : ingot_pass_out_of_memory(c);
     ingot_shapes_free(&shapes);
     return status;
 }

@@ -4,9 +4,10 @@
 
 #include "engine/passes/rewrite.h"
 
-static const char *const activations[] = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid",
-                                          "Gelu", "Swish", "Elu"};
+static const char *const activations[] = {"Relu",      "Clip",        "LeakyRelu", "Sigmoid", "Tanh",
+                                          "HardSwish", "HardSigmoid", "Gelu",      "Swish",   "Elu"};
 
+/* Is it one of the list? */
 static bool is_activation(const ingot_node *node)
 {
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
@@ -15,6 +16,7 @@ static bool is_activation(const ingot_node *node)
     return false;
 }
 
+/* A residual Add may be fused already: the activation comes after it. Nothing comes after an activation. */
 static bool is_host(const ingot_node *node)
 {
     return ingot_can_host(node) && (!node->n_fused || !is_activation(node->fused[node->n_fused - 1].node));

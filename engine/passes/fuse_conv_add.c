@@ -1,15 +1,17 @@
 /* fuse_conv_add.c - Add after a convolution or matrix product becomes part of it: a residual connection is then added
- * while results are in registers. Where both operands are candidates the one that runs later takes the other in, so that
- * nothing waits for it. The other operand must be proven not to make the result larger. */
+ * while results are in registers. Where both operands are candidates the one that runs later takes the other in, so
+ * that nothing waits for it. The other operand must be proven not to make the result larger. */
 #include "engine/passes/pass.h"
 
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
 
+/* Only the Add may read the result, and nothing is fused yet. */
 static bool is_host(const ingot_graph *graph, int value)
 {
     const ingot_node *node = ingot_producer(graph, value);
-    return ingot_can_host(node) && node->n_fused == 0 && node->outputs[0] == value && ingot_graph_only_user(graph, value) != INGOT_NONE;
+    return ingot_can_host(node) && node->n_fused == 0 && node->outputs[0] == value &&
+           ingot_graph_only_user(graph, value) != INGOT_NONE;
 }
 
 /* Is the sum of result and other sure to have the shape of result? */
@@ -38,7 +40,8 @@ static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
         for (int k = 0; k < 2; k++)
             if (node->inputs[k] != INGOT_NONE && is_host(graph, node->inputs[k]) &&
                 keeps_shape(graph, shapes, node->inputs[k], node->inputs[1 - k]) &&
-                (slot == INGOT_NONE || ingot_node_of(graph, node->inputs[k]) > ingot_node_of(graph, node->inputs[slot])))
+                (slot == INGOT_NONE ||
+                 ingot_node_of(graph, node->inputs[k]) > ingot_node_of(graph, node->inputs[slot])))
                 slot = k;
         if (slot == INGOT_NONE)
             continue;
@@ -52,8 +55,8 @@ static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c)
 {
     ingot_shapes shapes;
-    const ingot_status status = ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fuse_all(c, &shapes)
-                                                                                  : ingot_pass_out_of_memory(c);
+    const ingot_status status =
+        ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fuse_all(c, &shapes) : ingot_pass_out_of_memory(c);
     ingot_shapes_free(&shapes);
     return status;
 }

@@ -1,5 +1,5 @@
-/* fuse_matmul_add.c - MatMul of two matrices and Add of a constant row is Gemm, which adds the row in its epilogue and into
- * which a BatchNormalization folds. The left operand's rank must be proven to be 2. */
+/* fuse_matmul_add.c - MatMul of two matrices and Add of a constant row is Gemm, which adds the row in its epilogue and
+ * into which a BatchNormalization folds. The left operand's rank must be proven to be 2. */
 #include "engine/passes/pass.h"
 
 #include "engine/passes/rewrite.h"
@@ -35,7 +35,8 @@ ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
         if (!is_row(graph, bias, b->dim[1]))
             continue;
         if (a->rank != 2) {
-            ingot_pass_kept(c, product, a->rank < 0 ? "the rank of its input is not known" : "its input has rank %d", a->rank);
+            ingot_pass_kept(c, product, a->rank < 0 ? "the rank of its input is not known" : "its input has rank %d",
+                            a->rank);
             continue;
         }
         const int out = add->outputs[0], index = graph->values[product->outputs[0]].uses->node;

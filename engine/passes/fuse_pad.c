@@ -1,5 +1,5 @@
-/* fuse_pad.c - a Pad in front of a Conv or pooling becomes padding of its own, where both mean the same: zeros for Conv and
- * for an average that counts its padding, minus infinity for a maximum (or zeros, when nothing is below zero). */
+/* fuse_pad.c - a Pad in front of a Conv or pooling becomes padding of its own, where both mean the same: zeros for Conv
+ * and for an average that counts its padding, minus infinity for a maximum (or zeros, when nothing is below zero). */
 #include "engine/passes/pass.h"
 
 #include <math.h>
@@ -29,6 +29,7 @@ static bool read_padding(const ingot_graph *graph, const ingot_node *pad, paddin
     return true;
 }
 
+/* Then padding with 0 and with minus infinity give the same maximum. */
 static bool is_never_negative(const ingot_graph *graph, int value)
 {
     const ingot_node *node = ingot_producer(graph, value);

@@ -1,5 +1,5 @@
-/* pass.h - rewriting a graph before it is planned. What the engine calls is ingot_passes_run(); the rest is for the passes
- * themselves. To add a pass: write its file, declare it at the end of this header and give it a row in passes.c.
+/* pass.h - rewriting a graph before it is planned. What the engine calls is ingot_passes_run(); the rest is for the
+ * passes themselves. To add a pass: write its file, declare it at the end of this header and give it a row in passes.c.
  *
  * A pass leaves a valid graph in running order that the writer can save and any other ONNX runtime can run: fused nodes
  * come out again as the nodes they were. */
@@ -15,23 +15,23 @@ typedef struct ingot_pass_options {
      * initializer had to be listed as an input and runtimes hold them for constants. */
     bool fix_defaults;
 
-    /* Run node number `node`, whose inputs are all constants, and set values[outputs[i]].constant for every output that is
-     * not INGOT_NONE (the pass takes the node out then). Any failure leaves graph and node as they were. NULL: constants
-     * are not folded. */
+    /* Run node number `node`, whose inputs are all constants, and set values[outputs[i]].constant for every output that
+     * is not INGOT_NONE (the pass takes the node out then). Any failure leaves graph and node as they were. NULL:
+     * constants are not folded. */
     ingot_status (*evaluate)(void *engine, ingot_graph *graph, int node, ingot_error *error);
     void *engine;
 
-    /* Receives one line per pass, such as "fold-batch-normalization: 53 of 53". The text is valid during the call. NULL:
-     * no reports. */
+    /* Receives one line per pass, such as "fold-batch-normalization: 53 of 53". The text is valid during the call.
+     * NULL: no reports. */
     void (*report)(void *sink, const char *line);
     void *sink;
 } ingot_pass_options;
 
-/* Run every pass that is not disabled over the graph and its subgraphs. options may be NULL. The graph must be sorted, and
- * stays so; node indices change. Nodes of the default domain have the newest form of their operator afterwards, whatever is
- * disabled: the version to write is the largest node->version.
- * Returns INGOT_OK; INGOT_USAGE for an unknown name in `disabled`; INGOT_INVALID or INGOT_UNSUPPORTED for an old node that
- * cannot be brought up to date (the line names it); INGOT_LIMIT when memory is out. */
+/* Run every pass that is not disabled over the graph and its subgraphs. options may be NULL. The graph must be sorted,
+ * and stays so; node indices change. Nodes of the default domain have the newest form of their operator afterwards,
+ * whatever is disabled: the version to write is the largest node->version. Returns INGOT_OK; INGOT_USAGE for an unknown
+ * name in `disabled`; INGOT_INVALID or INGOT_UNSUPPORTED for an old node that cannot be brought up to date (the line
+ * names it); INGOT_LIMIT when memory is out. */
 ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *options, ingot_error *error);
 
 /* Only the part that cannot be switched off: bring old forms up to date. For models loaded without passes. */
@@ -45,12 +45,12 @@ const char *ingot_pass_name(size_t index);
 enum { INGOT_PASS_NOTES = 6 }; /* reasons told in a report; further ones are counted */
 
 typedef struct ingot_pass_ctx {
-    ingot_graph *graph;               /* the main graph and each subgraph in turn */
-    bool is_main;                     /* the main graph, whose declared inputs every run checks */
+    ingot_graph *graph; /* the main graph and each subgraph in turn */
+    bool is_main;       /* the main graph, whose declared inputs every run checks */
     const ingot_pass_options *options;
     ingot_error *error;
-    int n_done;                       /* rewrites made, in all runs of the pass */
-    int n_kept;                       /* places where it could not, in the newest run */
+    int n_done; /* rewrites made, in all runs of the pass */
+    int n_kept; /* places where it could not, in the newest run */
     char notes[INGOT_PASS_NOTES][160];
 } ingot_pass_ctx;
 

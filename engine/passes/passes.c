@@ -1,6 +1,6 @@
 /* passes.c - the passes in their order, and the loop that runs them. Rows that are marked `repeated` simplify for each
- * other: neighbours among them run again until a round changes nothing. Each pass runs over the main graph and then over
- * every subgraph; a graph is sorted again after each pass, so that a pass finds nodes in running order. */
+ * other: neighbours among them run again until a round changes nothing. Each pass runs over the main graph and then
+ * over every subgraph; a graph is sorted again after each pass, so that a pass finds nodes in running order. */
 #include "engine/passes/pass.h"
 
 #include <stdio.h>
@@ -51,6 +51,7 @@ ingot_status ingot_pass_out_of_memory(ingot_pass_ctx *c)
     return ingot_fail(c->error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* A name that was misspelled must not pass for one that was switched off. */
 static ingot_status check_names(const ingot_pass_options *options, ingot_error *error)
 {
     for (const char *const *name = options->disabled; name && *name; name++) {
@@ -105,6 +106,7 @@ static ingot_status run_pass(ingot_graph *graph, const struct row *row, ingot_pa
     return status;
 }
 
+/* Subgraphs first appear in the list behind their parents; the order does not matter here. */
 ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
 {
     int n_graphs, n_upgraded = 0;
@@ -119,6 +121,7 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
     return status;
 }
 
+/* See ingot_pass_options. */
 static void fix_defaults(ingot_graph *graph)
 {
     int n = 0;

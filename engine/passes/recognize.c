@@ -1,8 +1,8 @@
-/* recognize.c - single operators that exporters for older opsets spelled out: Gelu, LayerNormalization, Swish and others.
- * A spelling is one line of text, matched against the graph from its last node up; operands of Add and Mul may be swapped.
- * In a spelling x is any value, w and b are constant vectors along the last axis, e is a constant number, `last` stands for
- * axes that are the last axis alone, and a numeral for a constant number. Nothing is replaced when a value in between has
- * readers outside of the spelling. */
+/* recognize.c - single operators that exporters for older opsets spelled out: Gelu, LayerNormalization, Swish and
+ * others. A spelling is one line of text, matched against the graph from its last node up; operands of Add and Mul may
+ * be swapped. In a spelling x is any value, w and b are constant vectors along the last axis, e is a constant number,
+ * `last` stands for axes that are the last axis alone, and a numeral for a constant number. Nothing is replaced when a
+ * value in between has readers outside of the spelling. */
 #include "engine/passes/pass.h"
 
 #include <ctype.h>
@@ -30,7 +30,7 @@ typedef enum extra { NOTHING, SIXTH_AND_HALF, TANH_FORM, EPSILON } extra; /* att
 static const struct spelling {
     const char *text, *op_type;
     int version;
-    const char *inputs;        /* letters of the spelling */
+    const char *inputs; /* letters of the spelling */
     extra attributes;
 } spellings[] = {
     {"Mul(x, Sigmoid(x))", "Swish", 24, "x", NOTHING},
@@ -64,11 +64,12 @@ enum { N_SPELLINGS = sizeof spellings / sizeof *spellings, MAX_NODES = 24 };
 typedef struct match {
     const ingot_graph *graph;
     const ingot_shapes *shapes;
-    int values[128];           /* by letter */
+    int values[128]; /* by letter */
     double epsilon;
     int n_nodes, nodes[MAX_NODES];
 } match;
 
+/* Axes are one constant: -1, or rank - 1 where the rank is known. */
 static bool is_last_axis(const match *m, int value, int of)
 {
     int64_t axis;
@@ -78,6 +79,7 @@ static bool is_last_axis(const match *m, int value, int of)
            (axis == -1 || (shape->rank > 0 && axis == shape->rank - 1));
 }
 
+/* The same letter must stand for the same value everywhere in a spelling. */
 static bool bind(match *m, char letter, int value)
 {
     if (letter == 'e')
@@ -113,7 +115,8 @@ static bool match_operands(match *m, const char *text, const ingot_node *node, b
         while (*text == ' ')
             text++;
         const int value = ingot_input(node, swapped ? 1 - slot : slot);
-        const bool matched = !strncmp(text, "last", 4) ? is_last_axis(m, value, node->inputs[0]) : match_value(m, text, value);
+        const bool matched =
+            !strncmp(text, "last", 4) ? is_last_axis(m, value, node->inputs[0]) : match_value(m, text, value);
         if (value == INGOT_NONE || !matched)
             return false;
         if (*skip(text) != ',')
@@ -181,7 +184,8 @@ static bool fits(const match *m, const struct spelling *s)
         return false;
     for (const char *letter = s->inputs; *letter; letter++) /* vectors must be as long as the last axis */
         if (*letter != 'x' &&
-            (x->rank < 1 || x->dim[x->rank - 1] != m->graph->values[m->values[(unsigned char)*letter]].constant->tensor.shape[0]))
+            (x->rank < 1 ||
+             x->dim[x->rank - 1] != m->graph->values[m->values[(unsigned char)*letter]].constant->tensor.shape[0]))
             return false;
     for (int i = 0; i < m->n_nodes; i++) {
         const ingot_node *node = m->graph->nodes[m->nodes[i]];
@@ -192,17 +196,24 @@ static bool fits(const match *m, const struct spelling *s)
     return true;
 }
 
+/* What the new operator needs besides its inputs. */
 static bool set_attributes(ingot_graph *graph, ingot_node *node, extra attributes, double epsilon)
 {
     switch (attributes) {
-    case NOTHING: return true;
-    case SIXTH_AND_HALF: return ingot_node_set_float(graph, node, "alpha", 1.0f / 6) && ingot_node_set_float(graph, node, "beta", 0.5f);
-    case TANH_FORM: return ingot_node_set_string(graph, node, "approximate", "tanh");
-    case EPSILON: return ingot_node_set_float(graph, node, "epsilon", (float)epsilon) && ingot_node_set_int(graph, node, "axis", -1);
+    case NOTHING:
+        return true;
+    case SIXTH_AND_HALF:
+        return ingot_node_set_float(graph, node, "alpha", 1.0f / 6) && ingot_node_set_float(graph, node, "beta", 0.5f);
+    case TANH_FORM:
+        return ingot_node_set_string(graph, node, "approximate", "tanh");
+    case EPSILON:
+        return ingot_node_set_float(graph, node, "epsilon", (float)epsilon) &&
+               ingot_node_set_int(graph, node, "axis", -1);
     }
     return false;
 }
 
+/* The matched nodes go, and one takes over the output of the last. */
 static bool replace(ingot_graph *graph, const match *m, const struct spelling *s)
 {
     const ingot_node *root = graph->nodes[m->nodes[0]];

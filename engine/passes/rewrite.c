@@ -7,6 +7,7 @@
 
 #include "ops/op.h"
 
+/* Removed nodes have no op_type, so they are no operator at all. */
 bool ingot_is_op(const ingot_node *node, const char *op_type)
 {
     return node && node->op_type && !*node->domain && !strcmp(node->op_type, op_type);
@@ -29,6 +30,7 @@ ingot_node *ingot_single_reader(const ingot_graph *graph, int value)
     return node == INGOT_NONE ? NULL : graph->nodes[node];
 }
 
+/* Passes run before operators are resolved for good, so the registry is asked. */
 static const ingot_op *operator_of(const ingot_node *node)
 {
     bool known;
@@ -56,6 +58,7 @@ const ingot_const *ingot_constant(const ingot_graph *graph, int value)
     return value == INGOT_NONE || graph->values[value].is_input ? NULL : graph->values[value].constant;
 }
 
+/* Whatever the width of the type, and lazy or not. */
 bool ingot_constant_ints(const ingot_graph *graph, int value, int64_t *elements, int capacity, int *n)
 {
     const ingot_const *constant = ingot_constant(graph, value);
@@ -89,6 +92,7 @@ bool ingot_constant_number(const ingot_graph *graph, int value, double *number)
     return true;
 }
 
+/* The scale is applied in double here, so that a second factor does not round on top of the first. */
 void ingot_const_doubles(const ingot_const *constant, int64_t first, int64_t n, void *raw, double *elements)
 {
     ingot_const plain = *constant;
@@ -132,6 +136,7 @@ int ingot_add_unique_value(ingot_graph *graph, const char *name)
     return ingot_graph_add_value(graph, unique_name(graph, name, text, sizeof text));
 }
 
+/* The only place where folded weights and biases are rounded. */
 int ingot_add_doubles(ingot_graph *graph, const char *name, ingot_dtype dtype, int rank, const int64_t *shape,
                       const double *elements)
 {
@@ -161,7 +166,8 @@ int ingot_add_ints(ingot_graph *graph, const char *name, const int64_t *elements
     return data ? ingot_graph_add_constant(graph, unique_name(graph, name, text, sizeof text), &t) : INGOT_NONE;
 }
 
-int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs, int n_inputs)
+int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs,
+                 int n_inputs)
 {
     const int value = ingot_add_unique_value(graph, name);
     if (value == INGOT_NONE || !ingot_graph_add_node(graph, name, op_type, "", version, inputs, n_inputs, &value, 1))
@@ -175,6 +181,8 @@ bool ingot_take_over_output(ingot_graph *graph, int node, int value, int remove)
     return ingot_node_set_output(graph, node, 0, value);
 }
 
+/* Either readers move up to `in`, or, to keep an output's name, the maker of `in` and all its readers move down to it.
+ */
 bool ingot_bypass(ingot_graph *graph, int index, int in, bool *done)
 {
     const int out = graph->nodes[index]->outputs[0], maker = graph->values[in].producer;

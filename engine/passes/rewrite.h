@@ -32,8 +32,8 @@ void ingot_const_doubles(const ingot_const *constant, int64_t first, int64_t n, 
 /* All elements as double, to be released; NULL when memory is out. */
 double *ingot_const_all_doubles(const ingot_graph *graph, const ingot_const *constant);
 
-/* A new constant of the given type and shape from doubles, each rounded once. Its name starts with `name` and is unique.
- * INGOT_NONE when memory is out, as with every id below. */
+/* A new constant of the given type and shape from doubles, each rounded once. Its name starts with `name` and is
+ * unique. INGOT_NONE when memory is out, as with every id below. */
 int ingot_add_doubles(ingot_graph *graph, const char *name, ingot_dtype dtype, int rank, const int64_t *shape,
                       const double *elements);
 int ingot_add_ints(ingot_graph *graph, const char *name, const int64_t *elements, int64_t n); /* int64, rank 1 */
@@ -42,11 +42,12 @@ int ingot_add_ints(ingot_graph *graph, const char *name, const int64_t *elements
 int ingot_add_unique_value(ingot_graph *graph, const char *name);
 
 /* Append a node of the default domain with one output, a new value; returns that value. */
-int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs, int n_inputs);
+int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs,
+                 int n_inputs);
 
 /* Take out a node whose output is its input `in`: readers of the output read `in`. A graph output keeps its name, so
- * where the output is one, the producer of `in` makes it; *done false (nothing changed) where that cannot be. The result
- * is false when memory is out. */
+ * where the output is one, the producer of `in` makes it; *done false (nothing changed) where that cannot be. The
+ * result is false when memory is out. */
 bool ingot_bypass(ingot_graph *graph, int node, int in, bool *done);
 
 /* Make `node` produce `value` in place of its output 0, after whatever produced `value` is removed. */
@@ -62,8 +63,8 @@ int ingot_node_of(const ingot_graph *graph, int value);
 /* Does the node's operator run nodes that are fused into it? */
 bool ingot_can_host(const ingot_node *node);
 
-/* Fuse node into host, which can; see ingot_graph_fuse(). Optional inputs that the host does not have are listed as left
- * out first, so that its operator finds every input at the operator's own place. False when memory is out. */
+/* Fuse node into host, which can; see ingot_graph_fuse(). Optional inputs that the host does not have are listed as
+ * left out first, so that its operator finds every input at the operator's own place. False when memory is out. */
 bool ingot_fuse_into(ingot_graph *graph, int host, int node, int chain_slot);
 
 #endif

@@ -1,6 +1,6 @@
-/* scaled_weights.c - constants times a factor per index. Along one axis that is only noted, in the constant itself; where
- * factors go with two axes (groups), or with another axis than the one that has factors already, the elements are computed
- * here, row by row. */
+/* scaled_weights.c - constants times a factor per index. Along one axis that is only noted, in the constant itself;
+ * where factors go with two axes (groups), or with another axis than the one that has factors already, the elements are
+ * computed here, row by row. */
 #include <string.h>
 
 #include "engine/passes/absorb.h"
@@ -13,6 +13,7 @@ bool ingot_is_weights(const ingot_graph *graph, int value, int min_rank)
            (constant->tensor.dtype == INGOT_FLOAT || constant->tensor.dtype == INGOT_DOUBLE);
 }
 
+/* A new value for a constant that shares its elements with the one of value `like`. */
 static int add_const(ingot_graph *graph, int like, const ingot_const *constant)
 {
     ingot_const *own = ingot_arena_copy(graph->arena, constant, sizeof *own);
@@ -63,6 +64,7 @@ static int compute_scaled(ingot_graph *graph, int value, const choice *of)
     return id;
 }
 
+/* Factors along one axis compose without touching an element. */
 int ingot_scale_axis(ingot_graph *graph, int value, int axis, const double *factors)
 {
     ingot_const scaled = *graph->values[value].constant;
@@ -90,6 +92,7 @@ int ingot_scale_groups(ingot_graph *graph, int value, int64_t group, const doubl
     return compute_scaled(graph, value, &(choice){factors, MAX(t->shape[0] / group, 1), t->shape[1], 1});
 }
 
+/* factor is a Gemm's beta, which the new bias takes in. */
 int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dtype dtype, int64_t n, double factor,
                       const double *scale, const double *shift)
 {

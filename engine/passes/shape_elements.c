@@ -1,5 +1,6 @@
-/* shape_elements.c - what is known of the elements of small integer values: exporters compute the shapes for Reshape and
- * Expand with Shape, Gather, Slice and Concat. An element is a number >= 0, a symbol as in shapes.h, or INGOT_MINUS_ONE. */
+/* shape_elements.c - what is known of the elements of small integer values: exporters compute the shapes for Reshape
+ * and Expand with Shape, Gather, Slice and Concat. An element is a number >= 0, a symbol as in shapes.h, or
+ * INGOT_MINUS_ONE. */
 #include "engine/passes/shapes.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@ static void one(const ingot_shape *x, ingot_shape *out) /* the same elements in 
     memcpy(out->elements, x->elements, sizeof out->elements);
 }
 
+/* The dimensions from start to end, either counted from the back when negative. */
 static void of_shape(const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
     if (x->rank < 0)
@@ -24,6 +26,7 @@ static void of_shape(const ingot_node *node, const ingot_shape *x, ingot_shape *
         out->elements[out->n_elements++] = x->dim[d];
 }
 
+/* The product, where all dimensions are numbers. */
 static void of_size(const ingot_shape *x, ingot_shape *out)
 {
     int64_t count = 1;
@@ -36,6 +39,7 @@ static void of_size(const ingot_shape *x, ingot_shape *out)
     }
 }
 
+/* Elements that constant indices pick from a vector. */
 static void gathered(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
     int64_t indices[INGOT_SHAPE_RANK];
@@ -51,13 +55,15 @@ static void gathered(const ingot_graph *graph, const ingot_node *node, const ing
     out->n_elements = n;
 }
 
+/* A range of a vector, with steps of 1. */
 static void sliced(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
     int64_t start, end, step = 1;
     int n;
     if (x->rank != 1 || !ingot_constant_ints(graph, ingot_input(node, 1), &start, 1, &n) || n != 1 ||
         !ingot_constant_ints(graph, ingot_input(node, 2), &end, 1, &n) || n != 1 ||
-        (ingot_input(node, 4) != INGOT_NONE && (!ingot_constant_ints(graph, node->inputs[4], &step, 1, &n) || n != 1)) ||
+        (ingot_input(node, 4) != INGOT_NONE &&
+         (!ingot_constant_ints(graph, node->inputs[4], &step, 1, &n) || n != 1)) ||
         step != 1)
         return;
     start = MIN(MAX(start < 0 ? start + x->n_elements : start, 0), x->n_elements);
@@ -67,6 +73,7 @@ static void sliced(const ingot_graph *graph, const ingot_node *node, const ingot
         out->elements[out->n_elements++] = x->elements[i];
 }
 
+/* Vectors one behind the other. */
 static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_shape *out)
 {
     int n = 0;
@@ -80,7 +87,8 @@ static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_sha
     out->n_elements = n;
 }
 
-void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node, ingot_shape *out)
+void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,
+                          ingot_shape *out)
 {
     const ingot_shape *x = ingot_shape_of(shapes, ingot_input(node, 0));
     if (ingot_is_op(node, "Shape"))
@@ -96,7 +104,8 @@ void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, 
     else if (ingot_is_op(node, "Concat"))
         joined(shapes, node, out);
     else if (ingot_is_op(node, "Unsqueeze") || ingot_is_op(node, "Squeeze") || ingot_is_op(node, "Identity") ||
-             ingot_is_op(node, "Reshape") || (ingot_is_op(node, "Cast") && ingot_attr_int(node, "to", 0) == INGOT_INT64))
+             ingot_is_op(node, "Reshape") ||
+             (ingot_is_op(node, "Cast") && ingot_attr_int(node, "to", 0) == INGOT_INT64))
         one(x, out);
 }
 

@@ -1,7 +1,7 @@
-/* shapes.c - shape inference with symbols, for the passes. A dimension is a size or a negative number that stands for one;
- * equal numbers are equal sizes. A strided window makes floor((d + offset) / divisor) + k of a symbol d, and the same
- * expression is given the same number again: so the two branches of a residual block are seen to agree for any image size.
- * An operator that is not listed leaves its outputs unknown, which is always right. */
+/* shapes.c - shape inference with symbols, for the passes. A dimension is a size or a negative number that stands for
+ * one; equal numbers are equal sizes. A strided window makes floor((d + offset) / divisor) + k of a symbol d, and the
+ * same expression is given the same number again: so the two branches of a residual block are seen to agree for any
+ * image size. An operator that is not listed leaves its outputs unknown, which is always right. */
 #include "engine/passes/shapes.h"
 
 #include <string.h>
@@ -12,13 +12,14 @@ typedef struct walk {
     ingot_shapes *shapes;
     const ingot_graph *graph;
     const ingot_node *node;
-    ingot_shape *out;          /* of output 0; rank -1 and no type when a rule is called */
+    ingot_shape *out; /* of output 0; rank -1 and no type when a rule is called */
 } walk;
 
 typedef void rule(walk *w);
 
 static const ingot_shape unknown = {INGOT_UNDEFINED, -1, {0}, -1, {0}};
 
+/* A size of which nothing is known: equal to itself alone. */
 static int64_t fresh(ingot_shapes *s) { return -1 - s->n_symbols++; }
 
 /* The symbol of (base + offset) / divisor; a new one where it was not seen yet. */
@@ -43,8 +44,10 @@ bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b)
     return a->rank >= 0 && a->rank == b->rank && !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim);
 }
 
+/* What is known of input i; nothing when it is left out. */
 static const ingot_shape *in(const walk *w, int i) { return ingot_shape_of(w->shapes, ingot_input(w->node, i)); }
 
+/* The axis that an attribute names, made positive; -1 where it is out of range, also for an unknown rank of 0. */
 static int axis_of(const ingot_node *node, const char *name, int64_t otherwise, int rank)
 {
     const int64_t axis = ingot_attr_int(node, name, otherwise);
@@ -53,10 +56,13 @@ static int axis_of(const ingot_node *node, const char *name, int64_t otherwise, 
 
 /* ---- rules ---- */
 
+/* Y has the type and shape of X: activations, normalizations, Softmax. */
 static void same(walk *w) { *w->out = *in(w, 0); }
 
+/* The shape depends on attributes that nobody asks about; the type is that of X. */
 static void typed_like_first(walk *w) { w->out->dtype = in(w, 0)->dtype; }
 
+/* The size that a and b broadcast to. Source: ONNX, "Broadcasting in ONNX", the multidirectional kind. */
 static int64_t broadcast(ingot_shapes *s, int64_t a, int64_t b)
 {
     if (a == b || b == 1)
@@ -66,6 +72,7 @@ static int64_t broadcast(ingot_shapes *s, int64_t a, int64_t b)
     return a > 1 ? a : b > 1 ? b : fresh(s); /* two different symbols: either could be 1 */
 }
 
+/* All inputs from `first` on broadcast together; the type is that of input `first`. */
 static void broadcast_from(walk *w, int first)
 {
     ingot_shape out = {in(w, first)->dtype, 0, {0}, -1, {0}};
@@ -77,8 +84,8 @@ static void broadcast_from(walk *w, int first)
         }
         ingot_shape wide = {out.dtype, MAX(out.rank, a->rank), {0}, -1, {0}};
         for (int d = 1; d <= wide.rank; d++)
-            wide.dim[wide.rank - d] = broadcast(w->shapes, d <= out.rank ? out.dim[out.rank - d] : 1,
-                                                d <= a->rank ? a->dim[a->rank - d] : 1);
+            wide.dim[wide.rank - d] =
+                broadcast(w->shapes, d <= out.rank ? out.dim[out.rank - d] : 1, d <= a->rank ? a->dim[a->rank - d] : 1);
         out = wide;
     }
     *w->out = out;
@@ -87,6 +94,7 @@ static void broadcast_from(walk *w, int first)
 static void broadcast_all(walk *w) { broadcast_from(w, 0); }
 static void broadcast_where(walk *w) { broadcast_from(w, 1); }
 
+/* Comparisons and logic: broadcast, and bool. */
 static void compare(walk *w)
 {
     broadcast_from(w, 0);
@@ -105,6 +113,7 @@ static void cast_like(walk *w)
     w->out->dtype = in(w, 1)->dtype;
 }
 
+/* Shape gives a vector of as many elements as the rank of X, or the range of it that start and end pick. */
 static void shape_vector(walk *w)
 {
     *w->out = (ingot_shape){INGOT_INT64, 1, {0}, -1, {0}};
@@ -114,6 +123,7 @@ static void shape_vector(walk *w)
 
 static void size(walk *w) { *w->out = (ingot_shape){INGOT_INT64, 0, {0}, -1, {0}}; }
 
+/* Item i of a list attribute that must have n items; `otherwise` where it is left out or has another length. */
 static int64_t spatial_attr(const ingot_node *node, const char *name, int i, int n, int64_t otherwise)
 {
     const ingot_attr *attr = ingot_node_attr(node, name);
@@ -149,6 +159,7 @@ static int64_t window(walk *w, int64_t size, int64_t kernel, int i, int n_spatia
     return intern(w->shapes, size, offset, stride);
 }
 
+/* (N, C, spatial...) behind a sliding window: (N, channels, windows...). Without kernel_shape the weights tell it. */
 static void windowed(walk *w, int64_t channels, const ingot_shape *weights)
 {
     const ingot_shape *x = in(w, 0);
@@ -164,6 +175,7 @@ static void windowed(walk *w, int64_t channels, const ingot_shape *weights)
     }
 }
 
+/* Weights of Conv are (output channels, input channels / group, kernel...). */
 static void conv(walk *w)
 {
     const ingot_shape *weights = in(w, 1);
@@ -176,6 +188,8 @@ static void pool(walk *w)
         windowed(w, in(w, 0)->dim[1], NULL);
 }
 
+/* Weights of ConvTranspose are (input channels, output channels / group, kernel...). Spatial sizes are left open:
+ * they follow from attributes in too many ways for what is gained. */
 static void conv_transpose(walk *w)
 {
     const ingot_shape *x = in(w, 0), *weights = in(w, 1);
@@ -190,6 +204,7 @@ static void conv_transpose(walk *w)
         w->out->dim[i] = fresh(w->shapes);
 }
 
+/* (N, C, spatial...) becomes (N, C, 1, ...). */
 static void global_pool(walk *w)
 {
     *w->out = *in(w, 0);
@@ -197,6 +212,7 @@ static void global_pool(walk *w)
         w->out->dim[i] = 1;
 }
 
+/* (m, k) x (k, n), either of them perhaps transposed. The result has rank 2 even where nothing else is known. */
 static void gemm(walk *w)
 {
     const ingot_shape *a = in(w, 0), *b = in(w, 1);
@@ -205,6 +221,7 @@ static void gemm(walk *w)
     w->out->dim[1] = b->rank == 2 ? b->dim[ingot_attr_int(w->node, "transB", 0) ? 0 : 1] : fresh(w->shapes);
 }
 
+/* NumPy: the last two axes are multiplied, those before broadcast. Operands of rank 1 are left open. */
 static void matmul(walk *w)
 {
     const ingot_shape *a = in(w, 0), *b = in(w, 1);
@@ -216,10 +233,11 @@ static void matmul(walk *w)
     w->out->dim[rank - 1] = b->dim[b->rank - 1];
     w->out->dim[rank - 2] = a->dim[a->rank - 2];
     for (int d = 3; d <= rank; d++)
-        w->out->dim[rank - d] = broadcast(w->shapes, d <= a->rank ? a->dim[a->rank - d] : 1,
-                                          d <= b->rank ? b->dim[b->rank - d] : 1);
+        w->out->dim[rank - d] =
+            broadcast(w->shapes, d <= a->rank ? a->dim[a->rank - d] : 1, d <= b->rank ? b->dim[b->rank - d] : 1);
 }
 
+/* Without perm the axes are reversed. */
 static void transpose(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -237,6 +255,7 @@ static void transpose(walk *w)
     }
 }
 
+/* Sizes along the axis add up; the others are equal in a valid model, so a known one is taken for all. */
 static void concat(walk *w)
 {
     const ingot_shape *first = in(w, 0);
@@ -277,6 +296,7 @@ static int64_t product(walk *w, const ingot_shape *x, int begin, int end)
     return !n_symbols ? size : n_symbols == 1 && size == 1 ? symbol : fresh(w->shapes);
 }
 
+/* Two dimensions: the product of those before the axis and of those from it on. */
 static void flatten(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -332,9 +352,11 @@ static void read_shape(walk *w, int slot, ingot_shape *to)
     if (given->n_elements < 0 && given->rank == 1 && given->dim[0] >= 0 && given->dim[0] <= INGOT_SHAPE_RANK)
         to->rank = (int)given->dim[0];
     for (int d = 0; d < to->rank; d++)
-        to->dim[d] = given->n_elements < 0 || given->elements[d] == INGOT_MINUS_ONE ? fresh(w->shapes) : given->elements[d];
+        to->dim[d] =
+            given->n_elements < 0 || given->elements[d] == INGOT_MINUS_ONE ? fresh(w->shapes) : given->elements[d];
 }
 
+/* 0 copies a dimension (unless allowzero), -1 stands for what is left. */
 static void reshape(walk *w)
 {
     const ingot_shape *x = in(w, 0), *to = in(w, 1);
@@ -373,6 +395,7 @@ static bool mark_axes(walk *w, int slot, int rank, bool *marked, int *n)
     return true;
 }
 
+/* Ones are put in at the axes, which count in the result. */
 static void unsqueeze(walk *w)
 {
     const ingot_shape *x = in(w, 0), *axes = in(w, 1);
@@ -387,6 +410,7 @@ static void unsqueeze(walk *w)
         w->out->dim[d] = marked[d] ? 1 : x->dim[k++];
 }
 
+/* The axes go. Without axes every 1 goes: then even the rank is open, as symbols may be 1. */
 static void squeeze(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -401,6 +425,7 @@ static void squeeze(walk *w)
             w->out->dim[w->out->rank++] = x->dim[d];
 }
 
+/* Dimensions at the axes become 1, or go without keepdims. No axes: all, unless noop_with_empty_axes. */
 static void reduce(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -418,6 +443,7 @@ static void reduce(walk *w)
             w->out->dim[w->out->rank++] = 1;
 }
 
+/* Broadcasting in both directions, with a shape as the second operand. */
 static void expand(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -428,18 +454,20 @@ static void expand(walk *w)
         return;
     w->out->rank = MAX(x->rank, to.rank);
     for (int d = 1; d <= w->out->rank; d++)
-        w->out->dim[w->out->rank - d] = broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1,
-                                                  d <= to.rank ? to.dim[to.rank - d] : 1);
+        w->out->dim[w->out->rank - d] =
+            broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1, d <= to.rank ? to.dim[to.rank - d] : 1);
 }
 
 static void constant_of_shape(walk *w) { read_shape(w, 0, w->out); }
 
+/* GatherElements: type of the data, shape of the indices. */
 static void like_second(walk *w)
 {
     *w->out = *in(w, 1);
     w->out->dtype = in(w, 0)->dtype;
 }
 
+/* Every dimension grows by what is added before and behind it; negative amounts cut. */
 static void pad(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -475,7 +503,8 @@ static void slice(walk *w)
     bool marked[INGOT_SHAPE_RANK] = {false};
     int n;
     *w->out = *in(w, 0);
-    const bool known = w->out->rank >= 0 && ingot_input(w->node, 3) != INGOT_NONE && mark_axes(w, 3, w->out->rank, marked, &n);
+    const bool known =
+        w->out->rank >= 0 && ingot_input(w->node, 3) != INGOT_NONE && mark_axes(w, 3, w->out->rank, marked, &n);
     for (int d = 0; d < w->out->rank; d++)
         if (!known || marked[d])
             w->out->dim[d] = fresh(w->shapes);
@@ -491,6 +520,7 @@ static void split(walk *w)
         w->out->dim[axis] = fresh(w->shapes);
 }
 
+/* A scale of exactly 1 keeps a dimension. */
 static void resize(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -508,6 +538,7 @@ static void resize(walk *w)
     }
 }
 
+/* The axis is replaced by the dimensions of the indices. */
 static void gather(walk *w)
 {
     const ingot_shape *x = in(w, 0), *indices = in(w, 1);
@@ -530,29 +561,108 @@ static const struct {
     const char *op_type;
     rule *infer;
 } rules[] = {
-    {"Abs", same}, {"Add", broadcast_all}, {"And", compare}, {"AveragePool", pool}, {"BatchNormalization", same},
-    {"Cast", cast}, {"CastLike", cast_like}, {"Ceil", same}, {"Celu", same}, {"Clip", same}, {"Concat", concat},
-    {"Conv", conv}, {"ConstantOfShape", constant_of_shape}, {"ConvTranspose", conv_transpose}, {"Cos", same}, {"CumSum", same}, {"Div", broadcast_all},
-    {"Dropout", same}, {"Elu", same}, {"Equal", compare}, {"Erf", same}, {"Exp", same}, {"Expand", expand},
-    {"Flatten", flatten}, {"Floor", same}, {"Gather", gather}, {"GatherElements", like_second}, {"Gelu", same}, {"Gemm", gemm},
-    {"GlobalAveragePool", global_pool}, {"GlobalMaxPool", global_pool}, {"Greater", compare},
-    {"GreaterOrEqual", compare}, {"GroupNormalization", same}, {"HardSigmoid", same}, {"HardSwish", same},
-    {"Identity", same}, {"InstanceNormalization", same}, {"LRN", same}, {"LayerNormalization", same},
-    {"LeakyRelu", same}, {"Less", compare}, {"LessOrEqual", compare}, {"Log", same}, {"LogSoftmax", same},
-    {"MatMul", matmul}, {"Max", broadcast_all}, {"MaxPool", pool}, {"Min", broadcast_all}, {"Mish", same},
-    {"Mod", broadcast_all}, {"Mul", broadcast_all}, {"Neg", same}, {"Not", same}, {"Or", compare}, {"PRelu", same},
-    {"Pad", pad}, {"Pow", broadcast_all}, {"RMSNormalization", same}, {"Reciprocal", same}, {"ReduceMax", reduce},
-    {"ReduceMean", reduce}, {"ReduceMin", reduce}, {"ReduceProd", reduce}, {"ReduceSum", reduce}, {"Relu", same},
-    {"Reshape", reshape}, {"Resize", resize}, {"Round", same}, {"ScatterElements", same}, {"ScatterND", same}, {"Selu", same}, {"Shape", shape_vector},
-    {"Sigmoid", same}, {"Sign", same}, {"Sin", same}, {"Size", size}, {"Slice", slice}, {"Softmax", same}, {"Softplus", same},
-    {"Softsign", same}, {"Split", split}, {"Sqrt", same}, {"Squeeze", squeeze}, {"Sub", broadcast_all},
-    {"Sum", broadcast_all}, {"Swish", same}, {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same}, {"Tile", same_rank},
-    {"Transpose", transpose}, {"Trilu", same}, {"Unsqueeze", unsqueeze}, {"Where", broadcast_where},
-    {"Xor", compare}, {"DepthToSpace", typed_like_first},
+    {"Abs", same},
+    {"Add", broadcast_all},
+    {"And", compare},
+    {"AveragePool", pool},
+    {"BatchNormalization", same},
+    {"Cast", cast},
+    {"CastLike", cast_like},
+    {"Ceil", same},
+    {"Celu", same},
+    {"Clip", same},
+    {"Concat", concat},
+    {"Conv", conv},
+    {"ConstantOfShape", constant_of_shape},
+    {"ConvTranspose", conv_transpose},
+    {"Cos", same},
+    {"CumSum", same},
+    {"Div", broadcast_all},
+    {"Dropout", same},
+    {"Elu", same},
+    {"Equal", compare},
+    {"Erf", same},
+    {"Exp", same},
+    {"Expand", expand},
+    {"Flatten", flatten},
+    {"Floor", same},
+    {"Gather", gather},
+    {"GatherElements", like_second},
+    {"Gelu", same},
+    {"Gemm", gemm},
+    {"GlobalAveragePool", global_pool},
+    {"GlobalMaxPool", global_pool},
+    {"Greater", compare},
+    {"GreaterOrEqual", compare},
+    {"GroupNormalization", same},
+    {"HardSigmoid", same},
+    {"HardSwish", same},
+    {"Identity", same},
+    {"InstanceNormalization", same},
+    {"LRN", same},
+    {"LayerNormalization", same},
+    {"LeakyRelu", same},
+    {"Less", compare},
+    {"LessOrEqual", compare},
+    {"Log", same},
+    {"LogSoftmax", same},
+    {"MatMul", matmul},
+    {"Max", broadcast_all},
+    {"MaxPool", pool},
+    {"Min", broadcast_all},
+    {"Mish", same},
+    {"Mod", broadcast_all},
+    {"Mul", broadcast_all},
+    {"Neg", same},
+    {"Not", same},
+    {"Or", compare},
+    {"PRelu", same},
+    {"Pad", pad},
+    {"Pow", broadcast_all},
+    {"RMSNormalization", same},
+    {"Reciprocal", same},
+    {"ReduceMax", reduce},
+    {"ReduceMean", reduce},
+    {"ReduceMin", reduce},
+    {"ReduceProd", reduce},
+    {"ReduceSum", reduce},
+    {"Relu", same},
+    {"Reshape", reshape},
+    {"Resize", resize},
+    {"Round", same},
+    {"ScatterElements", same},
+    {"ScatterND", same},
+    {"Selu", same},
+    {"Shape", shape_vector},
+    {"Sigmoid", same},
+    {"Sign", same},
+    {"Sin", same},
+    {"Size", size},
+    {"Slice", slice},
+    {"Softmax", same},
+    {"Softplus", same},
+    {"Softsign", same},
+    {"Split", split},
+    {"Sqrt", same},
+    {"Squeeze", squeeze},
+    {"Sub", broadcast_all},
+    {"Sum", broadcast_all},
+    {"Swish", same},
+    {"Tan", same},
+    {"Tanh", same},
+    {"ThresholdedRelu", same},
+    {"Tile", same_rank},
+    {"Transpose", transpose},
+    {"Trilu", same},
+    {"Unsqueeze", unsqueeze},
+    {"Where", broadcast_where},
+    {"Xor", compare},
+    {"DepthToSpace", typed_like_first},
 };
 
 enum { N_RULES = sizeof rules / sizeof *rules };
 
+/* A graph input, as far as it is declared. */
 static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
 {
     if (type->kind != INGOT_TENSOR)
@@ -565,6 +675,7 @@ static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
         out->dim[d] = type->shape[d] >= 0 ? type->shape[d] : fresh(s); /* nothing makes equal names equal sizes */
 }
 
+/* Find the rule and apply it. */
 static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_node *node)
 {
     const int out = node->n_outputs ? node->outputs[0] : INGOT_NONE;

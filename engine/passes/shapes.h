@@ -11,24 +11,26 @@ enum { INGOT_SHAPE_RANK = 8 }; /* shapes of a higher rank count as not known */
 
 /* dim[i] >= 0 is a size; equal negative numbers are equal sizes that are not known. */
 typedef struct ingot_shape {
-    ingot_dtype dtype;         /* INGOT_UNDEFINED: not known */
-    int rank;                  /* -1: not known */
+    ingot_dtype dtype; /* INGOT_UNDEFINED: not known */
+    int rank;          /* -1: not known */
     int64_t dim[INGOT_SHAPE_RANK];
-    int n_elements;            /* of a small integer value, or -1: see shape_elements.c */
+    int n_elements; /* of a small integer value, or -1: see shape_elements.c */
     int64_t elements[INGOT_SHAPE_RANK];
 } ingot_shape;
 
 typedef struct ingot_shapes {
     ingot_memory *memory;
     int n;
-    ingot_shape *of;           /* by value id, for the ids there were when computed */
+    ingot_shape *of; /* by value id, for the ids there were when computed */
     int64_t n_symbols;
-    struct ingot_dim_expression { int64_t base, offset, divisor, symbol; } *known;
+    struct ingot_dim_expression {
+        int64_t base, offset, divisor, symbol;
+    } * known;
     int n_known, known_capacity;
 } ingot_shapes;
 
-/* Walk a sorted graph; is_main tells that its inputs are those of the model. False when memory is out; ingot_shapes_free()
- * is right in either case. */
+/* Walk a sorted graph; is_main tells that its inputs are those of the model. False when memory is out;
+ * ingot_shapes_free() is right in either case. */
 bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main);
 void ingot_shapes_free(ingot_shapes *shapes);
 
@@ -37,7 +39,8 @@ const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value);
 bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b); /* both known and equal */
 
 /* What is known of the elements of output 0 of a node, and of a constant. */
-void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node, ingot_shape *out);
+void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,
+                          ingot_shape *out);
 void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *out);
 
 #endif

@@ -1,6 +1,6 @@
-/* test_passes.c - the passes on a graph built by hand: what they report, that the constants are right to the last bit, that
- * names of passes are checked, and that memory running out anywhere ends in an error. What they make of a graph is run by
- * tests/python/test_passes.py. */
+/* test_passes.c - the passes on a graph built by hand: what they report, that the constants are right to the last bit,
+ * that names of passes are checked, and that memory running out anywhere ends in an error. What they make of a graph is
+ * run by tests/python/test_passes.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -126,7 +126,8 @@ static void test_constants_are_rounded_once(void **state)
     assert_int_equal(b.graph->n_nodes, 1);
     const ingot_node *conv = b.graph->nodes[0];
     assert_int_equal(conv->outputs[0], value(&b, "n"));
-    const ingot_const *weights = ingot_constant(b.graph, conv->inputs[1]), *bias = ingot_constant(b.graph, conv->inputs[2]);
+    const ingot_const *weights = ingot_constant(b.graph, conv->inputs[1]),
+                      *bias = ingot_constant(b.graph, conv->inputs[2]);
     assert_ptr_equal(weights->source, w); /* the elements are shared */
     float got[144], got_bias[4];
     ingot_const_read(weights, got);
@@ -145,8 +146,12 @@ static void test_constants_are_rounded_once(void **state)
 static void test_names_are_checked(void **state)
 {
     (void)state;
-    static const struct { const char *name; ingot_status status; } rows[] = {
-        {"all", INGOT_OK}, {"fuse-pad", INGOT_OK}, {"upgrade-opset", INGOT_USAGE}, {"", INGOT_USAGE}, {"fuse", INGOT_USAGE},
+    static const struct {
+        const char *name;
+        ingot_status status;
+    } rows[] = {
+        {"all", INGOT_OK}, {"fuse-pad", INGOT_OK}, {"upgrade-opset", INGOT_USAGE},
+        {"", INGOT_USAGE}, {"fuse", INGOT_USAGE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *const disabled[] = {rows[i].name, NULL};
@@ -174,8 +179,10 @@ static void test_symbolic_shapes(void **state)
     constant(&b, "w", 4, w_shape, 1);
     constant(&b, "v", 4, one, 1);
     ingot_node *p = add(&b, "Conv p = x w", 11), *q = add(&b, "Conv q = x v", 11), *r = add(&b, "Conv r = x w", 11);
-    assert_true(ingot_node_set_ints(b.graph, p, "strides", strides, 2) && ingot_node_set_ints(b.graph, p, "pads", pads, 4));
-    assert_true(ingot_node_set_ints(b.graph, q, "strides", strides, 2) && ingot_node_set_ints(b.graph, r, "strides", strides, 2));
+    assert_true(ingot_node_set_ints(b.graph, p, "strides", strides, 2) &&
+                ingot_node_set_ints(b.graph, p, "pads", pads, 4));
+    assert_true(ingot_node_set_ints(b.graph, q, "strides", strides, 2) &&
+                ingot_node_set_ints(b.graph, r, "strides", strides, 2));
     assert_int_equal(ingot_graph_sort(b.graph, &error), INGOT_OK);
     ingot_shapes s;
     assert_true(ingot_shapes_infer(&s, b.graph, true));
@@ -190,7 +197,8 @@ static void test_symbolic_shapes(void **state)
 /* A graph on which every pass has something to do, some of it in an old form. */
 static void build_everything(builder *b)
 {
-    static const int64_t k_shape[2] = {144, 8}, n_shape[1] = {8}, one[1] = {1}, turn[4] = {0, 2, 3, 1}, back[4] = {0, 3, 1, 2};
+    static const int64_t k_shape[2] = {144, 8}, n_shape[1] = {8}, one[1] = {1}, turn[4] = {0, 2, 3, 1},
+                         back[4] = {0, 3, 1, 2};
     static const int64_t pads[8] = {0, 0, 1, 1, 0, 0, 1, 1};
     begin(b);
     constant(b, "w", 4, w_shape, 1);
@@ -209,7 +217,8 @@ static void build_everything(builder *b)
     add(b, "Sigmoid s = a", 13);
     add(b, "Mul silu = s a", 13);
     ingot_node *t = add(b, "Transpose t = silu", 13), *u = add(b, "Transpose u = t", 13);
-    b->failed |= !t || !u || !ingot_node_set_ints(b->graph, t, "perm", turn, 4) || !ingot_node_set_ints(b->graph, u, "perm", back, 4);
+    b->failed |= !t || !u || !ingot_node_set_ints(b->graph, t, "perm", turn, 4) ||
+                 !ingot_node_set_ints(b->graph, u, "perm", back, 4);
     ingot_node *clip = add(b, "Clip l = u", 6);
     b->failed |= !clip || !ingot_node_set_float(b->graph, clip, "max", 6);
     add(b, "Softmax f = l", 11);
@@ -252,8 +261,10 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_report),            cmocka_unit_test(test_constants_are_rounded_once),
-        cmocka_unit_test(test_names_are_checked), cmocka_unit_test(test_symbolic_shapes),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_constants_are_rounded_once),
+        cmocka_unit_test(test_names_are_checked),
+        cmocka_unit_test(test_symbolic_shapes),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
