@@ -16,6 +16,8 @@
     X(strings) \
     X(tfidf) \
     X(string_normalizer) \
+    X(ml_features) \
+    X(ml_label_encoder) \
     X(power) \
     X(swiglu) \
     X(unary) \
