@@ -57,7 +57,7 @@
     X(flex_attention) \
     X(linear_attention) \
     X(rotary) \
-    X(random) \
+    X(random_numbers) \
     X(training) \
     X(loss) \
     X(det) \

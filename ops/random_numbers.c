@@ -1,4 +1,4 @@
-/* random.c - RandomNormal and RandomUniform (and their Like forms), Bernoulli and Multinomial. A node with a seed gives the
+/* random_numbers.c - RandomNormal and RandomUniform (and their Like forms), Bernoulli and Multinomial. A node with a seed gives the
  * same numbers in every run. */
 #include <math.h>
 #include <string.h>
@@ -126,7 +126,7 @@ static ingot_status run_multinomial(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-const ingot_op ingot_ops_random[] = {
+const ingot_op ingot_ops_random_numbers[] = {
     { "RandomNormal", 1, 0, 0, { 0 }, infer_random, run_normal, .flags = INGOT_OP_RANDOM },
     { "RandomUniform", 1, 0, 0, { 0 }, infer_random, run_uniform, .flags = INGOT_OP_RANDOM },
     { "RandomNormalLike", 1, 1, 1, { INGOT_TYPES_ALL }, infer_random_like, run_normal,
