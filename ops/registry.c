@@ -18,6 +18,7 @@
     X(string_normalizer) \
     X(ml_features) \
     X(ml_label_encoder) \
+    X(ml_trees) \
     X(power) \
     X(swiglu) \
     X(unary) \
