@@ -54,6 +54,7 @@ typedef struct float_row {
     ingot_binary function;
 } float_row;
 
+/* One broadcast row of f32 for ingot_broadcast: a step of 0 marks an operand that is one repeated number. */
 static void row_float(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const float_row *f = argument;
@@ -105,6 +106,8 @@ static ingot_operand block_operand(const blocked_work *w, const lanes *l, int64_
     return (ingot_operand){ buffer, INGOT_BLOCK };
 }
 
+/* Task over (image, channel block) pairs of a blocked output; each pair is one contiguous row of pixels *
+ * INGOT_BLOCK floats. */
 static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const blocked_work *w = argument;
@@ -116,6 +119,8 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
                                block_operand(w, &w->in[1], at, y), w->row);
 }
 
+/* The output is in blocks of channels: an operand is either blocked too, or small enough to be read lane by lane.
+ * Anything else is a layout this family should not have offered, hence UNSUPPORTED. */
 static ingot_status run_blocked(ingot_op_ctx *c, ingot_binary function)
 {
     const ingot_tensor *out = c->out[0];
@@ -157,6 +162,8 @@ static ingot_layout follow_blocked(const ingot_op_ctx *c)
 
 /* ---- operators ---- */
 
+/* out = x function y with ONNX (numpy) broadcasting; 16-bit floats are computed in f32 a chunk at a time. out may
+ * be x or y themselves when the shapes agree. */
 static ingot_status apply(ingot_op_ctx *c, ingot_binary function, ingot_tensor *x, ingot_tensor *y, ingot_tensor *out)
 {
     const float_row f = { c->kernels, function };
@@ -172,6 +179,7 @@ static ingot_status apply(ingot_op_ctx *c, ingot_binary function, ingot_tensor *
     return ingot_broadcast(c, out, in, 2, 16384, rows[function][out->dtype], NULL);
 }
 
+/* The two-input operators: layout decides between the blocked rows and the broadcasting walk. */
 static ingot_status run_pair(ingot_op_ctx *c, ingot_binary function)
 {
     if (c->out[0]->layout == INGOT_BLOCKED)
@@ -179,6 +187,8 @@ static ingot_status run_pair(ingot_op_ctx *c, ingot_binary function)
     return apply(c, function, c->in[0], c->in[1], c->out[0]);
 }
 
+/* Min, Max, Sum and Mean take one input or more and fold from the left; the output holds the running result, so no
+ * scratch is needed. */
 static ingot_status run_many(ingot_op_ctx *c, ingot_binary function)
 {
     ingot_tensor *out = c->out[0];
@@ -203,6 +213,7 @@ static ingot_status run_min(ingot_op_ctx *c) { return run_many(c, INGOT_BINARY_M
 static ingot_status run_max(ingot_op_ctx *c) { return run_many(c, INGOT_BINARY_MAX); }
 static ingot_status run_sum(ingot_op_ctx *c) { return run_many(c, INGOT_BINARY_ADD); }
 
+/* Mean = Sum / n. The divisor is made in the output's own element type, so the division is an ordinary one. */
 static ingot_status run_mean(ingot_op_ctx *c)
 {
     float n_float = (float)c->n_in;
@@ -222,6 +233,7 @@ static ingot_status run_mean(ingot_op_ctx *c)
     return apply(c, INGOT_BINARY_DIV, c->out[0], &n, c->out[0]);
 }
 
+/* Y has the broadcast shape of all inputs. ONNX has no mixed-type arithmetic: a second element type is INVALID. */
 static ingot_status infer_broadcast(ingot_op_ctx *c)
 {
     for (int i = 1; i < MIN(c->n_in, c->node->n_inputs); i++)
@@ -235,6 +247,7 @@ static ingot_status infer_like_first(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
+/* One operation for each output element and each input after the first. */
 static int64_t count_flops(const ingot_op_ctx *c) { return ingot_count(c->out[0]) * MAX(c->n_in - 1, 1); }
 
 #define PAIR(name, since, types, infer, run) \

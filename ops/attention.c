@@ -16,7 +16,8 @@ typedef struct attention_state {
 } attention_state;
 
 /* Heads and their size in q, k or v: from rank 4 shapes, else from the attribute. */
-static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int64_t *heads, int64_t *depth, ingot_heads *at)
+static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int64_t *heads, int64_t *depth,
+                               ingot_heads *at)
 {
     const ingot_tensor *t = c->in[input];
     const int64_t declared = ingot_attr_int(c->node, name, 0);
@@ -27,8 +28,8 @@ static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int
         *at = (ingot_heads){ t->shape[1] * t->shape[2] * t->shape[3], t->shape[2] * t->shape[3], t->shape[3] };
     } else {
         if (declared < 1 || t->shape[2] % declared)
-            return ingot_op_fail(c, INGOT_INVALID, "attribute '%s' is %lld, for %lld elements", name, (long long)declared,
-                                 (long long)t->shape[2]);
+            return ingot_op_fail(c, INGOT_INVALID, "attribute '%s' is %lld, for %lld elements", name,
+                                 (long long)declared, (long long)t->shape[2]);
         *heads = declared;
         *depth = t->shape[2] / declared;
         *at = (ingot_heads){ t->shape[1] * t->shape[2], *depth, t->shape[2] };
@@ -39,6 +40,8 @@ static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int
     return INGOT_OK;
 }
 
+/* past_key (N, kv_heads, past, depth) and past_value come together and in front of K and V, so they must agree with
+ * both. nonpad_kv_seqlen speaks of an outside cache and excludes them. */
 static ingot_status check_past(ingot_op_ctx *c, ingot_attention *a)
 {
     if (ingot_has(c, PAST_K) != ingot_has(c, PAST_V))
@@ -46,9 +49,10 @@ static ingot_status check_past(ingot_op_ctx *c, ingot_attention *a)
     if (!ingot_has(c, PAST_K))
         return INGOT_OK;
     const ingot_tensor *k = c->in[PAST_K], *v = c->in[PAST_V];
-    if (k->rank != 4 || v->rank != 4 || k->shape[0] != a->batch || v->shape[0] != a->batch || k->shape[1] != a->kv_heads ||
-        v->shape[1] != a->kv_heads || k->shape[2] != v->shape[2] || k->shape[3] != a->depth || v->shape[3] != a->v_depth ||
-        k->dtype != c->in[K]->dtype || v->dtype != c->in[V]->dtype)
+    if (k->rank != 4 || v->rank != 4 || k->shape[0] != a->batch || v->shape[0] != a->batch ||
+        k->shape[1] != a->kv_heads || v->shape[1] != a->kv_heads || k->shape[2] != v->shape[2] ||
+        k->shape[3] != a->depth || v->shape[3] != a->v_depth || k->dtype != c->in[K]->dtype ||
+        v->dtype != c->in[V]->dtype)
         return ingot_op_fail(c, INGOT_INVALID, "past_key or past_value do not fit K and V");
     a->past = k->shape[2];
     a->keys += a->past;
@@ -80,6 +84,8 @@ static ingot_status check_mask(ingot_op_ctx *c, ingot_attention *a)
     return INGOT_OK;
 }
 
+/* The attributes with ONNX's defaults: scale is 1/sqrt(depth), a window of -1 is unbounded. Values the
+ * specification does not list are INVALID. */
 static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
 {
     const int64_t precision = ingot_attr_int(c->node, "softmax_precision", 0);
@@ -89,7 +95,8 @@ static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
     a->left = ingot_attr_int(c->node, "left_window_size", -1);
     a->right = ingot_attr_int(c->node, "right_window_size", -1);
     a->softcap = (double)ingot_attr_float(c->node, "softcap", 0);
-    a->scale = ingot_node_attr(c->node, "scale") ? (double)ingot_attr_float(c->node, "scale", 1) : 1 / sqrt((double)a->depth);
+    a->scale =
+        ingot_node_attr(c->node, "scale") ? (double)ingot_attr_float(c->node, "scale", 1) : 1 / sqrt((double)a->depth);
     if (a->left < -1 || a->right < -1 || shown < 0 || shown > 3)
         return ingot_op_fail(c, INGOT_INVALID, "a window size or qk_matmul_output_mode is out of range");
     if (precision && precision != INGOT_FLOAT && precision != INGOT_DOUBLE && precision != INGOT_FLOAT16 &&
@@ -128,13 +135,16 @@ static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
         return ingot_op_fail(c, INGOT_INVALID, "the shapes of Q, K and V do not fit each other");
     a->y_at = q->rank == 4 ? (ingot_heads){ a->heads * a->queries * a->v_depth, a->queries * a->v_depth, a->v_depth }
                            : (ingot_heads){ a->heads * a->queries * a->v_depth, a->v_depth, a->heads * a->v_depth };
-    if (ingot_has(c, VALID) && (c->in[VALID]->dtype != INGOT_INT64 || c->in[VALID]->rank != 1 || c->in[VALID]->shape[0] != a->batch))
+    if (ingot_has(c, VALID) &&
+        (c->in[VALID]->dtype != INGOT_INT64 || c->in[VALID]->rank != 1 || c->in[VALID]->shape[0] != a->batch))
         return ingot_op_fail(c, INGOT_INVALID, "nonpad_kv_seqlen must have one int64 for each sample");
     if ((st = check_past(c, a)) || (st = check_mask(c, a)))
         return st;
     return read_options(c, a);
 }
 
+/* Y takes Q's form: (N, queries, heads * v_depth) for rank 3, else (N, heads, queries, v_depth). The caches and the
+ * scores are rank 4 always. */
 static ingot_status infer_attention(ingot_op_ctx *c)
 {
     ingot_attention a;
@@ -142,7 +152,7 @@ static ingot_status infer_attention(ingot_op_ctx *c)
 
     if (st)
         return st;
-    const int64_t y3[3] = { a.batch, a.queries, a.heads * a.v_depth }, y4[4] = { a.batch, a.heads, a.queries, a.v_depth };
+    const int64_t y3[3] = {a.batch, a.queries, a.heads * a.v_depth}, y4[4] = {a.batch, a.heads, a.queries, a.v_depth};
     const int rank = c->in[Q]->rank;
     if ((st = ingot_out(c, Y, c->in[Q]->dtype, rank, rank == 4 ? y4 : y3)) ||
         (st = ingot_out(c, PRESENT_K, c->in[K]->dtype, 4, (int64_t[]){ a.batch, a.kv_heads, a.keys, a.depth })) ||
@@ -151,8 +161,11 @@ static ingot_status infer_attention(ingot_op_ctx *c)
     return ingot_out(c, SCORES, c->in[Q]->dtype, 4, (int64_t[]){ a.batch, a.heads, a.queries, a.keys });
 }
 
+/* An optional output may be past the end of the list or left unnamed inside it. */
 static bool is_wanted(const ingot_op_ctx *c, int output) { return output < c->n_out && c->out[output]; }
 
+/* Shapes are checked and scratch is sized here, once per shape. A cache nobody reads as an output still needs
+ * memory when there is a past to join to K and V. */
 static ingot_status prepare_attention(ingot_op_ctx *c)
 {
     attention_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -191,6 +204,7 @@ static void fill_cache(const ingot_attention *a, const ingot_tensor *past, const
     }
 }
 
+/* Attention in one element type, f32 or f64: join the caches, then hand pointers and strides to the row code. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     const attention_state *s = c->state;
@@ -223,6 +237,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit inputs are widened to f32 first; one narrow input among wide ones is enough to take that way. */
 static ingot_status run_attention(ingot_op_ctx *c)
 {
     bool narrow = false;
@@ -234,6 +249,7 @@ static ingot_status run_attention(ingot_op_ctx *c)
     return narrow ? ingot_run_widened(c, run_plain) : run_plain(c);
 }
 
+/* Two products per head, Q K^T and the weights with V; a multiply and an add each. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const ingot_attention *a = &((const attention_state *)c->state)->attention;
@@ -242,8 +258,16 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 #define F INGOT_TYPES_FLOAT
 
-const ingot_op ingot_ops_attention[] = {                  /* the last type holds for nonpad_kv_seqlen as well */
-    { "Attention", 23, 3, 7, { F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64) }, infer_attention, run_attention,
-      .prepare = prepare_attention, .flops = count_flops },
+const ingot_op ingot_ops_attention[] = {
+    /* the last type holds for nonpad_kv_seqlen as well */
+    {"Attention",
+     23,
+     3,
+     7,
+     {F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64)},
+     infer_attention,
+     run_attention,
+     .prepare = prepare_attention,
+     .flops = count_flops},
     {0},
 };

@@ -1,4 +1,5 @@
-/* attention.h - scaled dot-product attention over strided queries, keys and values, for those operators that have it. */
+/* attention.h - scaled dot-product attention over strided queries, keys and values, for those operators that have
+ * it. */
 #ifndef INGOT_OPS_ATTENTION_H
 #define INGOT_OPS_ATTENTION_H
 
@@ -9,7 +10,12 @@ typedef struct ingot_heads {
     int64_t batch, head, row;
 } ingot_heads;
 
-typedef enum ingot_scores { INGOT_SCORES_RAW, INGOT_SCORES_CAPPED, INGOT_SCORES_BIASED, INGOT_SCORES_SOFTMAX } ingot_scores;
+typedef enum ingot_scores {
+    INGOT_SCORES_RAW,
+    INGOT_SCORES_CAPPED,
+    INGOT_SCORES_BIASED,
+    INGOT_SCORES_SOFTMAX
+} ingot_scores;
 
 /* The stages of attention; one may run some of them, with `scores` as what goes between. */
 typedef enum ingot_stage { INGOT_STAGE_ALL, INGOT_STAGE_SCORES, INGOT_STAGE_SOFTMAX, INGOT_STAGE_VALUES } ingot_stage;

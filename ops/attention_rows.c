@@ -1,6 +1,6 @@
-/* attention_rows.c - y = softmax(scale q k' + bias) v. A block of queries at a time: its scores against all keys lie in the
- * thread's scratch memory, become weights there, and are multiplied by v. Keys and values of a head are packed once for all
- * queries that a thread has of it, or read as they lie when there are few. Doubles take plain loops. */
+/* attention_rows.c - y = softmax(scale q k' + bias) v. A block of queries at a time: its scores against all keys lie in
+ * the thread's scratch memory, become weights there, and are multiplied by v. Keys and values of a head are packed once
+ * for all queries that a thread has of it, or read as they lie when there are few. Doubles take plain loops. */
 #include <math.h>
 #include <string.h>
 
@@ -9,6 +9,7 @@
 
 enum { BLOCK = 64, FEW = 4 };            /* queries of a block; up to which nothing is packed */
 
+/* Packing K and V pays off only when enough queries share them. */
 static bool packs(const ingot_attention *a) { return a->dtype == INGOT_FLOAT && a->queries > FEW; }
 
 /* Keys [*low, *high) that position and padding let a query see. */
@@ -30,6 +31,7 @@ static void attended(const ingot_attention *a, int64_t batch, int64_t query, int
     *low = MIN(*low, *high);
 }
 
+/* value as it would be after being stored as dtype: what softmax_precision asks for. */
 static double round_to(ingot_dtype dtype, double value)
 {
     switch (dtype) {
@@ -40,8 +42,12 @@ static double round_to(ingot_dtype dtype, double value)
     }
 }
 
-static void softmax_row_f32(const ingot_kernels *kernels, float *score, int64_t n) { kernels->softmax_f32(score, score, n); }
+static void softmax_row_f32(const ingot_kernels *kernels, float *score, int64_t n)
+{
+    kernels->softmax_f32(score, score, n);
+}
 
+/* Softmax of one row in place, less the largest score so that exp cannot overflow. */
 static void softmax_row_f64(const ingot_kernels *kernels, double *score, int64_t n)
 {
     double largest = -INFINITY, sum = 0;
@@ -78,6 +84,7 @@ typedef struct block {
     const float *packed_k, *packed_v;
 } block;
 
+/* A whole number of 64-byte lines, so that the parts of a thread's scratch stay aligned. */
 static size_t round_floats(int64_t n) { return ((size_t)n + 15) / 16 * 16; }
 
 /* Floats (or doubles) of the three parts of a thread's memory: scores, packed keys, packed values. */
@@ -88,6 +95,7 @@ static void measure(const ingot_op_ctx *c, const ingot_attention *a, size_t part
     part[2] = packs(a) ? round_floats(c->kernels->gemm_packed_f32(a->v_depth, a->keys)) : 0;
 }
 
+/* Bytes each thread needs: a block of scores, and the packed K and V of one head. */
 size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a)
 {
     size_t part[3];
@@ -95,12 +103,16 @@ size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a)
     return (part[0] + part[1] + part[2]) * ingot_dtype_size_bytes(a->dtype);
 }
 
-static void pack_head(const ingot_kernels *k, const ingot_attention *a, const block *b, float *packed_k, float *packed_v)
+/* K^T and V of one key head in the panels that gemm_f32 reads; all query heads of its group reuse them. */
+static void pack_head(const ingot_kernels *k, const ingot_attention *a, const block *b, float *packed_k,
+                      float *packed_v)
 {
     k->gemm_pack_f32(packed_k, b->k, 1, a->k_at.row, a->keys, a->depth, 0, k->gemm_panels_f32(a->keys));
     k->gemm_pack_f32(packed_v, b->v, a->v_at.row, 1, a->v_depth, a->keys, 0, k->gemm_panels_f32(a->v_depth));
 }
 
+/* scores (rows, keys) = scale * Q K^T. Packed keys go through the tiled product, few queries through dots over the
+ * keys up to the highest one visible. */
 static void score_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b)
 {
     const ingot_gemm g = { .m = b->rows, .n = a->keys, .k = a->depth, .alpha = (float)a->scale, .a_row = a->q_at.row,
@@ -113,6 +125,7 @@ static void score_block_f32(const ingot_kernels *k, const ingot_attention *a, co
         k->gemm_dot_f32(&g, b->q, b->k, a->k_at.row, b->scores, &e, 0, b->high);
 }
 
+/* Y (rows, v_depth) = scores V; the unpacked form stops at the highest visible key. */
 static void weigh_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b)
 {
     const ingot_gemm g = { .m = b->rows, .n = a->v_depth, .k = b->packed_v ? a->keys : b->high, .alpha = 1,
@@ -184,6 +197,8 @@ static void run_stage(const ingot_kernels *k, const ingot_attention *a, block *b
     }
 }
 
+/* One block of queries of one head: scores, then mask and softmax row by row, then values. No visible key leaves
+ * nothing to weigh. */
 static void run_block(const ingot_kernels *k, const ingot_attention *a, block *b, int64_t first_row)
 {
     const bool is_float = a->dtype == INGOT_FLOAT;
@@ -217,6 +232,8 @@ static const void *offset(const void *data, const ingot_attention *a, int64_t el
     return (const char *)data + elements * (int64_t)ingot_dtype_size_bytes(a->dtype);
 }
 
+/* Task over (image, head, block of queries). Items of one head follow each other, so its packed K and V are kept
+ * while the key head stays the same. */
 static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const attention_call *call = argument;
@@ -248,6 +265,7 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Every block of every head is its own item of work; they share nothing they write. */
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a)
 {
     attention_call call = { .ctx = c, .a = a, .blocks = (a->queries + BLOCK - 1) / BLOCK };

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+/* Copy n indices of one axis between two tensors that agree in all others: outer runs of n * inner_bytes each. An
+ * empty run returns early, as its pointers may be NULL. */
 void ingot_copy_axis(ingot_axis_view to, ingot_axis_view from, int64_t n, int64_t outer, size_t inner_bytes)
 {
     const size_t run_bytes = (size_t)n * inner_bytes;

@@ -1,6 +1,6 @@
 /* batch_norm.c - BatchNormalization, with given statistics or (training_mode) with those of the batch.
- * Older forms arrive in the newest one; spatial=0, which versions up to 8 have, keeps its attribute: then every position has
- * statistics of its own, as if it were a channel of one pixel. */
+ * Older forms arrive in the newest one; spatial=0, which versions up to 8 have, keeps its attribute: then every
+ * position has statistics of its own, as if it were a channel of one pixel. */
 #include <math.h>
 #include <string.h>
 
@@ -22,6 +22,8 @@ typedef struct batch_norm {
     float *parameters;                   /* sub, mul and add of each channel, in blocks of 8 */
 } batch_norm;
 
+/* X (N, C, D1...) as n images of channels planes; spatial = 0 (before opset 9) counts every element after N as its
+ * own channel. Scale, bias, mean and variance need one element per channel. */
 static ingot_status read_sizes(ingot_op_ctx *c, batch_norm *s)
 {
     const ingot_tensor *x = c->in[X];
@@ -37,11 +39,12 @@ static ingot_status read_sizes(ingot_op_ctx *c, batch_norm *s)
     s->momentum = (double)ingot_attr_float(c->node, "momentum", 0.9f);
     for (int i = SCALE; i < N_INPUTS; i++)
         if (ingot_count(c->in[i]) != s->channels)
-            return ingot_op_fail(c, INGOT_INVALID, "input %d has %lld elements, expected one for each of %lld channels", i,
-                                 (long long)ingot_count(c->in[i]), (long long)s->channels);
+            return ingot_op_fail(c, INGOT_INVALID, "input %d has %lld elements, expected one for each of %lld channels",
+                                 i, (long long)ingot_count(c->in[i]), (long long)s->channels);
     return INGOT_OK;
 }
 
+/* Y is like X; the running and saved statistics have the shape of the inputs they follow. */
 static ingot_status infer_batch_norm(ingot_op_ctx *c)
 {
     batch_norm s = { .n = 0 };
@@ -55,6 +58,7 @@ static ingot_status infer_batch_norm(ingot_op_ctx *c)
     return ingot_chain_infer(c);
 }
 
+/* Sizes the scratch of the fused chain and of the per-channel parameters that blocked rows read. */
 static ingot_status prepare_batch_norm(ingot_op_ctx *c)
 {
     batch_norm *s = c->state = ingot_keep(c, sizeof *s);
@@ -70,11 +74,14 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
         return st;
     s->blocked = c->in[X]->layout == INGOT_BLOCKED;
     const size_t blocks = (size_t)((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK);
-    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0), 0);
+    ingot_want_scratch(
+        c, s->chain.scratch_bytes + ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0),
+        0);
     c->kernel = s->training ? "batch statistics" : "scale and shift";
     return INGOT_OK;
 }
 
+/* Statistics are optional outputs, and f32 or f64 whatever X is. */
 static void store(const ingot_op_ctx *c, int output, int64_t index, double value)
 {
     if (output >= c->n_out || !c->out[output])
@@ -103,10 +110,12 @@ static void batch_moments(const batch_norm *s, int64_t channel, double *mean, do
     *variance = s->n > 0 ? squares / (double)s->n : 0;
 }
 
+/* Training: this batch's moments, and running = old * momentum + batch * (1 - momentum) as since opset 9. */
 static void train_channels(const batch_norm *s, int64_t channel, double *mean, double *variance)
 {
     const ingot_op_ctx *c = s->ctx;
-    const double old_mean = ingot_parameter(c->in[MEAN], channel), old_variance = ingot_parameter(c->in[VARIANCE], channel);
+    const double old_mean = ingot_parameter(c->in[MEAN], channel),
+                 old_variance = ingot_parameter(c->in[VARIANCE], channel);
 
     batch_moments(s, channel, mean, variance);
     store(c, 1, channel, old_mean * s->momentum + *mean * (1 - s->momentum));
@@ -145,13 +154,15 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const float *p = s->parameters + i % blocks * 3 * INGOT_BLOCK;
-        s->strips.kernels->scale_shift_blocked_f32((float *)s->strips.dst + i * size, (const float *)s->strips.src + i * size,
-                                                   s->plane, p, p + INGOT_BLOCK, p + 2 * INGOT_BLOCK);
+        s->strips.kernels->scale_shift_blocked_f32((float *)s->strips.dst + i * size,
+                                                   (const float *)s->strips.src + i * size, s->plane, p,
+                                                   p + INGOT_BLOCK, p + 2 * INGOT_BLOCK);
         if (s->epilogue.act)
             s->strips.kernels->act_rows_f32((float *)s->strips.dst + i * size, size, 1, size, &s->epilogue);
     }
 }
 
+/* Per block of channels: INGOT_BLOCK means, then factors scale / sqrt(variance + epsilon), then biases. */
 static void fill_parameters(const batch_norm *s)
 {
     const ingot_op_ctx *c = s->ctx;
@@ -166,6 +177,7 @@ static void fill_parameters(const batch_norm *s)
     }
 }
 
+/* X in f32 or f64: channels are shared out, or (image, block) pairs where X is blocked. */
 static ingot_status run_wide(ingot_op_ctx *c)
 {
     batch_norm *s = c->state;
@@ -183,6 +195,7 @@ static ingot_status run_wide(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The normalization writes to the host tensor of the fused chain; the chain's other steps finish from there. */
 static ingot_status run_batch_norm(ingot_op_ctx *c)
 {
     batch_norm *s = c->state;
@@ -202,6 +215,7 @@ static ingot_status run_batch_norm(ingot_op_ctx *c)
     return st ? st : ingot_chain_finish(c, &s->chain);
 }
 
+/* Blocked channels suit inference on f32 only: training needs the sums of a whole channel. */
 static ingot_layout layout_batch_norm(const ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[X];
@@ -211,8 +225,14 @@ static ingot_layout layout_batch_norm(const ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_batch_norm[] = {
-    { "BatchNormalization", 1, 5, 5,
-      { INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT }, infer_batch_norm,
-      run_batch_norm, .prepare = prepare_batch_norm, .layout = layout_batch_norm, .flags = INGOT_OP_FUSES },
-    { 0 }
-};
+    {"BatchNormalization",
+     1,
+     5,
+     5,
+     {INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT},
+     infer_batch_norm,
+     run_batch_norm,
+     .prepare = prepare_batch_norm,
+     .layout = layout_batch_norm,
+     .flags = INGOT_OP_FUSES},
+    {0}};

@@ -14,16 +14,19 @@ typedef struct move_call {
     bool to_blocked;
 } move_call;
 
+/* Blocks of INGOT_BLOCK channels in t (N, C, D1...), the last of each image padded. */
 int64_t ingot_blocks(const ingot_tensor *t)
 {
     return t->shape[0] * ((t->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK);
 }
 
+/* Floats that t takes in the blocked layout, padding lanes included. */
 int64_t ingot_blocked_floats(const ingot_tensor *t)
 {
     return ingot_blocks(t) * INGOT_BLOCK * ingot_span(t, 2, t->rank);
 }
 
+/* Task over pieces of at most PIECE pixels of one block, so that one large image still feeds every thread. */
 static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
 {
     const move_call *m = argument;
@@ -32,7 +35,8 @@ static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t block = i / m->pieces, p0 = i % m->pieces * PIECE, p1 = MIN(m->pixels, p0 + PIECE);
-        const int64_t channel = block % blocks * INGOT_BLOCK, plain = (block / blocks * m->channels + channel) * m->pixels;
+        const int64_t channel = block % blocks * INGOT_BLOCK,
+                      plain = (block / blocks * m->channels + channel) * m->pixels;
         const int64_t packed = block * INGOT_BLOCK * m->pixels;
         if (m->to_blocked)
             m->kernels->block_f32(m->dst + packed, m->src + plain, m->channels - channel, m->pixels, p0, p1);
@@ -41,6 +45,7 @@ static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Convert all of shape (N, C, D1...) between the two layouts; src and dst must not overlap. */
 static void move(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst, bool to_blocked)
 {
     move_call m = { c->kernels, shape->shape[1], ingot_span(shape, 2, shape->rank), 0, src, dst, to_blocked };
@@ -49,7 +54,10 @@ static void move(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, f
     ingot_parallel(c->team, ingot_blocks(shape) * m.pieces, 1 + PIECE / (m.pixels + 1), move_pieces, &m);
 }
 
-void ingot_block(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst) { move(c, shape, src, dst, true); }
+void ingot_block(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst)
+{
+    move(c, shape, src, dst, true);
+}
 
 void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst)
 {
@@ -58,6 +66,7 @@ void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src,
 
 static ingot_status infer_reorder(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
 
+/* Reorder is our own node between operators of different layouts; equal layouts make it a copy. */
 static ingot_status run_reorder(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

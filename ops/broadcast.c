@@ -34,6 +34,7 @@ static void run_piece(const walk *w, int64_t row, const int64_t *at, int64_t beg
     w->row(w->out + (size_t)(row * w->inner + begin) * w->out_bytes, in, w->step, end - begin, w->argument);
 }
 
+/* Task over pieces of output rows: finds the index of its first row once, then counts on like an odometer. */
 static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const walk *w = argument;
@@ -91,6 +92,8 @@ static bool continues(const walk *w, int outer, int inner)
     return true;
 }
 
+/* Drop dimensions of one and join neighbours that every input walks through evenly: the innermost row gets as long
+ * as it can, and most broadcasts end with rank 0 or 1. */
 static void collapse(walk *w, const ingot_tensor *out)
 {
     int n = 0;
@@ -113,6 +116,8 @@ static void collapse(walk *w, const ingot_tensor *out)
         w->step[i] = n ? (int)w->stride[n - 1][i] : 0;
 }
 
+/* Call row for runs of the output's last dimension, with numpy's broadcasting of the inputs. INVALID if an input
+ * does not fit; the check is repeated here because out need not come from shape inference. */
 ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in, int64_t grain,
                              ingot_row_fn *row, const void *argument)
 {
@@ -135,6 +140,8 @@ ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_ten
     return INGOT_OK;
 }
 
+/* A row function for f16 and bf16: widens a chunk of each input, calls the f32 row, rounds back. An operand with
+ * step 0 is widened once. */
 void ingot_row_narrow(void *dst, const void *const *in, const int *step, int64_t n, const void *narrow)
 {
     const ingot_narrow *a = narrow;

@@ -1,5 +1,5 @@
-/* broadcast.h - element-by-element work over tensors of different shapes, as NumPy broadcasts them: shapes are collapsed
- * to the fewest dimensions, and rows along the innermost go to a function that sees plain arrays. */
+/* broadcast.h - element-by-element work over tensors of different shapes, as NumPy broadcasts them: shapes are
+ * collapsed to the fewest dimensions, and rows along the innermost go to a function that sees plain arrays. */
 #ifndef INGOT_OPS_BROADCAST_H
 #define INGOT_OPS_BROADCAST_H
 
@@ -8,12 +8,12 @@
 
 enum { INGOT_BROADCAST_INPUTS = 3 };
 
-/* n elements of the output. step[i] is 1 when input i has n elements too, 0 when one stands for all. dst may be the memory
- * of an input of step 1. */
+/* n elements of the output. step[i] is 1 when input i has n elements too, 0 when one stands for all. dst may be the
+ * memory of an input of step 1. */
 typedef void ingot_row_fn(void *dst, const void *const *in, const int *step, int64_t n, const void *argument);
 
-/* Run `row` over out's elements. Each in[i] broadcasts to out's shape (checked: INGOT_INVALID), all are row-major. `grain`:
- * elements worth a thread. */
+/* Run `row` over out's elements. Each in[i] broadcasts to out's shape (checked: INGOT_INVALID), all are row-major.
+ * `grain`: elements worth a thread. */
 ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in, int64_t grain,
                              ingot_row_fn *row, const void *argument);
 

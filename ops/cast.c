@@ -4,7 +4,8 @@
 #include "ops/cast_text.h"
 #include "ops/convert.h"
 
-#define TYPES_SUB_BYTE (INGOT_TYPE(UINT4) | INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2) | INGOT_TYPE(FLOAT4E2M1))
+#define TYPES_SUB_BYTE                                                                                                 \
+    (INGOT_TYPE(UINT4) | INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2) | INGOT_TYPE(FLOAT4E2M1))
 #define TYPES_COMPLEX (INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
 #define TYPES_CAST (INGOT_TYPES_ALL & ~TYPES_COMPLEX)
 
@@ -19,6 +20,7 @@ static ingot_status find_type(ingot_op_ctx *c, uint64_t allowed, ingot_dtype *to
     return INGOT_OK;
 }
 
+/* The shape stays, the attribute 'to' gives the element type. */
 static ingot_status infer_cast(ingot_op_ctx *c)
 {
     ingot_dtype to = INGOT_UNDEFINED;
@@ -57,6 +59,7 @@ typedef struct cast_work {
     const char *src;
 } cast_work;
 
+/* Task over elements; sub-byte types are stored one to a byte, so any split is safe. */
 static void cast_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const cast_work *w = argument;
@@ -67,6 +70,7 @@ static void cast_range(void *argument, int64_t begin, int64_t end, int thread)
     ingot_convert(w->conversion, w->dst + begin * to_bytes, w->src + begin * from_bytes, end - begin);
 }
 
+/* Text needs memory of its own and takes another way; so does reading numbers from text. */
 static ingot_status run_cast(ingot_op_ctx *c)
 {
     const ingot_conversion *conversion = c->state;
@@ -90,6 +94,7 @@ static int bits_of(ingot_dtype dtype)
     return TYPES_SUB_BYTE >> dtype & 1 ? 4 : 8 * (int)ingot_dtype_size_bytes(dtype);
 }
 
+/* BitCast keeps the bytes, so both types must have the same number of bits; text has none. */
 static ingot_status infer_bit_cast(ingot_op_ctx *c)
 {
     ingot_dtype to = INGOT_UNDEFINED;

@@ -17,7 +17,8 @@ enum { TEXT_BYTES = 32, NUMBER_BYTES = 512 };
 /* Does a float type take the number `value` back to itself when only `near` is known? */
 static bool same_number(ingot_dtype dtype, double value, double near)
 {
-    const ingot_conversion to = { .from = INGOT_DOUBLE, .to = dtype, .saturate = true, .round_mode = INGOT_ROUND_NEAREST };
+    const ingot_conversion to = {
+        .from = INGOT_DOUBLE, .to = dtype, .saturate = true, .round_mode = INGOT_ROUND_NEAREST};
     const ingot_conversion back = { .from = dtype, .to = INGOT_DOUBLE };
     double result;
     char code[8];
@@ -54,6 +55,8 @@ static int find_digits(ingot_dtype dtype, double value, char digits[TEXT_BYTES],
     return n;
 }
 
+/* Shortest digits that read back as the same value, in Python's form: a point always, an exponent below 1e-4 and
+ * from 1e16 on. Returns the length. */
 static int write_float(char *text, ingot_dtype dtype, double value)
 {
     char digits[TEXT_BYTES];
@@ -67,8 +70,8 @@ static int write_float(char *text, ingot_dtype dtype, double value)
         return at + snprintf(text + at, TEXT_BYTES - 1, "0.0");
     const int n = find_digits(dtype, fabs(value), digits, &exponent);
     if (exponent < -4 || exponent >= 16)
-        return at + snprintf(text + at, TEXT_BYTES - 1, "%c%s%.*se%+03d", digits[0], n > 1 ? "." : "", n - 1, digits + 1,
-                             exponent);
+        return at + snprintf(text + at, TEXT_BYTES - 1, "%c%s%.*se%+03d", digits[0], n > 1 ? "." : "", n - 1,
+                             digits + 1, exponent);
     for (int place = MAX(exponent, 0); place >= MIN(exponent - n + 1, -1); place--) {
         const int i = exponent - place;        /* the digit at 10^place */
         if (place == -1)
@@ -78,6 +81,7 @@ static int write_float(char *text, ingot_dtype dtype, double value)
     return at;
 }
 
+/* Element i as numpy's astype(str) writes it: True and False for bool, digits for integers. */
 static int write_number(char *text, const ingot_tensor *in, int64_t i)
 {
     if (in->dtype == INGOT_BOOL)
@@ -94,6 +98,7 @@ static int write_number(char *text, const ingot_tensor *in, int64_t i)
     return write_float(text, in->dtype, value);
 }
 
+/* All texts share one allocation that lives as long as the run; n * TEXT_BYTES is checked for overflow. */
 ingot_status ingot_run_to_text(ingot_op_ctx *c)
 {
     const ingot_tensor *in = c->in[0];
@@ -132,6 +137,8 @@ static bool read_number(const char *text, locale_t plain, ingot_conversion *to, 
     return true;
 }
 
+/* Numbers are read in the C locale whatever the process has set. BAD_INPUT, not INVALID: the model is right, the
+ * text is not. */
 ingot_status ingot_run_from_text(ingot_op_ctx *c, bool saturate, int round_mode)
 {
     const ingot_string *in = c->in[0]->data;

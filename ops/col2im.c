@@ -12,6 +12,8 @@ typedef struct folding {
     ingot_tensor *y;
 } folding;
 
+/* Reads image_shape, block_shape and the window's attributes, and checks that X (N, C * block, columns) has just
+ * the columns such an image gives. All three products are overflow-checked, as they come from tensors. */
 static ingot_status read_folding(ingot_op_ctx *c, folding *f)
 {
     ingot_window *w = &f->w;
@@ -23,8 +25,8 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
         (st = ingot_ints(c, BLOCK, w->kernel, INGOT_MAX_SPATIAL, &n)))
         return st;
     if (n != rank || rank < 1 || c->in[X]->rank != 3)
-        return ingot_op_fail(c, INGOT_INVALID, "%d image and %d block dimensions do not fit an input of rank %d", rank, n,
-                             c->in[X]->rank);
+        return ingot_op_fail(c, INGOT_INVALID, "%d image and %d block dimensions do not fit an input of rank %d", rank,
+                             n, c->in[X]->rank);
     if ((st = ingot_window_ints(c, "strides", w->stride, rank, 1, 1)) ||
         (st = ingot_window_ints(c, "dilations", w->dilation, rank, 1, 1)) ||
         (st = ingot_window_ints(c, "pads", pads, 2 * rank, 0, 0)))
@@ -38,15 +40,17 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
         w->pad_end[i] = pads[rank + i];
         const int64_t room = w->out[i] + pads[i] + pads[rank + i] - w->dilation[i] * (w->kernel[i] - 1) - 1;
         w->in[i] = room < 0 ? 0 : room / w->stride[i] + 1;
-        if (!ingot_mul_size(taps, (size_t)w->kernel[i], &taps) || !ingot_mul_size(columns, (size_t)w->in[i], &columns) ||
-            !ingot_mul_size(pixels, (size_t)w->out[i], &pixels))
+        if (!ingot_mul_size(taps, (size_t)w->kernel[i], &taps) ||
+            !ingot_mul_size(columns, (size_t)w->in[i], &columns) || !ingot_mul_size(pixels, (size_t)w->out[i], &pixels))
             return ingot_op_fail(c, INGOT_INVALID, "the image or the block is too large");
     }
     const int64_t *shape = c->in[X]->shape;
     if (taps > INT64_MAX || columns > INT64_MAX || pixels > INT64_MAX || shape[1] % (int64_t)taps ||
         shape[2] != (int64_t)columns)
-        return ingot_op_fail(c, INGOT_INVALID, "an input of %lld x %lld does not hold whole blocks of %zu elements at %zu "
-                             "positions", (long long)shape[1], (long long)shape[2], taps, columns);
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "an input of %lld x %lld does not hold whole blocks of %zu elements at %zu "
+                             "positions",
+                             (long long)shape[1], (long long)shape[2], taps, columns);
     f->channels = shape[1] / (int64_t)taps;
     f->taps = (int64_t)taps;
     f->columns = (int64_t)columns;
@@ -54,6 +58,7 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
     return INGOT_OK;
 }
 
+/* Y is (N, C, image_shape...). */
 static ingot_status infer_col2im(ingot_op_ctx *c)
 {
     int64_t shape[INGOT_MAX_RANK];
@@ -114,6 +119,7 @@ static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Each (image, channel) plane is summed by one thread, as its windows may overlap. */
 static ingot_status run_col2im(ingot_op_ctx *c)
 {
     folding f;

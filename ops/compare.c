@@ -36,6 +36,7 @@ static row_table less_or_equal_rows = { ENTRIES(less_or_equal) };
 
 /* ---- comparisons ---- */
 
+/* The result is bool, broadcast as for arithmetic; the inputs' types must be the same. */
 static ingot_status infer_compare(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype)
@@ -70,6 +71,7 @@ typedef struct classes {
     bool nan, infinity, negative_infinity;
 } classes;
 
+/* IsNaN and IsInf on a row: one answer for each class of value; 8-bit floats are widened as they come. */
 static void row_classify(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const classes *wanted = argument;
@@ -85,6 +87,7 @@ static void row_classify(void *dst, const void *const *in, const int *step, int6
     }
 }
 
+/* 16-bit floats are widened by ingot_row_narrow, so row_classify then sees FLOAT. */
 static ingot_status classify(ingot_op_ctx *c, classes wanted)
 {
     const ingot_narrow narrow = { .row = row_classify, .argument = &wanted, .dtype = c->in[0]->dtype, .n_in = 1,

@@ -1,8 +1,9 @@
-/* concat.c - Concat and Split: tensors put together and taken apart along one axis. On the channel axis both can keep the
- * blocked layout as long as every boundary falls between two blocks of channels. */
+/* concat.c - Concat and Split: tensors put together and taken apart along one axis. On the channel axis both can keep
+ * the blocked layout as long as every boundary falls between two blocks of channels. */
 #include "ops/movement.h"
 
-/* A tensor as (outer, axis, inner), of which the axis may be cut. In the blocked layout the channels count in blocks. */
+/* A tensor as (outer, axis, inner), of which the axis may be cut. In the blocked layout the channels count in
+ * blocks. */
 static void split_sizes(const ingot_tensor *t, int axis, int64_t *outer, int64_t *size, int64_t *inner)
 {
     *outer = ingot_span(t, 0, axis);
@@ -35,6 +36,7 @@ static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_te
     }
 }
 
+/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up. */
 static ingot_status infer_concat(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -64,6 +66,7 @@ static ingot_status infer_concat(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank, shape);
 }
 
+/* Parts follow each other along the axis; first counts how far they have come. */
 static ingot_status run_concat(ingot_op_ctx *c)
 {
     int64_t first = 0;
@@ -82,6 +85,7 @@ static bool cuts_blocks(const ingot_op_ctx *c, const ingot_tensor *t)
            t->shape[1] % INGOT_BLOCK == 0;
 }
 
+/* Blocked inputs can stay so where every part fills whole blocks. The mask has 32 bits, so no more inputs. */
 static ingot_layout layout_concat(const ingot_op_ctx *c)
 {
     ingot_layout follow = {INGOT_LAYOUT_FOLLOW, 0};
@@ -93,6 +97,7 @@ static ingot_layout layout_concat(const ingot_op_ctx *c)
     return follow;
 }
 
+/* As layout_concat: each part must begin on a block of channels. */
 static ingot_layout layout_split(const ingot_op_ctx *c)
 {
     for (int i = 0; i < c->n_out; i++)
@@ -120,6 +125,8 @@ static ingot_status split_size(ingot_op_ctx *c, int64_t size, int i, int64_t *pa
     return INGOT_OK;
 }
 
+/* Sizes come from the input 'split', else from num_outputs; they must add up to the dimension, checked by
+ * subtraction so that no sum can overflow. */
 static ingot_status infer_split(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -144,11 +151,12 @@ static ingot_status infer_split(ingot_op_ctx *c)
             status = ingot_out(c, i, x->dtype, x->rank, shape);
     }
     if (!status && total != x->shape[axis])
-        return ingot_op_fail(c, INGOT_INVALID, "the parts add up to %lld, dimension %d has %lld", (long long)total, axis,
-                             (long long)x->shape[axis]);
+        return ingot_op_fail(c, INGOT_INVALID, "the parts add up to %lld, dimension %d has %lld", (long long)total,
+                             axis, (long long)x->shape[axis]);
     return status;
 }
 
+/* An output nobody uses is skipped, but its part still counts. */
 static ingot_status run_split(ingot_op_ctx *c)
 {
     int64_t first = 0;

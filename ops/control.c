@@ -36,6 +36,7 @@ static ingot_status give(ingot_op_ctx *c, int index, const ingot_tensor *value)
     return status;
 }
 
+/* A condition is one bool of any rank; everything else is INVALID. */
 static ingot_status read_bool(ingot_op_ctx *c, const ingot_tensor *t, const char *what, bool *value)
 {
     if (t->kind != INGOT_TENSOR || t->dtype != INGOT_BOOL || ingot_count(t) != 1)
@@ -44,6 +45,7 @@ static ingot_status read_bool(ingot_op_ctx *c, const ingot_tensor *t, const char
     return INGOT_OK;
 }
 
+/* The subgraph in an attribute; If, Loop and Scan cannot do without. */
 static ingot_status need_graph(ingot_op_ctx *c, const char *name, const ingot_graph **graph)
 {
     *graph = ingot_attr_graph(c->node, name);
@@ -52,6 +54,7 @@ static ingot_status need_graph(ingot_op_ctx *c, const char *name, const ingot_gr
 
 /* ---- If ---- */
 
+/* Runs one branch. Its outputs' shapes are known only now, so they are given to the outputs as they are. */
 static ingot_status run_if(ingot_op_ctx *c)
 {
     bool condition = false;
@@ -96,6 +99,8 @@ typedef struct loop {
     ingot_tensor *results;
 } loop;
 
+/* Takes what Loop and Scan share; a failure leaves a loop that close_loop accepts. rank -1 marks a collected output
+ * with no item yet. */
 static ingot_status open_loop(loop *l, ingot_op_ctx *c, int n_carried, int n_collected, int n_extra)
 {
     l->c = c;
@@ -113,6 +118,7 @@ static ingot_status open_loop(loop *l, ingot_op_ctx *c, int n_carried, int n_col
     return INGOT_OK;
 }
 
+/* Frees everything that open_loop and the iterations took, also when half of it is missing. */
 static void close_loop(loop *l)
 {
     for (int i = 0; i < l->n_carried && l->values; i++) {
@@ -127,6 +133,8 @@ static void close_loop(loop *l)
     ingot_release(l->memory, l->results);
 }
 
+/* Keep a copy of a carried value for the next iteration. Two buffers take turns, because the body may still read
+ * the old value while the new one is copied; sequences are shared, not copied. */
 static ingot_status carry(loop *l, carried *value, const ingot_tensor *from)
 {
     if (from->kind != INGOT_TENSOR) {
@@ -148,6 +156,8 @@ static ingot_status carry(loop *l, carried *value, const ingot_tensor *from)
     return INGOT_OK;
 }
 
+/* Append one iteration's result to a scan output; memory doubles, so n iterations cost O(n). ONNX wants one shape
+ * and type for all of them. */
 static ingot_status collect(loop *l, int index, const ingot_tensor *from)
 {
     collected *output = &l->outputs[index];
@@ -249,6 +259,8 @@ static ingot_status iterate(loop *l, int64_t count, bool condition, int64_t *n)
     return status;
 }
 
+/* Loop with both forms of end: a trip count, a condition, both, or neither. The body gives the condition, the
+ * carried values, then the scan outputs. */
 static ingot_status run_loop(ingot_op_ctx *c)
 {
     loop l = {0};
@@ -297,6 +309,7 @@ typedef struct slice {
     bool backward;
 } slice;
 
+/* Scan inputs: each loses its scanned axis, and all must be equally long along theirs. */
 static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, int first, int64_t *length)
 {
     for (int k = 0; k < n; k++) {
@@ -322,6 +335,7 @@ static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, int first
     return INGOT_OK;
 }
 
+/* Copy slice i of a scan input to its buffer, counted from the end when its direction is backward. */
 static void cut(slice *s, int64_t i)
 {
     const int64_t length = s->from->shape[s->axis];
@@ -332,6 +346,7 @@ static void cut(slice *s, int64_t i)
                     ingot_span(s->from, 0, s->axis), inner_bytes);
 }
 
+/* One iteration for every slice; a cancelled run ends between two of them. */
 static ingot_status scan(loop *l, slice *slices, int n_slices, int64_t length)
 {
     ingot_status status = INGOT_OK;
@@ -354,6 +369,7 @@ static ingot_status scan(loop *l, slice *slices, int n_slices, int64_t length)
     return status;
 }
 
+/* Scan: the states come first among the inputs, then num_scan_inputs inputs to slice. */
 static ingot_status run_scan(ingot_op_ctx *c)
 {
     loop l = {0};

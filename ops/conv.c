@@ -23,6 +23,7 @@ static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
     return ingot_conv_shape_read(c, c->in[X], c->in[W], c->node->n_inputs > B ? c->in[B] : NULL, shape);
 }
 
+/* (N, oc, D1...). */
 static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)
 {
     sizes[0] = shape->n;
@@ -30,6 +31,7 @@ static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)
     memcpy(sizes + 2, shape->window.out, (size_t)shape->window.rank * sizeof *sizes);
 }
 
+/* Conv's Y (N, oc, D1...), then the shape of whatever is fused behind it. */
 static ingot_status infer_conv(ingot_op_ctx *c)
 {
     ingot_conv_shape shape;
@@ -43,6 +45,7 @@ static ingot_status infer_conv(ingot_op_ctx *c)
     return st ? st : ingot_chain_infer(c);
 }
 
+/* f32 on the blocked kernels. A residual can be added in the kernel only if it has the blocked layout too. */
 static ingot_status prepare_fast(ingot_op_ctx *c, conv_state *s)
 {
     const int layout = c->out[0]->layout;
@@ -56,6 +59,7 @@ static ingot_status prepare_fast(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
+/* Chooses between the blocked kernels and the plain loops, and loads constant weights for the latter. */
 static ingot_status prepare_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -78,6 +82,7 @@ static ingot_status prepare_conv(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The plain loops, in f32 or f64. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     const conv_state *s = c->state;
@@ -87,6 +92,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Everything the blocked kernels do not take; 16-bit floats are widened around the plain loops. */
 static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
 {
     ingot_tensor *in[N_INPUTS] = { c->in[X], s->weights ? s->weights : c->in[W] }, *out = &s->host;
@@ -103,6 +109,7 @@ static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
     return ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_plain) : run_plain(&sub);
 }
 
+/* The kernel writes to the chain's host tensor and applies the epilogue; the chain finishes the rest. */
 static ingot_status run_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state;
@@ -121,6 +128,7 @@ static ingot_status run_conv(ingot_op_ctx *c)
     return st ? st : ingot_chain_finish(c, &s->chain);
 }
 
+/* Asks for blocked input where the fast way fits, but for few channels, which are read as they are. */
 static ingot_layout layout_conv(const ingot_op_ctx *c)
 {
     const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };

@@ -34,7 +34,10 @@ struct run_call {
 
 static int direct_variant(const ingot_kernels *k, const ingot_conv *d) { return (void)k, d->plain_src; }
 
-static int64_t direct_packed(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_packed_f32(&b->conv); }
+static int64_t direct_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->conv_packed_f32(&b->conv);
+}
 
 static int64_t direct_units(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_units_f32(&b->conv); }
 
@@ -121,12 +124,30 @@ static void winograd_run(const run_call *call, int64_t begin, int64_t end, float
 
 /* In order of preference; the last one takes everything. */
 static const ingot_conv_algorithm algorithms[] = {
-    { { "depthwise nchw8c" }, depthwise_variant, depthwise_packed, depthwise_units, depthwise_pack, no_scratch,
-      depthwise_items, depthwise_run },
-    { { NULL, NULL, "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c" }, winograd_variant, winograd_packed, direct_units,
-      winograd_pack, winograd_scratch, winograd_items, winograd_run },
-    { { "direct nchw8c", "direct nchw to nchw8c" }, direct_variant, direct_packed, direct_units, direct_pack, no_scratch,
-      direct_items, direct_run },
+    {{"depthwise nchw8c"},
+     depthwise_variant,
+     depthwise_packed,
+     depthwise_units,
+     depthwise_pack,
+     no_scratch,
+     depthwise_items,
+     depthwise_run},
+    {{NULL, NULL, "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c"},
+     winograd_variant,
+     winograd_packed,
+     direct_units,
+     winograd_pack,
+     winograd_scratch,
+     winograd_items,
+     winograd_run},
+    {{"direct nchw8c", "direct nchw to nchw8c"},
+     direct_variant,
+     direct_packed,
+     direct_units,
+     direct_pack,
+     no_scratch,
+     direct_items,
+     direct_run},
 };
 
 bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
@@ -179,7 +200,8 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
     const uint64_t way = (uint64_t)(b->algorithm - algorithms) * 16 + (uint64_t)b->variant;
     void *owned = NULL;
     bool fill = false;
-    float *packed = ingot_packed(c, UINT64_C(0x43) << 32 | way << 8 | (uint64_t)c->kernels->lanes, b->packed_bytes, &fill);
+    float *packed =
+        ingot_packed(c, UINT64_C(0x43) << 32 | way << 8 | (uint64_t)c->kernels->lanes, b->packed_bytes, &fill);
 
     if (packed && fill) {
         const float *weights = ingot_read_constant(c, input, &owned);
@@ -244,8 +266,14 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
     const ingot_conv *d = &b->conv;
     const ingot_tensor in = { .rank = 5, .shape = { d->n, d->ic, d->in[0], d->in[1], d->in[2] } };
     const ingot_tensor out = { .rank = 5, .shape = { d->n, d->oc, d->out[0], d->out[1], d->out[2] } };
-    run_call call = { .ctx = c, .b = b, .k = c->kernels, .src = src, .weights = weights, .packed = b->packed, .dst = dst,
-                      .epilogue = epilogue };
+    run_call call = {.ctx = c,
+                     .b = b,
+                     .k = c->kernels,
+                     .src = src,
+                     .weights = weights,
+                     .packed = b->packed,
+                     .dst = dst,
+                     .epilogue = epilogue};
 
     if (b->block_src) {
         ingot_block(c, &in, src, (float *)(void *)scratch);

@@ -1,7 +1,7 @@
 /* conv_phases.c - along one axis, output o = i * stride + tap - pad. With o + pad = stride * q + r only the taps r, r +
- * stride, ... reach o, tap r + stride * j from input q - j. So phase r is a convolution with J = ceil((kernel - r) / stride)
- * taps, mirrored, whose first output is the smallest o of the phase. Each phase is computed on its own and its pixels, which
- * are whole blocks of channels, are then laid between those of the others. */
+ * stride, ... reach o, tap r + stride * j from input q - j. So phase r is a convolution with J = ceil((kernel - r) /
+ * stride) taps, mirrored, whose first output is the smallest o of the phase. Each phase is computed on its own and its
+ * pixels, which are whole blocks of channels, are then laid between those of the others. */
 #include "ops/conv_phases.h"
 
 #include <string.h>
@@ -156,7 +156,8 @@ static void lay_rows(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t block = i / (p->out[0] * p->out[1]);
-        const int64_t z = p->first[0] + i / p->out[1] % p->out[0] * p->step[0], y = p->first[1] + i % p->out[1] * p->step[1];
+        const int64_t z = p->first[0] + i / p->out[1] % p->out[0] * p->step[0],
+                      y = p->first[1] + i % p->out[1] * p->step[1];
         const float *src = call->src + i * p->out[2] * INGOT_BLOCK;
         float *dst = call->dst + (((block * out[0] + z) * out[1] + y) * out[2] + p->first[2]) * INGOT_BLOCK;
         for (int64_t x = 0; x < p->out[2]; x++, src += INGOT_BLOCK, dst += step)

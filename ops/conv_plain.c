@@ -22,9 +22,10 @@ ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const
     shape->oc = w->shape[0];
     shape->group = group;
     if (group < 1 || shape->ic % group || shape->oc % group || w->shape[1] != shape->ic / group)
-        return ingot_op_fail(c, INGOT_INVALID, "%lld input channels, weights for %lld and %lld output channels do not go "
-                             "with group %lld", (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc,
-                             (long long)group);
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "%lld input channels, weights for %lld and %lld output channels do not go "
+                             "with group %lld",
+                             (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc, (long long)group);
     if (b && (b->rank != 1 || b->shape[0] != shape->oc))
         return ingot_op_fail(c, INGOT_INVALID, "the bias does not have one element for each of %lld output channels",
                              (long long)shape->oc);

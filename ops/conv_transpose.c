@@ -1,7 +1,7 @@
-/* conv_transpose.c - ConvTranspose. On blocked tensors a float one is a few ordinary convolutions (conv_phases.h). On plain
- * ones it is a matrix product per group and image: the weights (oc * taps, ic) by the input (ic, pixels) give what every
- * input pixel adds to the output around each of its taps; the columns are then gathered, one output plane per task. The
- * other types follow the definition. */
+/* conv_transpose.c - ConvTranspose. On blocked tensors a float one is a few ordinary convolutions (conv_phases.h). On
+ * plain ones it is a matrix product per group and image: the weights (oc * taps, ic) by the input (ic, pixels) give
+ * what every input pixel adds to the output around each of its taps; the columns are then gathered, one output plane
+ * per task. The other types follow the definition. */
 #include <string.h>
 
 #include "ops/conv_phases.h"
@@ -77,8 +77,8 @@ static bool fits(const ingot_conv_shape *shape)
            ingot_mul_size(size, (size_t)(shape->oc / shape->group) * 2 * sizeof(float), &size);
 }
 
-/* The product W^T X of a group: m = oc * taps, n = pixels, k = ic; W lies as (k, m). Of a single pixel it is X^T W, which
- * reads W as it lies. */
+/* The product W^T X of a group: m = oc * taps, n = pixels, k = ic; W lies as (k, m). Of a single pixel it is X^T W,
+ * which reads W as it lies. */
 static ingot_status prepare_fast(ingot_op_ctx *c, transpose_state *s)
 {
     const ingot_conv_shape *shape = &s->shape;
@@ -86,8 +86,15 @@ static ingot_status prepare_fast(ingot_op_ctx *c, transpose_state *s)
     const int64_t taps = ingot_window_volume(shape->window.kernel, shape->window.rank);
     ingot_product *p = &s->product;
 
-    *p = (ingot_product){ .matrices = 1, .m = shape->oc / shape->group * taps, .n = pixels, .k = shape->ic / shape->group,
-                          .alpha = 1.0f, .a_col = shape->oc / shape->group * taps, .a_row = 1, .b_row = pixels, .b_col = 1 };
+    *p = (ingot_product){.matrices = 1,
+                         .m = shape->oc / shape->group * taps,
+                         .n = pixels,
+                         .k = shape->ic / shape->group,
+                         .alpha = 1.0f,
+                         .a_col = shape->oc / shape->group * taps,
+                         .a_row = 1,
+                         .b_row = pixels,
+                         .b_col = 1};
     if (pixels == 1)
         *p = (ingot_product){ .matrices = 1, .m = 1, .n = p->m, .k = p->k, .alpha = 1.0f, .a_row = p->k, .a_col = 1,
                               .b_row = p->m, .b_col = 1 };
@@ -162,7 +169,8 @@ static void add_row(const ingot_window *v, const float *src, float *dst, int64_t
             dst[i * stride + shift] += src[i];
 }
 
-/* Where the output row of input row `at` under `tap` begins; false when it falls outside. Both without the last dimension. */
+/* Where the output row of input row `at` under `tap` begins; false when it falls outside. Both without the last
+ * dimension. */
 static bool output_row(const ingot_window *v, const int64_t *at, const int64_t *tap, int64_t *row)
 {
     *row = 0;
@@ -289,8 +297,15 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(c->in[X]) * ingot_span(w, 1, w->rank);
 }
 
-const ingot_op ingot_ops_conv_transpose[] = {
-    { "ConvTranspose", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv_transpose, run_conv_transpose,
-      .prepare = prepare_conv_transpose, .layout = layout_conv_transpose, .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
-    { 0 }
-};
+const ingot_op ingot_ops_conv_transpose[] = {{"ConvTranspose",
+                                              1,
+                                              2,
+                                              3,
+                                              {INGOT_TYPES_FLOAT},
+                                              infer_conv_transpose,
+                                              run_conv_transpose,
+                                              .prepare = prepare_conv_transpose,
+                                              .layout = layout_conv_transpose,
+                                              .flops = count_flops,
+                                              .flags = INGOT_OP_LAZY | INGOT_OP_FUSES},
+                                             {0}};

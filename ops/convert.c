@@ -1,6 +1,6 @@
-/* convert.c - float, double, the integers of whole bytes and bool have a loop for each pair. The other types take a step
- * before or after, through a small buffer: narrow floats are widened exactly on the way in and rounded from double on the
- * way out; 2- and 4-bit integers are bytes on the way in and cut from int64 on the way out. */
+/* convert.c - float, double, the integers of whole bytes and bool have a loop for each pair. The other types take a
+ * step before or after, through a small buffer: narrow floats are widened exactly on the way in and rounded from double
+ * on the way out; 2- and 4-bit integers are bytes on the way in and cut from int64 on the way out. */
 #include "ops/convert.h"
 
 #include <string.h>

@@ -11,9 +11,9 @@ typedef struct ingot_conversion {
     ingot_round_mode round_mode;
 } ingot_conversion;
 
-/* Convert n elements; any number types and bool, not strings or complex. Floats are rounded once, to nearest. Floats become
- * integers toward zero, cut off at the range of int32 or int64 (uint64 beyond), of which narrower types keep the low
- * bits; NaN becomes 0. Integers keep their low bits. */
+/* Convert n elements; any number types and bool, not strings or complex. Floats are rounded once, to nearest. Floats
+ * become integers toward zero, cut off at the range of int32 or int64 (uint64 beyond), of which narrower types keep the
+ * low bits; NaN becomes 0. Integers keep their low bits. */
 void ingot_convert(const ingot_conversion *conversion, void *dst, const void *src, int64_t n);
 
 #endif

@@ -15,7 +15,8 @@ typedef struct cumulative_job {
 static ingot_status infer_cumulative(ingot_op_ctx *c)
 {
     if (ingot_count(c->in[1]) != 1)
-        return ingot_op_fail(c, INGOT_INVALID, "'axis' has %lld elements, expected 1", (long long)ingot_count(c->in[1]));
+        return ingot_op_fail(c, INGOT_INVALID, "'axis' has %lld elements, expected 1",
+                             (long long)ingot_count(c->in[1]));
     return ingot_out_like(c, 0, c->in[0]);
 }
 

@@ -1,5 +1,6 @@
-/* deform_conv.c - DeformConv: a convolution of images whose taps each read the image at a place of their own, shifted by
- * an offset and weighted by a mask. A block of positions at a time is sampled into columns, which the weights multiply. */
+/* deform_conv.c - DeformConv: a convolution of images whose taps each read the image at a place of their own, shifted
+ * by an offset and weighted by a mask. A block of positions at a time is sampled into columns, which the weights
+ * multiply. */
 #include <math.h>
 
 #include "ops/weights.h"
@@ -27,7 +28,8 @@ typedef struct deformed {
 
 static bool has_shape4(const ingot_tensor *t, int64_t d0, int64_t d1, const int64_t *spatial)
 {
-    return t->rank == 4 && t->shape[0] == d0 && t->shape[1] == d1 && t->shape[2] == spatial[0] && t->shape[3] == spatial[1];
+    return t->rank == 4 && t->shape[0] == d0 && t->shape[1] == d1 && t->shape[2] == spatial[0] &&
+           t->shape[3] == spatial[1];
 }
 
 static ingot_status read_deformed(ingot_op_ctx *c, deformed *d)

@@ -1,4 +1,5 @@
-/* deform_conv_loops.h - sampling for DeformConv, for one element type: T, and TYPED() which gives names their ending. */
+/* deform_conv_loops.h - sampling for DeformConv, for one element type: T, and TYPED() which gives names their
+ * ending. */
 
 /* The image at (y, x), between pixels by their distances; 0 outside. */
 static T TYPED(sample_at)(const T *image, int64_t height, int64_t width, T y, T x)
@@ -17,17 +18,20 @@ static T TYPED(sample_at)(const T *image, int64_t height, int64_t width, T y, T 
     return sum;
 }
 
-/* Columns of positions [first, first + n) of an image and a group: to[l][p] for every channel of the group and tap l. */
+/* Columns of positions [first, first + n) of an image and a group: to[l][p] for every channel of the group and tap
+ * l. */
 static void TYPED(sample_columns)(const deformed *d, int64_t image, int64_t group, int64_t first, int64_t n, T *to)
 {
     const ingot_window *w = &d->w;
-    const int64_t in_pixels = w->in[0] * w->in[1], positions = w->out[0] * w->out[1], taps = w->kernel[0] * w->kernel[1];
+    const int64_t in_pixels = w->in[0] * w->in[1], positions = w->out[0] * w->out[1],
+                  taps = w->kernel[0] * w->kernel[1];
 
     for (int64_t l = 0; l < d->group_channels * taps; l++, to += POSITIONS) {
         const int64_t channel = group * d->group_channels + l / taps, tap = l % taps;
         const int64_t of = (image * d->offset_groups + channel / (d->channels / d->offset_groups)) * taps + tap;
         const T *x = (const T *)d->x + (image * d->channels + channel) * in_pixels;
-        const T *offset = (const T *)d->offset + 2 * of * positions, *mask = d->mask ? (const T *)d->mask + of * positions : NULL;
+        const T *offset = (const T *)d->offset + 2 * of * positions,
+                *mask = d->mask ? (const T *)d->mask + of * positions : NULL;
         for (int64_t p = 0; p < n; p++) {
             const int64_t at = first + p;
             const T y = (T)(at / w->out[1] * w->stride[0] - w->pad_begin[0] + tap / w->kernel[1] * w->dilation[0]);

@@ -1,7 +1,7 @@
-/* einsum.c - Einsum. Operands are multiplied one after the other, each time summing over the labels that nobody needs any
- * more. Transposes, diagonals and broadcasting are strides. A float product runs as matrix products where two groups of
- * labels give rows and columns: of each group the longest run of one stride goes into the matrix, the others into loops
- * around it. Everything else is summed by strides. Integers wrap. 16-bit floats are computed in float. */
+/* einsum.c - Einsum. Operands are multiplied one after the other, each time summing over the labels that nobody needs
+ * any more. Transposes, diagonals and broadcasting are strides. A float product runs as matrix products where two
+ * groups of labels give rows and columns: of each group the longest run of one stride goes into the matrix, the others
+ * into loops around it. Everything else is summed by strides. Integers wrap. 16-bit floats are computed in float. */
 #include "ops/einsum_equation.h"
 
 #include <string.h>
@@ -359,7 +359,7 @@ static void multiply(const contraction_call *call, const float *packed, bool add
     const ingot_kernels *k = call->ctx->kernels;
     const float *a = s->swapped ? call->b : call->a;
     float *y = (float *)call->c + to;
-    const ingot_gemm g = { .m = s->m, .n = s->n, .k = s->k, .alpha = 1, .a_row = s->a_m, .a_col = s->a_k, .ldc = s->c_m };
+    const ingot_gemm g = {.m = s->m, .n = s->n, .k = s->k, .alpha = 1, .a_row = s->a_m, .a_col = s->a_k, .ldc = s->c_m};
     const ingot_epilogue e = { .residual = adds ? y : NULL };
 
     k->gemm_f32(&g, a + left, packed, y, &e, m0, m1, 0, k->gemm_panels_f32(s->n));
@@ -482,7 +482,8 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
     for (int i = 0; i < s->n_steps && !s->is_empty; i++) {
         const contraction *step = &s->steps[i];
-        flops += 2 * step->results * turns(&step->sum, step->sum.n) * (step->matrices ? step->m * step->n * step->k : 1);
+        flops +=
+            2 * step->results * turns(&step->sum, step->sum.n) * (step->matrices ? step->m * step->n * step->k : 1);
     }
     return flops;
 }

@@ -1,5 +1,5 @@
-/* einsum_equation.c - parsing "ij,jk->ik". An ellipsis stands for as many dimensions as its operand has beyond its letters,
- * aligned at the last one, so that operands with fewer broadcast as NumPy's do. */
+/* einsum_equation.c - parsing "ij,jk->ik". An ellipsis stands for as many dimensions as its operand has beyond its
+ * letters, aligned at the last one, so that operands with fewer broadcast as NumPy's do. */
 #include "ops/einsum_equation.h"
 
 #include <string.h>
@@ -94,8 +94,8 @@ static ingot_status read_operands(ingot_op_ctx *c, const char *text, const char 
             return st;
         const int dims = c->in[i]->rank - w.n;
         if (dims < 0 || (dims > 0 && w.ellipsis < 0))
-            return ingot_op_fail(c, INGOT_INVALID, "equation '%.100s': term %d does not fit an input of rank %d", text, i,
-                                 c->in[i]->rank);
+            return ingot_op_fail(c, INGOT_INVALID, "equation '%.100s': term %d does not fit an input of rank %d", text,
+                                 i, c->in[i]->rank);
         expand(&w, dims, &e->operand[i]);
         *most = MAX(*most, dims);
         if ((st = fit_operand(c, e, i)))

@@ -5,7 +5,11 @@
 #include "ops/op.h"
 
 /* Labels: the 52 letters, then the dimensions that an ellipsis stands for, the last one being the last label. */
-enum { INGOT_EINSUM_LETTERS = 52, INGOT_EINSUM_LABELS = INGOT_EINSUM_LETTERS + INGOT_MAX_RANK, INGOT_EINSUM_OPERANDS = 32 };
+enum {
+    INGOT_EINSUM_LETTERS = 52,
+    INGOT_EINSUM_LABELS = INGOT_EINSUM_LETTERS + INGOT_MAX_RANK,
+    INGOT_EINSUM_OPERANDS = 32
+};
 
 typedef struct ingot_einsum_term {
     int n;                               /* dimensions */

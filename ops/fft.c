@@ -1,5 +1,5 @@
-/* fft.c - powers of two by halving (Cooley and Tukey, 1965). Any other length n becomes a convolution with a chirp, since
- * 2jk = jj + kk - (k - j)(k - j), and that two transforms of a power of two (Bluestein, 1970). */
+/* fft.c - powers of two by halving (Cooley and Tukey, 1965). Any other length n becomes a convolution with a chirp,
+ * since 2jk = jj + kk - (k - j)(k - j), and that two transforms of a power of two (Bluestein, 1970). */
 #include "ops/fft.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* flex_attention.c - FlexAttention: attention with a subgraph that changes the scores, and one that changes the weights.
- * Where there is one, attention runs in stages with all scores in memory. */
+/* flex_attention.c - FlexAttention: attention with a subgraph that changes the scores, and one that changes the
+ * weights. Where there is one, attention runs in stages with all scores in memory. */
 #include <math.h>
 #include <string.h>
 
@@ -16,11 +16,18 @@ static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
     *a = (ingot_attention){ .left = -1 };
     if (q->rank != 4 || k->rank != 4 || v->rank != 4)
         return ingot_op_fail(c, INGOT_INVALID, "Q, K and V must have rank 4");
-    *a = (ingot_attention){ .batch = q->shape[0], .heads = q->shape[1], .queries = q->shape[2], .depth = q->shape[3],
-                            .kv_heads = k->shape[1], .keys = k->shape[2], .v_depth = v->shape[3], .left = -1, .right = -1 };
-    if (a->kv_heads < 1 || a->heads % a->kv_heads || a->depth < 1 || k->shape[3] != a->depth || k->shape[0] != a->batch ||
-        v->shape[0] != a->batch || v->shape[1] != a->kv_heads || v->shape[2] != a->keys || k->dtype != q->dtype ||
-        v->dtype != q->dtype)
+    *a = (ingot_attention){.batch = q->shape[0],
+                           .heads = q->shape[1],
+                           .queries = q->shape[2],
+                           .depth = q->shape[3],
+                           .kv_heads = k->shape[1],
+                           .keys = k->shape[2],
+                           .v_depth = v->shape[3],
+                           .left = -1,
+                           .right = -1};
+    if (a->kv_heads < 1 || a->heads % a->kv_heads || a->depth < 1 || k->shape[3] != a->depth ||
+        k->shape[0] != a->batch || v->shape[0] != a->batch || v->shape[1] != a->kv_heads || v->shape[2] != a->keys ||
+        k->dtype != q->dtype || v->dtype != q->dtype)
         return ingot_op_fail(c, INGOT_INVALID, "Q, K and V do not fit each other");
     if (precision && precision != INGOT_FLOAT && precision != INGOT_DOUBLE && precision != INGOT_FLOAT16 &&
         precision != INGOT_BFLOAT16)
@@ -31,7 +38,8 @@ static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
     a->y_at = (ingot_heads){ a->heads * a->queries * a->v_depth, a->queries * a->v_depth, a->v_depth };
     a->dtype = q->dtype == INGOT_DOUBLE || precision == INGOT_DOUBLE ? INGOT_DOUBLE : INGOT_FLOAT;
     a->precision = precision ? (ingot_dtype)precision : a->dtype;
-    a->scale = ingot_node_attr(c->node, "scale") ? (double)ingot_attr_float(c->node, "scale", 1) : 1 / sqrt((double)a->depth);
+    a->scale =
+        ingot_node_attr(c->node, "scale") ? (double)ingot_attr_float(c->node, "scale", 1) : 1 / sqrt((double)a->depth);
     return INGOT_OK;
 }
 
@@ -85,7 +93,8 @@ static ingot_status modify(ingot_op_ctx *c, const ingot_attention *a, const char
     if (st)
         return st;
     if (result.kind != INGOT_TENSOR || result.dtype != scores.dtype || !ingot_same_shape(&result, &scores))
-        return ingot_op_fail(c, INGOT_INVALID, "the result of attribute '%s' has not the type and shape of its input", name);
+        return ingot_op_fail(c, INGOT_INVALID, "the result of attribute '%s' has not the type and shape of its input",
+                             name);
     if (result.data != a->scores)
         ingot_convert(&back, a->scores, result.data, ingot_count(&scores));
     return INGOT_OK;

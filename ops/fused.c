@@ -1,7 +1,7 @@
-/* fused.c - the beginning of a chain becomes the kernel's epilogue: activation(result + residual). A fused node after that
- * keeps its operator record, so a pass of its own is that record's run() on a context whose chain input is the result so
- * far. Results in the middle share the output's memory as long as their size is the output's; when a broadcast makes the
- * result grow, what comes before it lies in scratch memory. */
+/* fused.c - the beginning of a chain becomes the kernel's epilogue: activation(result + residual). A fused node after
+ * that keeps its operator record, so a pass of its own is that record's run() on a context whose chain input is the
+ * result so far. Results in the middle share the output's memory as long as their size is the output's; when a
+ * broadcast makes the result grow, what comes before it lies in scratch memory. */
 #include "ops/fused.h"
 
 #include <math.h>
@@ -39,6 +39,8 @@ static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_stage *s, ingot_ten
     return INGOT_OK;
 }
 
+/* Shape inference of the operators fused behind a host, each seeing the previous one's output as the chain's value.
+ * c->out[0] holds the host's own shape on entry and the chain's on return. */
 ingot_status ingot_chain_infer(ingot_op_ctx *c)
 {
     for (int f = 0; f < c->node->n_fused; f++) {
@@ -52,6 +54,8 @@ ingot_status ingot_chain_infer(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The layout a host can offer once every fused operator agrees; one that wants plain memory makes the whole chain
+ * plain. Inputs are numbered as the fused node's, so the chain's own slot is skipped. */
 ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own)
 {
     const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };
@@ -184,6 +188,7 @@ static ingot_status load_constants(ingot_op_ctx *c, ingot_stage *s)
     return st;
 }
 
+/* Every intermediate begins on a cache line. */
 static size_t aligned_bytes(const ingot_tensor *tensor)
 {
     return (ingot_storage_bytes(tensor) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
@@ -201,6 +206,8 @@ static size_t own_scratch(const ingot_op_ctx *c, const ingot_chain *chain)
     return most;
 }
 
+/* Plan the fused operators: what in_kernel allows goes into the host's epilogue, each other one becomes a stage
+ * with an intermediate between. host is the host's own output; its data pointer is set later. */
 ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain)
 {
     const int n = c->node->n_fused;
@@ -242,6 +249,8 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
     return INGOT_OK;
 }
 
+/* Bind pointers for one run and return where the host writes. Intermediates follow the stages' own scratch, except
+ * those that may use the output's memory. */
 void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingot_epilogue *kernel)
 {
     char *const own = scratch;
@@ -270,6 +279,7 @@ void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingo
     return chain->n_stages ? chain->stages[0].chain.data : c->out[0]->data;
 }
 
+/* Run the stages in order, with this run's team, error and cancel flag; the first failure ends the chain. */
 ingot_status ingot_chain_finish(ingot_op_ctx *c, ingot_chain *chain)
 {
     ingot_status st = INGOT_OK;

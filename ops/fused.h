@@ -39,8 +39,8 @@ enum { INGOT_CHAIN_ACT = 1, INGOT_CHAIN_RESIDUAL = 2, INGOT_CHAIN_BIAS = 4 /* al
 /* Compile the chain. `host` is output 0's type and layout with the host's own shape. in_kernel: INGOT_CHAIN_ bits. */
 ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain);
 
-/* In run(): where the host writes its result (`scratch`: chain->scratch_bytes that nothing else uses), with the kernel's
- * part in *kernel; and the passes that come after it. */
+/* In run(): where the host writes its result (`scratch`: chain->scratch_bytes that nothing else uses), with the
+ * kernel's part in *kernel; and the passes that come after it. */
 void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingot_epilogue *kernel);
 ingot_status ingot_chain_finish(ingot_op_ctx *c, ingot_chain *chain);
 

@@ -1,5 +1,5 @@
-/* gather.c - elements picked by an index tensor: Gather, GatherElements, GatherND. Every index is checked before the first
- * element moves, so that a wrong one is an error, not a read outside of the tensor. */
+/* gather.c - elements picked by an index tensor: Gather, GatherElements, GatherND. Every index is checked before the
+ * first element moves, so that a wrong one is an error, not a read outside of the tensor. */
 #include <string.h>
 
 #include "ops/index.h"
@@ -28,6 +28,8 @@ static inline void copy_run(char *to, const char *from, size_t size_bytes)
     }
 }
 
+/* Y has data's shape with dimension 'axis' replaced by all dimensions of indices; its rank may pass the maximum,
+ * which ingot_out reports. */
 static ingot_status infer_gather(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -45,6 +47,7 @@ static ingot_status infer_gather(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
+/* Task over (outer, index) pairs; indices were checked before, negative ones count from the end. */
 static void gather_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
@@ -63,8 +66,10 @@ static void gather_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Runs for each turn, so that a thread moves at least GRAIN_BYTES. */
 static int64_t grain(size_t run_bytes) { return MAX(GRAIN_BYTES / (int64_t)MAX(run_bytes, (size_t)1), 1); }
 
+/* All indices are checked before anything is copied, so that tasks cannot fail. */
 static ingot_status run_gather(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -82,6 +87,7 @@ static ingot_status run_gather(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Y is shaped like indices, which may be smaller than data in every dimension but the axis. */
 static ingot_status infer_gather_elements(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -98,6 +104,7 @@ static ingot_status infer_gather_elements(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank, indices->shape);
 }
 
+/* Task over elements: base is the place without the axis, the index adds its part. */
 static void gather_elements_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
@@ -117,6 +124,7 @@ static void gather_elements_part(void *argument, int64_t begin, int64_t end, int
     }
 }
 
+/* Element by element, hence a grain eight times finer than for runs. */
 static ingot_status run_gather_elements(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -133,6 +141,7 @@ static ingot_status run_gather_elements(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Index tuples have at most rank - batch_dims entries; what they leave of data's dimensions ends the shape of Y. */
 static ingot_status infer_gather_nd(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -140,12 +149,12 @@ static ingot_status infer_gather_nd(ingot_op_ctx *c)
     int64_t shape[2 * INGOT_MAX_RANK];
     int rank = 0;
     if (x->rank < 1 || indices->rank < 1 || batch_dims < 0 || batch_dims >= MIN(x->rank, indices->rank))
-        return ingot_op_fail(c, INGOT_INVALID, "'batch_dims' of %lld does not fit ranks %d and %d", (long long)batch_dims,
-                             x->rank, indices->rank);
+        return ingot_op_fail(c, INGOT_INVALID, "'batch_dims' of %lld does not fit ranks %d and %d",
+                             (long long)batch_dims, x->rank, indices->rank);
     const int64_t depth = indices->shape[indices->rank - 1];
     if (depth > x->rank - batch_dims)
-        return ingot_op_fail(c, INGOT_INVALID, "index tuples of %lld entries are too long for rank %d", (long long)depth,
-                             x->rank);
+        return ingot_op_fail(c, INGOT_INVALID, "index tuples of %lld entries are too long for rank %d",
+                             (long long)depth, x->rank);
     for (int d = 0; d < batch_dims; d++)
         if (indices->shape[d] != x->shape[d])
             return ingot_op_fail(c, INGOT_INVALID, "batch dimension %d is %lld in 'indices', %lld in 'data'", d,
@@ -157,6 +166,7 @@ static ingot_status infer_gather_nd(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
+/* Task over tuples, each with one run to copy; a batch adds its own part of data. */
 static void gather_nd_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
@@ -170,6 +180,7 @@ static void gather_nd_part(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Tuples are checked against the dimensions after batch_dims before the copy begins. */
 static ingot_status run_gather_nd(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];

@@ -15,6 +15,7 @@ static void shape_bounds(const ingot_op_ctx *c, int *begin, int *end)
     *end = (int)MAX(MIN(stop < 0 ? stop + rank : stop, rank), *begin);
 }
 
+/* Shape gives (end - begin) int64 numbers after both bounds are clamped to the rank. */
 static ingot_status infer_shape(ingot_op_ctx *c)
 {
     int begin, end;
@@ -32,6 +33,7 @@ static ingot_status run_shape(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Size is a scalar. */
 static ingot_status infer_size(ingot_op_ctx *c) { return ingot_out(c, 0, INGOT_INT64, 0, NULL); }
 
 static ingot_status run_size(ingot_op_ctx *c)
@@ -40,6 +42,7 @@ static ingot_status run_size(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The shape is the input's content, so it must be known here; 'value' is one element and f32 zero without it. */
 static ingot_status infer_constant_of_shape(ingot_op_ctx *c)
 {
     const ingot_attr *value = ingot_node_attr(c->node, "value");
@@ -54,6 +57,7 @@ static ingot_status infer_constant_of_shape(ingot_op_ctx *c)
     return ingot_out(c, 0, value ? value->tensors[0]->tensor.dtype : INGOT_FLOAT, rank, shape);
 }
 
+/* 16 bytes hold one element of every type that may be here. */
 static ingot_status run_constant_of_shape(ingot_op_ctx *c)
 {
     const ingot_attr *value = ingot_node_attr(c->node, "value");
@@ -73,6 +77,7 @@ static const ingot_attr *constant_attr(const ingot_node *node)
     return NULL;
 }
 
+/* Exactly one attribute gives the value; lists give rank 1, single numbers a scalar. */
 static ingot_status infer_constant(ingot_op_ctx *c)
 {
     const ingot_attr *attr = constant_attr(c->node);
@@ -131,6 +136,7 @@ static ingot_status range_count(ingot_op_ctx *c, int64_t *n)
     return INGOT_OK;
 }
 
+/* The length is ceil((limit - start) / delta), so all three inputs must be known by now. */
 static ingot_status infer_range(ingot_op_ctx *c)
 {
     int64_t n = 0;
@@ -142,6 +148,8 @@ static ingot_status infer_range(ingot_op_ctx *c)
     return status ? status : ingot_out(c, 0, c->in[0]->dtype, 1, &n);
 }
 
+/* start + i * delta, not repeated addition, so errors do not pile up; unsigned arithmetic wraps where signed would
+ * be undefined. */
 static ingot_status run_range(ingot_op_ctx *c)
 {
     ingot_tensor *y = c->out[0];
@@ -158,6 +166,7 @@ static ingot_status run_range(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* A matrix like the input, in the type 'dtype' asks for. */
 static ingot_status infer_eye_like(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -170,6 +179,7 @@ static ingot_status infer_eye_like(ingot_op_ctx *c)
     return ingot_out(c, 0, (ingot_dtype)dtype, 2, x->shape);
 }
 
+/* k is clamped to the matrix first, so r + k cannot overflow. */
 static ingot_status run_eye_like(ingot_op_ctx *c)
 {
     ingot_tensor *y = c->out[0];
@@ -181,11 +191,13 @@ static ingot_status run_eye_like(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The new axis counts among rank + 1 dimensions. */
 static ingot_status one_hot_axis(ingot_op_ctx *c, int *axis)
 {
     return ingot_axis(c, ingot_attr_int(c->node, "axis", -1), c->in[0]->rank + 1, axis);
 }
 
+/* depth is content that shapes Y; a float depth is cut to an integer, saturated. */
 static ingot_status infer_one_hot(ingot_op_ctx *c)
 {
     const ingot_tensor *indices = c->in[0], *depth = c->in[1];
@@ -205,6 +217,7 @@ static ingot_status infer_one_hot(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[2]->dtype, indices->rank + 1, shape);
 }
 
+/* Fill with the "off" value, then place one "on" value for each index in range. */
 static ingot_status run_one_hot(ingot_op_ctx *c)
 {
     const ingot_tensor *indices = c->in[0], *y = c->out[0];

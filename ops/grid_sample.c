@@ -164,7 +164,8 @@ static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread
     int n_taps[POSITIONS];
 
     for (int64_t block = begin; block < end; block++) {
-        const int64_t image = block / blocks, first = block % blocks * POSITIONS, n = MIN(s->positions - first, POSITIONS);
+        const int64_t image = block / blocks, first = block % blocks * POSITIONS,
+                      n = MIN(s->positions - first, POSITIONS);
         for (int64_t p = 0; p < n; p++)
             n_taps[p] = position_taps(s, image, first + p, taps + p * s->most_taps);
         if (s->mode == NEAREST)
@@ -176,6 +177,8 @@ static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread
     }
 }
 
+/* The grid is (N, D1.., spatial), X (N, C, ...) with the same number of spatial dimensions, at most MAX_SPATIAL.
+ * Only nearest can take elements that have no average. */
 static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
 {
     const ingot_tensor *x = c->in[X], *grid = c->in[GRID];
@@ -194,7 +197,8 @@ static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
     if (s->spatial > MAX_SPATIAL)
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d spatial dimensions (at most %d)", s->spatial, MAX_SPATIAL);
     if (s->mode != NEAREST && !ingot_is_float(x->dtype))
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "elements of type %s cannot be interpolated", ingot_dtype_name(x->dtype));
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "elements of type %s cannot be interpolated",
+                             ingot_dtype_name(x->dtype));
     s->most_taps = 1;
     for (int d = 0; d < s->spatial; d++) {
         s->size[d] = x->shape[2 + d];
@@ -206,6 +210,7 @@ static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
     return INGOT_OK;
 }
 
+/* Y is (N, C) with the grid's spatial dimensions. */
 static ingot_status infer_grid_sample(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[X], *grid = c->in[GRID];
@@ -220,6 +225,7 @@ static ingot_status infer_grid_sample(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank, shape);
 }
 
+/* Each thread keeps the taps of POSITIONS grid points and uses them for every channel. */
 static ingot_status prepare_grid_sample(ingot_op_ctx *c)
 {
     sampler *s = c->state = ingot_keep(c, sizeof *s);
@@ -232,6 +238,7 @@ static ingot_status prepare_grid_sample(ingot_op_ctx *c)
     return st;
 }
 
+/* An image without pixels has nothing to sample, even for zeros padding, and is INVALID. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     sampler *s = c->state;
@@ -258,6 +265,8 @@ static ingot_status run_grid_sample(ingot_op_ctx *c)
 
 /* ---- AffineGrid ---- */
 
+/* theta is (N, 2, 3) or (N, 3, 4), size (N, C, [D,] H, W); the grid has one coordinate pair or triple for each
+ * pixel. */
 static ingot_status infer_affine_grid(ingot_op_ctx *c)
 {
     const ingot_tensor *theta = c->in[0];
@@ -283,6 +292,8 @@ static double base_position(int64_t i, int64_t n, bool align_corners)
     return -1 + (2 * (double)i + 1) / (double)n;
 }
 
+/* theta times the homogeneous position of each pixel; ONNX orders coordinates x, y, z, the reverse of the
+ * dimensions. */
 static ingot_status run_affine_grid(ingot_op_ctx *c)
 {
     const bool align_corners = ingot_attr_int(c->node, "align_corners", 0) != 0;
@@ -309,7 +320,8 @@ static ingot_status run_affine_grid(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-#define X_TYPES (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(STRING) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
+#define X_TYPES                                                                                                        \
+    (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(STRING) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
 
 const ingot_op ingot_ops_grid_sample[] = {
     { "GridSample", 16, 2, 2, { X_TYPES, INGOT_TYPES_FLOAT }, infer_grid_sample, run_grid_sample,

@@ -3,6 +3,7 @@
 
 #include "ops/op.h"
 
+/* Identity passes sequences and optionals too; their shapes are not known before the run. */
 static ingot_status infer_identity(ingot_op_ctx *c)
 {
     if (c->in[0]->kind != INGOT_TENSOR)

@@ -3,10 +3,13 @@
 
 static ingot_status fail_index(ingot_op_ctx *c, int64_t at, int64_t index, int64_t axis, int64_t size)
 {
-    return ingot_op_fail(c, INGOT_INVALID, "index %lld (element %lld of the indices) is outside of dimension %lld of size %lld",
+    return ingot_op_fail(c, INGOT_INVALID,
+                         "index %lld (element %lld of the indices) is outside of dimension %lld of size %lld",
                          (long long)index, (long long)at, (long long)axis, (long long)size);
 }
 
+/* ONNX allows -size to size - 1. A bad index may be an input's fault as much as the model's; INVALID names the
+ * element either way. */
 ingot_status ingot_check_indices(ingot_op_ctx *c, const ingot_tensor *indices, int axis, int64_t size)
 {
     const int64_t n = ingot_count(indices);
@@ -18,6 +21,7 @@ ingot_status ingot_check_indices(ingot_op_ctx *c, const ingot_tensor *indices, i
     return INGOT_OK;
 }
 
+/* As above for n tuples of depth entries, each against its own dimension of shape. */
 ingot_status ingot_check_tuples(ingot_op_ctx *c, const ingot_tensor *indices, int64_t n, int64_t depth,
                                 const int64_t *shape)
 {
@@ -30,6 +34,7 @@ ingot_status ingot_check_tuples(ingot_op_ctx *c, const ingot_tensor *indices, in
     return INGOT_OK;
 }
 
+/* Where tuple i points, in elements; it must have passed ingot_check_tuples. */
 int64_t ingot_tuple_offset(const ingot_tensor *indices, int64_t i, int64_t depth, const int64_t *shape,
                            const int64_t *steps)
 {

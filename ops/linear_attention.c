@@ -24,6 +24,7 @@ static bool is_shape3(const ingot_tensor *t, int64_t d0, int64_t d1)
     return t->rank == 3 && t->shape[0] == d0 && t->shape[1] == d1;
 }
 
+/* The update rule decides which of decay and beta must be there; one too many is as wrong as one missing. */
 static ingot_status read_rule(ingot_op_ctx *c, bool *gated, bool *delta)
 {
     const char *rule = ingot_attr_string(c->node, "update_rule", "gated_delta");
@@ -37,6 +38,8 @@ static ingot_status read_rule(ingot_op_ctx *c, bool *gated, bool *delta)
     return INGOT_OK;
 }
 
+/* Q (N, T, heads * depth), K (N, T, kv_heads * depth) and V (N, T, kv_heads * v_depth); query heads share key heads
+ * in groups. */
 static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
 {
     const ingot_tensor *q = c->in[QUERY], *k = c->in[KEY], *v = c->in[VALUE];
@@ -52,7 +55,8 @@ static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
     if (q->rank != 3 || !is_shape3(k, q->shape[0], q->shape[1]) || !is_shape3(v, q->shape[0], q->shape[1]) ||
         q->shape[2] % r->heads || k->shape[2] % r->kv_heads || v->shape[2] % r->kv_heads ||
         q->shape[2] / r->heads != k->shape[2] / r->kv_heads || k->dtype != q->dtype || v->dtype != q->dtype)
-        return ingot_op_fail(c, INGOT_INVALID, "the shapes of query, key and value do not fit each other and the heads");
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "the shapes of query, key and value do not fit each other and the heads");
     r->batch = q->shape[0];
     r->length = q->shape[1];
     r->depth = q->shape[2] / r->heads;
@@ -73,6 +77,7 @@ static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
     return INGOT_OK;
 }
 
+/* Y is (N, T, heads * v_depth); the state is (N, kv_heads, depth, v_depth). */
 static ingot_status infer_linear_attention(ingot_op_ctx *c)
 {
     recurrence r;
@@ -84,11 +89,13 @@ static ingot_status infer_linear_attention(ingot_op_ctx *c)
                      (int64_t[]){ r.batch, r.kv_heads, r.depth, r.v_depth });
 }
 
+/* The state is kept in f32 whatever the inputs are. */
 static size_t state_bytes(const recurrence *r)
 {
     return (size_t)(r->batch * r->kv_heads * r->depth * r->v_depth) * sizeof(float);
 }
 
+/* The state needs scratch when nobody takes it as an output; each thread needs one row of values. */
 static ingot_status prepare_linear_attention(ingot_op_ctx *c)
 {
     recurrence r;
@@ -126,6 +133,7 @@ static void update(const recurrence *r, int64_t place, int64_t head, float *stat
     }
 }
 
+/* Y of one head at one place = scale * q^T S, with S (depth, v_depth). */
 static void read_state(const recurrence *r, int64_t place, int64_t head, const float *state)
 {
     const float *query = r->query + (place * r->heads + head) * r->depth;
@@ -161,6 +169,7 @@ static void recur(void *argument, int64_t begin, int64_t end, int thread)
 
 static const void *data_of(const ingot_op_ctx *c, int input) { return ingot_has(c, input) ? c->in[input]->data : NULL; }
 
+/* Starts from the past state or zeros and updates it in place, in the present_state output where there is one. */
 static ingot_status run_linear_plain(ingot_op_ctx *c)
 {
     recurrence r;
@@ -200,7 +209,8 @@ static ingot_status run_linear_attention(ingot_op_ctx *c)
     return any_narrow(c) ? ingot_run_widened(c, run_linear_plain) : run_linear_plain(c);
 }
 
-/* ---- CausalConvWithState: y[i] = bias + sum weight[t] x[i - (k - 1) + t], where x goes on into the state before 0 ---- */
+/* ---- CausalConvWithState: y[i] = bias + sum weight[t] x[i - (k - 1) + t], where x goes on into the state before 0
+ * ---- */
 
 typedef struct causal {
     int64_t batch, channels, length, taps;
@@ -209,6 +219,7 @@ typedef struct causal {
     float *y, *state;
 } causal;
 
+/* X (N, C, L), weight (C, 1, k), past_state (N, C, k - 1): a depthwise convolution that sees no later position. */
 static ingot_status read_causal(ingot_op_ctx *c, causal *v)
 {
     const ingot_tensor *x = c->in[INPUT], *w = c->in[WEIGHT];
@@ -225,11 +236,13 @@ static ingot_status read_causal(ingot_op_ctx *c, causal *v)
     v->taps = w->shape[2];
     if (ingot_has(c, BIAS) && (c->in[BIAS]->rank != 1 || c->in[BIAS]->shape[0] != v->channels))
         return ingot_op_fail(c, INGOT_INVALID, "bias must have one element for each channel");
-    if (ingot_has(c, STATE) && (!is_shape3(c->in[STATE], v->batch, v->channels) || c->in[STATE]->shape[2] != v->taps - 1))
+    if (ingot_has(c, STATE) &&
+        (!is_shape3(c->in[STATE], v->batch, v->channels) || c->in[STATE]->shape[2] != v->taps - 1))
         return ingot_op_fail(c, INGOT_INVALID, "past_state must have shape (N, C, k - 1)");
     return INGOT_OK;
 }
 
+/* present_state holds the last k - 1 inputs for the next call. */
 static ingot_status infer_causal(ingot_op_ctx *c)
 {
     causal v;
@@ -254,6 +267,7 @@ static float element(const causal *v, int64_t line, int64_t i)
     return v->past ? v->past[line * (v->taps - 1) + v->taps - 1 + i] : 0;
 }
 
+/* Task over (image, channel) lines; positions before the first come from past_state or are 0. */
 static void convolve_lines(void *argument, int64_t begin, int64_t end, int thread)
 {
     const causal *v = argument;

@@ -26,10 +26,13 @@ typedef ingot_row_fn *const row_table[INGOT_N_DTYPES];
 #define BITWISE(op) { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, op) [INGOT_BOOL] = op##_UINT8 }
 static row_table and_rows = BITWISE(and), or_rows = BITWISE(or), xor_rows = BITWISE(xor);
 static row_table left_rows = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, left) };
-static row_table right_rows = { INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, right) INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, arithmetic) };
+static row_table right_rows = {INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, right)
+                                   INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, arithmetic)};
 
 /* ---- operators ---- */
 
+/* Both inputs have one type, which is also the result's: bool for And, Or and Xor, integers for the bitwise ones.
+ * */
 static ingot_status infer_logic(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype)
@@ -37,6 +40,7 @@ static ingot_status infer_logic(ingot_op_ctx *c)
     return ingot_out_broadcast(c, 0, c->in[0]->dtype);
 }
 
+/* The table has a row function for every type that the operator's row in the list below lets in. */
 static ingot_status run_rows(ingot_op_ctx *c, const row_table *rows)
 {
     return ingot_broadcast(c, c->out[0], c->in, 2, 16384, (*rows)[c->in[0]->dtype], NULL);

@@ -1,5 +1,5 @@
-/* loss.c - NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: scores (N, C, ...), the right class of every place (N, ...),
- * a weight for each class. Computed in double. */
+/* loss.c - NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: scores (N, C, ...), the right class of every place
+ * (N, ...), a weight for each class. Computed in double. */
 #include <math.h>
 #include <string.h>
 
@@ -9,6 +9,8 @@
 enum { SCORES, TARGET, WEIGHT };
 enum { LOSS, LOG_PROB };
 
+/* scores (N, C, d1...), target (N, d1...) of class numbers, weights (C). 'none' keeps the target's shape, 'mean'
+ * and 'sum' give a scalar. */
 static ingot_status infer_loss(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[SCORES], *target = c->in[TARGET];
@@ -20,7 +22,8 @@ static ingot_status infer_loss(ingot_op_ctx *c)
     if (!fits)
         return ingot_op_fail(c, INGOT_INVALID, "the shape of the target does not fit that of the scores");
     if (ingot_has(c, WEIGHT) && (c->in[WEIGHT]->rank != 1 || c->in[WEIGHT]->shape[0] != x->shape[1]))
-        return ingot_op_fail(c, INGOT_INVALID, "there must be one weight for each of %lld classes", (long long)x->shape[1]);
+        return ingot_op_fail(c, INGOT_INVALID, "there must be one weight for each of %lld classes",
+                             (long long)x->shape[1]);
     const bool none = !strcmp(reduction, "none");
     if (!none && strcmp(reduction, "mean") && strcmp(reduction, "sum"))
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'reduction': '%.40s' is not known", reduction);
@@ -60,6 +63,8 @@ static ingot_status place_loss(ingot_op_ctx *c, int64_t place, int64_t at, int64
     return INGOT_OK;
 }
 
+/* Serves NegativeLogLikelihoodLoss and, with a log-softmax before it, SoftmaxCrossEntropyLoss. The mean divides by
+ * the sum of weights, in double. */
 static ingot_status run_loss(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[SCORES];

@@ -1,10 +1,11 @@
-/* lp_normalization.c - normalizations without parameters: LRN across neighbouring channels, LpNormalization along one axis,
- * MeanVarianceNormalization over any axes. They are rare, so one plain loop in double serves all types. */
+/* lp_normalization.c - normalizations without parameters: LRN across neighbouring channels, LpNormalization along one
+ * axis, MeanVarianceNormalization over any axes. They are rare, so one plain loop in double serves all types. */
 #include <math.h>
 
 #include "ops/weights.h"
 #include "ops/window.h"
 
+/* Only f32 and f64 get here: 16-bit floats are widened before. */
 static void store(const ingot_tensor *tensor, int64_t index, double value)
 {
     if (tensor->dtype == INGOT_DOUBLE)
@@ -27,6 +28,7 @@ static ingot_status prepare_widened(ingot_op_ctx *c)
 
 /* --- LRN: y = x / (bias + alpha / size * sum of squares over `size` channels around)^beta --- */
 
+/* X (N, C, D1...); size may exceed C, its window is cut to the channels. */
 static ingot_status infer_lrn(ingot_op_ctx *c)
 {
     const int64_t size = ingot_attr_int(c->node, "size", 0);
@@ -70,6 +72,7 @@ static ingot_status run_lrn_wide(ingot_op_ctx *c)
 
 /* --- LpNormalization: x / norm along the axis, 0 where the norm is 0 --- */
 
+/* p is 1 or 2; Y is like X. */
 static ingot_status infer_lp(ingot_op_ctx *c)
 {
     const int64_t p = ingot_attr_int(c->node, "p", 2);
@@ -81,6 +84,8 @@ static ingot_status infer_lp(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, 0, c->in[0]);
 }
 
+/* Task over vectors along the axis: each is divided by its norm. A norm of 0 gives 0, as in the specification's
+ * reference. */
 static void lp_strips(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -121,6 +126,8 @@ typedef struct axis_split {
     int64_t kept[INGOT_MAX_RANK], kept_step[INGOT_MAX_RANK], reduced[INGOT_MAX_RANK], reduced_step[INGOT_MAX_RANK];
 } axis_split;
 
+/* Sorts X's dimensions into those averaged over and those kept; axes are (0, 2, 3) without the attribute, (N, H, W)
+ * of an image. */
 static ingot_status split_axes(ingot_op_ctx *c, axis_split *s)
 {
     static const int64_t usual[] = { 0, 2, 3 };
@@ -152,6 +159,7 @@ static ingot_status infer_mean_variance(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, 0, c->in[0]);
 }
 
+/* Element offset of a position given in n of the dimensions. */
 static int64_t offset_of(const int64_t *position, const int64_t *steps, int n)
 {
     int64_t offset = 0;
@@ -160,6 +168,7 @@ static int64_t offset_of(const int64_t *position, const int64_t *steps, int n)
     return offset;
 }
 
+/* Two passes, mean then squares about it: one pass would cancel for a mean far from 0. */
 static ingot_status run_mean_variance_wide(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

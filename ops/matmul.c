@@ -1,5 +1,5 @@
-/* matmul.c - MatMul and Gemm. Both become a list of matrix products of one size: MatMul's batches are offsets into A and B,
- * and transposing is a matter of strides. */
+/* matmul.c - MatMul and Gemm. Both become a list of matrix products of one size: MatMul's batches are offsets into A
+ * and B, and transposing is a matter of strides. */
 #include <math.h>
 #include <string.h>
 
@@ -63,6 +63,7 @@ ingot_status ingot_matmul_shape(ingot_op_ctx *c, const ingot_tensor *a, const in
     return INGOT_OK;
 }
 
+/* Where each of n matrices of a broadcast batch begins in tensor: size elements apart, a dimension of 1 repeats. */
 void ingot_matmul_offsets(const ingot_tensor *tensor, const int64_t *batch, int n_batch, int64_t size, int64_t *at,
                           int64_t n)
 {
@@ -83,6 +84,7 @@ void ingot_matmul_offsets(const ingot_tensor *tensor, const int64_t *batch, int 
     }
 }
 
+/* numpy.matmul's shape, rank 1 included, then that of the fused chain. */
 static ingot_status infer_matmul(ingot_op_ctx *c)
 {
     int64_t shape[INGOT_MAX_RANK + 2];
@@ -95,6 +97,8 @@ static ingot_status infer_matmul(ingot_op_ctx *c)
     return ingot_chain_infer(c);
 }
 
+/* Common to MatMul and Gemm. The host tensor is the product's own output: its rank and shape differ from c->out[0]
+ * when something is fused behind. */
 static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int64_t *shape, int rank)
 {
     const ingot_dtype dtype = c->in[A]->dtype;
@@ -121,6 +125,7 @@ static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int6
     return INGOT_OK;
 }
 
+/* A single B makes one tall product of the whole batch; otherwise each matrix has its offsets. */
 static ingot_status prepare_matmul(ingot_op_ctx *c)
 {
     matmul_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -151,6 +156,8 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
 
 static bool is_whole(float value) { return value == floorf(value) && fabsf(value) < 2147483648.0f; }
 
+/* A and B are matrices, transposed by swapping their steps; C broadcasts one way, to (m, n). beta counts only with
+ * C. */
 static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
 {
     const ingot_tensor *a = c->in[A], *b = c->in[B], *d = c->node->n_inputs > C ? c->in[C] : NULL;
@@ -160,7 +167,8 @@ static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
     memset(p, 0, sizeof *p);
     if (a->rank != 2 || b->rank != 2 || a->shape[!ta] != b->shape[tb])
         return ingot_op_fail(c, INGOT_INVALID, "shapes %s and %s do not multiply with transA %d and transB %d",
-                             ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text), ta, tb);
+                             ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text), ta,
+                             tb);
     p->matrices = 1;
     p->m = a->shape[ta];
     p->k = a->shape[!ta];
@@ -185,6 +193,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
     return INGOT_OK;
 }
 
+/* Y is (m, n). */
 static ingot_status infer_gemm(ingot_op_ctx *c)
 {
     ingot_product p;
@@ -207,6 +216,7 @@ static ingot_status prepare_gemm(ingot_op_ctx *c)
     return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);
 }
 
+/* The tiled product for f32; the plain loops for f64 and integers. */
 static ingot_status run_product(ingot_op_ctx *c)
 {
     matmul_state *s = c->state;
@@ -223,6 +233,7 @@ static ingot_status run_product(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Binds constants that prepare has loaded, widens 16-bit floats around the product, then finishes the chain. */
 static ingot_status run_matmul(ingot_op_ctx *c)
 {
     matmul_state *s = c->state;
@@ -243,6 +254,7 @@ static ingot_status run_matmul(ingot_op_ctx *c)
     return st ? st : ingot_chain_finish(c, &s->chain);
 }
 
+/* 2 m n k: the last dimension of A is k, or its first when Gemm transposes A. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const ingot_tensor *a = c->in[A];

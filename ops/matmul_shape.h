@@ -4,8 +4,9 @@
 
 #include "ops/product.h"
 
-/* Sizes and strides of the products a x b into *p (cleared first; no offsets yet), and the result's shape: `shape` has room
- * for INGOT_MAX_RANK + 2 dimensions, of which the batch's come first even where the result has no more than those. */
+/* Sizes and strides of the products a x b into *p (cleared first; no offsets yet), and the result's shape: `shape` has
+ * room for INGOT_MAX_RANK + 2 dimensions, of which the batch's come first even where the result has no more than those.
+ */
 ingot_status ingot_matmul_shape(ingot_op_ctx *c, const ingot_tensor *a, const ingot_tensor *b, ingot_product *p,
                                 int64_t *shape, int *rank);
 

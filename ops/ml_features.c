@@ -1,5 +1,5 @@
-/* ml_features.c - operators of ai.onnx.ml that rearrange or threshold features: ArrayFeatureExtractor and Binarizer. To add
- * one of these, give it its functions and a row in the table below. */
+/* ml_features.c - operators of ai.onnx.ml that rearrange or threshold features: ArrayFeatureExtractor and Binarizer. To
+ * add one of these, give it its functions and a row in the table below. */
 #include <string.h>
 
 #include "ops/scalar.h"

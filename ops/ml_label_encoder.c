@@ -1,11 +1,12 @@
-/* ml_label_encoder.c - LabelEncoder: maps every element by a table of keys and values. Keys are compared byte by byte (so
- * that even NaN can be one), sorted when planning, and found by bisection. */
+/* ml_label_encoder.c - LabelEncoder: maps every element by a table of keys and values. Keys are compared byte by byte
+ * (so that even NaN can be one), sorted when planning, and found by bisection. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/op.h"
 
-#define TYPES_LABEL (INGOT_TYPE(STRING) | INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(INT16) | INGOT_TYPES_INDEX)
+#define TYPES_LABEL                                                                                                    \
+    (INGOT_TYPE(STRING) | INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(INT16) | INGOT_TYPES_INDEX)
 
 /* A key of the table; `size_bytes` of it count, at `data`. Of equal ones, the last in the table does. */
 typedef struct label_key {
@@ -19,9 +20,10 @@ typedef struct encoder_state {
     label_key *sorted;
 } encoder_state;
 
-/* The attribute prefix + "_floats", "_int64s", "_strings" or "_tensor" as a vector; false when there is none. Its data is
- * NULL for a tensor that is still in the file, which *lazy then receives. */
-static bool read_column(const ingot_op_ctx *c, const char *const names[4], ingot_tensor *column, const ingot_const **lazy)
+/* The attribute prefix + "_floats", "_int64s", "_strings" or "_tensor" as a vector; false when there is none. Its data
+ * is NULL for a tensor that is still in the file, which *lazy then receives. */
+static bool read_column(const ingot_op_ctx *c, const char *const names[4], ingot_tensor *column,
+                        const ingot_const **lazy)
 {
     static const ingot_dtype dtypes[3] = { INGOT_FLOAT, INGOT_INT64, INGOT_STRING };
     static const ingot_attr_type types[3] = { INGOT_ATTR_FLOATS, INGOT_ATTR_INTS, INGOT_ATTR_STRINGS };
@@ -54,11 +56,12 @@ static ingot_status infer_encoder(ingot_op_ctx *c)
     const ingot_const *lazy;
 
     if (!read_column(c, key_names, &keys, &lazy) || !read_column(c, value_names, &values, &lazy))
-        return ingot_op_fail(c, INGOT_INVALID, "no attribute with keys, or none with values, of a type that is supported");
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "no attribute with keys, or none with values, of a type that is supported");
     if (keys.dtype != c->in[0]->dtype || ingot_count(&keys) != ingot_count(&values))
         return ingot_op_fail(c, INGOT_INVALID, "%lld keys of %s and %lld values for an input of %s",
-                             (long long)ingot_count(&keys), ingot_dtype_name(keys.dtype), (long long)ingot_count(&values),
-                             ingot_dtype_name(c->in[0]->dtype));
+                             (long long)ingot_count(&keys), ingot_dtype_name(keys.dtype),
+                             (long long)ingot_count(&values), ingot_dtype_name(c->in[0]->dtype));
     return ingot_out(c, 0, values.dtype, c->in[0]->rank, c->in[0]->shape);
 }
 
@@ -143,7 +146,8 @@ static ingot_status prepare_encoder(ingot_op_ctx *c)
     return read_default(c, s);
 }
 
-/* Index of the value for a key, or INGOT_NONE: that of the last key in the order that is not greater, if it is equal. */
+/* Index of the value for a key, or INGOT_NONE: that of the last key in the order that is not greater, if it is
+ * equal. */
 static int64_t find_value(const encoder_state *s, const label_key *key)
 {
     int64_t low = 0, high = ingot_count(&s->keys);

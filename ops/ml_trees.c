@@ -106,7 +106,8 @@ static ingot_status read_nodes(ingot_op_ctx *c, ensemble *e)
     int64_t n_modes, n_splits;
     const double *modes = doubles_of(c, "nodes_modes", &n_modes), *splits = doubles_of(c, "nodes_splits", &n_splits);
     const int64_t n = e->n_nodes = n_modes;
-    const int64_t *features = ints_of(c, "nodes_featureids", n), *missing = ints_of(c, "nodes_missing_value_tracks_true", n);
+    const int64_t *features = ints_of(c, "nodes_featureids", n),
+                  *missing = ints_of(c, "nodes_missing_value_tracks_true", n);
     const int64_t *yes = ints_of(c, "nodes_truenodeids", n), *no = ints_of(c, "nodes_falsenodeids", n);
     const int64_t *yes_leaf = ints_of(c, "nodes_trueleafs", n), *no_leaf = ints_of(c, "nodes_falseleafs", n);
 
@@ -121,7 +122,8 @@ static ingot_status read_nodes(ingot_op_ctx *c, ensemble *e)
                              .yes = { yes[i], yes_leaf[i] != 0 }, .no = { no[i], no_leaf[i] != 0 } };
         if (!(modes[i] >= 0 && modes[i] < N_MODES) || features[i] < 0 || features[i] >= c->in[0]->shape[1] ||
             !leads_somewhere(e, node->yes) || !leads_somewhere(e, node->no))
-            return ingot_op_fail(c, INGOT_INVALID, "tree node %lld: mode, feature or branch is out of range", (long long)i);
+            return ingot_op_fail(c, INGOT_INVALID, "tree node %lld: mode, feature or branch is out of range",
+                                 (long long)i);
         node->mode = (enum tree_mode)modes[i];
     }
     return read_members(c, e);
@@ -186,8 +188,8 @@ static bool takes_true(const ensemble *e, const tree_node *node, double x)
     }
 }
 
-/* The leaf that row `row` reaches from `root`, or INGOT_NONE where the nodes go in a circle. A tree that is a leaf alone is
- * a node whose branches are both that leaf. */
+/* The leaf that row `row` reaches from `root`, or INGOT_NONE where the nodes go in a circle. A tree that is a leaf
+ * alone is a node whose branches are both that leaf. */
 static int64_t find_leaf(const ensemble *e, const ingot_tensor *x, int64_t row, int64_t root)
 {
     branch at = { root, false };
@@ -242,7 +244,8 @@ static void predict_rows(void *argument, int64_t begin, int64_t end, int thread)
             if (leaf == INGOT_NONE)
                 w->lost = true;
             else
-                y[e->leaf_targets[leaf]] = aggregate_with(e->aggregate, y[e->leaf_targets[leaf]], e->leaf_weights[leaf]);
+                y[e->leaf_targets[leaf]] =
+                    aggregate_with(e->aggregate, y[e->leaf_targets[leaf]], e->leaf_weights[leaf]);
         }
         for (int64_t i = 0; i < e->n_targets && e->aggregate == AGGREGATE_AVERAGE && e->n_roots; i++)
             y[i] /= (double)e->n_roots;

@@ -24,6 +24,7 @@ typedef struct box_job {
     int64_t piece;
 } box_job;
 
+/* Row-major steps in elements: moving one index along dimension d moves steps[d] elements. */
 void ingot_steps(const ingot_tensor *tensor, int64_t *steps)
 {
     int64_t step = 1;
@@ -33,6 +34,8 @@ void ingot_steps(const ingot_tensor *tensor, int64_t *steps)
     }
 }
 
+/* A box of typed's elements with a step for each dimension on both sides; 0 in from repeats, negative walks back.
+ * */
 ingot_copy ingot_copy_box(const ingot_tensor *typed, int rank, const int64_t *shape, const int64_t *from,
                           const int64_t *to)
 {
@@ -95,6 +98,7 @@ static inline __attribute__((always_inline)) void copy_line(char *to, const char
             memcpy(to + i * to_step, from + i * from_step, item);
 }
 
+/* A constant item size lets the compiler turn memcpy into one move. */
 static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, int64_t from_step, size_t item)
 {
     switch (item) {
@@ -133,6 +137,8 @@ static inline void transpose_quads(char *to, const char *from, int64_t to_step, 
     store_quad(to + 3 * to_step, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
+/* Transposes a tile: both sides are then walked within cache lines. Four-byte items go in 4 x 4 blocks, what is
+ * left over one by one. */
 static inline __attribute__((always_inline)) void copy_tile(char *to, const char *from, int64_t rows, int64_t columns,
                                                             int64_t to_step, int64_t from_step, const size_t item)
 {
@@ -242,6 +248,8 @@ static void copy_long_runs(ingot_team *team, const ingot_copy *box, const char *
     }
 }
 
+/* Copies the box with the fewest dimensions it can be written with: long runs by memcpy, a transpose by tiles,
+ * everything else in lines. */
 void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, void *to)
 {
     box_job job = {.box = *copy, .from = from, .to = to};
@@ -275,6 +283,7 @@ typedef struct bytes_job {
     size_t size_bytes;
 } bytes_job;
 
+/* Task over grains of GRAIN_BYTES, the last one shorter. */
 static void copy_bytes_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const bytes_job *job = argument;
@@ -283,6 +292,7 @@ static void copy_bytes_part(void *argument, int64_t begin, int64_t end, int thre
     memcpy(job->to + first, job->from + first, last - first);
 }
 
+/* memcpy on every thread; NULL is fine when there is nothing to copy. */
 void ingot_copy_bytes(ingot_team *team, void *to, const void *from, size_t size_bytes)
 {
     bytes_job job = {to, from, size_bytes};
@@ -290,12 +300,14 @@ void ingot_copy_bytes(ingot_team *team, void *to, const void *from, size_t size_
         ingot_parallel(team, (int64_t)((size_bytes + GRAIN_BYTES - 1) / GRAIN_BYTES), 1, copy_bytes_part, &job);
 }
 
+/* Repeats one item n times: a copy whose source has step 0. */
 void ingot_fill(ingot_team *team, void *to, int64_t n, const void *item, size_t item_bytes)
 {
     const ingot_copy fill = {.rank = 1, .item_bytes = item_bytes, .shape = {n}, .from_step = {0}, .to_step = {1}};
     ingot_copy_run(team, &fill, item, to);
 }
 
+/* What counts as zero: an empty string for text, else all bits 0. */
 const void *ingot_zero_of(ingot_dtype dtype)
 {
     static const char zeros[16];
@@ -309,6 +321,7 @@ void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor)
                ingot_dtype_size_bytes(tensor->dtype));
 }
 
+/* For operators that only rename the shape: nothing to do when the engine let both sides share memory. */
 ingot_status ingot_run_view(ingot_op_ctx *c)
 {
     if (c->out[0]->data != c->in[0]->data)

@@ -1,5 +1,6 @@
-/* movement.h - moving elements around: what the operators that only rearrange elements are made of. Elements are runs of
- * bytes here; what they mean does not matter. A string is moved as its ingot_string: the text itself stays where it is. */
+/* movement.h - moving elements around: what the operators that only rearrange elements are made of. Elements are runs
+ * of bytes here; what they mean does not matter. A string is moved as its ingot_string: the text itself stays where it
+ * is. */
 #ifndef INGOT_OPS_MOVEMENT_H
 #define INGOT_OPS_MOVEMENT_H
 
@@ -7,9 +8,10 @@
 
 enum { INGOT_COPY_RANK = 2 * INGOT_MAX_RANK };
 
-/* The element at index (i0, i1, ...) of a box is read at from + sum(i * from_step) and written to + sum(i * to_step), in
- * elements. A from_step of 0 repeats an element, a negative one reverses a dimension. Dimensions go from the one with
- * the largest to_step to the one with the smallest; the elements written are distinct and do not overlap those read. */
+/* The element at index (i0, i1, ...) of a box is read at from + sum(i * from_step) and written to + sum(i * to_step),
+ * in elements. A from_step of 0 repeats an element, a negative one reverses a dimension. Dimensions go from the one
+ * with the largest to_step to the one with the smallest; the elements written are distinct and do not overlap those
+ * read. */
 typedef struct ingot_copy {
     int rank;
     size_t item_bytes;
@@ -40,7 +42,8 @@ void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor);
 /* run() of operators that are a view: the elements of input 0, with another shape. */
 ingot_status ingot_run_view(ingot_op_ctx *c);
 
-/* Move on to the next index of a box, last dimension fastest; *offset follows by `step`. Wraps to the first at the end. */
+/* Move on to the next index of a box, last dimension fastest; *offset follows by `step`. Wraps to the first at the end.
+ */
 static inline void ingot_advance(int rank, const int64_t *shape, const int64_t *step, int64_t *index, int64_t *offset)
 {
     for (int d = rank; d-- > 0;) {

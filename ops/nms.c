@@ -13,6 +13,7 @@ typedef struct nms_candidate {
     int64_t index;
 } nms_candidate;
 
+/* boxes (N, boxes, 4), scores (N, classes, boxes). How many are selected is known after the run only. */
 static ingot_status infer_nms(ingot_op_ctx *c)
 {
     const ingot_tensor *boxes = c->in[0], *scores = c->in[1];
@@ -29,6 +30,7 @@ static ingot_status infer_nms(ingot_op_ctx *c)
     return ingot_out_unknown(c, 0, INGOT_TENSOR, INGOT_INT64);
 }
 
+/* An optional input may also be there and empty. */
 static bool has_value(const ingot_op_ctx *c, int i) { return ingot_has(c, i) && ingot_count(c->in[i]) == 1; }
 
 /* Corners in order, from any two of them or from centre and size. */
@@ -57,6 +59,8 @@ static bool is_before(nms_candidate a, nms_candidate b)
     return a.key != b.key ? a.key > b.key : a.index < b.index;
 }
 
+/* Merge sort from the bottom up, stable, so that equal scores keep the order of boxes; returns whichever buffer
+ * ended up sorted. */
 static nms_candidate *sort_candidates(nms_candidate *list, nms_candidate *other, int64_t n)
 {
     for (int64_t width = 1; width < n; width *= 2) {
@@ -105,6 +109,8 @@ static int64_t select_boxes(const nms_job *job, const float *boxes, const ingot_
     return n_kept;
 }
 
+/* Each (image, class) pair is on its own; results are joined in that order. max_output_boxes_per_class is 0 by
+ * default: nothing is selected. */
 static ingot_status run_nms(ingot_op_ctx *c)
 {
     const ingot_tensor *boxes = c->in[0], *scores = c->in[1];

@@ -18,6 +18,8 @@ typedef struct group_norm {
     double epsilon;
 } group_norm;
 
+/* GroupNormalization and, with a group for each channel, InstanceNormalization: X (N, C, D1...). Scale and bias
+ * count channels, or groups in opset 18. */
 static ingot_status read_groups(ingot_op_ctx *c, group_norm *s)
 {
     const ingot_tensor *x = c->in[X];
@@ -39,7 +41,8 @@ static ingot_status read_groups(ingot_op_ctx *c, group_norm *s)
     const int64_t n = ingot_count(c->in[SCALE]);
     s->per_group = n != x->shape[1];
     if ((s->per_group && (n != s->groups || c->op->until == 0)) || ingot_count(c->in[BIAS]) != n)
-        return ingot_op_fail(c, INGOT_INVALID, "scale has %lld and bias %lld elements, expected one for each of %lld channels",
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "scale has %lld and bias %lld elements, expected one for each of %lld channels",
                              (long long)n, (long long)ingot_count(c->in[BIAS]), (long long)x->shape[1]);
     return INGOT_OK;
 }
@@ -61,6 +64,7 @@ static ingot_status prepare_groups(ingot_op_ctx *c)
     return read_groups(c, s);
 }
 
+/* Task over (image, group) pairs, which are contiguous: moments first, then scale and shift channel by channel. */
 static void run_groups_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const group_norm *s = argument;
@@ -73,12 +77,13 @@ static void run_groups_range(void *argument, int64_t begin, int64_t end, int thr
         const double inverse = 1 / sqrt(variance + s->epsilon);
         for (int64_t k = 0; k < s->channels; k++) {
             const int64_t parameter = s->per_group ? group : group * s->channels + k;
-            ingot_strip_scale(&s->strips, at + k * s->plane, s->plane, mean, inverse * ingot_parameter(s->scale, parameter),
-                              ingot_parameter(s->bias, parameter));
+            ingot_strip_scale(&s->strips, at + k * s->plane, s->plane, mean,
+                              inverse * ingot_parameter(s->scale, parameter), ingot_parameter(s->bias, parameter));
         }
     }
 }
 
+/* Both forms, in f32 or f64. */
 static ingot_status run_groups_wide(ingot_op_ctx *c)
 {
     group_norm *s = c->state;
@@ -115,6 +120,8 @@ typedef struct row_norm {
     const ingot_op_ctx *ctx;
 } row_norm;
 
+/* LayerNormalization and RMSNormalization: rows before 'axis', n elements from it on. Scale and bias broadcast one
+ * way to X. */
 static ingot_status read_rows(ingot_op_ctx *c, row_norm *s)
 {
     const ingot_tensor *x = c->in[X];
@@ -140,6 +147,7 @@ static ingot_status read_rows(ingot_op_ctx *c, row_norm *s)
     return INGOT_OK;
 }
 
+/* A parameter of n elements in X's own type is read where it is; others are spread out to full rows in scratch. */
 static void plan_parameter(const ingot_op_ctx *c, const row_norm *s, int input, row_parameter *p)
 {
     const ingot_tensor *x = c->in[X], *t = ingot_has(c, input) ? c->in[input] : NULL;
@@ -159,6 +167,7 @@ static void plan_parameter(const ingot_op_ctx *c, const row_norm *s, int input, 
         p->bytes = ((size_t)(p->rows * s->n) * sizeof(double) + INGOT_ALIGNMENT) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
+/* Y like X; mean and inverse deviation keep X's rank with ones from the axis on, in stash_type. */
 static ingot_status infer_rows(ingot_op_ctx *c)
 {
     row_norm s = { .rows = 0 };
@@ -218,12 +227,14 @@ static char *bind_parameter(const ingot_op_ctx *c, const row_norm *s, int input,
     return scratch + p->bytes;
 }
 
+/* The parameter's row for this row of X; most have only one. */
 static const void *row_of(const row_norm *s, const row_parameter *p, int64_t row)
 {
     const size_t size = ingot_dtype_size_bytes(s->strips.dtype);
     return !p->data || p->rows == 1 ? p->data : (const char *)p->data + (size_t)(row * s->n) * size;
 }
 
+/* Task over rows. RMS has no mean to take off; the statistics are stored when they are outputs. */
 static void run_rows_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const row_norm *s = argument;
@@ -237,7 +248,8 @@ static void run_rows_range(void *argument, int64_t begin, int64_t end, int threa
         else
             ingot_strip_moments(&s->strips, i * s->n, s->n, &mean, &variance);
         const double inverse = 1 / sqrt(variance + s->epsilon);
-        ingot_strip_scale_row(&s->strips, i * s->n, s->n, mean, inverse, row_of(s, &s->scale, i), row_of(s, &s->bias, i));
+        ingot_strip_scale_row(&s->strips, i * s->n, s->n, mean, inverse, row_of(s, &s->scale, i),
+                              row_of(s, &s->bias, i));
         if (c->n_out > 1 && c->out[1])
             ((float *)c->out[1]->data)[i] = (float)mean;
         if (c->n_out > 2 && c->out[2])
@@ -258,6 +270,7 @@ static ingot_status run_rows_wide(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Statistics in bfloat16 beside an f32 X need the widened way as well. */
 static bool has_16bit(const ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[X]->dtype) || (c->n_out > 1 && c->out[1] && ingot_is_16bit(c->out[1]->dtype)) ||

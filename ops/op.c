@@ -6,6 +6,8 @@
 
 #include "ops/host.h"
 
+/* Report one sentence about the node; the engine puts the node's name in front. Returns status, so a failure is one
+ * statement. */
 ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *format, ...)
 {
     va_list arguments;
@@ -20,6 +22,8 @@ static ingot_status out_of_memory(ingot_op_ctx *c)
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* Declare an output; one that is left out is no error. Sizes come from the model, so rank and byte size are checked
+ * here for every operator. */
 ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape)
 {
     if (index >= c->n_out || !c->out[index])
@@ -41,11 +45,13 @@ ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, 
     return INGOT_OK;
 }
 
+/* An output of like's type and shape. */
 ingot_status ingot_out_like(ingot_op_ctx *c, int index, const ingot_tensor *like)
 {
     return ingot_out(c, index, like->dtype, like->rank, like->shape);
 }
 
+/* An output of the broadcast shape of all inputs, by numpy's rules. */
 ingot_status ingot_out_broadcast(ingot_op_ctx *c, int index, ingot_dtype dtype)
 {
     int64_t shape[INGOT_MAX_RANK];

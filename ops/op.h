@@ -2,8 +2,9 @@
  * in which its functions are called. A family of operators is one file: the functions, and a table of records at its
  * end that registry.c lists.
  *
- * The life of a node: infer() for its output types and shapes; prepare() once per plan, when all shapes are known; run()
- * every time. A node whose shapes depend on data not known when planning is inferred and prepared anew in every run. */
+ * The life of a node: infer() for its output types and shapes; prepare() once per plan, when all shapes are known;
+ * run() every time. A node whose shapes depend on data not known when planning is inferred and prepared anew in every
+ * run. */
 #ifndef INGOT_OPS_OP_H
 #define INGOT_OPS_OP_H
 
@@ -91,7 +92,8 @@ ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *for
 
 /* --- in infer() --- */
 
-ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape); /* checked sizes */
+/* checked sizes */
+ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape);
 ingot_status ingot_out_like(ingot_op_ctx *c, int index, const ingot_tensor *like);      /* type and shape */
 ingot_status ingot_out_broadcast(ingot_op_ctx *c, int index, ingot_dtype dtype);  /* all own inputs broadcast (NumPy) */
 /* Output whose shape only run() finds out: run() then calls ingot_out_resize(). For sequences and such too. */
@@ -110,11 +112,11 @@ ingot_status ingot_ints(ingot_op_ctx *c, int i, int64_t *values, int capacity, i
 void *ingot_keep(ingot_op_ctx *c, size_t size_bytes);  /* zeroed, lives as long as the plan; NULL: memory is out */
 /* Ask for scratch memory in run(): shared, and a slice for each thread. */
 void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_bytes);
-/* Memory shared by all plans and sessions of the model, made once per (node, tag): *fill tells whether the caller has to
- * fill it now (others wait). Packed weights go here. NULL: memory is out. */
+/* Memory shared by all plans and sessions of the model, made once per (node, tag): *fill tells whether the caller has
+ * to fill it now (others wait). Packed weights go here. NULL: memory is out. */
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill);
-/* Float elements of constant input i for packing: as they are, or read into *owned (free with ingot_unread). NULL: memory
- * is out. */
+/* Float elements of constant input i for packing: as they are, or read into *owned (free with ingot_unread). NULL:
+ * memory is out. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned);
 void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned);
 /* Memory to work in while preparing; the caller frees it. NULL: memory is out. */

@@ -1,5 +1,5 @@
-/* order.c - a float's bits order like its value once negative numbers are turned round; a signed integer's once the sign
- * bit is. Floats of 16 bits go by way of float. */
+/* order.c - a float's bits order like its value once negative numbers are turned round; a signed integer's once the
+ * sign bit is. Floats of 16 bits go by way of float. */
 #include "ops/order.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* order.h - a total order of the elements of any number type, as unsigned integers: key(a) < key(b) when a < b. -0 equals
- * 0, and NaN equals NaN and comes after everything else. */
+/* order.h - a total order of the elements of any number type, as unsigned integers: key(a) < key(b) when a < b. -0
+ * equals 0, and NaN equals NaN and comes after everything else. */
 #ifndef INGOT_OPS_ORDER_H
 #define INGOT_OPS_ORDER_H
 

@@ -1,6 +1,6 @@
-/* pad.c - Pad and CenterCropPad: a box around, or within, a tensor. Every dimension gets a map from indices of the result
- * to indices of the input, -1 for the constant; the result is then written row by row, in one pass for every mode.
- * Dimensions that are not padded merge with their neighbours first. */
+/* pad.c - Pad and CenterCropPad: a box around, or within, a tensor. Every dimension gets a map from indices of the
+ * result to indices of the input, -1 for the constant; the result is then written row by row, in one pass for every
+ * mode. Dimensions that are not padded merge with their neighbours first. */
 #include <string.h>
 
 #include "ops/movement.h"
@@ -195,7 +195,8 @@ static ingot_status run_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes *
         return INGOT_OK;
     split_dims(c, mode, sizes, &job);
     const int64_t row = job.shape[job.rank - 1];
-    ingot_parallel(c->team, ingot_count(y) / row, MAX(GRAIN_BYTES / (row * (int64_t)job.item_bytes), 1), pad_rows, &job);
+    ingot_parallel(c->team, ingot_count(y) / row, MAX(GRAIN_BYTES / (row * (int64_t)job.item_bytes), 1), pad_rows,
+                   &job);
     return INGOT_OK;
 }
 
@@ -216,7 +217,8 @@ static ingot_status run_pad(ingot_op_ctx *c)
     ingot_status status = read_mode(c, &mode);
     if (!status)
         status = read_pads(c, &sizes);
-    return status ? status : run_padded(c, mode, &sizes, ingot_has(c, 2) ? c->in[2]->data : ingot_zero_of(c->in[0]->dtype));
+    return status ? status
+                  : run_padded(c, mode, &sizes, ingot_has(c, 2) ? c->in[2]->data : ingot_zero_of(c->in[0]->dtype));
 }
 
 /* The wanted shape as padding and cropping around the middle; the odd element goes to the end. */

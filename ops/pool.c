@@ -305,7 +305,8 @@ static ingot_layout layout_pool(const ingot_op_ctx *c)
     return (ingot_layout){ can && worth ? INGOT_LAYOUT_NATIVE : INGOT_LAYOUT_PLAIN, can && worth };
 }
 
-/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it. --- */
+/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it.
+ * --- */
 
 static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shape)
 {
@@ -316,8 +317,8 @@ static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shap
     int n = 0;
 
     if (rank < 1 || !ingot_same_shape(x, c->in[1]))
-        return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d (expected at least 3) and must have input 1's shape",
-                             x->rank);
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "input 0 has rank %d (expected at least 3) and must have input 1's shape", x->rank);
     if (!ingot_node_attr(c->node, "kernel_shape"))
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'kernel_shape' is missing");
     if ((st = ingot_window_ints(c, "kernel_shape", kernel, rank, 1, 1)) ||
@@ -377,7 +378,10 @@ static ingot_status run_unpool(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-#define POOL(name, types) { name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool }
+#define POOL(name, types)                                                                                              \
+    {                                                                                                                  \
+        name, 1, 1, 1, {types}, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool                   \
+    }
 
 const ingot_op ingot_ops_pool[] = {
     POOL("MaxPool", INGOT_TYPES_FLOAT | INGOT_TYPE(INT8) | INGOT_TYPE(UINT8)),

@@ -1,5 +1,5 @@
-/* pool_loops.h - pools as their definitions say, for one element type T; TYPED(name) adds the type to a name. SUMS: sums are
- * wanted as well (float types). Included once per type. */
+/* pool_loops.h - pools as their definitions say, for one element type T; TYPED(name) adds the type to a name. SUMS:
+ * sums are wanted as well (float types). Included once per type. */
 
 static void TYPED(max_plane)(const pool_call *call, int64_t plane)
 {

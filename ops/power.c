@@ -61,7 +61,8 @@ static void pow_mixed(void *dst, const void *const *in, const int *step, int64_t
         const int64_t some = MIN(n - at, CHUNK);
         for (int i = 0; i < 2; i++) {
             const size_t size_bytes = ingot_dtype_size_bytes(widen[i].from);
-            ingot_convert(&widen[i], &x[i], (const char *)in[i] + (size_t)(at * step[i]) * size_bytes, step[i] ? some : 1);
+            ingot_convert(&widen[i], &x[i], (const char *)in[i] + (size_t)(at * step[i]) * size_bytes,
+                          step[i] ? some : 1);
         }
         for (int64_t k = some - 1; k >= 0; k--)        /* backwards: an operand that repeats lies in element 0 */
             if (integers)

@@ -1,6 +1,6 @@
-/* product.c - float matrix products by the kernels. Few rows read B where it lies, once; more rows go through panels, which
- * a constant B is packed into once for all plans. Very long rows over few columns are cut into chunks of k whose sums are
- * added in order. All of it is decided by sizes, so results do not depend on the number of threads. */
+/* product.c - float matrix products by the kernels. Few rows read B where it lies, once; more rows go through panels,
+ * which a constant B is packed into once for all plans. Very long rows over few columns are cut into chunks of k whose
+ * sums are added in order. All of it is decided by sizes, so results do not depend on the number of threads. */
 #include "ops/product.h"
 
 #include <string.h>
@@ -78,7 +78,8 @@ static const float *panel_constant(ingot_op_ctx *c, const ingot_product *p, int 
     float *packed = ingot_packed(c, tag, float_bytes(n_floats), &fill);
 
     if (packed && fill) {
-        run_call call = { .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed };
+        run_call call = {
+            .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed};
         if (call.b)
             ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
         else
@@ -105,7 +106,8 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
         if (!plan->packed)
             return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     } else if (plan->way == INGOT_PRODUCT_PANELS) {
-        *(plan->whole_matrices ? &plan->thread_scratch_bytes : &plan->scratch_bytes) += float_bytes(plan->matrix_floats);
+        *(plan->whole_matrices ? &plan->thread_scratch_bytes : &plan->scratch_bytes) +=
+            float_bytes(plan->matrix_floats);
     }
     if (plan->way == INGOT_PRODUCT_SPLIT)
         plan->scratch_bytes += float_bytes(ceil_div(p->k, K_CHUNK) * p->m * p->n);
@@ -222,7 +224,8 @@ static void run_each(run_call *call, char *scratch)
 {
     const ingot_product *p = call->p;
     const int64_t panels = call->k->gemm_panels_f32(p->n);
-    const int64_t work = 1 + 32768 / (1 + p->m * MAX(p->k, 1) * INGOT_BLOCK);    /* columns of 8 that are worth a task */
+    /* columns of 8 that are worth a task */
+    const int64_t work = 1 + 32768 / (1 + p->m * MAX(p->k, 1) * INGOT_BLOCK);
     const float *residual = call->epilogue.residual, *b = call->b;
 
     call->row_items = MAX(1, MIN(ITEMS, p->m / ITEM_ROWS));

@@ -1,5 +1,5 @@
-/* product_loops.h - the matrix product as its definition says, for one element type T; TYPED(name) adds the type to a name,
- * and FACTOR is what alpha and beta pass through on the way to T. Included once per type. */
+/* product_loops.h - the matrix product as its definition says, for one element type T; TYPED(name) adds the type to a
+ * name, and FACTOR is what alpha and beta pass through on the way to T. Included once per type. */
 
 /* Rows [begin, end) of C, counted through all matrices. */
 static void TYPED(product_rows)(void *argument, int64_t begin, int64_t end, int thread)

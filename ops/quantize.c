@@ -1,10 +1,12 @@
-/* quantize.c - QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: y = saturate(round(x / scale) + zero) and back.
+/* quantize.c - QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: y = saturate(round(x / scale) + zero) and
+ * back.
  *
- * The three granularities (one scale for the tensor, one for each index of an axis, one for each block along an axis) are
- * one walk: the elements are cut into segments along which the scale either stays (step 0) or moves on with each element
- * (step 1); find_segment() alone knows the granularities. Scales and zero points are turned into floats before the walk,
- * elements in pieces of CHUNK. float holds every zero point and every result exactly, so that all types share the loops:
- * quotients are clamped first (the limits are whole, so this is the same) and rounded by adding 1.5 * 2^23. */
+ * The three granularities (one scale for the tensor, one for each index of an axis, one for each block along an axis)
+ * are one walk: the elements are cut into segments along which the scale either stays (step 0) or moves on with each
+ * element (step 1); find_segment() alone knows the granularities. Scales and zero points are turned into floats before
+ * the walk, elements in pieces of CHUNK. float holds every zero point and every result exactly, so that all types share
+ * the loops: quotients are clamped first (the limits are whole, so this is the same) and rounded by adding 1.5 * 2^23.
+ */
 #include <math.h>
 #include <string.h>
 
@@ -15,7 +17,8 @@ enum { X, SCALE, ZERO };
 enum { CHUNK = 512, GRAIN = 16384 };
 enum granularity { PER_TENSOR, PER_AXIS, PER_BLOCK };
 
-#define ROUNDER 12582912.0f /* 1.5 * 2^23: below 2^22, adding and subtracting it rounds to whole numbers, ties to even */
+#define ROUNDER                                                                                                        \
+    12582912.0f /* 1.5 * 2^23: below 2^22, adding and subtracting it rounds to whole numbers, ties to even */
 
 #define TYPES_INT (INGOT_TYPE(UINT8) | INGOT_TYPE(INT8) | INGOT_TYPE(UINT16) | INGOT_TYPE(INT16) | INGOT_TYPE(UINT4) | \
                    INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2))
@@ -166,14 +169,15 @@ static void divide(const quantize_work *w, float *v, int64_t at, int64_t n, cons
 }
 
 /* dst = clamp(round(v) + zero) in storage type T; NaN becomes the lower limit. */
-#define ROUND_INTO(T) \
-    static inline void round_into_##T(T *dst, const float *v, int64_t n, const float *zero, int step, const float *limit) \
-    { \
-        for (int64_t i = 0; i < n; i++) { \
-            const float z = zero[i * step], low = limit[0] - z, high = limit[1] - z; \
-            const float above = v[i] > low ? v[i] : low, x = above < high ? above : high; \
-            dst[i] = (T)(int32_t)(((x + ROUNDER) - ROUNDER) + z); \
-        } \
+#define ROUND_INTO(T)                                                                                                  \
+    static inline void round_into_##T(T *dst, const float *v, int64_t n, const float *zero, int step,                  \
+                                      const float *limit)                                                              \
+    {                                                                                                                  \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            const float z = zero[i * step], low = limit[0] - z, high = limit[1] - z;                                   \
+            const float above = v[i] > low ? v[i] : low, x = above < high ? above : high;                              \
+            dst[i] = (T)(int32_t)(((x + ROUNDER) - ROUNDER) + z);                                                      \
+        }                                                                                                              \
     }
 ROUND_INTO(uint8_t)
 ROUND_INTO(uint16_t)
@@ -252,7 +256,8 @@ static void dequantize_range(void *argument, int64_t begin, int64_t end, int thr
 /* ---- operators ---- */
 
 /* The element type that attribute `name` asks for, or `otherwise`. */
-static ingot_status read_type(ingot_op_ctx *c, const char *name, uint64_t allowed, ingot_dtype otherwise, ingot_dtype *type)
+static ingot_status read_type(ingot_op_ctx *c, const char *name, uint64_t allowed, ingot_dtype otherwise,
+                              ingot_dtype *type)
 {
     const int64_t given = ingot_attr_int(c->node, name, INGOT_UNDEFINED), number = given ? given : (int64_t)otherwise;
 
@@ -390,10 +395,21 @@ static ingot_status run_dynamic(ingot_op_ctx *c)
 #define TYPES_SCALE (TYPES_REAL | INGOT_TYPE(FLOAT8E8M0))
 
 const ingot_op ingot_ops_quantize[] = {
-    { "QuantizeLinear", 10, 2, 3, { TYPES_REAL | INGOT_TYPE(INT32), TYPES_SCALE | INGOT_TYPE(INT32), TYPES_QUANTIZED },
-      infer_quantize, run_quantize, prepare_quantize },
-    { "DequantizeLinear", 10, 2, 3, { TYPES_QUANTIZED | INGOT_TYPE(INT32), TYPES_SCALE }, infer_dequantize, run_dequantize,
-      prepare_dequantize },
-    { "DynamicQuantizeLinear", 11, 1, 1, { INGOT_TYPE(FLOAT) }, infer_dynamic, run_dynamic },
-    { 0 }
-};
+    {"QuantizeLinear",
+     10,
+     2,
+     3,
+     {TYPES_REAL | INGOT_TYPE(INT32), TYPES_SCALE | INGOT_TYPE(INT32), TYPES_QUANTIZED},
+     infer_quantize,
+     run_quantize,
+     prepare_quantize},
+    {"DequantizeLinear",
+     10,
+     2,
+     3,
+     {TYPES_QUANTIZED | INGOT_TYPE(INT32), TYPES_SCALE},
+     infer_dequantize,
+     run_dequantize,
+     prepare_dequantize},
+    {"DynamicQuantizeLinear", 11, 1, 1, {INGOT_TYPE(FLOAT)}, infer_dynamic, run_dynamic},
+    {0}};

@@ -1,15 +1,18 @@
-/* quantized.c - integer products. 8-bit elements less their zero points need 9 bits and a sign: they are widened to 16 bits
- * once, and pairs of products are summed in 32 bits. That is exact for any values (nothing saturates on the way), and
- * compilers turn the inner loop into the multiply-add of 16-bit pairs that every instruction set has. */
+/* quantized.c - integer products. 8-bit elements less their zero points need 9 bits and a sign: they are widened to 16
+ * bits once, and pairs of products are summed in 32 bits. That is exact for any values (nothing saturates on the way),
+ * and compilers turn the inner loop into the multiply-add of 16-bit pairs that every instruction set has. */
 #include "ops/quantized.h"
 
 /* Elements of k whose products' sum cannot leave int32: 255 * 255 * 16384 < 2^31. */
 enum { EXACT_RUN = 16384, TILE = 4 };
 
-#define ROUNDER 12582912.0f /* 1.5 * 2^23: below 2^22, adding and subtracting it rounds to whole numbers, ties to even */
+#define ROUNDER                                                                                                        \
+    12582912.0f /* 1.5 * 2^23: below 2^22, adding and subtracting it rounds to whole numbers, ties to even */
 
+/* Rows of 16-bit numbers are padded with zeros to a whole number of vector steps, so products have no tail. */
 int64_t ingot_wide_length(int64_t k) { return (k + INGOT_WIDE_STEP - 1) / INGOT_WIDE_STEP * INGOT_WIDE_STEP; }
 
+/* n bytes, step apart, less their zero point, as 16-bit numbers: the difference of two bytes needs nine bits. */
 void ingot_widen_bytes_row(int16_t *dst, const void *src, ingot_dtype dtype, int64_t n, int64_t step, int zero)
 {
     const uint8_t *u = src;
@@ -55,8 +58,9 @@ static void add_products(uint32_t *sums, const int16_t *a, const int16_t *b, int
     }
 }
 
-void ingot_multiply_wide(int32_t *dst, int64_t dst_row, int64_t dst_column, const int16_t *a, int64_t m, const int16_t *b,
-                         int64_t n, int64_t length)
+/* dst[i, j] = a row i times b row j. Sums wrap modulo 2^32, as int32 accumulators of the specification would. */
+void ingot_multiply_wide(int32_t *dst, int64_t dst_row, int64_t dst_column, const int16_t *a, int64_t m,
+                         const int16_t *b, int64_t n, int64_t length)
 {
     for (int64_t j = 0; j < n; j += TILE) {
         const int rows = (int)MIN(TILE, n - j);
@@ -70,6 +74,8 @@ void ingot_multiply_wide(int32_t *dst, int64_t dst_row, int64_t dst_column, cons
     }
 }
 
+/* dst = saturate(round(src * scale) + zero). Clamped before rounding, so the ROUNDER trick (ties to even) stays in
+ * its range. */
 void ingot_requantize(void *dst, ingot_dtype dtype, const int32_t *src, int64_t n, const float *scale, int scale_step,
                       int zero)
 {
@@ -77,7 +83,8 @@ void ingot_requantize(void *dst, ingot_dtype dtype, const int32_t *src, int64_t 
     uint8_t *bytes = dst;
 
     for (int64_t i = 0; i < n; i++) {
-        const float v = (float)src[i] * scale[i * scale_step], above = v > low ? v : low, x = above < high ? above : high;
+        const float v = (float)src[i] * scale[i * scale_step], above = v > low ? v : low,
+                    x = above < high ? above : high;
         bytes[i] = (uint8_t)((int32_t)((x + ROUNDER) - ROUNDER) + zero);
     }
 }

@@ -1,7 +1,7 @@
 /* quantized_conv.c - ConvInteger and QLinearConv. The patch that an output pixel sees is gathered into a row of 16-bit
- * elements less the zero point (padding is 0 there), weights are such rows too, and a block of pixels is a product of rows:
- * any rank, stride, dilation and group is then a matter of gathering. ConvInteger's result is these sums; QLinearConv adds
- * the bias and scales them into its output type. */
+ * elements less the zero point (padding is 0 there), weights are such rows too, and a block of pixels is a product of
+ * rows: any rank, stride, dilation and group is then a matter of gathering. ConvInteger's result is these sums;
+ * QLinearConv adds the bias and scales them into its output type. */
 #include "ops/conv_plain.h"
 #include "ops/quantized.h"
 
@@ -38,7 +38,8 @@ static const ingot_tensor *input(const ingot_op_ctx *c, int i)
     return i != INGOT_NONE && ingot_has(c, i) ? c->in[i] : NULL;
 }
 
-/* Input i (if there is one): one element, or `channels` where that is allowed (not 0), of one of the types `allowed`. */
+/* Input i (if there is one): one element, or `channels` where that is allowed (not 0), of one of the types
+ * `allowed`. */
 static ingot_status check_parameter(ingot_op_ctx *c, int i, int64_t channels, uint64_t allowed)
 {
     const ingot_tensor *parameter = input(c, i);
@@ -78,6 +79,7 @@ static ingot_status read_conv(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
+/* (N, oc, D1...): int32 for ConvInteger, else the type of Y's zero point. */
 static ingot_status infer_quantized(ingot_op_ctx *c)
 {
     conv_state s;
@@ -97,6 +99,7 @@ static ingot_status infer_quantized(ingot_op_ctx *c)
 /* Zero point or scale of an output channel: `i` or the only one. */
 static int64_t channel(const ingot_tensor *parameter, int64_t i) { return ingot_count(parameter) == 1 ? 0 : i; }
 
+/* Task over output channels: each one's weights, less their zero point, become one padded row. */
 static void pack_channels(void *argument, int64_t begin, int64_t end, int thread)
 {
     const conv_work *work = argument;
@@ -127,6 +130,8 @@ static ingot_status pack_constant(ingot_op_ctx *c, conv_state *s, size_t size_by
     return INGOT_OK;
 }
 
+/* Packs constant weights once. Each thread holds PIXELS patches and their sums; all four sizes come from the model
+ * and are overflow-checked. */
 static ingot_status prepare_quantized(ingot_op_ctx *c)
 {
     conv_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -163,7 +168,8 @@ static int64_t input_offset(const ingot_window *v, const int64_t *at, const int6
     return offset;
 }
 
-/* The patch of output position `at` into dst: (icg, taps), less the zero point. `first`: index of the first input plane. */
+/* The patch of output position `at` into dst: (icg, taps), less the zero point. `first`: index of the first input
+ * plane. */
 static void gather_patch(const conv_work *w, int64_t first, const int64_t *at, int16_t *dst)
 {
     const conv_state *s = w->state;
@@ -191,7 +197,8 @@ static void gather_patch(const conv_work *w, int64_t first, const int64_t *at, i
     memset(dst + k, 0, (size_t)(s->length - k) * sizeof *dst);
 }
 
-/* Bias and scale sums (channels of one group, PIXELS apart) into the output from `channel` on; out points at the pixel. */
+/* Bias and scale sums (channels of one group, PIXELS apart) into the output from `channel` on; out points at the
+ * pixel. */
 static void requantize_block(const conv_work *w, int32_t *sums, int64_t first, int64_t n, char *out)
 {
     const conv_state *s = w->state;
@@ -227,7 +234,8 @@ static void convolve_blocks(void *argument, int64_t begin, int64_t end, int thre
         for (int64_t i = 0; i < n; i++, ingot_window_next(at, v->out, v->rank))
             gather_patch(w, image_group * s->icg, at, patches + i * s->length);
         if (s->roles == &integer_roles) {
-            ingot_multiply_wide((int32_t *)w->c->out[0]->data + y, 1, s->pixels, patches, n, weights, s->ocg, s->length);
+            ingot_multiply_wide((int32_t *)w->c->out[0]->data + y, 1, s->pixels, patches, n, weights, s->ocg,
+                                s->length);
         } else {
             ingot_multiply_wide(sums, 1, PIXELS, patches, n, weights, s->ocg, s->length);
             requantize_block(w, sums, first, n, (char *)w->c->out[0]->data + y);
@@ -235,6 +243,7 @@ static void convolve_blocks(void *argument, int64_t begin, int64_t end, int thre
     }
 }
 
+/* The factor of a channel is x_scale * w_scale / y_scale in f32, as the specification's reference rounds it. */
 static ingot_status run_quantized(ingot_op_ctx *c)
 {
     const conv_state *s = c->state;
@@ -249,7 +258,8 @@ static ingot_status run_quantized(ingot_op_ctx *c)
     w.y_zero = y_zero ? (int)ingot_int_at(y_zero, 0) : 0;
     for (int64_t i = 0; i < s->shape.oc && w_scale; i++)
         w.scales[i] = (float)ingot_double_at(c->in[r->x_scale], 0) *
-                      (float)ingot_double_at(w_scale, channel(w_scale, i)) / (float)ingot_double_at(c->in[r->y_scale], 0);
+                      (float)ingot_double_at(w_scale, channel(w_scale, i)) /
+                      (float)ingot_double_at(c->in[r->y_scale], 0);
     if (!s->packed)
         ingot_parallel(c->team, s->shape.oc, 16, pack_channels, &w);
     ingot_parallel(c->team, s->shape.n * s->shape.group * ((s->pixels + PIXELS - 1) / PIXELS), 1, convolve_blocks, &w);

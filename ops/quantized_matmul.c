@@ -1,6 +1,7 @@
-/* quantized_matmul.c - MatMulInteger and QLinearMatMul. Both operands are widened to 16 bits with their zero points taken off,
- * B turned so that its columns are rows (once per model where it is a constant), and tiles of the result are products of
- * rows. MatMulInteger's result is these sums; QLinearMatMul scales them into its output type, tile by tile. */
+/* quantized_matmul.c - MatMulInteger and QLinearMatMul. Both operands are widened to 16 bits with their zero points
+ * taken off, B turned so that its columns are rows (once per model where it is a constant), and tiles of the result are
+ * products of rows. MatMulInteger's result is these sums; QLinearMatMul scales them into its output type, tile by tile.
+ */
 #include "ops/matmul_shape.h"
 #include "ops/quantized.h"
 
@@ -30,6 +31,7 @@ typedef struct matmul_work {
     int16_t *a, *b;
 } matmul_work;
 
+/* Which input is which differs between MatMulInteger and QLinearMatMul; all else is shared. */
 static const matmul_roles *find_roles(const ingot_op_ctx *c)
 {
     return strcmp(c->node->op_type, "MatMulInteger") ? &linear_roles : &integer_roles;
@@ -47,6 +49,7 @@ static int64_t parameter_index(const ingot_tensor *parameter, int64_t lines, int
     return n == 1 ? 0 : n == lines ? line : matrix * lines + line;
 }
 
+/* A zero point is one number, or one for each row or column; left out it is 0. */
 static int zero_of(const ingot_tensor *zeros, int64_t lines, int64_t matrix, int64_t line)
 {
     return zeros ? (int)ingot_int_at(zeros, parameter_index(zeros, lines, matrix, line)) : 0;
@@ -94,6 +97,7 @@ static ingot_status read_product(ingot_op_ctx *c, matmul_state *s, int64_t *shap
     return check_parameter(c, r->y_zero, p->m, p->matrices, INGOT_TYPES_BYTE);
 }
 
+/* numpy.matmul's shape; int32 for MatMulInteger, else the type of Y's zero point. */
 static ingot_status infer_quantized(ingot_op_ctx *c)
 {
     matmul_state s;
@@ -104,8 +108,11 @@ static ingot_status infer_quantized(ingot_op_ctx *c)
     if (st)
         return st;
     const ingot_tensor *zero = input(c, s.roles->y_zero);
-    return ingot_out(c, 0, s.roles == &integer_roles ? INGOT_INT32 : zero ? zero->dtype : c->in[s.roles->a]->dtype, rank,
-                     shape);
+    return ingot_out(c, 0,
+                     s.roles == &integer_roles ? INGOT_INT32
+                     : zero                    ? zero->dtype
+                                               : c->in[s.roles->a]->dtype,
+                     rank, shape);
 }
 
 /* Columns [begin, end), counted through all matrices of B, become rows of w->b. */
@@ -119,11 +126,12 @@ static void pack_columns(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t matrix = i / p->n, column = i % p->n;
-        ingot_widen_bytes_row(w->b + i * s->length, (const char *)b->data + matrix * p->k * p->n + column, b->dtype, p->k,
-                              p->n, zero_of(zeros, p->n, matrix, column));
+        ingot_widen_bytes_row(w->b + i * s->length, (const char *)b->data + matrix * p->k * p->n + column, b->dtype,
+                              p->k, p->n, zero_of(zeros, p->n, matrix, column));
     }
 }
 
+/* Task over the rows of all matrices of A. */
 static void pack_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
@@ -202,8 +210,8 @@ static void requantize_tile(const matmul_work *w, const int32_t *sums, int64_t m
         const float y_scale = scale_of(c->in[r->y_scale], p->m, matrix, row + i);
         for (int64_t j = 0; j < columns; j++)
             scale[j] = a_scale * b_scale[j] / y_scale;
-        ingot_requantize((char *)y->data + (matrix * p->m + row + i) * p->n + column, y->dtype, sums + i * TILE_N, columns,
-                         scale, 1, zero_of(zeros, p->m, matrix, row + i));
+        ingot_requantize((char *)y->data + (matrix * p->m + row + i) * p->n + column, y->dtype, sums + i * TILE_N,
+                         columns, scale, 1, zero_of(zeros, p->m, matrix, row + i));
     }
 }
 
@@ -232,6 +240,7 @@ static void multiply_tiles(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Packs A, and B unless it was a constant, then shares out tiles of every product. */
 static ingot_status run_quantized(ingot_op_ctx *c)
 {
     const matmul_state *s = c->state;

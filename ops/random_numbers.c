@@ -1,5 +1,5 @@
-/* random_numbers.c - RandomNormal and RandomUniform (and their Like forms), Bernoulli and Multinomial. A node with a seed gives the
- * same numbers in every run. */
+/* random_numbers.c - RandomNormal and RandomUniform (and their Like forms), Bernoulli and Multinomial. A node with a
+ * seed gives the same numbers in every run. */
 #include <math.h>
 #include <string.h>
 
@@ -39,7 +39,8 @@ static ingot_status infer_random_like(ingot_op_ctx *c)
 
 static ingot_status run_normal(ingot_op_ctx *c)
 {
-    const double mean = (double)ingot_attr_float(c->node, "mean", 0), scale = (double)ingot_attr_float(c->node, "scale", 1);
+    const double mean = (double)ingot_attr_float(c->node, "mean", 0),
+                 scale = (double)ingot_attr_float(c->node, "scale", 1);
     ingot_twister random;
 
     ingot_twister_start(&random, c->node);

@@ -3,6 +3,7 @@
 
 #include "ops/movement.h"
 
+/* ReverseSequence: the batch and time axes are the first two, in either order; one length for each batch entry. */
 static ingot_status infer_reverse(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *lengths = c->in[1];
@@ -15,6 +16,7 @@ static ingot_status infer_reverse(ingot_op_ctx *c)
     return ingot_out_like(c, 0, x);
 }
 
+/* The first 'length' steps are turned round, the others copied; a length outside of 0 to steps is INVALID. */
 static ingot_status run_reverse(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -36,6 +38,7 @@ static ingot_status run_reverse(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* X (..., M, N), k one number. */
 static ingot_status infer_trilu(ingot_op_ctx *c)
 {
     if (c->in[0]->rank < 2)
@@ -72,6 +75,7 @@ static void trilu_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* k is clamped to the matrix, so that row + k cannot overflow. */
 static ingot_status run_trilu(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

@@ -1,8 +1,8 @@
 /* recurrent.c - RNN, GRU and LSTM.
  *
- * The inputs' part of all gates is one matrix product over every step and sample; a step then adds the state's part, one
- * packed product per gate with the inputs' part as its residual, and combines the gates. A step is split by columns of
- * the state (panels of the packed weights), so that a range of the state needs nothing of the others before the next
+ * The inputs' part of all gates is one matrix product over every step and sample; a step then adds the state's part,
+ * one packed product per gate with the inputs' part as its residual, and combines the gates. A step is split by columns
+ * of the state (panels of the packed weights), so that a range of the state needs nothing of the others before the next
  * step; with two directions and more than one thread each direction runs whole on a thread of its own.
  *
  * Gates stand in ONNX's order: i o f c (LSTM), z r h (GRU). 16-bit floats are widened to float first. */
@@ -21,12 +21,14 @@ static ingot_status out_of_memory(ingot_op_ctx *c)
 
 /* ---- attributes and shapes ---- */
 
+/* The three operators differ in gates only and share everything else here. */
 static ingot_cell cell_of(const ingot_op_ctx *c)
 {
     return !strcmp(c->op->op_type, "LSTM") ? INGOT_CELL_LSTM : !strcmp(c->op->op_type, "GRU") ? INGOT_CELL_GRU
                                                                                               : INGOT_CELL_RNN;
 }
 
+/* An optional input that is left out fits; another must have exactly this shape. */
 static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0, int64_t d1, int64_t d2)
 {
     char text[128];
@@ -42,6 +44,8 @@ static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0
                                 ingot_shape_text(t, text, sizeof text));
 }
 
+/* X (T, N, inputs), W (D, gates * hidden, inputs), R (D, gates * hidden, hidden); layout 1 puts N first. D is 1 or
+ * 2. */
 static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
 {
     const ingot_tensor *x = c->in[X], *w = c->in[W], *state = c->in[R];
@@ -63,12 +67,13 @@ static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
                              (long long)r->hidden);
     if ((st = check_shape(c, W, 3, d, gates, r->inputs)) || (st = check_shape(c, R, 3, d, gates, r->hidden)) ||
         (st = check_shape(c, B, 2, d, 2 * gates, 0)) || (st = check_shape(c, SEQUENCE_LENS, 1, r->batch, 0, 0)) ||
-        (st = check_shape(c, INITIAL_H, 3, s0, s1, r->hidden)) || (st = check_shape(c, INITIAL_C, 3, s0, s1, r->hidden)) ||
-        (st = check_shape(c, P, 2, d, 3 * r->hidden, 0)))
+        (st = check_shape(c, INITIAL_H, 3, s0, s1, r->hidden)) ||
+        (st = check_shape(c, INITIAL_C, 3, s0, s1, r->hidden)) || (st = check_shape(c, P, 2, d, 3 * r->hidden, 0)))
         return st;
     return INGOT_OK;
 }
 
+/* Y (T, D, N, hidden), Y_h and Y_c (D, N, hidden), or with N first when layout is 1. */
 static ingot_status infer_recurrent(ingot_op_ctx *c)
 {
     ingot_recurrent r = {0};
@@ -98,6 +103,7 @@ static const struct {
 
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
 
+/* Entry index of an attribute that may be absent or shorter than the activations. */
 static float listed_float(const ingot_op_ctx *c, const char *name, size_t index, float otherwise)
 {
     const ingot_attr *attr = ingot_node_attr(c->node, name);
@@ -113,6 +119,8 @@ static bool same_word(const char *a, const char *b)
     return *a == *b;
 }
 
+/* One function for each gate kind and direction; a list must name all of them. Names compare without case, as
+ * exporters differ. */
 static ingot_status read_activations(ingot_op_ctx *c, ingot_recurrent *r)
 {
     static const char *const defaults[] = {"Tanh", "Sigmoid", "Tanh", "Tanh"};
@@ -137,6 +145,7 @@ static ingot_status read_activations(ingot_op_ctx *c, ingot_recurrent *r)
     return INGOT_OK;
 }
 
+/* direction must fit the weights and hidden_size must fit R: each is told twice by the model. */
 static ingot_status read_attributes(ingot_op_ctx *c, ingot_recurrent *r)
 {
     const char *direction = ingot_attr_string(c->node, "direction", "forward");
@@ -175,6 +184,8 @@ static void pack_weights(const ingot_op_ctx *c, const ingot_recurrent *r, const 
     }
 }
 
+/* W and R in the product's panels. Constants are packed once and shared by all sessions; others are packed in each
+ * run. */
 static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r)
 {
     bool fill;
@@ -198,6 +209,7 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r)
     return w && state ? INGOT_OK : out_of_memory(c);
 }
 
+/* Scratch for each direction: the inputs' part of all steps, done as one product, and the state of one step. */
 static ingot_status prepare_recurrent(ingot_op_ctx *c)
 {
     ingot_recurrent *r = c->state = ingot_keep(c, sizeof *r);
@@ -233,6 +245,7 @@ static const void *input_data(const ingot_op_ctx *c, const ingot_recurrent *r, i
     return r->loaded[i] ? r->loaded[i]->data : c->in[i]->data;
 }
 
+/* sequence_lens is content, so its range (0 to steps) is checked in the run. */
 static ingot_status run_f32(ingot_op_ctx *c)
 {
     ingot_recurrent *r = c->state;
@@ -269,6 +282,7 @@ static ingot_status run_recurrent(ingot_op_ctx *c)
      INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16), \
      INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16), INGOT_TYPE(INT32)}
 
+/* Both products of each step; the gates' functions do not count. */
 static int64_t recurrent_flops(const ingot_op_ctx *c)
 {
     const ingot_recurrent *r = c->state;
@@ -278,6 +292,7 @@ static int64_t recurrent_flops(const ingot_op_ctx *c)
 const ingot_op ingot_ops_recurrent[] = {
     {"RNN", 7, 3, 6, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY, .flops = recurrent_flops},
     {"GRU", 7, 3, 6, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY, .flops = recurrent_flops},
-    {"LSTM", 7, 3, 8, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY, .flops = recurrent_flops},
+    {"LSTM", 7, 3, 8, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY,
+     .flops = recurrent_flops},
     {0},
 };

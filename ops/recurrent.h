@@ -7,8 +7,17 @@
 typedef enum ingot_cell { INGOT_CELL_RNN, INGOT_CELL_GRU, INGOT_CELL_LSTM } ingot_cell;
 
 typedef enum ingot_gate_function {
-    INGOT_GATE_SIGMOID, INGOT_GATE_TANH, INGOT_GATE_RELU, INGOT_GATE_LEAKY_RELU, INGOT_GATE_HARD_SIGMOID, INGOT_GATE_ELU,
-    INGOT_GATE_AFFINE, INGOT_GATE_THRESHOLDED_RELU, INGOT_GATE_SCALED_TANH, INGOT_GATE_SOFTSIGN, INGOT_GATE_SOFTPLUS
+    INGOT_GATE_SIGMOID,
+    INGOT_GATE_TANH,
+    INGOT_GATE_RELU,
+    INGOT_GATE_LEAKY_RELU,
+    INGOT_GATE_HARD_SIGMOID,
+    INGOT_GATE_ELU,
+    INGOT_GATE_AFFINE,
+    INGOT_GATE_THRESHOLDED_RELU,
+    INGOT_GATE_SCALED_TANH,
+    INGOT_GATE_SOFTSIGN,
+    INGOT_GATE_SOFTPLUS
 } ingot_gate_function;
 
 typedef struct ingot_gate {
@@ -30,8 +39,9 @@ typedef struct ingot_recurrent {
     int64_t direction_floats;          /* scratch memory of one direction */
 } ingot_recurrent;
 
-/* What one run works on. x (steps, batch, inputs), h0 c0 y_h y_c (directions, batch, hidden), y (steps, directions, batch,
- * hidden), or with batch_first the batch axis first; bias (directions, 2 gates hidden); peepholes (directions, 3 hidden). */
+/* What one run works on. x (steps, batch, inputs), h0 c0 y_h y_c (directions, batch, hidden), y (steps, directions,
+ * batch, hidden), or with batch_first the batch axis first; bias (directions, 2 gates hidden); peepholes (directions, 3
+ * hidden). */
 typedef struct ingot_recurrent_data {
     const float *x, *bias, *h0, *c0, *peepholes, *packed;
     const int32_t *lens;

@@ -21,6 +21,7 @@ typedef struct direction {
 
 /* ---- activations ---- */
 
+/* Functions that the vector kernels have; NONE sends the others to rare_function. */
 static ingot_act kernel_act(ingot_gate_function f)
 {
     switch (f) {
@@ -34,6 +35,7 @@ static ingot_act kernel_act(ingot_gate_function f)
     }
 }
 
+/* The functions that hardly any model uses, one number at a time. */
 static float rare_function(const ingot_gate *gate, float x)
 {
     switch (gate->function) {
@@ -67,8 +69,8 @@ static void activate(const direction *d, const ingot_gate *gate, float *data, pt
 /* ---- one step ---- */
 
 /* Add the state's part a R^T of one gate to dst, columns of panels [p0, p1). */
-static void add_state_part(const direction *d, int gate, const float *a, float *dst, ptrdiff_t ldc, bool add, int64_t p0,
-                           int64_t p1)
+static void add_state_part(const direction *d, int gate, const float *a, float *dst, ptrdiff_t ldc, bool add,
+                           int64_t p0, int64_t p1)
 {
     const ingot_recurrent *r = d->r;
     const ingot_gemm g = {.m = r->batch, .n = r->hidden, .k = r->hidden, .alpha = 1.0f, .a_row = r->hidden, .a_col = 1,
@@ -85,6 +87,7 @@ static void panel_columns(const direction *d, int64_t p0, int64_t p1, int64_t *j
     *j1 = MIN(p1 * width, d->r->hidden);
 }
 
+/* LSTM's P (D, 3 * hidden), in the order i, o, f: the gate also sees the cell. */
 static void add_peephole(const direction *d, int gate, int peephole, int64_t j0, int64_t j1)
 {
     const ingot_recurrent *r = d->r;
@@ -94,6 +97,8 @@ static void add_peephole(const direction *d, int gate, int peephole, int64_t j0,
             d->gates[(b * r->gates + gate) * r->hidden + j] += p[j] * d->cell[b * r->hidden + j];
 }
 
+/* One LSTM step for panels [p0, p1) of the hidden units. ONNX orders gates i, o, f, c; the output gate sees the new
+ * cell, so it comes last. */
 static void lstm_range(void *argument, int64_t p0, int64_t p1, int thread)
 {
     enum { I, O, F, C };
@@ -160,6 +165,7 @@ static void gru_range(void *argument, int64_t p0, int64_t p1, int thread)
     }
 }
 
+/* The second half of a GRU step: the candidate needs the reset state of all units, hence a task after the first. */
 static void gru_finish(void *argument, int64_t p0, int64_t p1, int thread)
 {
     enum { Z, R, H };
@@ -179,6 +185,7 @@ static void gru_finish(void *argument, int64_t p0, int64_t p1, int thread)
     }
 }
 
+/* One step of the plain cell. */
 static void rnn_range(void *argument, int64_t p0, int64_t p1, int thread)
 {
     const direction *d = argument;
@@ -193,6 +200,7 @@ static void rnn_range(void *argument, int64_t p0, int64_t p1, int thread)
 
 /* ---- the walk over steps ---- */
 
+/* Steps of batch entry b; all without sequence_lens. */
 static int64_t length_of(const direction *d, int64_t b) { return d->data->lens ? d->data->lens[b] : d->r->steps; }
 
 /* The time that sample b is at in this step; its own length or more: past its end. */
@@ -208,6 +216,7 @@ static int64_t row_of(const ingot_recurrent *r, int64_t t, int64_t b)
     return r->batch_first ? b * r->steps + t : t * r->batch + b;
 }
 
+/* Where Y keeps the state of step t, by layout. */
 static float *y_at(const direction *d, int64_t t, int64_t b)
 {
     const ingot_recurrent *r = d->r;
@@ -216,11 +225,13 @@ static float *y_at(const direction *d, int64_t t, int64_t b)
     return d->data->y + at * r->hidden;
 }
 
+/* The row of batch entry b in initial and last states, by layout. */
 static int64_t state_row(const direction *d, int64_t b)
 {
     return d->r->batch_first ? b * d->r->directions + d->index : d->index * d->r->batch + b;
 }
 
+/* One step. Two directions already run side by side as tasks, so they do not share out their own steps. */
 static void run_cell(const direction *d)
 {
     static ingot_task *const ranges[] = {rnn_range, gru_range, lstm_range};
@@ -258,6 +269,7 @@ static void keep_finished(const direction *d, const float *cell_before)
     }
 }
 
+/* All steps of one direction; entries that have ended keep their state. h and h_next change places each step. */
 static void run_direction(direction *d)
 {
     const ingot_recurrent *r = d->r;
@@ -282,12 +294,14 @@ static void run_direction(direction *d)
         if (d->data->y_h)
             memcpy(d->data->y_h + state_row(d, b) * r->hidden, d->h + b * r->hidden, (size_t)r->hidden * sizeof(float));
         if (d->data->y_c)
-            memcpy(d->data->y_c + state_row(d, b) * r->hidden, d->cell + b * r->hidden, (size_t)r->hidden * sizeof(float));
+            memcpy(d->data->y_c + state_row(d, b) * r->hidden, d->cell + b * r->hidden,
+                   (size_t)r->hidden * sizeof(float));
     }
 }
 
 /* ---- setting up ---- */
 
+/* Wb + Rb in one row, but GRU with linear_before_reset needs its candidate's Rb inside the reset gate. */
 static void make_bias(direction *d)
 {
     const ingot_recurrent *r = d->r;
@@ -304,6 +318,7 @@ static void make_bias(direction *d)
         d->state_bias = NULL;
 }
 
+/* Initial states, zeros without the inputs. */
 static void make_state(direction *d)
 {
     const ingot_recurrent *r = d->r;
@@ -329,17 +344,19 @@ typedef struct inputs_job {
 /* Items are blocks of rows times panels, so that few rows are split as well as many. */
 enum { BLOCK_ROWS = 24 };
 
+/* Task over (block of rows, panel): X W^T + bias of every step at once. */
 static void inputs_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const inputs_job *job = argument;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t m0 = i / job->panels * BLOCK_ROWS, p = i % job->panels;
-        job->d->c->kernels->gemm_f32(&job->gemm, job->d->data->x, job->packed_w, job->d->inputs_part, &job->epilogue, m0,
-                                     MIN(m0 + BLOCK_ROWS, job->gemm.m), p, p + 1);
+        job->d->c->kernels->gemm_f32(&job->gemm, job->d->data->x, job->packed_w, job->d->inputs_part, &job->epilogue,
+                                     m0, MIN(m0 + BLOCK_ROWS, job->gemm.m), p, p + 1);
     }
 }
 
+/* Lays out one direction's scratch and computes all that does not depend on the state. */
 static void open_direction(direction *d, ingot_op_ctx *c, const ingot_recurrent *r, const ingot_recurrent_data *data,
                            int index)
 {
@@ -358,8 +375,12 @@ static void open_direction(direction *d, ingot_op_ctx *c, const ingot_recurrent 
     d->reset = d->cell + state;
     make_bias(d);
     make_state(d);
-    inputs_job job = {d, {.m = rows, .n = gates, .k = r->inputs, .alpha = 1.0f, .a_row = r->inputs, .a_col = 1, .ldc = gates},
-                      {.bias = d->bias}, packed, c->kernels->gemm_panels_f32(gates)};
+    inputs_job job = {
+        d,
+        {.m = rows, .n = gates, .k = r->inputs, .alpha = 1.0f, .a_row = r->inputs, .a_col = 1, .ldc = gates},
+        {.bias = d->bias},
+        packed,
+        c->kernels->gemm_panels_f32(gates)};
     ingot_parallel(c->team, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS * job.panels, 4, inputs_range, &job);
 }
 

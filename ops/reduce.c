@@ -3,8 +3,8 @@
  * Dimensions that lie behind each other and share their fate are merged first. Then there are two loops: either the
  * innermost dimension is reduced, and each result folds whole rows to numbers; or it is kept, and rows are folded onto
  * each other, up to WIDTH columns at a time. Every result is folded by one thread, in an order that the shape decides.
- * Floats go through the f32 kernels and add up in double; integers are exact, modulo their size as in C; the other float
- * types are read as double. */
+ * Floats go through the f32 kernels and add up in double; integers are exact, modulo their size as in C; the other
+ * float types are read as double. */
 #include <math.h>
 #include <string.h>
 
@@ -155,8 +155,9 @@ static reduce_total neutral(const reduce_job *job, ingot_fold fold)
     if (dtype == INGOT_BOOL)
         total.integer = one || high;
     else if (low || high)
-        total.integer = is_signed ? (high ? (int64_t)(UINT64_MAX >> (65 - bits)) : -(int64_t)(UINT64_MAX >> (65 - bits)) - 1)
-                                  : (high ? (int64_t)(UINT64_MAX >> (64 - bits)) : 0);
+        total.integer = is_signed
+                            ? (high ? (int64_t)(UINT64_MAX >> (65 - bits)) : -(int64_t)(UINT64_MAX >> (65 - bits)) - 1)
+                            : (high ? (int64_t)(UINT64_MAX >> (64 - bits)) : 0);
     else
         total.integer = one;
     return total;

@@ -1,5 +1,5 @@
-/* reshape.c - operators that give the same elements another shape: Reshape, Flatten, Squeeze, Unsqueeze. No element moves
- * when the plan lets output and input share memory. */
+/* reshape.c - operators that give the same elements another shape: Reshape, Flatten, Squeeze, Unsqueeze. No element
+ * moves when the plan lets output and input share memory. */
 #include "ops/movement.h"
 
 static ingot_status infer_reshape(ingot_op_ctx *c)

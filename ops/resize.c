@@ -1,7 +1,7 @@
 /* resize.c - Resize. Axes that stay as they are in front of the first that moves make up items, those behind the last
- * make up runs of elements; a blocked tensor is one whose runs are eight times as long. Nearest copies runs by a table of
- * positions for each axis, for elements of any type. Linear and cubic go axis by axis through each item: first those that
- * shrink, then those that grow, so that what lies in between is small. */
+ * make up runs of elements; a blocked tensor is one whose runs are eight times as long. Nearest copies runs by a table
+ * of positions for each axis, for elements of any type. Linear and cubic go axis by axis through each item: first those
+ * that shrink, then those that grow, so that what lies in between is small. */
 #include <math.h>
 #include <string.h>
 
@@ -47,8 +47,9 @@ static ingot_status read_word(ingot_op_ctx *c, const char *name, const char *con
 static ingot_status read_rule(ingot_op_ctx *c, ingot_resize_rule *rule)
 {
     static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
-    static const char *const coordinates[] = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
-                                              "asymmetric", "tf_crop_and_resize", NULL};
+    static const char *const coordinates[] = {
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
+        NULL};
     static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
     int mode, coordinate, rounding;
     ingot_status st;
@@ -277,7 +278,9 @@ static ingot_status prepare_resize(ingot_op_ctx *c)
         return st;
     if (!measure(s))
         return ingot_op_fail(c, INGOT_LIMIT, "the result is too large");
-    c->kernel = s->rule.mode == INGOT_RESIZE_NEAREST ? "nearest" : s->rule.mode == INGOT_RESIZE_LINEAR ? "linear" : "cubic";
+    c->kernel = s->rule.mode == INGOT_RESIZE_NEAREST  ? "nearest"
+                : s->rule.mode == INGOT_RESIZE_LINEAR ? "linear"
+                                                      : "cubic";
     if (s->rule.mode != INGOT_RESIZE_NEAREST && s->n_passes) {
         const int64_t converted = s->dtype == s->work ? 0 : s->item_in + s->item_out;
         ingot_want_scratch(c, 0, (size_t)(2 * s->between + converted) * ingot_dtype_size_bytes(s->work));
@@ -447,7 +450,8 @@ static ingot_status run_resize(ingot_op_ctx *c)
 }
 
 #define ROI_TYPES (INGOT_TYPE(FLOAT16) | INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(BFLOAT16))
-#define X_TYPES (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(STRING) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
+#define X_TYPES                                                                                                        \
+    (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(STRING) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
 
 const ingot_op ingot_ops_resize[] = {
     { "Resize", 11, 1, 4, { X_TYPES, ROI_TYPES, INGOT_TYPE(FLOAT), INGOT_TYPE(INT64) }, infer_resize, run_resize,

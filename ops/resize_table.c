@@ -1,13 +1,14 @@
-/* resize_table.c - the tables of a resized axis. Output position y lies at x = f(y) in the input. Linear interpolation and
- * cubic convolution weigh the inputs around x by a function of their distance; antialiasing stretches that function by the
- * factor the axis shrinks by, and so takes more inputs. Inputs past the ends are the outermost ones. */
+/* resize_table.c - the tables of a resized axis. Output position y lies at x = f(y) in the input. Linear interpolation
+ * and cubic convolution weigh the inputs around x by a function of their distance; antialiasing stretches that function
+ * by the factor the axis shrinks by, and so takes more inputs. Inputs past the ends are the outermost ones. */
 #include "ops/resize_table.h"
 
 #include <math.h>
 
 bool ingot_resize_keeps(const ingot_resize_rule *rule, const ingot_resize_axis *axis)
 {
-    const bool whole = rule->coordinates != INGOT_CROP_AND_RESIZE || (fabs(axis->begin) < 1e-9 && fabs(axis->end - 1) < 1e-9);
+    const bool whole =
+        rule->coordinates != INGOT_CROP_AND_RESIZE || (fabs(axis->begin) < 1e-9 && fabs(axis->end - 1) < 1e-9);
     return axis->in == axis->out && fabs(axis->scale - 1) <= 1e-9 && whole;
 }
 
@@ -52,8 +53,8 @@ static double weigh(const ingot_resize_rule *rule, double distance)
 }
 
 /* The inputs around x: from `first` steps after the one before x on. */
-static void fill_taps(const ingot_resize_rule *rule, const ingot_resize_axis *axis, double x, int64_t first, double stretch,
-                      int64_t *index, double *weight)
+static void fill_taps(const ingot_resize_rule *rule, const ingot_resize_axis *axis, double x, int64_t first,
+                      double stretch, int64_t *index, double *weight)
 {
     const double before = ceil(x) - 1;             /* x - before lies in (0, 1] */
     double sum = 0;

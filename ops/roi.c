@@ -1,5 +1,5 @@
-/* roi.c - RoiAlign and MaxRoiPool: regions of an image, each brought to one size. A sample of RoiAlign lies between four
- * pixels; its row and its column are found once per region and shared by all channels. */
+/* roi.c - RoiAlign and MaxRoiPool: regions of an image, each brought to one size. A sample of RoiAlign lies between
+ * four pixels; its row and its column are found once per region and shared by all channels. */
 #include <math.h>
 #include <string.h>
 
@@ -65,14 +65,16 @@ static ingot_status read_align(ingot_op_ctx *c, roi_call *call)
     const char *mode = ingot_attr_string(c->node, "mode", "avg");
     const char *coordinates = ingot_attr_string(c->node, "coordinate_transformation_mode", "half_pixel");
 
-    *call = (roi_call){ .bins = { ingot_attr_int(c->node, "output_height", 1), ingot_attr_int(c->node, "output_width", 1) },
-                        .ratio = ingot_attr_int(c->node, "sampling_ratio", 0) };
+    *call =
+        (roi_call){.bins = {ingot_attr_int(c->node, "output_height", 1), ingot_attr_int(c->node, "output_width", 1)},
+                   .ratio = ingot_attr_int(c->node, "sampling_ratio", 0)};
     call->max = !strcmp(mode, "max");
     call->half_pixel = !strcmp(coordinates, "half_pixel");
     if ((!call->max && strcmp(mode, "avg")) || (!call->half_pixel && strcmp(coordinates, "output_half_pixel")))
-        return ingot_op_fail(c, INGOT_INVALID, "mode '%.40s' or coordinate_transformation_mode '%.40s' is not known", mode,
-                             coordinates);
-    if (c->in[BATCH_INDICES]->rank != 1 || c->in[ROIS]->rank < 1 || c->in[BATCH_INDICES]->shape[0] != c->in[ROIS]->shape[0])
+        return ingot_op_fail(c, INGOT_INVALID, "mode '%.40s' or coordinate_transformation_mode '%.40s' is not known",
+                             mode, coordinates);
+    if (c->in[BATCH_INDICES]->rank != 1 || c->in[ROIS]->rank < 1 ||
+        c->in[BATCH_INDICES]->shape[0] != c->in[ROIS]->shape[0])
         return ingot_op_fail(c, INGOT_INVALID, "batch_indices must have one entry for each region");
     return read_roi(c, call, 4);
 }
@@ -154,8 +156,8 @@ static ingot_status run_pool_plain(ingot_op_ctx *c)
     call.x = c->in[X]->data;
     call.rois = c->in[ROIS]->data;
     call.y = c->out[0]->data;
-    ingot_parallel(c->team, n_rois * call.channels, 1, c->in[X]->dtype == INGOT_DOUBLE ? pool_regions_f64 : pool_regions_f32,
-                   &call);
+    ingot_parallel(c->team, n_rois * call.channels, 1,
+                   c->in[X]->dtype == INGOT_DOUBLE ? pool_regions_f64 : pool_regions_f32, &call);
     return INGOT_OK;
 }
 

@@ -72,7 +72,8 @@ static void TYPED(align_regions)(void *argument, int64_t begin, int64_t end, int
         TYPED(place_samples)(start[0], bin[0], call->bins[0], rows, call->height, samples);
         TYPED(place_samples)(start[1], bin[1], call->bins[1], columns, call->width, across);
         for (int64_t channel = 0; channel < call->channels; channel++) {
-            const T *x = (const T *)call->x + (call->batch[roi] * call->channels + channel) * call->height * call->width;
+            const T *x =
+                (const T *)call->x + (call->batch[roi] * call->channels + channel) * call->height * call->width;
             T *y = (T *)call->y + (roi * call->channels + channel) * call->bins[0] * call->bins[1];
             for (int64_t i = 0; i < call->bins[0]; i++)
                 for (int64_t j = 0; j < call->bins[1]; j++)
@@ -92,7 +93,8 @@ static int64_t TYPED(count_samples)(const roi_call *call, int64_t n_rois)
         const double n = (double)grid[0] * (double)call->bins[0] + (double)grid[1] * (double)call->bins[1];
         if (!(grid[0] < MAX_SAMPLES && grid[1] < MAX_SAMPLES && n < MAX_SAMPLES))
             return -1;
-        most = MAX(most, MAX((double)grid[0], 0) * (double)call->bins[0] + MAX((double)grid[1], 0) * (double)call->bins[1]);
+        most = MAX(most,
+                   MAX((double)grid[0], 0) * (double)call->bins[0] + MAX((double)grid[1], 0) * (double)call->bins[1]);
     }
     return (int64_t)most;
 }
@@ -113,7 +115,8 @@ static void TYPED(pool_regions)(void *argument, int64_t begin, int64_t end, int 
             const int64_t at[2] = { bin / call->bins[1], bin % call->bins[1] };
             int64_t from[2], to[2];
             for (int d = 0; d < 2; d++) {
-                const double start = round((double)corner[2 - d] * call->scale), last = round((double)corner[4 - d] * call->scale);
+                const double start = round((double)corner[2 - d] * call->scale),
+                             last = round((double)corner[4 - d] * call->scale);
                 const double part = MAX(last - start + 1, 1) / (double)call->bins[d], most = (double)size[d];
                 from[d] = (int64_t)MIN(MAX(floor((double)at[d] * part) + start, 0), most);
                 to[d] = (int64_t)MIN(MAX(ceil((double)(at[d] + 1) * part) + start, 0), most);
@@ -121,7 +124,8 @@ static void TYPED(pool_regions)(void *argument, int64_t begin, int64_t end, int 
             T largest = 0;
             for (int64_t i = from[0]; i < to[0]; i++)
                 for (int64_t j = from[1]; j < to[1]; j++)
-                    largest = (i == from[0] && j == from[1]) || x[i * size[1] + j] > largest ? x[i * size[1] + j] : largest;
+                    largest =
+                        (i == from[0] && j == from[1]) || x[i * size[1] + j] > largest ? x[i * size[1] + j] : largest;
             y[bin] = largest;
         }
     }

@@ -32,7 +32,8 @@ static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
         r->depth = r->head_step = x->shape[2] / heads;
         r->row_step = x->shape[2];
     } else {
-        return ingot_op_fail(c, INGOT_INVALID, "X must have rank 4, or rank 3 with a last dimension that is a multiple of "
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "X must have rank 4, or rank 3 with a last dimension that is a multiple of "
                              "num_heads");
     }
     r->batch = x->shape[0];
@@ -44,7 +45,8 @@ static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
                              (long long)r->depth);
     const bool placed = ingot_has(c, POSITIONS);
     bool fits = cosine->rank == (placed ? 2 : 3) && ingot_same_shape(cosine, c->in[SIN]) &&
-                cosine->shape[cosine->rank - 1] == r->pairs && c->in[SIN]->dtype == x->dtype && cosine->dtype == x->dtype;
+                cosine->shape[cosine->rank - 1] == r->pairs && c->in[SIN]->dtype == x->dtype &&
+                cosine->dtype == x->dtype;
     if (placed)
         fits &= c->in[POSITIONS]->rank == 2 && c->in[POSITIONS]->shape[0] == r->batch &&
                 c->in[POSITIONS]->shape[1] == r->length;
@@ -92,7 +94,8 @@ static void turn_places(void *argument, int64_t begin, int64_t end, int thread)
         const int64_t angle = (r->positions ? r->positions[place] : place) * r->pairs;
         const int64_t at = place / r->length * r->batch_step + place % r->length * r->row_step;
         for (int64_t head = 0; head < r->heads; head++)
-            turn_head(r, r->x + at + head * r->head_step, r->cosine + angle, r->sine + angle, r->y + at + head * r->head_step);
+            turn_head(r, r->x + at + head * r->head_step, r->cosine + angle, r->sine + angle,
+                      r->y + at + head * r->head_step);
     }
 }
 
@@ -124,6 +127,6 @@ static ingot_status run_rotary(ingot_op_ctx *c)
 #define F (INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16))
 
 const ingot_op ingot_ops_rotary[] = {
-    { "RotaryEmbedding", 23, 3, 4, { F, F, F, INGOT_TYPE(INT64) }, infer_rotary, run_rotary, .prepare = prepare_rotary },
+    {"RotaryEmbedding", 23, 3, 4, {F, F, F, INGOT_TYPE(INT64)}, infer_rotary, run_rotary, .prepare = prepare_rotary},
     {0},
 };

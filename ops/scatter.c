@@ -54,7 +54,8 @@ static void put_run(scatter_reduction reduction, ingot_tensor *y, int64_t to, co
 {
     const size_t item = ingot_dtype_size_bytes(y->dtype);
     if (reduction == SCATTER_NONE) {
-        memcpy((char *)y->data + (size_t)to * item, (const char *)updates->data + (size_t)from * item, (size_t)n * item);
+        memcpy((char *)y->data + (size_t)to * item, (const char *)updates->data + (size_t)from * item,
+               (size_t)n * item);
         return;
     }
     for (int64_t i = 0; i < n; i++)
@@ -62,8 +63,9 @@ static void put_run(scatter_reduction reduction, ingot_tensor *y, int64_t to, co
             ingot_put_double(y, to + i, reduce_reals(reduction, ingot_double_at(y, to + i),
                                                      ingot_double_at(updates, from + i)));
         else
-            ingot_put_int(y, to + i, reduce_integers(reduction, ingot_int_at(y, to + i), ingot_int_at(updates, from + i),
-                                                     y->dtype == INGOT_UINT64));
+            ingot_put_int(y, to + i,
+                          reduce_integers(reduction, ingot_int_at(y, to + i), ingot_int_at(updates, from + i),
+                                          y->dtype == INGOT_UINT64));
 }
 
 static void start_with_data(ingot_op_ctx *c)
@@ -81,8 +83,8 @@ static ingot_status infer_scatter_elements(ingot_op_ctx *c)
     if (status || (status = read_reduction(c, &reduction)))
         return status;
     if (updates->dtype != x->dtype || !ingot_same_shape(indices, updates) || indices->rank != x->rank)
-        return ingot_op_fail(c, INGOT_INVALID, "'indices' and 'updates' must have one shape, of the rank of 'data' (%d)",
-                             x->rank);
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "'indices' and 'updates' must have one shape, of the rank of 'data' (%d)", x->rank);
     for (int d = 0; d < x->rank; d++)
         if (d != axis && indices->shape[d] > x->shape[d])
             return ingot_op_fail(c, INGOT_INVALID, "'indices' has size %lld in dimension %d, 'data' %lld",
@@ -128,7 +130,8 @@ static ingot_status infer_scatter_nd(ingot_op_ctx *c)
     const int64_t depth = indices->shape[indices->rank - 1];
     bool fits = depth <= x->rank && updates->rank == indices->rank - 1 + x->rank - depth;
     for (int d = 0; fits && d < updates->rank; d++)
-        fits = updates->shape[d] == (d < indices->rank - 1 ? indices->shape[d] : x->shape[d - indices->rank + 1 + depth]);
+        fits =
+            updates->shape[d] == (d < indices->rank - 1 ? indices->shape[d] : x->shape[d - indices->rank + 1 + depth]);
     if (!fits) {
         char a[200], b[200];
         return ingot_op_fail(c, INGOT_INVALID, "'updates' of shape %s do not fit 'indices' of shape %s",
@@ -179,8 +182,8 @@ static ingot_status infer_tensor_scatter(ingot_op_ctx *c)
     for (int d = 0; fits && d < x->rank; d++)
         fits = d == axis ? update->shape[d] <= x->shape[d] : update->shape[d] == x->shape[d];
     if (!fits)
-        return ingot_op_fail(c, INGOT_INVALID, "'update' may differ from 'past_cache' in dimension %d alone, by being smaller",
-                             axis);
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "'update' may differ from 'past_cache' in dimension %d alone, by being smaller", axis);
     if (ingot_has(c, 2) && (c->in[2]->rank != 1 || c->in[2]->shape[0] != x->shape[0]))
         return ingot_op_fail(c, INGOT_INVALID, "'write_indices' must have %lld elements", (long long)x->shape[0]);
     return ingot_out_like(c, 0, x);
@@ -202,7 +205,8 @@ static ingot_status run_tensor_scatter(ingot_op_ctx *c)
         const int64_t batch = o / ingot_span(y, 1, axis);
         const int64_t start = ingot_has(c, 2) ? ingot_int_at(c->in[2], batch) : 0;
         if (start < 0 || (!circular && start > size - length))
-            return ingot_op_fail(c, INGOT_INVALID, "write index %lld of batch %lld is outside of dimension %d of size %lld",
+            return ingot_op_fail(c, INGOT_INVALID,
+                                 "write index %lld of batch %lld is outside of dimension %d of size %lld",
                                  (long long)start, (long long)batch, axis, (long long)size);
         for (int64_t i = 0; i < length; i++)
             put_run(SCATTER_NONE, y, (o * size + (start % size + i) % size) * inner, update, (o * length + i) * inner,

@@ -163,7 +163,8 @@ static int64_t *sort_slices(const unique_job *job, int64_t *list, int64_t *other
             const int64_t middle = MIN(begin + width, n), end = MIN(middle + width, n);
             int64_t a = begin, b = middle;
             for (int64_t to = begin; to < end; to++)
-                other[to] = b == end || (a < middle && compare_slices(job, list[a], list[b]) <= 0) ? list[a++] : list[b++];
+                other[to] =
+                    b == end || (a < middle && compare_slices(job, list[a], list[b]) <= 0) ? list[a++] : list[b++];
         }
         int64_t *const sorted = other;
         other = list;

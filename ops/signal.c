@@ -88,7 +88,8 @@ static ingot_status read_stft(ingot_op_ctx *c, signal *s)
 
     memset(s, 0, sizeof *s);
     if (x->rank != 3 || (x->shape[2] != 1 && x->shape[2] != 2) || (window && window->rank != 1))
-        return ingot_op_fail(c, INGOT_INVALID, "the signal must have shape (batch, length, 1 or 2), and the window rank 1");
+        return ingot_op_fail(c, INGOT_INVALID,
+                             "the signal must have shape (batch, length, 1 or 2), and the window rank 1");
     s->onesided = ingot_attr_int(c->node, "onesided", 1) != 0;
     s->outer = x->shape[0];
     s->length = x->shape[1];

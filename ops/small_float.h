@@ -12,8 +12,8 @@ typedef enum ingot_round_mode { INGOT_ROUND_UP, INGOT_ROUND_DOWN, INGOT_ROUND_NE
 /* The value of a code of FLOAT8*, FLOAT4E2M1 or FLOAT8E8M0; every one is a float. */
 float ingot_small_to_float(uint8_t code, ingot_dtype dtype);
 
-/* The code nearest to value, ties to even. Past the largest number: that number when saturating (and always for FLOAT4E2M1),
- * else infinity where the type has one, else NaN. */
+/* The code nearest to value, ties to even. Past the largest number: that number when saturating (and always for
+ * FLOAT4E2M1), else infinity where the type has one, else NaN. */
 uint8_t ingot_double_to_small(double value, ingot_dtype dtype, bool saturate);
 
 /* value > 0 as a power of two; `mode` says which. NaN and, unless saturating, zero and what is too large become NaN. */

@@ -1,5 +1,6 @@
-/* softmax.c - Softmax, LogSoftmax, Hardmax. Since version 13 they run along one axis; before, along all axes from `axis` on,
- * taken as one. Either way the tensor is (outer, n, inner) and a strip is n elements that lie `inner` apart. */
+/* softmax.c - Softmax, LogSoftmax, Hardmax. Since version 13 they run along one axis; before, along all axes from
+ * `axis` on, taken as one. Either way the tensor is (outer, n, inner) and a strip is n elements that lie `inner` apart.
+ */
 #include <math.h>
 
 #include "ops/weights.h"
@@ -62,8 +63,8 @@ static void run_strips_f32(void *argument, int64_t begin, int64_t end, int threa
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = i / s->inner * s->n * s->inner + i % s->inner;
         if (rows)
-            (s->kind == SOFTMAX ? s->kernels->softmax_f32 : s->kernels->log_softmax_f32)((float *)s->y + at,
-                                                                                         (const float *)s->x + at, s->n);
+            (s->kind == SOFTMAX ? s->kernels->softmax_f32
+                                : s->kernels->log_softmax_f32)((float *)s->y + at, (const float *)s->x + at, s->n);
         else
             softmax_strip_f32(s, at);
     }

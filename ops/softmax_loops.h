@@ -1,5 +1,5 @@
-/* softmax_loops.h - Softmax, LogSoftmax and Hardmax of one strip, for one element type T; TYPED(name) adds the type to a
- * name. The n elements of a strip are `step` apart. Included once per type. */
+/* softmax_loops.h - Softmax, LogSoftmax and Hardmax of one strip, for one element type T; TYPED(name) adds the type to
+ * a name. The n elements of a strip are `step` apart. Included once per type. */
 
 static void TYPED(softmax_strip)(const softmax_call *call, int64_t at)
 {

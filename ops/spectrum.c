@@ -1,4 +1,5 @@
-/* spectrum.c - tables for spectra, made from a few numbers: HannWindow, HammingWindow, BlackmanWindow, MelWeightMatrix. */
+/* spectrum.c - tables for spectra, made from a few numbers: HannWindow, HammingWindow, BlackmanWindow,
+ * MelWeightMatrix. */
 #include <math.h>
 #include <string.h>
 
@@ -7,13 +8,15 @@
 
 static const double pi = 3.14159265358979323846;
 
+/* output_datatype, FLOAT unless given. */
 static ingot_status read_dtype(ingot_op_ctx *c, ingot_dtype *dtype)
 {
     const int64_t wanted = ingot_attr_int(c->node, "output_datatype", INGOT_FLOAT);
 
     *dtype = INGOT_FLOAT;
     if (wanted <= 0 || wanted >= INGOT_N_DTYPES || !(INGOT_TYPES_NUMERIC >> wanted & 1))
-        return ingot_op_fail(c, INGOT_INVALID, "attribute 'output_datatype': type %lld is not allowed", (long long)wanted);
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'output_datatype': type %lld is not allowed",
+                             (long long)wanted);
     *dtype = (ingot_dtype)wanted;
     return INGOT_OK;
 }
@@ -29,6 +32,7 @@ static ingot_status read_size(ingot_op_ctx *c, int i, int64_t *size)
     return st;
 }
 
+/* A window of 'size' numbers; size is content and must be known. */
 static ingot_status infer_window(ingot_op_ctx *c)
 {
     int64_t size = 0;
@@ -60,6 +64,7 @@ static ingot_status run_blackman(ingot_op_ctx *c) { return fill_window(c, 0.42, 
 
 enum { BANDS, LENGTH, RATE, LOW, HIGH };
 
+/* (dft_length / 2 + 1, num_mel_bins): what a spectrum is multiplied with. */
 static ingot_status infer_mel(ingot_op_ctx *c)
 {
     int64_t bands = 0, length = 0;
@@ -71,6 +76,7 @@ static ingot_status infer_mel(ingot_op_ctx *c)
     return ingot_out(c, 0, dtype, 2, (int64_t[]){ length / 2 + 1, bands });
 }
 
+/* Mel = 2595 log10(1 + f / 700), and its inverse below; log1p and expm1 keep small ones exact. */
 static double to_mel(double hertz) { return 2595 * log1p(hertz / 700) / log(10.0); }
 static double to_hertz(double mel) { return 700 * expm1(mel / 2595 * log(10.0)); }
 
@@ -89,6 +95,7 @@ static ingot_status fill_band(ingot_op_ctx *c, int64_t band, const double *at)
     return INGOT_OK;
 }
 
+/* Edges are evenly spaced in mel, then rounded down to bins; band k is a triangle over edges k to k + 2. */
 static ingot_status run_mel(ingot_op_ctx *c)
 {
     int64_t bands = 0, length = 0, rate = 0;

@@ -1,5 +1,6 @@
-/* string_normalizer.c - StringNormalizer: leaves the stop words out of a list of strings, and changes the case of the rest.
- * Case is that of ASCII: where it matters for other letters, the operator refuses rather than leave them as they are. */
+/* string_normalizer.c - StringNormalizer: leaves the stop words out of a list of strings, and changes the case of the
+ * rest. Case is that of ASCII: where it matters for other letters, the operator refuses rather than leave them as they
+ * are. */
 #include <string.h>
 
 #include "ops/op.h"
@@ -21,9 +22,11 @@ static bool is_ascii(const ingot_string *text)
     return true;
 }
 
+/* ASCII only and without regard to the process's locale; text past ASCII is refused before. */
 static char lower(char ch) { return ch >= 'A' && ch <= 'Z' ? (char)(ch + ('a' - 'A')) : ch; }
 static char upper(char ch) { return ch >= 'a' && ch <= 'z' ? (char)(ch - ('a' - 'A')) : ch; }
 
+/* [C] or [1, C]; how many words stay is known after the run. */
 static ingot_status infer_normalizer(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -33,6 +36,7 @@ static ingot_status infer_normalizer(ingot_op_ctx *c)
     return ingot_out_unknown(c, 0, INGOT_TENSOR, INGOT_STRING);
 }
 
+/* Attributes are checked once. Stop words past ASCII need Unicode case rules, which are not here: UNSUPPORTED. */
 static ingot_status prepare_normalizer(ingot_op_ctx *c)
 {
     static const char *const names[N_CASES] = { "NONE", "LOWER", "UPPER" };
@@ -55,6 +59,7 @@ static ingot_status prepare_normalizer(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* A linear search: lists are short, and a word's length rules most entries out. */
 static bool is_stopword(const normalizer_state *s, const ingot_string *text)
 {
     for (size_t w = 0; w < s->n_stopwords; w++) {

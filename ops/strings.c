@@ -1,5 +1,5 @@
-/* strings.c - StringConcat and StringSplit. The bytes of new strings live in run memory; the parts of a split string are
- * stretches of the original, so that nothing is copied. */
+/* strings.c - StringConcat and StringSplit. The bytes of new strings live in run memory; the parts of a split string
+ * are stretches of the original, so that nothing is copied. */
 #include <string.h>
 
 #include "ops/broadcast.h"
@@ -36,6 +36,7 @@ static void join_row(void *dst, const void *const *in, const int *step, int64_t 
     }
 }
 
+/* Two walks: the first adds up lengths, so that all text needs one allocation; the second fills it. */
 static ingot_status run_concat(ingot_op_ctx *c)
 {
     const int64_t n = ingot_count(c->out[0]);
@@ -64,8 +65,10 @@ typedef struct split_rule {
     int64_t limit;
 } split_rule;
 
+/* What Python's str.split() parts at, within ASCII. */
 static bool is_space(char ch) { return ch == ' ' || (ch >= '\t' && ch <= '\r') || (ch >= 0x1c && ch <= 0x1f); }
 
+/* No delimiter means white space; a negative maxsplit no limit. */
 static split_rule read_rule(const ingot_op_ctx *c)
 {
     const ingot_attr *delimiter = ingot_node_attr(c->node, "delimiter");
@@ -100,6 +103,8 @@ static int64_t split_at_space(ingot_string text, int64_t limit, ingot_string *pa
     }
 }
 
+/* Parts of text, counted and, if parts is not NULL, stored; they point into text. n delimiters make n + 1 parts,
+ * empty ones included. */
 static int64_t split(const split_rule *rule, ingot_string text, ingot_string *parts)
 {
     const ingot_string *d = &rule->delimiter;
@@ -122,6 +127,8 @@ static int64_t split(const split_rule *rule, ingot_string text, ingot_string *pa
     }
 }
 
+/* Y gets one more dimension, as long as the longest list of parts, which is known after the run; the counts have
+ * X's shape. */
 static ingot_status infer_split(ingot_op_ctx *c)
 {
     if (c->in[0]->rank == INGOT_MAX_RANK)

@@ -1,6 +1,7 @@
 /* strip.c - float goes to the kernels; double is rare enough for plain loops. */
 #include "ops/strip.h"
 
+/* Mean and population variance of n elements from at on. Two passes in f64; the f32 kernel has its own way. */
 void ingot_strip_moments(const ingot_strips *s, int64_t at, int64_t n, double *mean, double *variance)
 {
     if (s->dtype == INGOT_FLOAT) {
@@ -17,6 +18,7 @@ void ingot_strip_moments(const ingot_strips *s, int64_t at, int64_t n, double *m
     *variance = squares / count;
 }
 
+/* Sum of squares, in double for both types. */
 double ingot_strip_squares(const ingot_strips *s, int64_t at, int64_t n)
 {
     if (s->dtype == INGOT_FLOAT)
@@ -28,6 +30,7 @@ double ingot_strip_squares(const ingot_strips *s, int64_t at, int64_t n)
     return squares;
 }
 
+/* dst = (src - sub) * mul + add over n elements with the same parameters. */
 void ingot_strip_scale(const ingot_strips *s, int64_t at, int64_t n, double sub, double mul, double add)
 {
     if (s->dtype == INGOT_FLOAT) {
@@ -41,11 +44,13 @@ void ingot_strip_scale(const ingot_strips *s, int64_t at, int64_t n, double sub,
         y[i] = (x[i] - sub) * mul + add;
 }
 
+/* As ingot_strip_scale, with a scale for each element and, unless NULL, a term to add. */
 void ingot_strip_scale_row(const ingot_strips *s, int64_t at, int64_t n, double sub, double mul, const void *scale,
                            const void *add)
 {
     if (s->dtype == INGOT_FLOAT) {
-        s->kernels->scale_row_f32((float *)s->dst + at, (const float *)s->src + at, n, (float)sub, (float)mul, scale, add);
+        s->kernels->scale_row_f32((float *)s->dst + at, (const float *)s->src + at, n, (float)sub, (float)mul, scale,
+                                  add);
         return;
     }
     const double *x = (const double *)s->src + at, *scales = scale, *adds = add;
@@ -54,6 +59,7 @@ void ingot_strip_scale_row(const ingot_strips *s, int64_t at, int64_t n, double 
         y[i] = (x[i] - sub) * mul * scales[i] + (adds ? adds[i] : 0);
 }
 
+/* Element index of a per-channel parameter of any float type; one that is left out counts as 0. */
 double ingot_parameter(const ingot_tensor *tensor, int64_t index)
 {
     if (!tensor)

@@ -8,6 +8,7 @@ typedef struct gate {
     float alpha;
 } gate;
 
+/* swish(A) * B in chunks: the gated values stay in the first cache. */
 static void row_float(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const gate *g = argument;
@@ -34,6 +35,7 @@ static void row_double(void *dst, const void *const *in, const int *step, int64_
     }
 }
 
+/* No broadcasting here: A and B have one type and one shape. */
 static ingot_status infer_swiglu(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype || !ingot_same_shape(c->in[0], c->in[1]))
@@ -41,6 +43,7 @@ static ingot_status infer_swiglu(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
+/* 16-bit floats go through f32 rows, a chunk at a time. */
 static ingot_status run_swiglu(ingot_op_ctx *c)
 {
     const gate g = { c->kernels, ingot_attr_float(c->node, "alpha", 1.0f) };

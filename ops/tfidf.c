@@ -1,5 +1,5 @@
-/* tfidf.c - TfIdfVectorizer: counts how often each n-gram of a pool occurs in the rows of the input. The pool's n-grams are
- * sorted when planning, by size and items; a run looks every stretch of items up by bisection. */
+/* tfidf.c - TfIdfVectorizer: counts how often each n-gram of a pool occurs in the rows of the input. The pool's n-grams
+ * are sorted when planning, by size and items; a run looks every stretch of items up by bisection. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +34,7 @@ typedef struct tfidf_work {
     float *y;
 } tfidf_work;
 
+/* Order of two items: strings by bytes, then length; integers by value. */
 static int compare_items(const items *a, int64_t i, const items *b, int64_t j)
 {
     if (a->strings) {
@@ -55,6 +56,7 @@ static int compare_gram(const gram *g, const items *x, int64_t at, int64_t step,
     return order;
 }
 
+/* For qsort: equal n-grams keep the pool's order, so a search finds the first. */
 static int compare_grams(const void *a, const void *b)
 {
     const gram *g = a, *h = b;
@@ -77,6 +79,7 @@ static const gram *find_gram(const tfidf_state *s, const items *x, int64_t at, i
     return low && !compare_gram(&s->grams[low - 1], x, at, step, size) ? &s->grams[low - 1] : NULL;
 }
 
+/* The attribute if it has this type and is not empty. */
 static const ingot_attr *attr_of_type(const ingot_op_ctx *c, const char *name, ingot_attr_type type)
 {
     const ingot_attr *attr = ingot_node_attr(c->node, name);
@@ -99,6 +102,7 @@ static ingot_status read_width(ingot_op_ctx *c, int64_t *width)
     return INGOT_OK;
 }
 
+/* X (C) or (N, C); Y (width) or (N, width), where width is the highest index of ngram_indexes plus one. */
 static ingot_status infer_tfidf(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -113,6 +117,8 @@ static ingot_status infer_tfidf(ingot_op_ctx *c)
                         : ingot_out(c, 0, INGOT_FLOAT, 1, &width);
 }
 
+/* TF counts, IDF weighs what occurs, TFIDF weighs the counts. Too few weights would be read past their end, so they
+ * are INVALID. */
 static ingot_status read_mode(ingot_op_ctx *c, tfidf_state *s)
 {
     const char *mode = ingot_attr_string(c->node, "mode", "");
@@ -128,8 +134,8 @@ static ingot_status read_mode(ingot_op_ctx *c, tfidf_state *s)
     s->max_size = ingot_attr_int(c->node, "max_gram_length", 1);
     s->skips = ingot_attr_int(c->node, "max_skip_count", 0);
     if (s->min_size < 1 || s->max_size < s->min_size || s->skips < 0)
-        return ingot_op_fail(c, INGOT_INVALID, "n-grams of %lld to %lld items with %lld skipped", (long long)s->min_size,
-                             (long long)s->max_size, (long long)s->skips);
+        return ingot_op_fail(c, INGOT_INVALID, "n-grams of %lld to %lld items with %lld skipped",
+                             (long long)s->min_size, (long long)s->max_size, (long long)s->skips);
     return INGOT_OK;
 }
 
@@ -156,6 +162,7 @@ static ingot_status list_grams(ingot_op_ctx *c, tfidf_state *s, int64_t n_items)
     return INGOT_OK;
 }
 
+/* Sorts the pool's n-grams once, so that each run searches by halves. */
 static ingot_status prepare_tfidf(ingot_op_ctx *c)
 {
     const ingot_attr *strings = attr_of_type(c, "pool_strings", INGOT_ATTR_STRINGS);
@@ -166,7 +173,8 @@ static ingot_status prepare_tfidf(ingot_op_ctx *c)
     ingot_status st;
 
     if (!pool)
-        return ingot_op_fail(c, INGOT_INVALID, "attribute %s is missing", wants_strings ? "pool_strings" : "pool_int64s");
+        return ingot_op_fail(c, INGOT_INVALID, "attribute %s is missing",
+                             wants_strings ? "pool_strings" : "pool_int64s");
     gram *grams = ingot_keep(c, pool->n * sizeof *grams);
     if (!s || !grams)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
@@ -211,6 +219,7 @@ static void count_rows(void *argument, int64_t begin, int64_t end, int thread)
         count_row(argument, row);
 }
 
+/* Rows are counted on their own; Y starts as zeros. */
 static ingot_status run_tfidf(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

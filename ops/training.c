@@ -1,6 +1,6 @@
-/* training.c - Adagrad, Adam and Momentum: one step of an optimizer on any number of tensors. Inputs are R (the learning
- * rate), T (how many steps there were), then all tensors, all their gradients and all of each state; outputs are the new
- * tensors and states in that order. Computed in double. */
+/* training.c - Adagrad, Adam and Momentum: one step of an optimizer on any number of tensors. Inputs are R (the
+ * learning rate), T (how many steps there were), then all tensors, all their gradients and all of each state; outputs
+ * are the new tensors and states in that order. Computed in double. */
 #include <math.h>
 #include <string.h>
 
@@ -18,6 +18,7 @@ typedef struct step {
 /* x and its states move by gradient g; which states there are depends on the operator. */
 typedef void move_fn(const step *s, double *x, double g, double state[2]);
 
+/* One element of Adagrad: state[0] is the sum of squared gradients; the rate decays with the count T. */
 static void move_adagrad(const step *s, double *x, double g, double state[2])
 {
     const double regular = s->norm * *x + g;
@@ -26,6 +27,8 @@ static void move_adagrad(const step *s, double *x, double g, double state[2])
     *x -= s->rate / (1 + s->count * s->decay) * regular / (sqrt(state[0]) + s->epsilon);
 }
 
+/* One element of Adam: state is (V, H), the running mean of gradients and of their squares; the bias is corrected
+ * from T > 0 on. */
 static void move_adam(const step *s, double *x, double g, double state[2])
 {
     const double regular = s->norm * *x + g, t = s->count;
@@ -36,6 +39,7 @@ static void move_adam(const step *s, double *x, double g, double state[2])
     *x = (1 - s->norm_post) * (*x - rate * state[0] / (sqrt(state[1]) + s->epsilon));
 }
 
+/* One element of Momentum; the first step (T = 0) takes the gradient as it is, without beta. */
 static void move_momentum(const step *s, double *x, double g, double state[2])
 {
     const double regular = s->norm * *x + g;
@@ -44,6 +48,7 @@ static void move_momentum(const step *s, double *x, double g, double state[2])
     *x -= s->rate * (s->nesterov ? regular + s->alpha * state[0] : state[0]);
 }
 
+/* Adam keeps two tensors of state for each X, the others one. */
 static int n_states(const ingot_op_ctx *c) { return strcmp(c->op->op_type, "Adam") ? 1 : 2; }
 
 /* Tensors that are optimized: a tensor, its gradient and its states are as many inputs. */
@@ -64,6 +69,7 @@ static ingot_status count_tensors(ingot_op_ctx *c, int *n)
     return INGOT_OK;
 }
 
+/* Outputs are all new X, then the new states, each like its X. */
 static ingot_status infer_step(ingot_op_ctx *c)
 {
     int n;
@@ -74,6 +80,7 @@ static ingot_status infer_step(ingot_op_ctx *c)
     return st;
 }
 
+/* Inputs after R and T are all X, all gradients, then all states. Computed in double, element by element. */
 static ingot_status run_steps(ingot_op_ctx *c, move_fn *move, const step *s)
 {
     const int states = n_states(c);

@@ -4,6 +4,7 @@
 
 #include "ops/movement.h"
 
+/* perm must name each axis once; without it the axes are reversed. */
 static ingot_status read_perm(ingot_op_ctx *c, int *perm)
 {
     const int rank = c->in[0]->rank;
@@ -21,6 +22,7 @@ static ingot_status read_perm(ingot_op_ctx *c, int *perm)
     return INGOT_OK;
 }
 
+/* Dimension d of Y is dimension perm[d] of X. */
 static ingot_status infer_transpose(ingot_op_ctx *c)
 {
     int perm[INGOT_MAX_RANK];
@@ -33,6 +35,7 @@ static ingot_status infer_transpose(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
 }
 
+/* A copy of a box whose source steps are permuted; movement.c finds the fast way. */
 static ingot_status run_transpose(ingot_op_ctx *c)
 {
     const ingot_tensor *y = c->out[0];
@@ -70,6 +73,7 @@ static ingot_status read_block(ingot_op_ctx *c, int64_t *block)
     return INGOT_OK;
 }
 
+/* (N, C, H, W) to (N, C / b^2, H * b, W * b); products are overflow-checked, as blocksize comes from the model. */
 static ingot_status infer_depth_to_space(ingot_op_ctx *c)
 {
     const int64_t *x = c->in[0]->shape;
@@ -87,6 +91,7 @@ static ingot_status infer_depth_to_space(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, 4, shape);
 }
 
+/* One copy of a box of six dimensions; DCR and CRD differ in where the blocks' steps come from. */
 static ingot_status run_depth_to_space(ingot_op_ctx *c)
 {
     const int64_t b = ingot_attr_int(c->node, "blocksize", 1), *y = c->out[0]->shape;
@@ -102,6 +107,7 @@ static ingot_status run_depth_to_space(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* (N, C, H, W) to (N, C * b^2, H / b, W / b). */
 static ingot_status infer_space_to_depth(ingot_op_ctx *c)
 {
     const int64_t *x = c->in[0]->shape;

@@ -7,6 +7,7 @@
 
 enum { WORDS = INGOT_TWISTER_WORDS, MIDDLE = 397 };
 
+/* The initialisation of MT19937 (Matsumoto and Nishimura, 2002). */
 static void seed_twister(ingot_twister *t, uint32_t seed)
 {
     t->word[0] = seed;
@@ -16,6 +17,7 @@ static void seed_twister(ingot_twister *t, uint32_t seed)
     t->has_normal = false;
 }
 
+/* The node's seed if it has one; otherwise the clock and a counter, so that two nodes started at once differ. */
 void ingot_twister_start(ingot_twister *t, const ingot_node *node)
 {
     static _Atomic uint32_t starts;
@@ -28,10 +30,12 @@ void ingot_twister_start(ingot_twister *t, const ingot_node *node)
         seed_twister(t, (uint32_t)(int64_t)seed->floats[0]);
     } else {
         timespec_get(&now, TIME_UTC);
-        seed_twister(t, ((uint32_t)now.tv_nsec ^ (uint32_t)now.tv_sec * 2654435761u) + 0x9e3779b9u * atomic_fetch_add(&starts, 1));
+        seed_twister(t, ((uint32_t)now.tv_nsec ^ (uint32_t)now.tv_sec * 2654435761u) +
+                            0x9e3779b9u * atomic_fetch_add(&starts, 1));
     }
 }
 
+/* 32 bits of MT19937, making all words anew when they are used up. */
 static uint32_t draw_bits(ingot_twister *t)
 {
     if (t->next == WORDS) {
@@ -48,6 +52,7 @@ static uint32_t draw_bits(ingot_twister *t)
     return y ^ y >> 18;
 }
 
+/* A double in [0, 1) with 53 random bits, made as numpy makes it. */
 double ingot_draw(ingot_twister *t)
 {
     const uint32_t high = draw_bits(t) >> 5, low = draw_bits(t) >> 6;

@@ -1,5 +1,5 @@
-/* twister.h - random numbers: the Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), which the standard's reference
- * implementation draws from; a seed gives the same numbers there and here. */
+/* twister.h - random numbers: the Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), which the standard's
+ * reference implementation draws from; a seed gives the same numbers there and here. */
 #ifndef INGOT_OPS_TWISTER_H
 #define INGOT_OPS_TWISTER_H
 

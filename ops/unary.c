@@ -1,6 +1,6 @@
-/* unary.c - operators of one float input applied element by element: Y = f(X). Type and shape pass through unchanged, and
- * Y may share X's memory. To add one: write its function in ops/kernels/map.c and map_f64.c, name it in kernels.h, and give
- * it a row in both tables below. */
+/* unary.c - operators of one float input applied element by element: Y = f(X). Type and shape pass through unchanged,
+ * and Y may share X's memory. To add one: write its function in ops/kernels/map.c and map_f64.c, name it in kernels.h,
+ * and give it a row in both tables below. */
 #include "ops/unary.h"
 
 #include <string.h>
@@ -18,6 +18,7 @@ typedef struct map_work {
     char *dst;
 } map_work;
 
+/* Task over elements; 16-bit floats are widened a chunk at a time. */
 static void map_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const map_work *w = argument;
@@ -32,7 +33,8 @@ static void map_range(void *argument, int64_t begin, int64_t end, int thread)
         return;
     }
     if (w->dtype == INGOT_DOUBLE) {
-        w->kernels->map_f64(w->function, (double *)(void *)dst, (const double *)(const void *)src, end - begin, w->a, w->b);
+        w->kernels->map_f64(w->function, (double *)(void *)dst, (const double *)(const void *)src, end - begin, w->a,
+                            w->b);
         return;
     }
     for (int64_t at = begin; at < end; at += CHUNK) {
@@ -44,6 +46,7 @@ static void map_range(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Counts stored elements, not logical ones: a blocked tensor's padding lanes are mapped too. */
 ingot_status ingot_run_map(ingot_op_ctx *c, ingot_map function, double a, double b)
 {
     const ingot_tensor *src = c->in[0];
@@ -55,6 +58,8 @@ ingot_status ingot_run_map(ingot_op_ctx *c, ingot_map function, double a, double
     return INGOT_OK;
 }
 
+/* Elementwise work takes any layout of f32. A function that is not bounded on the padding lanes' zeros needs whole
+ * blocks. */
 ingot_layout ingot_map_layout(const ingot_op_ctx *c, bool bounded)
 {
     const ingot_tensor *x = c->in[0];
@@ -128,6 +133,7 @@ typedef struct map_call {
     double a, b;
 } map_call;
 
+/* The function and its two parameters, from attributes with ONNX's defaults. */
 static ingot_status prepare_map(ingot_op_ctx *c)
 {
     const map_op *m = find_map(c->op->op_type);
@@ -158,8 +164,11 @@ static ingot_status run_map(ingot_op_ctx *c)
 
 static ingot_status infer_same(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
 
-#define MAP(name, since) \
-    { name, since, 1, 1, { INGOT_TYPES_FLOAT }, infer_same, run_map, prepare_map, INGOT_OP_INPLACE, .layout = layout_map }
+#define MAP(name, since)                                                                                               \
+    {                                                                                                                  \
+        name, since, 1, 1, {INGOT_TYPES_FLOAT}, infer_same, run_map, prepare_map, INGOT_OP_INPLACE,                    \
+            .layout = layout_map                                                                                       \
+    }
 
 const ingot_op ingot_ops_unary[] = {
     MAP("Acos", 7),

@@ -7,8 +7,8 @@
 /* out[0] = f(in[0]) for the four float types, in whichever layout both have. a and b are f's parameters. */
 ingot_status ingot_run_map(ingot_op_ctx *c, ingot_map function, double a, double b);
 
-/* The layout() of such an operator. bounded: the function makes finite numbers of finite numbers, so that the lanes past
- * the last channel do no harm. */
+/* The layout() of such an operator. bounded: the function makes finite numbers of finite numbers, so that the lanes
+ * past the last channel do no harm. */
 ingot_layout ingot_map_layout(const ingot_op_ctx *c, bool bounded);
 
 #endif

@@ -1,5 +1,5 @@
-/* unary_typed.c - operators of one input that integers have too: Abs, Neg, Sign, Relu, Clip, Shrink, BitwiseNot, Not. The
- * float types run as in unary.c. Integers wrap: the absolute value of the smallest one is itself. */
+/* unary_typed.c - operators of one input that integers have too: Abs, Neg, Sign, Relu, Clip, Shrink, BitwiseNot, Not.
+ * The float types run as in unary.c. Integers wrap: the absolute value of the smallest one is itself. */
 #include <math.h>
 
 #include "ops/row_loops.h"
@@ -64,7 +64,8 @@ typedef loop_fn *const loop_table[INGOT_N_DTYPES];
 
 static loop_table abs_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, abs) INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, same) };
 static loop_table neg_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, neg) };
-static loop_table sign_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, sign) INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, positive) };
+static loop_table sign_loops = {INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, sign)
+                                    INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, positive)};
 static loop_table relu_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, relu) };
 static loop_table not_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, not) [INGOT_BOOL] = not_BOOL };
 static loop_table clip_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, clip) };
@@ -78,6 +79,7 @@ typedef struct loop_work {
     const limits *p;
 } loop_work;
 
+/* Task over elements of one integer type. */
 static void loop_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const loop_work *w = argument;
@@ -85,6 +87,7 @@ static void loop_range(void *argument, int64_t begin, int64_t end, int thread)
     w->loop(w->dst + begin * w->size_bytes, w->src + begin * w->size_bytes, end - begin, w->p);
 }
 
+/* The table has no loop for a type that the operator's record should not have let in. */
 static ingot_status run_loop(ingot_op_ctx *c, const loop_table *table, const limits *p)
 {
     const ingot_tensor *x = c->in[0];
@@ -98,6 +101,7 @@ static ingot_status run_loop(ingot_op_ctx *c, const loop_table *table, const lim
 
 /* ---- operators ---- */
 
+/* Floats take the vector kernels, integers a loop of their own type. */
 static ingot_status run_typed(ingot_op_ctx *c, ingot_map function, const loop_table *table)
 {
     return ingot_is_float(c->in[0]->dtype) ? ingot_run_map(c, function, 0, 0) : run_loop(c, table, NULL);
@@ -111,7 +115,8 @@ static ingot_status run_not(ingot_op_ctx *c) { return run_loop(c, &not_loops, NU
 
 static ingot_status run_shrink(ingot_op_ctx *c)
 {
-    const limits p = { .lambd = ingot_attr_float(c->node, "lambd", 0.5f), .bias = ingot_attr_float(c->node, "bias", 0.0f) };
+    const limits p = {.lambd = ingot_attr_float(c->node, "lambd", 0.5f),
+                      .bias = ingot_attr_float(c->node, "bias", 0.0f)};
     return ingot_is_float(c->in[0]->dtype) ? ingot_run_map(c, INGOT_MAP_SHRINK, p.lambd, p.bias)
                                            : run_loop(c, &shrink_loops, &p);
 }
@@ -125,6 +130,7 @@ static limits range_of(ingot_dtype dtype)
     return (limits){ .low = 0, .high = (int64_t)(UINT64_MAX >> (64 - bits)) };
 }
 
+/* Bounds that are left out are infinite, or the type's own range for integers. */
 static ingot_status run_clip(ingot_op_ctx *c)
 {
     const ingot_tensor *low = ingot_has(c, 1) ? c->in[1] : NULL, *high = ingot_has(c, 2) ? c->in[2] : NULL;

@@ -4,8 +4,8 @@
 
 #include "ops/op.h"
 
-/* In prepare() of an operator with INGOT_OP_LAZY: *loaded receives a tensor with the elements of input `input` when that is
- * a lazy constant (shared by all plans), else NULL: then in[input] has them when running. */
+/* In prepare() of an operator with INGOT_OP_LAZY: *loaded receives a tensor with the elements of input `input` when
+ * that is a lazy constant (shared by all plans), else NULL: then in[input] has them when running. */
 ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **loaded);
 
 /* Run `run` on float copies of the 16-bit float inputs and outputs (at most INGOT_WIDEN_MAX of each). The copies take

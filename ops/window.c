@@ -1,5 +1,5 @@
-/* window.c - reads and checks spatial attributes once, so that no kernel has to doubt them: every value is bounded to 31
- * bits, kernel, stride and dilation are at least 1, pads at least 0, and each window touches memory only where
+/* window.c - reads and checks spatial attributes once, so that no kernel has to doubt them: every value is bounded to
+ * 31 bits, kernel, stride and dilation are at least 1, pads at least 0, and each window touches memory only where
  * ingot_window_inside() or the padding says so. */
 #include "ops/window.h"
 
@@ -42,8 +42,8 @@ static ingot_status read_auto_pad(ingot_op_ctx *c, auto_pad *mode)
             *mode = (auto_pad)i;
             return INGOT_OK;
         }
-    return ingot_op_fail(c, INGOT_INVALID, "attribute 'auto_pad': '%s' is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER",
-                         text);
+    return ingot_op_fail(c, INGOT_INVALID,
+                         "attribute 'auto_pad': '%s' is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER", text);
 }
 
 /* Kernel, strides, dilations and explicit pads, and the input's spatial sizes. */
@@ -73,7 +73,8 @@ static ingot_status read_window(ingot_op_ctx *c, const ingot_tensor *x, const in
     for (int i = 0; i < w->rank; i++) {
         const int64_t size = weights ? weights->shape[2 + i] : w->kernel[i];
         if (size < 1 || size > largest)
-            return ingot_op_fail(c, INGOT_INVALID, "the kernel has size %lld in spatial dimension %d", (long long)size, i);
+            return ingot_op_fail(c, INGOT_INVALID, "the kernel has size %lld in spatial dimension %d", (long long)size,
+                                 i);
         if (w->kernel[i] && w->kernel[i] != size)
             return ingot_op_fail(c, INGOT_INVALID, "attribute 'kernel_shape' says %lld where the weights have %lld",
                                  (long long)w->kernel[i], (long long)size);
@@ -107,10 +108,12 @@ ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const 
         }
         const int64_t room = w->in[i] + w->pad_begin[i] + w->pad_end[i] - extent;
         if (room < 0 && w->in[i] > 0)
-            return ingot_op_fail(c, INGOT_INVALID, "a kernel that spans %lld does not fit the input of %lld with its pads",
+            return ingot_op_fail(c, INGOT_INVALID,
+                                 "a kernel that spans %lld does not fit the input of %lld with its pads",
                                  (long long)extent, (long long)w->in[i]);
         w->out[i] = room < 0 ? 0 : room / stride + 1;
-        if (ceil_mode && mode == PAD_NOTSET && room >= 0 && room % stride && w->out[i] * stride < w->in[i] + w->pad_begin[i])
+        if (ceil_mode && mode == PAD_NOTSET && room >= 0 && room % stride &&
+            w->out[i] * stride < w->in[i] + w->pad_begin[i])
             w->out[i]++;
     }
     return st;

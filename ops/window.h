@@ -1,5 +1,5 @@
-/* window.h - the spatial attributes that convolutions and pools share (kernel_shape, strides, dilations, pads, auto_pad,
- * ceil_mode, output_shape, output_padding), checked and resolved against the input's shape. */
+/* window.h - the spatial attributes that convolutions and pools share (kernel_shape, strides, dilations, pads,
+ * auto_pad, ceil_mode, output_shape, output_padding), checked and resolved against the input's shape. */
 #ifndef INGOT_OPS_WINDOW_H
 #define INGOT_OPS_WINDOW_H
 
@@ -16,9 +16,9 @@ typedef struct ingot_window {
     int64_t pad_begin[INGOT_MAX_SPATIAL], pad_end[INGOT_MAX_SPATIAL];
 } ingot_window;
 
-/* Resolve the node's attributes for an input x of (N, C, spatial...). `weights` gives the kernel's size where there is a
- * weight tensor (O, I, kernel...); NULL: kernel_shape has to be there. With ceil_mode, rounds the output size up but leaves
- * out windows that begin past the input and its first padding. */
+/* Resolve the node's attributes for an input x of (N, C, spatial...). `weights` gives the kernel's size where there is
+ * a weight tensor (O, I, kernel...); NULL: kernel_shape has to be there. With ceil_mode, rounds the output size up but
+ * leaves out windows that begin past the input and its first padding. */
 ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                   ingot_window *window);
 
@@ -26,14 +26,16 @@ ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const 
 ingot_status ingot_window_resolve_transposed(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                              ingot_window *window);
 
-/* Read the attribute `name` of `n` integers in [minimum, 2^31) into values; where it is absent, all become `otherwise`. */
+/* Read the attribute `name` of `n` integers in [minimum, 2^31) into values; where it is absent, all become
+ * `otherwise`. */
 ingot_status ingot_window_ints(ingot_op_ctx *c, const char *name, int64_t *values, int n, int64_t minimum,
                                int64_t otherwise);
 
 /* Outputs [*begin, *end) of dimension i whose tap `tap` falls inside the input. */
 void ingot_window_inside(const ingot_window *window, int i, int64_t tap, int64_t *begin, int64_t *end);
 
-/* The `rank` values, one per axis, as three: those of the axes that are missing come first and are `missing`. rank <= 3. */
+/* The `rank` values, one per axis, as three: those of the axes that are missing come first and are `missing`. rank
+ * <= 3. */
 void ingot_window_axes(const int64_t *values, int rank, int64_t missing, int64_t axes[3]);
 
 /* Products of the sizes: of the input, the output and the kernel. */
