@@ -16,6 +16,7 @@ struct cli_archive {
     size_t n;
 };
 
+/* INGOT_IO where the file cannot be opened or read, INGOT_BAD_INPUT where it is no archive. */
 ingot_status cli_archive_open(const char *path, cli_archive **archive, ingot_error *error)
 {
     int why = 0;
@@ -43,6 +44,7 @@ ingot_status cli_archive_open(const char *path, cli_archive **archive, ingot_err
     return st;
 }
 
+/* NULL is allowed; nothing is ever written back. */
 void cli_archive_close(cli_archive *archive)
 {
     if (!archive)
@@ -53,6 +55,7 @@ void cli_archive_close(cli_archive *archive)
     free(archive);
 }
 
+/* Names are taken as they are in the file: they are shown escaped and never used as paths. */
 const char *cli_archive_name(const cli_archive *archive, size_t index)
 {
     const char *name = index < archive->n ? zip_get_name(archive->zip, index, ZIP_FL_ENC_RAW) : NULL;
@@ -83,6 +86,7 @@ static ingot_status inflate_member(cli_archive *archive, const char *label, cons
     return INGOT_OK;
 }
 
+/* *data is the caller's to free() on success, and has room for one byte more than *size_bytes. */
 ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes,
                               ingot_error *error)
 {

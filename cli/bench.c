@@ -23,6 +23,7 @@ typedef struct timing {
     size_t n;
 } timing;
 
+/* Ascending, for qsort(). */
 static int by_size(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -120,6 +121,7 @@ static void print_results(const cli_setup *s, const timing *t, cli_json *object)
            ingot_isa());
 }
 
+/* Results are collected before they are printed, so that a failed run prints no half table and no half JSON. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     cli_setup s = {.model = NULL};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* By the name's ending alone; what the file really is shows when it is opened. */
 bool cli_is_bundle(const char *path) { return cli_has_suffix(path, ".npz") || cli_has_suffix(path, ".pt"); }
 
 /* One key for every member that is a .npy file. */
@@ -47,6 +48,7 @@ ingot_status cli_bundle_open(const char *path, cli_bundle **bundle, ingot_error 
     return st;
 }
 
+/* NULL and half-made bundles are allowed. */
 void cli_bundle_close(cli_bundle *bundle)
 {
     if (!bundle)
@@ -58,6 +60,7 @@ void cli_bundle_close(cli_bundle *bundle)
     free(bundle);
 }
 
+/* Index of the entry, or -1. Keys are compared whole. */
 int64_t cli_bundle_find(const cli_bundle *bundle, const char *key)
 {
     for (size_t i = 0; i < bundle->n; i++)

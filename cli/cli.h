@@ -249,7 +249,7 @@ ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, siz
  */
 ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_value *value, ingot_error *error);
 
-/* ---- model and session with the common options, and Ctrl-C (open_model.c) --------------------------------------------- */
+/* ---- model and session with the common options, and Ctrl-C (open_model.c) ---------------------------------------- */
 
 /** From now on Ctrl-C cancels the run of the open session, or ends the process where there is none. */
 void cli_catch_interrupts(void);

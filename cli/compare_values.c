@@ -83,6 +83,7 @@ static bool close_enough(const comparison *c, double x, double y, double error)
     return error <= c->atol + c->rtol * size;
 }
 
+/* Every float type is compared as double, which holds all of their values. */
 static void compare_floats(const comparison *c, const ingot_tensor *got, const ingot_tensor *want, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -121,6 +122,7 @@ static void compare_exactly(const comparison *c, const ingot_tensor *got, const 
     }
 }
 
+/* Strings are bytes: no normalization, no tolerance. */
 static void compare_strings(const comparison *c, const ingot_tensor *got, const ingot_tensor *want, int64_t n)
 {
     const ingot_string *x = got->data, *y = want->data;
@@ -169,6 +171,7 @@ static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_t
     return same;
 }
 
+/* Fills *difference with counts and the worst element; true where everything agrees. */
 bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
                  cli_difference *difference)
 {

@@ -12,6 +12,7 @@ struct cli_dump {
     cli_bundle *bundle; /* NULL: a folder */
 };
 
+/* Only the kind of dump is found out here, and a bundle's contents; path has to live as long as the dump. */
 ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error)
 {
     struct stat about;
@@ -34,6 +35,7 @@ ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error
     return st;
 }
 
+/* NULL is allowed. */
 void cli_dump_close(cli_dump *dump)
 {
     if (dump)

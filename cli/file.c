@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Letters count the same in either case: .PNG is a .png. */
 bool cli_has_suffix(const char *path, const char *suffix)
 {
     const size_t n = strlen(path), m = strlen(suffix);
@@ -68,6 +69,8 @@ ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes,
     return st;
 }
 
+/* The parts are written one after the other, so that a header needs no copy of the data. Errors that only closing
+ * shows (a full disk) are reported too. */
 ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error)
 {
     FILE *file = fopen(path, "wbe");

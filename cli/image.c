@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+/* Sizes come from the picture's header and are checked before memory is asked for; at most 1 GiB and the limit. */
 ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, size_t channels, cli_pixels *pixels,
                               ingot_error *error)
 {
@@ -77,6 +78,7 @@ static ingot_status pixels_to_value(const cli_pixels *p, size_t channels, ingot_
     return INGOT_OK;
 }
 
+/* The first bytes tell the format, not the name. The value is (1, C, H, W) and the caller's to free. */
 ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_value *value, ingot_error *error)
 {
     cli_pixels pixels = {.data = NULL};

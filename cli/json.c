@@ -30,6 +30,7 @@ void cli_json_int(cli_json *object, const char *key, int64_t value)
     json_object_object_add(object, key, json_object_new_int64(value));
 }
 
+/* Six digits are enough for a reader; infinity and NaN become null. */
 void cli_json_number(cli_json *object, const char *key, double value)
 {
     char digits[40];
@@ -38,6 +39,7 @@ void cli_json_number(cli_json *object, const char *key, double value)
     json_object_object_add(object, key, isfinite(value) ? json_object_new_double_s(value, digits) : NULL);
 }
 
+/* Nanoseconds as microseconds with three decimals, exact for any 64-bit count. */
 void cli_json_micros(cli_json *object, const char *key, uint64_t time_ns)
 {
     char digits[40];
@@ -50,6 +52,7 @@ void cli_json_bool(cli_json *object, const char *key, bool value)
     json_object_object_add(object, key, json_object_new_boolean(value));
 }
 
+/* The new array belongs to `object`: freeing the outermost object frees all. */
 cli_json *cli_json_array(cli_json *object, const char *key)
 {
     cli_json *array = json_object_new_array();
@@ -75,6 +78,7 @@ void cli_json_append_text(cli_json *array, const char *text) { json_object_array
 
 void cli_json_append_int(cli_json *array, int64_t value) { json_object_array_add(array, json_object_new_int64(value)); }
 
+/* Prints one line and frees the object. */
 void cli_json_print(cli_json *object)
 {
     puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -2,6 +2,7 @@
  * nothing to do. */
 #include "cli/cli.h"
 
+/* The error comes before a model is loaded, so nothing is computed in vain. */
 ingot_status cli_json_new(cli_json **object, ingot_error *error)
 {
     *object = NULL;

@@ -9,6 +9,7 @@ static const cli_command *const commands[] = {&command_run,     &command_verify,
                                               &command_inspect, &command_optimize, &command_profile};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
+/* What `ingot --help` prints: the commands by their summaries, and the exit codes. */
 static void print_overview(void)
 {
     printf("usage: ingot COMMAND MODEL [OPTION]...\n\nLoads a model exported to ONNX and runs it.\n\ncommands:\n");
@@ -29,6 +30,7 @@ static const cli_command *find_command(const char *name)
     return NULL;
 }
 
+/* The error names the nearest command where one is near enough to be meant. */
 static ingot_status unknown_command(const char *name, ingot_error *error)
 {
     const char *names[N_COMMANDS];
@@ -79,6 +81,7 @@ static ingot_status dispatch(int n, char **arguments, ingot_error *error)
     return st;
 }
 
+/* The exit code is the status itself. One error line goes to standard error, and nothing else does. */
 int main(int argc, char **argv)
 {
     ingot_error error = {.status = INGOT_OK};

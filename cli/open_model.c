@@ -26,6 +26,7 @@ static void on_interrupt(int signal_number)
     ingot_session_cancel(session);
 }
 
+/* To be called once, before any session is open. */
 void cli_catch_interrupts(void)
 {
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART}, before;
@@ -46,6 +47,7 @@ ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **mo
     return ingot_model_load(path, &options, model, error);
 }
 
+/* From here on the first Ctrl-C cancels this session's run. */
 ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session, ingot_error *error)
 {
     const ingot_session_options options = {
@@ -61,6 +63,7 @@ ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session,
     return st;
 }
 
+/* The handler must not see a session that is being freed, so it is forgotten first. */
 void cli_close(ingot_session *session)
 {
     running = NULL;
@@ -80,6 +83,7 @@ ingot_status cli_set_up(const char *path, const cli_list *files, const cli_list 
     return cli_bind_inputs(setup->model, setup->session, files, dims, MISSING_RANDOM, &setup->inputs, error);
 }
 
+/* The inputs go last: the session is bound to their memory. Accepts what a failed cli_set_up() left. */
 void cli_tear_down(cli_setup *setup)
 {
     cli_close(setup->session);

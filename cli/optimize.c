@@ -8,6 +8,7 @@ static const cli_option options[] = {
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 
+/* Writes the model and then tells what each pass did. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     ingot_model *model = NULL;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+/* The decoded elements are copies: the file's bytes are freed here. */
 ingot_status cli_pb_read(const char *path, ingot_kind kind, cli_value *value, ingot_error *error)
 {
     uint8_t *data;
@@ -18,6 +19,7 @@ ingot_status cli_pb_read(const char *path, ingot_kind kind, cli_value *value, in
     return st ? cli_fail_file(error, st == INGOT_INVALID ? INGOT_BAD_INPUT : st, path, "%s", inner.message) : INGOT_OK;
 }
 
+/* Encoded in memory first, so that an error in the value leaves no half file. */
 ingot_status cli_pb_write(const char *path, const char *name, const ingot_tensor *tensor, ingot_error *error)
 {
     void *data = NULL;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* --max-memory, or 16 GiB where it is not given: a bound for what a header may claim. */
 uint64_t cli_limit_bytes(void) { return common.max_memory_bytes ? common.max_memory_bytes : UINT64_C(16) << 30; }
 
 /* Sizes come from files and from --dim: they are multiplied with care and held against the limit. */
@@ -28,6 +29,7 @@ ingot_status cli_value_alloc(cli_value *value, size_t extra_bytes, ingot_error *
     return INGOT_OK;
 }
 
+/* The memory goes back the way it came: decoded values are the library's. The value can be used again. */
 void cli_value_free(cli_value *value)
 {
     if (value->decoded)
@@ -86,6 +88,7 @@ bool cli_is_float(ingot_dtype dtype)
            ((unsigned)dtype < INGOT_N_DTYPES && small_floats[dtype].n_exponent_bits);
 }
 
+/* Any number type as double; of complex numbers the real part, of strings 0. Integers past 2^53 are rounded. */
 double cli_element(const ingot_tensor *t, int64_t i)
 {
     switch (t->dtype) {
@@ -114,6 +117,7 @@ double cli_element(const ingot_tensor *t, int64_t i)
     }
 }
 
+/* 64-bit integers are printed exactly, floats with six digits, strings escaped and cut. */
 void cli_print_element(FILE *out, const ingot_tensor *t, int64_t i)
 {
     char text[60];

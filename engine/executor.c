@@ -7,6 +7,7 @@
 
 enum { MAX_PLANS = 8 };
 
+/* Nanoseconds of the monotonic clock: for deadlines and profiles, where only differences count. */
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -16,6 +17,9 @@ static uint64_t now_ns(void)
 
 /* ---- dynamic steps ---- */
 
+/* Prepare a step whose shapes only this run has. Packing goes through the model's cache under its lock, as in
+ * planning; scratch (the step's own and one part for each thread) comes from the run arena and lives until the next
+ * run. */
 static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -30,6 +34,8 @@ static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
     return c->scratch ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* Check, infer, allocate outputs, prepare: what planning does for a static step. INGOT_LATER is final here, since
+ * every input is there now. An output of rank -1 stays without memory: its operator allocates it while it runs. */
 static ingot_status ready_dynamic(ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -45,6 +51,8 @@ static ingot_status ready_dynamic(ingot_step *step, ingot_error *error)
     return c->op->prepare ? prepare_dynamic(step, error) : INGOT_OK;
 }
 
+/* Give back the dynamic values that nothing reads after this step, so that a run with dynamic shapes needs little
+ * more than the values that are alive. */
 static void free_dying(ingot_step *step)
 {
     ingot_plan *plan = step->plan;
@@ -58,11 +66,14 @@ static void free_dying(ingot_step *step)
 
 /* ---- steps ---- */
 
+/* Was the run cancelled (from any thread, hence atomic), or has its time run out? Asked between steps. */
 static bool must_stop(const ingot_plan_env *env)
 {
     return atomic_load_explicit(env->cancel, memory_order_relaxed) || (env->deadline_ns && now_ns() > env->deadline_ns);
 }
 
+/* Run one step. A static view costs nothing but a pointer: its output is its input's memory; only further outputs
+ * make the operator run. Dying values are freed after a failure too. */
 static ingot_status run_step(ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -81,6 +92,8 @@ static ingot_status run_step(ingot_step *step, ingot_error *error)
     return status;
 }
 
+/* All steps in order. Between any two the run may be cancelled; times are taken only when profiling. The error line
+ * of a step that fails gets the node's name. */
 static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
 {
     const ingot_plan_env *env = plan->env;
@@ -100,12 +113,15 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Let a value from outside point at the caller's tensor. Known values keep their own memory, and a NULL tensor the
+ * initializer. */
 static void bind(ingot_plan_value *value, const ingot_tensor *tensor)
 {
     if (value->place == INGOT_PLACE_BOUND && tensor)
         value->tensor = *tensor;
 }
 
+/* Free what is left of the run before (also of one that failed) and forget the shapes, which this run tells anew. */
 static void drop_dynamic(ingot_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
@@ -119,6 +135,8 @@ static void drop_dynamic(ingot_plan *plan)
     }
 }
 
+/* Inputs and captures must be those the plan was made for (ingot_plan_matches). Nothing is copied, so they stay the
+ * caller's until the outputs have been read. */
 ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
                             ingot_error *error)
 {
@@ -131,8 +149,14 @@ ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs,
     return run_steps(plan, error);
 }
 
-/* ---- subgraphs ---- */
+/* ---- subgraphs ----
+ *
+ * An operator like If or Loop calls a subgraph by ingot_call(). Each graph of a step has a list of plans, one for each
+ * set of input shapes it met: a Loop whose shapes stay plans once, one whose shapes grow plans every time around.
+ * Captured values are passed as tensors behind the inputs; those that are known while planning stay known inside. */
 
+/* The record of a subgraph of the step's node, made at its first call and kept in the plan's arena. NULL when memory
+ * is out. */
 static ingot_callee *find_callee(ingot_step *step, const ingot_graph *graph)
 {
     for (ingot_callee *callee = step->callees; callee; callee = callee->next)
@@ -186,7 +210,8 @@ static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const in
         in[i].tensor = inputs[i];
     for (int i = 0; i < graph->n_captures; i++) {
         const int outer = step->inputs[callee->first_capture + i];
-        in[graph->n_inputs + i] = (ingot_plan_input){captures[i], step->plan->values[outer]->place == INGOT_PLACE_KNOWN};
+        in[graph->n_inputs + i] =
+            (ingot_plan_input){captures[i], step->plan->values[outer]->place == INGOT_PLACE_KNOWN};
     }
     ingot_plan *plan = NULL;
     const ingot_status status =
@@ -198,6 +223,8 @@ static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const in
     return INGOT_OK;
 }
 
+/* A blocked value has a plain twin where it is an output; that one is handed out. The tensor stays the plan's and is
+ * valid until its next run. */
 const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value)
 {
     const ingot_plan_value *v = plan->values[value];
@@ -208,6 +235,8 @@ const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value)
 
 
 
+/* The context is part of a step, which leads to the plan and its captured values. Outputs point into the subgraph's
+ * plan: the next call of the same graph may overwrite them, so an operator copies what it keeps. */
 ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
                              ingot_tensor *outputs, int n_outputs)
 {

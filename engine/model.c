@@ -9,15 +9,19 @@
 
 const char *ingot_version(void) { return "0.1.0"; }
 
+/* The instruction set that the kernels in use were built for: chosen once, from what the processor has. */
 const char *ingot_isa(void) { return ingot_kernels_best()->isa; }
 
+/* The path it was loaded from, for error lines; "model" for one that came from memory. */
 const char *ingot_model_name(const ingot_model *model) { return model->onnx->path ? model->onnx->path : "model"; }
 
+/* One text for every failed allocation: the account's limit and the system's refusal look the same here. */
 static ingot_status out_of_memory(ingot_error *error)
 {
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* Append a line to a list (problems or pass reports), copied into the model's arena. False when memory is out. */
 static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
 {
     ingot_line *line = ingot_arena_alloc(&model->onnx->arena, sizeof *line + strlen(text) + 1);
@@ -31,6 +35,8 @@ static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
 
 /* ---- operators ---- */
 
+/* The operator for a node's domain, type and version, with its input count checked. UNSUPPORTED means that it is
+ * missing here, INVALID that the node is wrong; *result is NULL whenever there is no operator. */
 static ingot_status resolve_node(const ingot_node *node, const ingot_op **result, ingot_error *error)
 {
     bool known;
@@ -82,7 +88,8 @@ static ingot_status complete_outputs(ingot_graph *graph, int depth, ingot_error 
         for (size_t a = 0; a < node->n_attrs; a++)
             for (size_t g = 0; g < node->attrs[a].n; g++) {
                 const bool holds = node->attrs[a].type == INGOT_ATTR_GRAPH || node->attrs[a].type == INGOT_ATTR_GRAPHS;
-                const ingot_status status = holds ? complete_outputs(node->attrs[a].graphs[g], depth + 1, error) : INGOT_OK;
+                const ingot_status status =
+                    holds ? complete_outputs(node->attrs[a].graphs[g], depth + 1, error) : INGOT_OK;
                 if (status)
                     return status;
             }
@@ -118,6 +125,8 @@ typedef struct folder {
     ingot_plan_env env;
 } folder;
 
+/* The passes' way to compute a node (see ingot_pass_options.evaluate): resolves it, runs it on its constant inputs
+ * and makes its outputs constants in the graph's arena. Random operators and nodes with captures are refused. */
 static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, ingot_error *error)
 {
     folder *f = engine;
@@ -147,12 +156,15 @@ static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, i
     return status;
 }
 
+/* A sink for ingot_pass_options.report. */
 static void keep_report(void *sink, const char *line)
 {
     ingot_model *model = sink;
     add_line(model, &model->last_report, line); /* a report that finds no memory is not worth failing for */
 }
 
+/* Run the passes with a team of one thread, which folding constants needs; it is gone before the model is used.
+ * Without passes only old forms are brought up to date, since kernels know the newest form alone. */
 static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, ingot_error *error)
 {
     static const _Atomic bool never = false;
@@ -176,6 +188,8 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
 
 /* ---- loading ---- */
 
+/* Fill what the public interface tells of a value. Names and symbols are shared with the graph; a rank that no tensor
+ * can have counts as unknown. */
 static void describe(ingot_value_info *info, const char *name, const ingot_type *type)
 {
     *info = (ingot_value_info){.name = name, .kind = type->kind, .dtype = type->dtype, .rank = type->rank};
@@ -187,6 +201,8 @@ static void describe(ingot_value_info *info, const char *name, const ingot_type 
     }
 }
 
+/* The lists of inputs and outputs. Inputs with an initializer are optional and not listed; outputs are described as
+ * the file declares them, since passes may rename or replace values. */
 static bool describe_interface(ingot_model *model)
 {
     const ingot_graph *graph = model->onnx->graph;
@@ -205,6 +221,8 @@ static bool describe_interface(ingot_model *model)
     return true;
 }
 
+/* Load from a path or, where path is NULL, from bytes. One way in and one cleanup: ingot_model_free() accepts the
+ * half-built model. Errors of the model itself begin with the file's name. */
 static ingot_status load(const char *path, const void *data, size_t size_bytes, const ingot_model_options *options,
                          ingot_model **result, ingot_error *error)
 {
@@ -251,6 +269,7 @@ ingot_status ingot_model_load_memory(const void *data, size_t size_bytes, const 
     return load(NULL, data, size_bytes, options, model, error);
 }
 
+/* Sessions must be gone already, as they read the model's graph, weights and packed copies. */
 void ingot_model_free(ingot_model *model)
 {
     if (!model)
@@ -260,6 +279,7 @@ void ingot_model_free(ingot_model *model)
     free(model);
 }
 
+/* Writes the graph as the passes left it; fused nodes come out as the nodes they were. */
 ingot_status ingot_model_save(const ingot_model *model, const char *path, ingot_error *error)
 {
     return ingot_onnx_write(model->onnx, model->onnx->graph, path, error);
@@ -281,6 +301,7 @@ const ingot_value_info *ingot_model_output(const ingot_model *model, size_t inde
     return index < model->n_outputs ? &model->outputs[index] : NULL;
 }
 
+/* Strings in the summary are the model's and live as long as it does. */
 void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summary)
 {
     const ingot_onnx *onnx = model->onnx;
@@ -290,6 +311,7 @@ void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summar
                                      .n_parameters = onnx->n_parameters, .weight_bytes = onnx->weight_bytes};
 }
 
+/* Names of values, "" for those left out; the array is made in the model's arena. NULL when memory is out. */
 static const char *const *value_names(ingot_model *model, const int *ids, int n)
 {
     const char **names = ingot_arena_array(&model->onnx->arena, (size_t)n + 1, sizeof *names);
@@ -298,6 +320,7 @@ static const char *const *value_names(ingot_model *model, const int *ids, int n)
     return names;
 }
 
+/* The operators fused into a node, separated by spaces: "Add Relu". Text in the model's arena. */
 static const char *fused_names(ingot_model *model, const ingot_node *node)
 {
     size_t length = 1;
@@ -312,6 +335,8 @@ static const char *fused_names(ingot_model *model, const ingot_node *node)
     return text ? text : "";
 }
 
+/* Each call leaves its arrays of names in the model's arena: meant for inspecting a model, not for a loop. False past
+ * the last node, or when memory is out. */
 bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *info)
 {
     const ingot_graph *graph = model->onnx->graph;
@@ -327,6 +352,7 @@ bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *i
     return info->inputs && info->outputs;
 }
 
+/* The index-th line of a list, or NULL past its end. */
 static const char *line_at(const ingot_line *line, size_t index)
 {
     while (line && index--)

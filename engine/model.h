@@ -5,11 +5,14 @@
 #include "engine/plan/plan.h"
 #include "onnx/onnx.h"
 
+/* One line of text in a list: what is not supported, or what a pass did. In the model's arena. */
 typedef struct ingot_line {
     struct ingot_line *next;
     char text[];
 } ingot_line;
 
+/* All of it but the packs is made while loading and only read afterwards, so sessions on several threads share it
+ * without a lock. last_problem and last_report are where the next line goes: lists keep their order. */
 struct ingot_model {
     ingot_memory memory;
     ingot_onnx *onnx;

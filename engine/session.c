@@ -8,6 +8,8 @@
 
 enum { MAX_PLANS = 8 };
 
+/* Belongs to one thread at a time; only `cancel` is touched from elsewhere. `plans` holds a few (see MAX_PLANS), the
+ * one in use first, and each keeps its own arena, so switching between a few input shapes plans nothing anew. */
 struct ingot_session {
     ingot_model *model;
     ingot_memory memory;
@@ -29,6 +31,8 @@ static ingot_status out_of_memory(ingot_error *error)
 
 static const ingot_graph *graph_of(const ingot_session *session) { return session->model->onnx->graph; }
 
+/* A model with unsupported operators can be inspected and saved but not run: its first problem is the error here. The
+ * threads are probed now and start with the first run. */
 ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *options, ingot_session **result,
                                   ingot_error *error)
 {
@@ -61,6 +65,8 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     return INGOT_OK;
 }
 
+/* Accepts NULL and a session that was only half made. Plans go first: they point into the run arena and use the
+ * session's account. */
 void ingot_session_free(ingot_session *session)
 {
     if (!session)
@@ -87,6 +93,7 @@ static int find_input(const ingot_session *session, const char *name)
     return -1;
 }
 
+/* Position of the next input, in graph order, that has no initializer; -1 past the last. */
 static int take_next_input(ingot_session *session)
 {
     const ingot_graph *graph = graph_of(session);
@@ -98,6 +105,8 @@ static int take_next_input(ingot_session *session)
     return -1;
 }
 
+/* Does the tensor have the declared kind, element type and shape? Only declared sizes are compared: a symbol takes
+ * its size from the tensor. Its own shape is checked for overflow before anything multiplies it. */
 static ingot_status check_input(const ingot_session *session, const ingot_value *value, const ingot_tensor *tensor,
                                 ingot_error *error)
 {
@@ -105,8 +114,8 @@ static ingot_status check_input(const ingot_session *session, const ingot_value 
     const char *file = ingot_model_name(session->model);
     char text[200], expected[200];
     if (tensor->kind != type->kind)
-        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' is of another kind than the model declares", file,
-                          value->name);
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' is of another kind than the model declares",
+                          file, value->name);
     if (type->dtype && tensor->dtype != type->dtype && tensor->kind == INGOT_TENSOR)
         return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' has type %s, expected %s", file, value->name,
                           ingot_dtype_name(tensor->dtype), ingot_dtype_name(type->dtype));
@@ -127,6 +136,8 @@ static ingot_status check_input(const ingot_session *session, const ingot_value 
                       ingot_shape_text(&declared, expected, sizeof expected));
 }
 
+/* Keeps the tensor's description, not its elements. A tensor that does not fit leaves the earlier bindings and the
+ * place of the next input as they were. */
 ingot_status ingot_session_set_input(ingot_session *session, const char *name, const ingot_tensor *tensor,
                                      ingot_error *error)
 {
@@ -150,6 +161,8 @@ ingot_status ingot_session_set_input(ingot_session *session, const char *name, c
     return INGOT_OK;
 }
 
+/* A requested value must survive the run, and plans place values in memory that others reuse: the plans are dropped
+ * and made anew. */
 ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error)
 {
     const ingot_graph *graph = graph_of(session);
@@ -232,6 +245,8 @@ typedef struct job {
     ingot_status status;
 } job;
 
+/* Body of the team's parallel region: runs the newest plan. It cannot return anything, so the status goes into the
+ * job. */
 static void do_job(void *argument)
 {
     job *j = argument;
@@ -243,6 +258,8 @@ static void do_job(void *argument)
 /* Plans shorter than this run on the calling thread: waking the others would cost more than they help. */
 enum { TEAM_FROM_US = 60 };
 
+/* Collect inputs, find or make their plan and, unless only_plan, run it. Outputs of the run before are invalid from
+ * here on; choose_plan() leaves the plan in use at the front of the list. */
 static ingot_status start_job(ingot_session *session, bool only_plan, ingot_error *error)
 {
     job j = {.session = session, .error = error};
@@ -262,6 +279,7 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
 
 ingot_status ingot_session_plan(ingot_session *session, ingot_error *error) { return start_job(session, true, error); }
 
+/* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only. */
 ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
 {
     session->env.deadline_ns = 0;
@@ -276,15 +294,18 @@ ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
     return status;
 }
 
+/* One atomic store: may be called from any thread and from a signal handler. */
 void ingot_session_cancel(ingot_session *session) { atomic_store(&session->cancel, true); }
 
 /* ---- results ---- */
 
+/* Bytes of the newest plan's arena with its scratch; 0 before the first plan. */
 uint64_t ingot_session_planned_bytes(const ingot_session *session)
 {
     return session->plans ? session->plans->arena_bytes + session->plans->scratch_bytes : 0;
 }
 
+/* Bytes of packed weights, which all sessions of the model share. */
 uint64_t ingot_session_packed_bytes(const ingot_session *session)
 {
     return ingot_pack_cache_bytes(session->model->packs);
@@ -292,6 +313,7 @@ uint64_t ingot_session_packed_bytes(const ingot_session *session)
 
 int32_t ingot_session_n_threads(const ingot_session *session) { return ingot_team_size(session->env.team); }
 
+/* NULL before a successful run. The tensor is the plan's memory and valid until the next run. */
 const ingot_tensor *ingot_session_output(const ingot_session *session, size_t index)
 {
     const ingot_graph *graph = graph_of(session);
@@ -300,6 +322,7 @@ const ingot_tensor *ingot_session_output(const ingot_session *session, size_t in
     return ingot_plan_output(session->plans, graph->outputs[index]);
 }
 
+/* As ingot_session_output(), for values that were requested, and for outputs by name. */
 const ingot_tensor *ingot_session_value(const ingot_session *session, const char *name)
 {
     const ingot_graph *graph = graph_of(session);
@@ -321,6 +344,8 @@ static int64_t step_bytes(const ingot_step *step)
     return total;
 }
 
+/* Steps of the newest plan in running order; times are those of its last run with profiling, and starts count from
+ * the first step's. */
 bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *info)
 {
     const ingot_plan *plan = session->plans;

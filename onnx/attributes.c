@@ -63,6 +63,7 @@ static ingot_attr_type type_of(const Onnx__AttributeProto *a)
     return type > 0 && type < (int)(sizeof types / sizeof *types) ? types[type] : 0;
 }
 
+/* An item that its type promises is not there. */
 static ingot_status missing(const ingot_reader *reader)
 {
     return ingot_fail(reader->error, INGOT_INVALID, "has no value of its type");

@@ -78,6 +78,7 @@ ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_byt
     return map_file(onnx, file, NULL, &ignored, error);
 }
 
+/* Lazy constants point into the mappings, so this comes last of all when a model is closed. */
 void ingot_unmap_all(ingot_onnx *onnx)
 {
     for (const ingot_mapping *m = onnx->mappings; m; m = m->next)

@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Absent and empty text are the same in protobuf. */
 static bool same(const char *a, const char *b) { return !strcmp(a ? a : "", b ? b : ""); }
 
+/* Domain and overload tell functions of one name apart. */
 static bool has_identity(const Onnx__FunctionProto *f, const char *domain, const char *overload)
 {
     return !strcmp(ingot_plain_domain(f->domain), ingot_plain_domain(domain)) && same(f->overload, overload);
 }
 
+/* The function that a node calls, or NULL where its operator is no function of the model. */
 const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const Onnx__NodeProto *node)
 {
     int i = INGOT_NONE;

@@ -66,6 +66,7 @@ ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const
     return INGOT_OK;
 }
 
+/* "ai.onnx", "" and no domain at all are the same one: "". */
 const char *ingot_plain_domain(const char *domain)
 {
     return !domain || !strcmp(domain, "ai.onnx") ? "" : domain;

@@ -66,6 +66,7 @@ void ingot_raw_decode(const ingot_tensor *tensor, const uint8_t *raw, void *dst)
     }
 }
 
+/* The counterpart of ingot_raw_decode(); raw has ingot_raw_size_bytes() bytes. */
 void ingot_raw_encode(const ingot_tensor *tensor, uint8_t *raw)
 {
     const int64_t count = ingot_count(tensor);
@@ -84,6 +85,7 @@ bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw)
     return true;
 }
 
+/* More dimensions than a tensor can have are not supported; negative ones and sizes that overflow are invalid. */
 ingot_status ingot_checked_shape(const int64_t *dims, size_t n, ingot_tensor *tensor, ingot_error *error)
 {
     if (n > INGOT_MAX_RANK)
@@ -142,6 +144,7 @@ static void copy_int32_data(const int32_t *src, const ingot_tensor *tensor, void
     }
 }
 
+/* The bytes stay in the message: whoever keeps the strings copies them. */
 static void copy_strings(const ProtobufCBinaryData *src, size_t n, ingot_string *dst)
 {
     for (size_t i = 0; i < n; i++)

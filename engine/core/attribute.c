@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+/* A linear search: nodes have few attributes, and they are looked up while planning, not while running. */
 const ingot_attr *ingot_node_attr(const ingot_node *node, const char *name)
 {
     for (size_t i = 0; i < node->n_attrs; i++)
@@ -11,6 +12,8 @@ const ingot_attr *ingot_node_attr(const ingot_node *node, const char *name)
     return NULL;
 }
 
+/* The attribute if it has this type and at least one item; anything else counts as absent, and the getters give their
+ * default. */
 static const ingot_attr *find_typed(const ingot_node *node, const char *name, ingot_attr_type type)
 {
     const ingot_attr *attr = ingot_node_attr(node, name);
@@ -29,6 +32,7 @@ float ingot_attr_float(const ingot_node *node, const char *name, float otherwise
     return attr ? attr->floats[0] : otherwise;
 }
 
+/* The text lives in the graph's arena and is terminated, although the file's string may hold 0 bytes itself. */
 const char *ingot_attr_string(const ingot_node *node, const char *name, const char *otherwise)
 {
     const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_STRING);
@@ -41,6 +45,7 @@ const ingot_graph *ingot_attr_graph(const ingot_node *node, const char *name)
     return attr ? attr->graphs[0] : NULL;
 }
 
+/* The order of the others stays. False when there is none of that name. */
 bool ingot_node_remove_attr(ingot_node *node, const char *name)
 {
     for (size_t i = 0; i < node->n_attrs; i++)
@@ -84,6 +89,7 @@ bool ingot_node_set_float(ingot_graph *graph, ingot_node *node, const char *name
     return set_attr(graph, node, name, INGOT_ATTR_FLOAT, &value, 1, sizeof value);
 }
 
+/* Items of a string attribute are ingot_strings, so the text and its record are copied one after the other. */
 bool ingot_node_set_string(ingot_graph *graph, ingot_node *node, const char *name, const char *value)
 {
     const size_t length = strlen(value);

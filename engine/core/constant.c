@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* A copy that lives in the arena, strings with their bytes. NULL when memory is out. */
 ingot_const *ingot_const_create(ingot_arena *arena, const ingot_tensor *tensor)
 {
     ingot_const *constant = ingot_arena_alloc(arena, sizeof *constant);
@@ -27,6 +28,7 @@ ingot_const *ingot_const_create(ingot_arena *arena, const ingot_tensor *tensor)
     return constant;
 }
 
+/* Returns the new value's id, or INGOT_NONE when memory is out. */
 int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_tensor *tensor)
 {
     ingot_const *constant = ingot_const_create(graph->arena, tensor);
@@ -39,6 +41,7 @@ int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_t
     return id;
 }
 
+/* True where the elements have to be read through ingot_const_read(): tensor.data is NULL but a source is there. */
 bool ingot_const_is_lazy(const ingot_const *constant) { return !constant->tensor.data && constant->source; }
 
 /* Scale dst, which holds elements [first, first + n) of the constant. Element e has index (e / inner) % axis size. */
@@ -60,6 +63,8 @@ static void scale_range(const ingot_const *constant, int64_t first, int64_t n, v
     }
 }
 
+/* The source may have any alignment, hence memcpy; factors are applied to the copy, each product rounded once.
+ * Elements of packed or boolean types lie in the source as they do in memory. */
 void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst)
 {
     const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
@@ -70,11 +75,14 @@ void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t 
         scale_range(constant, first, n, dst);
 }
 
+/* Room for ingot_storage_bytes() of the tensor is the caller's; one range, the whole tensor. */
 void ingot_const_read(const ingot_const *constant, void *dst)
 {
     ingot_const_read_range(constant, 0, ingot_count(&constant->tensor), dst);
 }
 
+/* Pages of a mapped file come back by themselves when they are read again, so this is never wrong, only slow where it
+ * is guessed badly. Weights that have been packed are not read again. */
 void ingot_const_drop_pages(const ingot_const *constant)
 {
     if (!constant->mapped)
@@ -87,6 +95,7 @@ void ingot_const_drop_pages(const ingot_const *constant)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+/* From here on the constant has plain data of its own, its factors applied. */
 bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant)
 {
     if (!ingot_const_is_lazy(constant))

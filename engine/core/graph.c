@@ -19,6 +19,7 @@ static uint32_t hash_name(const char *name)
     return hash;
 }
 
+/* The slot of the name, or the empty one where it would go. It ends, because the table is at most half full. */
 static uint32_t find_slot(const ingot_graph *graph, const char *name)
 {
     const ingot_names *names = graph->names;
@@ -28,6 +29,7 @@ static uint32_t find_slot(const ingot_graph *graph, const char *name)
     return slot;
 }
 
+/* A table of `capacity` slots (a power of two) with everything the old one had. False when memory is out. */
 static bool grow_names(ingot_graph *graph, uint32_t capacity)
 {
     ingot_names *names = graph->names;
@@ -45,6 +47,7 @@ static bool grow_names(ingot_graph *graph, uint32_t capacity)
     return true;
 }
 
+/* Enter a value's name. The first value of a name keeps it: later duplicates stay nameless for lookups. */
 static bool register_name(ingot_graph *graph, int id)
 {
     ingot_names *names = graph->names;
@@ -60,6 +63,8 @@ static bool register_name(ingot_graph *graph, int id)
 
 /* ---- growing arrays in an arena: doubled, the old ones stay behind until the model is freed ---- */
 
+/* Make room for item n of *array, a pointer to items of item_bytes each. False when memory is out; nothing changes
+ * then. */
 static bool grow(ingot_arena *arena, void *array, int *capacity, int n, size_t item_bytes)
 {
     void **items = array;
@@ -91,6 +96,7 @@ static bool append_id(ingot_arena *arena, int **list, int *n, int id)
     return true;
 }
 
+/* NULL when memory is out; the arena owns everything the graph ever allocates. */
 ingot_graph *ingot_graph_create(ingot_arena *arena, const char *name)
 {
     ingot_graph *graph = ingot_arena_alloc(arena, sizeof *graph);
@@ -102,6 +108,7 @@ ingot_graph *ingot_graph_create(ingot_arena *arena, const char *name)
     return graph->name && graph->names && grow_names(graph, 64) ? graph : NULL;
 }
 
+/* A new value has no producer, no use and an unknown type. INGOT_NONE when memory is out. */
 int ingot_graph_add_value(ingot_graph *graph, const char *name)
 {
     if (!grow(graph->arena, &graph->values, &graph->value_capacity, graph->n_values, sizeof *graph->values))
@@ -132,6 +139,7 @@ void ingot_graph_add_input(ingot_graph *graph, int value)
         graph->values[value].is_input = true;
 }
 
+/* A value may be an output more than once, hence a count. */
 void ingot_graph_add_output(ingot_graph *graph, int value)
 {
     if (append_id(graph->arena, &graph->outputs, &graph->n_outputs, value))
@@ -140,6 +148,7 @@ void ingot_graph_add_output(ingot_graph *graph, int value)
 
 /* ---- uses ---- */
 
+/* Note that node reads value at slot. INGOT_NONE, an input left out, has no uses. False when memory is out. */
 static bool add_use(ingot_graph *graph, int value, int node, int slot)
 {
     if (value == INGOT_NONE)
@@ -154,6 +163,7 @@ static bool add_use(ingot_graph *graph, int value, int node, int slot)
     return true;
 }
 
+/* Take the note out again; records come from the arena and are not reused. */
 static void remove_use(ingot_graph *graph, int value, int node, int slot)
 {
     if (value == INGOT_NONE)
@@ -199,6 +209,8 @@ static int *widen(const ingot_graph *graph, const ingot_node *node, int at, int 
     return inputs;
 }
 
+/* Output values become the node's. "ai.onnx" is another name of the default domain, kept as "". NULL when memory is
+ * out. */
 ingot_node *ingot_graph_add_node(ingot_graph *graph, const char *name, const char *op_type, const char *domain,
                                  int version, const int *inputs, int n_inputs, const int *outputs, int n_outputs)
 {
@@ -226,6 +238,8 @@ ingot_node *ingot_graph_add_node(ingot_graph *graph, const char *name, const cha
     return set_inputs(graph, index, own, n_inputs) ? node : NULL;
 }
 
+/* Own inputs come first, then captures, then those of fused nodes: lengthening opens slots between the first two
+ * groups, shortening closes them, and either moves first_input of what is fused. */
 bool ingot_node_set_n_inputs(ingot_graph *graph, int index, int n_inputs)
 {
     ingot_node *node = graph->nodes[index];
@@ -252,6 +266,7 @@ bool ingot_node_set_n_inputs(ingot_graph *graph, int index, int n_inputs)
     return true;
 }
 
+/* False when memory is out. Use lists of the old and the new value follow. */
 bool ingot_node_set_input(ingot_graph *graph, int index, int slot, int value)
 {
     ingot_node *node = graph->nodes[index];
@@ -262,6 +277,8 @@ bool ingot_node_set_input(ingot_graph *graph, int index, int slot, int value)
     return add_use(graph, value, index, slot);
 }
 
+/* New captures go behind those already there and before the inputs of fused nodes: the order of the node's
+ * subgraphs. */
 bool ingot_node_add_captures(ingot_graph *graph, int index, const int *values, int n)
 {
     ingot_node *node = graph->nodes[index];
@@ -275,6 +292,7 @@ bool ingot_node_add_captures(ingot_graph *graph, int index, const int *values, i
     return set_inputs(graph, index, inputs, node->n_all_inputs + n);
 }
 
+/* The old value loses its producer, if that was this node. False where there is no such output. */
 bool ingot_node_set_output(ingot_graph *graph, int index, int output, int value)
 {
     ingot_node *node = graph->nodes[index];
@@ -289,6 +307,7 @@ bool ingot_node_set_output(ingot_graph *graph, int index, int output, int value)
     return true;
 }
 
+/* Producers stay as they are: only readers and graph outputs move. False when memory is out. */
 bool ingot_graph_replace(ingot_graph *graph, int from, int to)
 {
     if (from == to)
@@ -307,6 +326,7 @@ bool ingot_graph_replace(ingot_graph *graph, int from, int to)
     return true;
 }
 
+/* The record stays in place with op_type NULL, so that indices hold; ingot_graph_sort() drops it. */
 void ingot_graph_remove_node(ingot_graph *graph, int index)
 {
     ingot_node *node = graph->nodes[index];
@@ -323,6 +343,8 @@ int ingot_graph_only_user(const ingot_graph *graph, int value)
     return v->n_uses == 1 && !v->n_outputs ? v->uses->node : INGOT_NONE;
 }
 
+/* The host's inputs grow by those of the node except the chain, and its output 0 becomes the node's. The node's
+ * record is copied whole, so that it can be written out again. False when memory is out. */
 bool ingot_graph_fuse(ingot_graph *graph, int host_index, int index, int chain_slot)
 {
     ingot_node *host = graph->nodes[host_index], *node = graph->nodes[index];
@@ -376,8 +398,8 @@ static bool apply_order(ingot_graph *graph, const int *order, int n)
     return true;
 }
 
-/* Kahn's algorithm with a heap would be stable in one pass; this walks in file order and defers what is not ready, which
- * is one pass for the usual sorted file. */
+/* Kahn's algorithm with a heap would be stable in one pass; this walks in file order and defers what is not ready,
+ * which is one pass for the usual sorted file. */
 typedef struct sorter {
     ingot_graph *graph;
     int *missing;   /* per node: inputs whose producer has not been placed */
@@ -386,6 +408,7 @@ typedef struct sorter {
     int *ready;     /* nodes that became ready by others: placed at once, first in first out */
 } sorter;
 
+/* Append node `index` and all earlier ones that waited for it alone; later ones are met by the walk in their turn. */
 static void place(sorter *s, int index)
 {
     int head = 0, tail = 0;
@@ -405,6 +428,8 @@ static void place(sorter *s, int index)
     }
 }
 
+/* missing counts inputs, not producers, so a node that reads one value twice waits twice and is released twice. What
+ * is never released is on a cycle or behind one. */
 ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error)
 {
     const size_t n = (size_t)graph->n_nodes + 1;

@@ -26,8 +26,8 @@ typedef struct ingot_type {
 } ingot_type;
 
 /* A constant. Its data may lie in the mapped file (mapped) at any alignment (then it is lazy), and may stand for
- * data[i] * scale[index of i along scale_axis], rounded once (lazy as well): folding a BatchNormalization costs no copy of
- * the weights. Read a lazy one through ingot_const_read(); tensor.data of any other can be used as it is. */
+ * data[i] * scale[index of i along scale_axis], rounded once (lazy as well): folding a BatchNormalization costs no
+ * copy of the weights. Read a lazy one through ingot_const_read(); tensor.data of any other can be used as it is. */
 typedef struct ingot_const {
     ingot_tensor tensor;
     const void *source;        /* elements in the file's order and type, at any alignment */
@@ -76,7 +76,8 @@ typedef struct ingot_attr {
 } ingot_attr;
 
 /* A node that a pass fused into the one before it: it reads that one's result at chain_slot; its other inputs are the
- * host's inputs from first_input on, in order. Kept whole, so that the writer and verification can take it out again. */
+ * host's inputs from first_input on, in order. Kept whole, so that the writer and verification can take it out
+ * again. */
 typedef struct ingot_fused {
     ingot_node *node;          /* node->inputs and outputs keep the value ids it had on its own */
     int chain_slot;
@@ -109,8 +110,10 @@ struct ingot_graph {
     int n_inputs, n_outputs;
     int *inputs;               /* value ids; constants with is_input are listed too */
     int *outputs;
-    int n_captures;            /* of a subgraph: values[captures[i]] is the node's inputs[n_inputs + offset + i], where */
-    int *captures;             /* offset counts the captures of the node's earlier subgraphs */
+    /* Of a subgraph: values[captures[i]] is the node's inputs[n_inputs + offset + i], where offset counts the
+     * captures of the node's earlier subgraphs. */
+    int n_captures;
+    int *captures;
     struct ingot_names *names; /* value names to ids */
 };
 

@@ -12,6 +12,7 @@ typedef struct header {
     char padding[INGOT_ALIGNMENT - sizeof(size_t)];
 } header;
 
+/* The builtin stores the wrapped product on overflow; callers read *result only where true came back. */
 bool ingot_mul_size(size_t a, size_t b, size_t *result) { return !__builtin_mul_overflow(a, b, result); }
 
 bool ingot_add_size(size_t a, size_t b, size_t *result) { return !__builtin_add_overflow(a, b, result); }
@@ -30,6 +31,8 @@ static bool reserve(ingot_memory *memory, size_t size_bytes)
     return true;
 }
 
+/* Rounds up to whole lines and puts the header in the line before; from HUGE_FROM bytes on it asks for huge pages,
+ * which saves TLB misses in weights and activations. */
 void *ingot_alloc(ingot_memory *memory, size_t size_bytes)
 {
     size_t total;
@@ -59,6 +62,7 @@ void *ingot_zalloc(ingot_memory *memory, size_t size_bytes)
     return pointer;
 }
 
+/* The header says how much was counted, so that the account is right whatever the caller remembers. */
 void ingot_release(ingot_memory *memory, void *pointer)
 {
     if (!pointer)
@@ -73,6 +77,8 @@ struct ingot_arena_chunk {
     char padding[INGOT_ALIGNMENT - sizeof(void *)];
 };
 
+/* A bump allocator over zeroed chunks of CHUNK_BYTES; pieces are never freed one by one. The rest of a full chunk is
+ * given up. */
 void *ingot_arena_alloc(ingot_arena *arena, size_t size_bytes)
 {
     if (size_bytes > PTRDIFF_MAX - CHUNK_BYTES)
@@ -123,6 +129,8 @@ char *ingot_arena_string(ingot_arena *arena, const char *text, size_t length)
     return copy;
 }
 
+/* Gives all chunks back to the account. Pointers into the arena are invalid afterwards; the arena itself can be used
+ * again. */
 void ingot_arena_free(ingot_arena *arena)
 {
     for (struct ingot_arena_chunk *chunk = arena->chunks, *next; chunk; chunk = next) {

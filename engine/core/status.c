@@ -8,7 +8,9 @@
 /* Length of the UTF-8 sequence at s (1 to 4), or 0 where it is not one. */
 static size_t utf8_length(const unsigned char *s)
 {
-    static const struct { unsigned char mask, lead; } forms[] = {{0x80, 0x00}, {0xe0, 0xc0}, {0xf0, 0xe0}, {0xf8, 0xf0}};
+    static const struct {
+        unsigned char mask, lead;
+    } forms[] = {{0x80, 0x00}, {0xe0, 0xc0}, {0xf0, 0xe0}, {0xf8, 0xf0}};
     for (size_t n = 0; n < 4; n++) {
         if ((s[0] & forms[n].mask) != forms[n].lead)
             continue;
@@ -20,6 +22,8 @@ static size_t utf8_length(const unsigned char *s)
     return 0;
 }
 
+/* Copy as much of src as fits; where something is cut the line ends in "...". dst is always terminated, and no escape
+ * or character is cut in two. */
 static void copy_printable(char *dst, size_t capacity, const char *src)
 {
     size_t used = 0;
@@ -47,6 +51,8 @@ static void copy_printable(char *dst, size_t capacity, const char *src)
     dst[used] = 0;
 }
 
+/* The line is formatted with room to spare and then made printable into the caller's buffer. error may be NULL;
+ * status is returned either way, so that callers can return the call. */
 ingot_status ingot_vfail(ingot_error *error, ingot_status status, const char *format, va_list arguments)
 {
     if (error) {
@@ -67,6 +73,8 @@ ingot_status ingot_fail(ingot_error *error, ingot_status status, const char *for
     return status;
 }
 
+/* The prefix takes at most 253 bytes; where both do not fit, the end of the line is cut. Escaping again leaves escapes
+ * as they are. */
 void ingot_error_prefix(ingot_error *error, const char *format, ...)
 {
     if (!error)
@@ -81,6 +89,7 @@ void ingot_error_prefix(ingot_error *error, const char *format, ...)
     copy_printable(error->message, sizeof error->message, line);
 }
 
+/* A few words for a status, for callers that have no error line. */
 const char *ingot_status_name(ingot_status status)
 {
     static const struct { ingot_status status; const char *name; } names[] = {

@@ -36,6 +36,8 @@ struct ingot_team {
 
 static _Atomic pid_t openmp_process; /* the process that entered OpenMP first; 0: none yet */
 
+/* Wait a moment: pause at first, since the next job is usually microseconds away, then give the processor to
+ * others. */
 static void relax(unsigned *spins)
 {
     if (++*spins < SPINS) {
@@ -67,6 +69,7 @@ static void work(ingot_team *team, uint32_t generation, int thread)
     }
 }
 
+/* Life of a helper thread during one run: take part in each new generation until the run ends. */
 static void wait_for_work(ingot_team *team, int thread)
 {
     uint32_t seen = 0;
@@ -83,6 +86,9 @@ static void wait_for_work(ingot_team *team, int thread)
     }
 }
 
+/* Every chunk has at least `grain` items, and there are a few more chunks than threads so that a slow thread delays
+ * little. The release store of `word` publishes the parameters; the caller works too and returns when all chunks are
+ * done. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument)
 {
     if (n <= 0)
@@ -112,6 +118,8 @@ static bool openmp_allowed(void)
     return atomic_compare_exchange_strong(&openmp_process, &first, self) || first == self;
 }
 
+/* Sets up the region, in which thread 0 runs the body. Inside another region (of the caller's program) or in a forked
+ * child everything runs on the calling thread. */
 void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
 {
     if (team->size <= 1 || omp_in_parallel() || !openmp_allowed()) {
@@ -136,6 +144,8 @@ void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
 
 /* ---- how many threads ---- */
 
+/* Processors that a cgroup file grants, rounded down but at least 1; 0 where there is no file or no limit. Version 1
+ * keeps the period in a file of its own, version 2 behind the quota. */
 static int read_quota(const char *path, const char *period_path)
 {
     double quota = 0, period = 0;
@@ -151,6 +161,7 @@ static int read_quota(const char *path, const char *period_path)
     return n == 2 && quota > 0 && period > 0 ? (int)MAX(1.0, quota / period) : 0;
 }
 
+/* Hyperthreads and offline processors are not told apart: what the mask allows is what is counted. */
 int ingot_default_threads(void)
 {
     cpu_set_t set;
@@ -163,6 +174,7 @@ int ingot_default_threads(void)
     return MAX(1, MIN(n, MAX_THREADS));
 }
 
+/* Keeps a probing thread alive until all of them exist: only then is it certain that they can be had at once. */
 static void *wait_at_gate(void *gate)
 {
     pthread_mutex_lock(gate);
@@ -185,6 +197,7 @@ static int probe_threads(int wanted)
     return n;
 }
 
+/* Asks for threads only to see how many there can be. A team that is smaller than wanted is no error. */
 ingot_team *ingot_team_create(int n_threads)
 {
     ingot_team *team = calloc(1, sizeof *team);

@@ -30,11 +30,13 @@ const char *ingot_dtype_name(ingot_dtype dtype)
     return (unsigned)dtype < INGOT_N_DTYPES ? dtypes[dtype].name : "unknown";
 }
 
+/* Bytes of one element in memory, where 2- and 4-bit types take a whole byte; 0 for what is no type. */
 size_t ingot_dtype_size_bytes(ingot_dtype dtype)
 {
     return (unsigned)dtype < INGOT_N_DTYPES ? dtypes[dtype].size_bytes : 0;
 }
 
+/* Sizes are those of a tensor whose whole size was checked, so that no part of the product can overflow. */
 int64_t ingot_span(const ingot_tensor *tensor, int begin, int end)
 {
     int64_t product = 1;
@@ -47,6 +49,7 @@ int64_t ingot_count(const ingot_tensor *tensor) { return ingot_span(tensor, 0, t
 
 int64_t ingot_tensor_count(const ingot_tensor *tensor) { return ingot_count(tensor); }
 
+/* Blocked tensors are float and padded to whole blocks of channels: (N, ceil(C/8), spatial..., 8). */
 size_t ingot_storage_bytes(const ingot_tensor *tensor)
 {
     if (tensor->layout == INGOT_BLOCKED) {
@@ -56,6 +59,7 @@ size_t ingot_storage_bytes(const ingot_tensor *tensor)
     return (size_t)ingot_count(tensor) * ingot_dtype_size_bytes(tensor->dtype);
 }
 
+/* PTRDIFF_MAX / 16 leaves room for padding to blocks and alignment without further checks. */
 bool ingot_checked_size(const ingot_tensor *tensor, int64_t *count, size_t *size_bytes)
 {
     if (tensor->rank < 0 || tensor->rank > INGOT_MAX_RANK)
@@ -81,11 +85,13 @@ bool ingot_checked_size(const ingot_tensor *tensor, int64_t *count, size_t *size
     return true;
 }
 
+/* Ranks and sizes alone; element types and layouts may differ. */
 bool ingot_same_shape(const ingot_tensor *a, const ingot_tensor *b)
 {
     return a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
 }
 
+/* Stops early rather than cut a number where the text would not fit; a size that is not known is "?". */
 char *ingot_shape_text(const ingot_tensor *tensor, char *text, size_t capacity)
 {
     size_t used = (size_t)snprintf(text, capacity, "[");
@@ -104,6 +110,7 @@ bool ingot_is_float(ingot_dtype dtype) { return (INGOT_TYPES_FLOAT >> dtype) & 1
 
 bool ingot_is_integer(ingot_dtype dtype) { return (INGOT_TYPES_INTEGER >> dtype) & 1; }
 
+/* Packed types lie unpacked in memory, one element in each byte. Float types are cut towards 0. */
 int64_t ingot_int_at(const ingot_tensor *t, int64_t i)
 {
     switch (t->dtype) {
@@ -124,6 +131,7 @@ int64_t ingot_int_at(const ingot_tensor *t, int64_t i)
     }
 }
 
+/* 64-bit integers beyond 2^53 are rounded; use ingot_int_at() where that matters. */
 double ingot_double_at(const ingot_tensor *t, int64_t i)
 {
     switch (t->dtype) {
@@ -148,6 +156,7 @@ double ingot_double_at(const ingot_tensor *t, int64_t i)
     }
 }
 
+/* bfloat16 is the upper half of a float, so this is exact. */
 float ingot_bfloat_to_float(uint16_t bfloat)
 {
     const uint32_t bits = (uint32_t)bfloat << 16;
@@ -156,6 +165,7 @@ float ingot_bfloat_to_float(uint16_t bfloat)
     return value;
 }
 
+/* Adding 0x7fff and the lowest bit that stays rounds to nearest, ties to even; a carry into the exponent is right. */
 uint16_t ingot_float_to_bfloat(float value)
 {
     uint32_t bits;
@@ -165,6 +175,7 @@ uint16_t ingot_float_to_bfloat(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+/* Exact, as every half is a float: the exponent is rebiased by 127 - 15 = 112. */
 float ingot_half_to_float(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
@@ -179,6 +190,8 @@ float ingot_half_to_float(uint16_t half)
     return value;
 }
 
+/* To nearest, ties to even. Three ranges: too large (infinity), denormal halves, and normal ones, where rounding
+ * works on the bits as for bfloat16. */
 uint16_t ingot_float_to_half(float value)
 {
     uint32_t bits;

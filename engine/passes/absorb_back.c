@@ -32,6 +32,7 @@ static bool refuse(search *s, const char *format, const char *what)
     return false;
 }
 
+/* Ways fork at a Concat only; more than MAX_PLACES of them are not worth following. */
 static bool add_place(search *s, place p)
 {
     if (s->n_places == MAX_PLACES)
@@ -227,6 +228,7 @@ static bool apply_conv(search *s, const place *p, int index)
                              ingot_scale_axis(s->graph, node->inputs[1], 0, s->a->affine->scale + p->first), bias);
 }
 
+/* As apply_conv, with factors that go with group and axis 1. */
 static bool apply_conv_transpose(search *s, const place *p, int index)
 {
     const ingot_node *node = s->graph->nodes[index];
@@ -311,6 +313,7 @@ static const struct row {
     {"GlobalMaxPool", check_max, NULL},
 };
 
+/* The rules for the node's operator, or NULL for one that nothing is folded into. */
 static const struct row *find_row(const ingot_node *node)
 {
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
@@ -347,6 +350,8 @@ static bool rename_value(ingot_graph *graph, int value)
            ingot_node_set_output(graph, maker, 0, renamed);
 }
 
+/* Two walks over the same list: the first only looks and fills it, so a refusal anywhere leaves the graph alone; the
+ * second changes constants. Values between get new names, as their elements are others now. */
 ingot_status ingot_absorb_back(ingot_absorb *a, int value, int axis, bool *done)
 {
     search s = {.a = a, .graph = a->c->graph};

@@ -33,6 +33,7 @@ static bool is_padded(const ingot_node *node)
     return padded;
 }
 
+/* Note the reason for the report and return false. */
 static bool refuse(ingot_absorb *a, const char *text)
 {
     snprintf(a->reason, sizeof a->reason, "%s", text);
@@ -165,6 +166,8 @@ static bool is_flatten(const ingot_absorb *a, const ingot_node *node)
            from->dim[0] != 0;
 }
 
+/* The reader may be a Conv or Gemm, the latter also behind a flattening of (N, C, ...). Nothing is changed unless
+ * every check has passed. */
 ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done)
 {
     ingot_graph *graph = a->c->graph;

@@ -15,6 +15,7 @@ typedef struct table {
     int *ids;
 } table;
 
+/* An empty table with room for n ids, at most half full. False when memory is out. */
 static bool create_table(table *t, ingot_memory *memory, int n)
 {
     t->memory = memory;
@@ -149,6 +150,7 @@ static bool merge_into(ingot_graph *graph, int kept, int index)
     return true;
 }
 
+/* Constants go first, so that nodes that differ only in copies of one constant are found too. */
 ingot_status ingot_common_subexpressions(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -2,6 +2,7 @@
  * against the running order, a node is seen after all of its readers, so that one walk is enough. */
 #include "engine/passes/pass.h"
 
+/* A removed node's inputs lose their use at once, so whole chains go in one walk. */
 ingot_status ingot_dead_code(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -69,6 +69,7 @@ static bool same_shape(const lookup *l)
     return ingot_same_known_shape(in(l, 0), ingot_shape_of(l->shapes, l->node->outputs[0]));
 }
 
+/* Variadic operators of one input: Concat, Sum, Max, Min, Mean. */
 static bool single_input(const lookup *l) { return l->node->n_inputs == 1; }
 
 /* Whatever the mode: there is nothing to add. */
@@ -142,6 +143,7 @@ static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
     return true;
 }
 
+/* Shapes are computed once: taking out an identity changes no shape of the values that stay. */
 ingot_status ingot_eliminate_identity(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -17,6 +17,8 @@ static bool read_perm(const ingot_node *node, const int64_t **perm, size_t *n)
     return true;
 }
 
+/* perm of the pair is first[second[d]]. The first one stays while others read it; dead-code takes it out
+ * otherwise. */
 ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

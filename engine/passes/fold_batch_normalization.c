@@ -164,6 +164,7 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     return status;
 }
 
+/* In running order, so that the nodes of a row are met before the one that ends it. */
 ingot_status ingot_fold_batch_normalization(ingot_pass_ctx *c)
 {
     ingot_shapes shapes;

@@ -101,6 +101,7 @@ static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int in
     return true;
 }
 
+/* In running order, so that results of folded nodes fold the nodes behind them in the same walk. */
 ingot_status ingot_fold_constants(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -32,6 +32,7 @@ static bool has_constant_bounds(const ingot_graph *graph, const ingot_node *node
     return true;
 }
 
+/* The value between must have the activation as its only reader and be no graph output, since it is never written. */
 ingot_status ingot_fuse_activation(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -29,6 +29,7 @@ static bool keeps_shape(const ingot_graph *graph, const ingot_shapes *shapes, in
     return keeps;
 }
 
+/* The later of two candidates is the host: the other operand is then there when it runs. */
 static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;

@@ -15,6 +15,8 @@ static bool is_row(const ingot_graph *graph, int value, int64_t n)
     return ingot_count(t) == 1 || (t->shape[t->rank - 1] == n && ingot_count(t) == n);
 }
 
+/* The product becomes a Gemm in place and takes over the result of the Add. A left operand of higher rank stays a
+ * MatMul: Gemm takes matrices only. */
 ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -98,6 +98,7 @@ static bool fuse(ingot_graph *graph, int index, const ingot_node *pad, const int
            ingot_node_set_input(graph, index, 0, pad->inputs[0]);
 }
 
+/* The Pad stays where others read it too; dead-code takes it out otherwise. */
 ingot_status ingot_fuse_pad(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

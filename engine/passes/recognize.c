@@ -229,6 +229,7 @@ static bool replace(ingot_graph *graph, const match *m, const struct spelling *s
     return node && set_attributes(graph, node, s->attributes, m->epsilon);
 }
 
+/* Only nodes that were there at the start are tried as the end of a spelling; a later run sees the new ones. */
 ingot_status ingot_recognize(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

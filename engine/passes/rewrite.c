@@ -199,6 +199,7 @@ bool ingot_bypass(ingot_graph *graph, int index, int in, bool *done)
     return ingot_graph_replace(graph, in, out);
 }
 
+/* The result is in the graph's account and the caller's to release. */
 ingot_graph **ingot_all_graphs(ingot_graph *graph, int *n)
 {
     ingot_memory *memory = graph->arena->memory;

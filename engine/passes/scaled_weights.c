@@ -6,6 +6,7 @@
 #include "engine/passes/absorb.h"
 #include "engine/passes/rewrite.h"
 
+/* Nothing but float and double can be scaled without losing more than one rounding. */
 bool ingot_is_weights(const ingot_graph *graph, int value, int min_rank)
 {
     const ingot_const *constant = ingot_constant(graph, value);

@@ -87,6 +87,7 @@ static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_sha
     out->n_elements = n;
 }
 
+/* Operators that are not listed leave the elements unknown (n_elements -1), which is always right. */
 void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,
                           ingot_shape *out)
 {
@@ -109,6 +110,7 @@ void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, 
         one(x, out);
 }
 
+/* Numbers below -1 mean nothing in a shape: such a constant counts as unknown. */
 void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *out)
 {
     int64_t elements[INGOT_SHAPE_RANK];

@@ -39,6 +39,7 @@ const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value)
     return value < 0 || value >= shapes->n ? &unknown : &shapes->of[value];
 }
 
+/* Equal symbols count as equal sizes. */
 bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b)
 {
     return a->rank >= 0 && a->rank == b->rank && !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim);
@@ -510,6 +511,7 @@ static void slice(walk *w)
             w->out->dim[d] = fresh(w->shapes);
 }
 
+/* Sizes along the axis are left open, as the parts may differ. */
 static void split(walk *w)
 {
     *w->out = *in(w, 0);
@@ -698,6 +700,7 @@ static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_no
         }
 }
 
+/* In a subgraph the declared types are not trusted, since nothing checks what is passed in. */
 bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main)
 {
     enum { KNOWN = 256 }; /* expressions past these count as different, which is safe */

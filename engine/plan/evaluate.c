@@ -7,6 +7,8 @@ static ingot_status out_of_memory(ingot_error *error)
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* Each constant becomes a known value of the plan; ids[i] is INGOT_NONE for an input left out. False when memory is
+ * out. */
 static bool add_inputs(ingot_plan *plan, const ingot_node *node, const ingot_const *const *inputs, int *ids)
 {
     for (int i = 0; i < node->n_all_inputs; i++) {
@@ -22,6 +24,7 @@ static bool add_inputs(ingot_plan *plan, const ingot_node *node, const ingot_con
     return true;
 }
 
+/* Empty values that inference fills. False when memory is out. */
 static bool add_outputs(ingot_plan *plan, const ingot_node *node, int *ids)
 {
     for (int i = 0; i < node->n_outputs; i++) {
@@ -32,6 +35,8 @@ static bool add_outputs(ingot_plan *plan, const ingot_node *node, int *ids)
     return true;
 }
 
+/* Build the step, let inference run it (its inputs are all known), and copy its outputs into the arena. UNSUPPORTED
+ * where an output is no tensor or was not computed after all. */
 static ingot_status compute(ingot_plan *plan, ingot_arena *arena, const ingot_node *node,
                             const ingot_const *const *inputs, ingot_const **outputs, ingot_error *error)
 {
@@ -58,6 +63,7 @@ static ingot_status compute(ingot_plan *plan, ingot_arena *arena, const ingot_no
     return INGOT_OK;
 }
 
+/* Nothing of the plan outlives the call: outputs are copies in `arena`, and the run arena is emptied. */
 ingot_status ingot_evaluate(ingot_plan_env *env, ingot_arena *arena, const ingot_node *node,
                             const ingot_const *const *inputs, ingot_const **outputs, ingot_error *error)
 {

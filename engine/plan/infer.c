@@ -13,6 +13,7 @@ static ingot_status out_of_memory(ingot_error *error)
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* Type and shape are taken from the tensor; the elements only where they stay the same in every run. */
 static void set_outside_value(ingot_plan_value *value, const ingot_plan_input *input)
 {
     value->tensor = *input->tensor;
@@ -21,6 +22,8 @@ static void set_outside_value(ingot_plan_value *value, const ingot_plan_input *i
         value->tensor.data = NULL;
 }
 
+/* One plan value for each of the graph's, with the same id; constants are known at once. A bound input replaces its
+ * default. False when memory is out. */
 static bool make_values(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures)
 {
     const ingot_graph *graph = plan->graph;
@@ -97,6 +100,8 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
     return status;
 }
 
+/* Constants are read from the file only when the shape depends on them or the step is computed now: most weights go
+ * straight from the file into their packed form. */
 ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -122,10 +127,13 @@ ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_err
     return INGOT_OK;
 }
 
+/* Infer node `index` and append its step, unless all of its outputs are known already. Outputs of a dynamic step lose
+ * what was inferred: the run tells it again. */
 static ingot_status add_step(ingot_plan *plan, int index, ingot_error *error)
 {
     const ingot_node *node = plan->graph->nodes[index];
-    ingot_step *step = ingot_plan_make_step(plan, node, node->inputs, node->n_all_inputs, node->outputs, node->n_outputs);
+    ingot_step *step =
+        ingot_plan_make_step(plan, node, node->inputs, node->n_all_inputs, node->outputs, node->n_outputs);
     if (!step)
         return out_of_memory(error);
     step->ctx.error = error;
@@ -190,6 +198,7 @@ static bool drop_unused(ingot_plan *plan, const bool *wanted)
     return true;
 }
 
+/* Lazy constants of the steps that remain get memory last, when those nobody needs are gone. */
 ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures,
                               const bool *wanted, ingot_error *error)
 {

@@ -1,6 +1,6 @@
-/* layout.c - which values are kept blocked (NCHW8c). Operators that work on blocked tensors (convolution, pooling) give
- * blocked results; elementwise operators follow what they read; everything else is plain. A Reorder step converts a value
- * on the first edge whose two ends differ, and its result serves all further readers. */
+/* layout.c - which values are kept blocked (NCHW8c). Operators that work on blocked tensors (convolution, pooling)
+ * give blocked results; elementwise operators follow what they read; everything else is plain. A Reorder step
+ * converts a value on the first edge whose two ends differ, and its result serves all further readers. */
 #include <string.h>
 
 #include "engine/plan/plan.h"
@@ -10,6 +10,7 @@ static ingot_status out_of_memory(ingot_error *error)
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* Bit i of the rule's mask says whether input i may be blocked; others are always plain. */
 static bool takes_part(const ingot_layout *rule, int input) { return input < 32 && (rule->inputs >> input & 1); }
 
 /* Does a node that follows its inputs find more bytes blocked than plain? */
@@ -25,6 +26,8 @@ static bool follows_blocked(const ingot_plan *plan, const ingot_step *step, cons
     return blocked > plain || (blocked && blocked == plain);
 }
 
+/* A step of the internal operator Reorder from value to value, named after the value it converts; NULL when memory is
+ * out. */
 static ingot_step *make_reorder(ingot_plan *plan, int from, int to, ingot_error *error)
 {
     bool known;
@@ -50,6 +53,7 @@ typedef struct rewriter {
     ingot_error *error;
 } rewriter;
 
+/* Append to the new list, which is doubled in the plan's arena. False when memory is out. */
 static bool push(rewriter *r, ingot_step *step)
 {
     if (r->n_steps == r->capacity) {
@@ -66,7 +70,8 @@ static bool push(rewriter *r, ingot_step *step)
     return true;
 }
 
-/* The value with the elements of `id` in `layout`; adds a Reorder step where there is none yet. INGOT_NONE: no memory. */
+/* The value with the elements of `id` in `layout`; adds a Reorder step where there is none yet. INGOT_NONE: no
+ * memory. */
 static int in_layout(rewriter *r, int id, uint8_t layout)
 {
     ingot_plan *plan = r->plan;
@@ -87,6 +92,8 @@ static int in_layout(rewriter *r, int id, uint8_t layout)
     return step && push(r, step) ? twin : INGOT_NONE;
 }
 
+/* Choose the step's layout, convert the inputs that have another one, mark its outputs. Only values of rank 3 and
+ * more can be blocked. Dynamic steps are always plain. False when memory is out. */
 static bool place_step(rewriter *r, ingot_step *step)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -128,6 +135,7 @@ static bool plain_outputs(rewriter *r)
     return true;
 }
 
+/* One walk in running order: a step's inputs have their layouts when it is reached. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error)
 {
     rewriter r = {.plan = plan, .error = error};

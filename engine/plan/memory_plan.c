@@ -6,6 +6,7 @@
 
 #include "engine/plan/plan.h"
 
+/* The value whose memory this one uses in the end: views of views lead there. */
 static int root_of(const ingot_plan *plan, int id)
 {
     while (plan->values[id]->root != id)
@@ -13,6 +14,7 @@ static int root_of(const ingot_plan *plan, int id)
     return id;
 }
 
+/* Does the memory belong to the plan's arena, so that it may be overwritten? Inputs and constants may not. */
 static bool has_own_memory(const ingot_plan *plan, int id)
 {
     return plan->values[root_of(plan, id)]->place == INGOT_PLACE_ARENA;
@@ -28,6 +30,7 @@ static void share(ingot_plan *plan, int id, int source)
     plan->values[root]->is_output |= plan->values[id]->is_output;
 }
 
+/* A value lives from the step that makes it to the last that reads it; outputs live past the last step. */
 static void find_lifetimes(ingot_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
@@ -71,6 +74,8 @@ static int dying_input(const ingot_plan *plan, const ingot_step *step, int s)
     return INGOT_NONE;
 }
 
+/* Views first, then in-place results, in running order: a lifetime that a view has lengthened is seen by the steps
+ * behind it, so nobody overwrites what a view still shows. */
 static void share_memory(ingot_plan *plan)
 {
     for (int s = 0; s < plan->n_steps; s++) {
@@ -96,6 +101,7 @@ static void share_memory(ingot_plan *plan)
 
 /* ---- offsets ---- */
 
+/* Largest first; of equal ones the earlier, so that the plan does not depend on qsort's order. */
 static int by_size(const void *a, const void *b)
 {
     const ingot_plan_value *x = *(ingot_plan_value *const *)a, *y = *(ingot_plan_value *const *)b;
@@ -119,6 +125,9 @@ static size_t find_offset(const ingot_plan_value *value, ingot_plan_value *const
     return offset;
 }
 
+/* Offsets and arena_bytes, all in multiples of INGOT_ALIGNMENT; sizes are rounded up past the next multiple, so that
+ * even an empty value has an address of its own. The list of placed values stays sorted by offset. False on overflow
+ * or when memory is out. */
 static bool assign_offsets(ingot_plan *plan)
 {
     ingot_plan_value **todo = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *todo);
@@ -168,6 +177,8 @@ static bool find_dying(ingot_plan *plan)
     return true;
 }
 
+/* Write the final addresses into the tensors. All static steps share the scratch behind the arena, since only one
+ * step runs at a time. */
 static void bind_tensors(ingot_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
@@ -181,6 +192,7 @@ static void bind_tensors(ingot_plan *plan)
             plan->steps[s]->ctx.scratch = plan->memory + plan->arena_bytes;
 }
 
+/* One allocation holds the arena and the scratch. An error names the size that was not to be had. */
 ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
 {
     size_t total;

@@ -4,6 +4,7 @@
 
 #include "engine/plan/plan.h"
 
+/* Weights in the order that a kernel wants. The tag is the operator's: it tells apart forms of one node's weights. */
 typedef struct pack {
     const ingot_node *node;
     uint64_t tag;
@@ -22,6 +23,7 @@ struct ingot_pack_cache {
     pack *buckets[N_BUCKETS];
 };
 
+/* NULL when memory is out. Packs are counted in the model's account, not in a session's. */
 ingot_pack_cache *ingot_pack_cache_create(ingot_memory *memory)
 {
     ingot_pack_cache *cache = ingot_zalloc(memory, sizeof *cache);
@@ -32,6 +34,7 @@ ingot_pack_cache *ingot_pack_cache_create(ingot_memory *memory)
     return cache;
 }
 
+/* The caller has unlinked it from its bucket. */
 static void free_pack(ingot_pack_cache *cache, pack *p)
 {
     cache->size_bytes -= p->size_bytes;
@@ -39,6 +42,7 @@ static void free_pack(ingot_pack_cache *cache, pack *p)
     ingot_release(cache->memory, p);
 }
 
+/* No plan that uses the packs may be left. NULL is allowed. */
 void ingot_pack_cache_free(ingot_pack_cache *cache)
 {
     if (!cache)
@@ -52,6 +56,8 @@ void ingot_pack_cache_free(ingot_pack_cache *cache)
     ingot_release(cache->memory, cache);
 }
 
+/* *fill tells the caller to write the memory, still under the lock. Different sizes under one tag are different
+ * packs. NULL when memory is out. */
 void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill)
 {
     pack **bucket = &cache->buckets[((uintptr_t)node / sizeof(void *) + tag) % N_BUCKETS];
@@ -74,8 +80,10 @@ void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint
     return p->data;
 }
 
+/* Not recursive: whoever prepares steps holds it once around all of them. */
 void ingot_pack_cache_lock(ingot_pack_cache *cache) { pthread_mutex_lock(&cache->mutex); }
 
+/* A failed plan forgets its packs: they may be half written. */
 void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new)
 {
     for (int b = 0; b < N_BUCKETS; b++)
@@ -92,4 +100,5 @@ void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new)
     pthread_mutex_unlock(&cache->mutex);
 }
 
+/* Elements alone, without the records; a momentary figure, read without the lock. */
 uint64_t ingot_pack_cache_bytes(const ingot_pack_cache *cache) { return cache->size_bytes; }

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
+/* A context is always part of a step, so the step is found by its offset. */
 static ingot_step *step_of(ingot_op_ctx *c) { return (ingot_step *)((char *)c - offsetof(ingot_step, ctx)); }
 
 /* ---- the host functions behind an operator's context ---- */
 
+/* State that prepare() leaves for run(): in the plan's arena, as long as the plan. */
 static void *host_keep(ingot_op_ctx *c, size_t size_bytes)
 {
     const ingot_step *step = step_of(c);
@@ -18,11 +20,13 @@ static void *host_keep(ingot_op_ctx *c, size_t size_bytes)
     return ingot_arena_alloc(&step->plan->arena, size_bytes);
 }
 
+/* Packed weights belong to the model, so that all of its plans and sessions share one copy. */
 static void *host_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 {
     return ingot_pack_cache_get(step_of(c)->plan->env->packs, c->node, tag, size_bytes, fill);
 }
 
+/* Memory that goes with the next run; NULL past the limit. */
 static void *host_run_alloc(ingot_op_ctx *c, size_t size_bytes)
 {
     return ingot_arena_alloc(&step_of(c)->plan->env->run_arena, size_bytes);
@@ -46,6 +50,7 @@ static bool host_allocate_output(ingot_op_ctx *c, int index)
 
 /* ---- values and steps ---- */
 
+/* Values are reached through pointers, so that contexts can keep the address of a tensor while the array grows. */
 int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor)
 {
     if (plan->n_values == plan->value_capacity) {
@@ -71,6 +76,8 @@ int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor)
     return plan->n_values++;
 }
 
+/* Contexts point at the tensors of their values: what a later stage changes there, operators see. NULL when memory is
+ * out. */
 ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const int *inputs, int n_inputs,
                                  const int *outputs, int n_outputs)
 {
@@ -101,12 +108,15 @@ ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const
     return step;
 }
 
+/* Returns the status it was given, so that the caller can return the call. */
 ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot_error *error)
 {
     ingot_error_prefix(error, "node '%.80s' (%s)", step->ctx.node->name, step->ctx.node->op_type);
     return status;
 }
 
+/* Is input i of a type that the operator's record allows? A set of 0, at this input or one before it, stands for the
+ * type of input 0; the last set also serves all further inputs. */
 static ingot_status check_type(const ingot_step *step, int i, ingot_error *error)
 {
     const ingot_op *op = step->ctx.op;
@@ -125,6 +135,7 @@ static ingot_status check_type(const ingot_step *step, int i, ingot_error *error
     return INGOT_OK;
 }
 
+/* Fused inputs and captures are not checked: their nodes have records of their own. */
 ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
 {
     const ingot_op *op = step->ctx.op;
@@ -156,6 +167,8 @@ static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_
     return INGOT_OK;
 }
 
+/* Operators with INGOT_OP_LAZY read constants themselves (they pack them), and those with INGOT_OP_SHAPE_ONLY need no
+ * elements. */
 ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error)
 {
     if (step->ctx.op->flags & (INGOT_OP_LAZY | INGOT_OP_SHAPE_ONLY))
@@ -166,6 +179,7 @@ ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error)
     return status;
 }
 
+/* An output that is a constant is handed to the caller as it is, so it needs plain memory. */
 ingot_status ingot_plan_settle_outputs(ingot_plan *plan, ingot_error *error)
 {
     ingot_status status = INGOT_OK;
@@ -177,6 +191,8 @@ ingot_status ingot_plan_settle_outputs(ingot_plan *plan, ingot_error *error)
 
 /* ---- plans ---- */
 
+/* Copies of the outside tensors; only their types and shapes are ever compared. Rank -2 stands for an input that was
+ * not bound. False when memory is out. */
 static bool keep_signature(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures)
 {
     const ingot_graph *graph = plan->graph;
@@ -208,6 +224,8 @@ static double step_work_us(const ingot_step *step)
     return (double)step->flops / 50e3 + bytes / 10e3 + 0.1;
 }
 
+/* Prepare static steps under the cache's lock, as weights are packed on the way. scratch_bytes becomes the most that
+ * one step asks for; work_us sums up the estimates. */
 static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
 {
     ingot_status status = INGOT_OK;
@@ -231,6 +249,8 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
     return status;
 }
 
+/* The stages in their order: types and shapes, layouts, preparation, memory. ingot_plan_free() accepts what a failed
+ * one leaves. */
 ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, const ingot_plan_input *inputs,
                                const ingot_plan_input *captures, const bool *wanted, ingot_plan **result,
                                ingot_error *error)
@@ -264,6 +284,7 @@ fail:
     return status;
 }
 
+/* Plans of subgraphs go with their steps; dynamic values are freed one by one, as they are not in the arena. */
 void ingot_plan_free(ingot_plan *plan)
 {
     if (!plan)
@@ -287,6 +308,7 @@ void ingot_plan_free_list(ingot_plan *plans)
     }
 }
 
+/* Sequences and the other kinds are compared by kind and element type alone. */
 static bool same_signature(const ingot_tensor *planned, const ingot_tensor *given)
 {
     if (!given)
@@ -295,6 +317,7 @@ static bool same_signature(const ingot_tensor *planned, const ingot_tensor *give
            (given->kind != INGOT_TENSOR || ingot_same_shape(planned, given));
 }
 
+/* A NULL tensor matches an input that was not bound when the plan was made. */
 bool ingot_plan_matches(const ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures)
 {
     const ingot_graph *graph = plan->graph;

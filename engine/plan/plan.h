@@ -87,8 +87,8 @@ typedef struct ingot_plan_input {
     bool known;
 } ingot_plan_input;
 
-/* Plan `graph` for inputs (one per graph input, NULL tensor: use its constant) and captures. `wanted` marks further values
- * (by id) that must survive the run, or is NULL. */
+/* Plan `graph` for inputs (one per graph input, NULL tensor: use its constant) and captures. `wanted` marks further
+ * values (by id) that must survive the run, or is NULL. */
 ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, const ingot_plan_input *inputs,
                                const ingot_plan_input *captures, const bool *wanted, ingot_plan **plan,
                                ingot_error *error);
@@ -141,7 +141,8 @@ ingot_status ingot_step_check(ingot_step *step, ingot_error *error);
 typedef struct ingot_pack_cache ingot_pack_cache;
 ingot_pack_cache *ingot_pack_cache_create(ingot_memory *memory);
 void ingot_pack_cache_free(ingot_pack_cache *cache);
-void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill);
+void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes,
+                           bool *fill);
 void ingot_pack_cache_lock(ingot_pack_cache *cache);
 void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new); /* false: forget what was added since locking */
 uint64_t ingot_pack_cache_bytes(const ingot_pack_cache *cache);
