@@ -16,6 +16,7 @@
     X(strings) \
     X(tfidf) \
     X(string_normalizer) \
+    X(regex) \
     X(ml_features) \
     X(ml_label_encoder) \
     X(ml_trees) \

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc libc6-dev meson ninja-build pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libzip-dev
-          libpng-dev libjpeg-dev libjson-c-dev libcmocka-dev python3 python3-venv valgrind clang libomp-dev
+          libpng-dev libjpeg-dev libjson-c-dev libpcre2-dev libcmocka-dev python3 python3-venv valgrind clang libomp-dev
           gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user universal-ctags git)
 missing=()
 for package in "${packages[@]}"; do
