@@ -152,7 +152,8 @@ static ingot_status infer_attention(ingot_op_ctx *c)
 
     if (st)
         return st;
-    const int64_t y3[3] = {a.batch, a.queries, a.heads * a.v_depth}, y4[4] = {a.batch, a.heads, a.queries, a.v_depth};
+    const int64_t y3[3] = { a.batch, a.queries, a.heads * a.v_depth },
+                  y4[4] = { a.batch, a.heads, a.queries, a.v_depth };
     const int rank = c->in[Q]->rank;
     if ((st = ingot_out(c, Y, c->in[Q]->dtype, rank, rank == 4 ? y4 : y3)) ||
         (st = ingot_out(c, PRESENT_K, c->in[K]->dtype, 4, (int64_t[]){ a.batch, a.kv_heads, a.keys, a.depth })) ||
@@ -258,16 +259,9 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 #define F INGOT_TYPES_FLOAT
 
-const ingot_op ingot_ops_attention[] = {
-    /* the last type holds for nonpad_kv_seqlen as well */
-    {"Attention",
-     23,
-     3,
-     7,
-     {F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64)},
-     infer_attention,
-     run_attention,
-     .prepare = prepare_attention,
-     .flops = count_flops},
+const ingot_op ingot_ops_attention[] = {                  /* the last type holds for nonpad_kv_seqlen as well */
+    { "Attention", 23, 3, 7, { F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64) },
+      infer_attention, run_attention,
+      .prepare = prepare_attention, .flops = count_flops },
     {0},
 };

@@ -224,15 +224,15 @@ static ingot_layout layout_batch_norm(const ingot_op_ctx *c)
     return ingot_chain_layout(c, (ingot_layout){ can ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, can });
 }
 
-const ingot_op ingot_ops_batch_norm[] = {
-    {"BatchNormalization",
-     1,
-     5,
-     5,
-     {INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT},
-     infer_batch_norm,
-     run_batch_norm,
-     .prepare = prepare_batch_norm,
-     .layout = layout_batch_norm,
-     .flags = INGOT_OP_FUSES},
-    {0}};
+const ingot_op ingot_ops_batch_norm[] = { { "BatchNormalization",
+                                            1,
+                                            5,
+                                            5,
+                                            { INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT,
+                                              INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT },
+                                            infer_batch_norm,
+                                            run_batch_norm,
+                                            .prepare = prepare_batch_norm,
+                                            .layout = layout_batch_norm,
+                                            .flags = INGOT_OP_FUSES },
+                                          { 0 } };

@@ -18,7 +18,8 @@ enum { TEXT_BYTES = 32, NUMBER_BYTES = 512 };
 static bool same_number(ingot_dtype dtype, double value, double near)
 {
     const ingot_conversion to = {
-        .from = INGOT_DOUBLE, .to = dtype, .saturate = true, .round_mode = INGOT_ROUND_NEAREST};
+        .from = INGOT_DOUBLE, .to = dtype, .saturate = true, .round_mode = INGOT_ROUND_NEAREST
+    };
     const ingot_conversion back = { .from = dtype, .to = INGOT_DOUBLE };
     double result;
     char code[8];

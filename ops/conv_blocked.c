@@ -124,30 +124,30 @@ static void winograd_run(const run_call *call, int64_t begin, int64_t end, float
 
 /* In order of preference; the last one takes everything. */
 static const ingot_conv_algorithm algorithms[] = {
-    {{"depthwise nchw8c"},
-     depthwise_variant,
-     depthwise_packed,
-     depthwise_units,
-     depthwise_pack,
-     no_scratch,
-     depthwise_items,
-     depthwise_run},
-    {{NULL, NULL, "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c"},
-     winograd_variant,
-     winograd_packed,
-     direct_units,
-     winograd_pack,
-     winograd_scratch,
-     winograd_items,
-     winograd_run},
-    {{"direct nchw8c", "direct nchw to nchw8c"},
-     direct_variant,
-     direct_packed,
-     direct_units,
-     direct_pack,
-     no_scratch,
-     direct_items,
-     direct_run},
+    { { "depthwise nchw8c" },
+      depthwise_variant,
+      depthwise_packed,
+      depthwise_units,
+      depthwise_pack,
+      no_scratch,
+      depthwise_items,
+      depthwise_run },
+    { { NULL, NULL, "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c" },
+      winograd_variant,
+      winograd_packed,
+      direct_units,
+      winograd_pack,
+      winograd_scratch,
+      winograd_items,
+      winograd_run },
+    { { "direct nchw8c", "direct nchw to nchw8c" },
+      direct_variant,
+      direct_packed,
+      direct_units,
+      direct_pack,
+      no_scratch,
+      direct_items,
+      direct_run },
 };
 
 bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
@@ -266,14 +266,14 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
     const ingot_conv *d = &b->conv;
     const ingot_tensor in = { .rank = 5, .shape = { d->n, d->ic, d->in[0], d->in[1], d->in[2] } };
     const ingot_tensor out = { .rank = 5, .shape = { d->n, d->oc, d->out[0], d->out[1], d->out[2] } };
-    run_call call = {.ctx = c,
-                     .b = b,
-                     .k = c->kernels,
-                     .src = src,
-                     .weights = weights,
-                     .packed = b->packed,
-                     .dst = dst,
-                     .epilogue = epilogue};
+    run_call call = { .ctx = c,
+                      .b = b,
+                      .k = c->kernels,
+                      .src = src,
+                      .weights = weights,
+                      .packed = b->packed,
+                      .dst = dst,
+                      .epilogue = epilogue };
 
     if (b->block_src) {
         ingot_block(c, &in, src, (float *)(void *)scratch);

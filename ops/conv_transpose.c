@@ -86,15 +86,15 @@ static ingot_status prepare_fast(ingot_op_ctx *c, transpose_state *s)
     const int64_t taps = ingot_window_volume(shape->window.kernel, shape->window.rank);
     ingot_product *p = &s->product;
 
-    *p = (ingot_product){.matrices = 1,
-                         .m = shape->oc / shape->group * taps,
-                         .n = pixels,
-                         .k = shape->ic / shape->group,
-                         .alpha = 1.0f,
-                         .a_col = shape->oc / shape->group * taps,
-                         .a_row = 1,
-                         .b_row = pixels,
-                         .b_col = 1};
+    *p = (ingot_product){ .matrices = 1,
+                          .m = shape->oc / shape->group * taps,
+                          .n = pixels,
+                          .k = shape->ic / shape->group,
+                          .alpha = 1.0f,
+                          .a_col = shape->oc / shape->group * taps,
+                          .a_row = 1,
+                          .b_row = pixels,
+                          .b_col = 1 };
     if (pixels == 1)
         *p = (ingot_product){ .matrices = 1, .m = 1, .n = p->m, .k = p->k, .alpha = 1.0f, .a_row = p->k, .a_col = 1,
                               .b_row = p->m, .b_col = 1 };
@@ -297,15 +297,15 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(c->in[X]) * ingot_span(w, 1, w->rank);
 }
 
-const ingot_op ingot_ops_conv_transpose[] = {{"ConvTranspose",
-                                              1,
-                                              2,
-                                              3,
-                                              {INGOT_TYPES_FLOAT},
-                                              infer_conv_transpose,
-                                              run_conv_transpose,
-                                              .prepare = prepare_conv_transpose,
-                                              .layout = layout_conv_transpose,
-                                              .flops = count_flops,
-                                              .flags = INGOT_OP_LAZY | INGOT_OP_FUSES},
-                                             {0}};
+const ingot_op ingot_ops_conv_transpose[] = { { "ConvTranspose",
+                                                1,
+                                                2,
+                                                3,
+                                                { INGOT_TYPES_FLOAT },
+                                                infer_conv_transpose,
+                                                run_conv_transpose,
+                                                .prepare = prepare_conv_transpose,
+                                                .layout = layout_conv_transpose,
+                                                .flops = count_flops,
+                                                .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+                                              { 0 } };

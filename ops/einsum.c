@@ -359,7 +359,9 @@ static void multiply(const contraction_call *call, const float *packed, bool add
     const ingot_kernels *k = call->ctx->kernels;
     const float *a = s->swapped ? call->b : call->a;
     float *y = (float *)call->c + to;
-    const ingot_gemm g = {.m = s->m, .n = s->n, .k = s->k, .alpha = 1, .a_row = s->a_m, .a_col = s->a_k, .ldc = s->c_m};
+    const ingot_gemm g = {
+        .m = s->m, .n = s->n, .k = s->k, .alpha = 1, .a_row = s->a_m, .a_col = s->a_k, .ldc = s->c_m
+    };
     const ingot_epilogue e = { .residual = adds ? y : NULL };
 
     k->gemm_f32(&g, a + left, packed, y, &e, m0, m1, 0, k->gemm_panels_f32(s->n));

@@ -16,15 +16,15 @@ static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
     *a = (ingot_attention){ .left = -1 };
     if (q->rank != 4 || k->rank != 4 || v->rank != 4)
         return ingot_op_fail(c, INGOT_INVALID, "Q, K and V must have rank 4");
-    *a = (ingot_attention){.batch = q->shape[0],
-                           .heads = q->shape[1],
-                           .queries = q->shape[2],
-                           .depth = q->shape[3],
-                           .kv_heads = k->shape[1],
-                           .keys = k->shape[2],
-                           .v_depth = v->shape[3],
-                           .left = -1,
-                           .right = -1};
+    *a = (ingot_attention){ .batch = q->shape[0],
+                            .heads = q->shape[1],
+                            .queries = q->shape[2],
+                            .depth = q->shape[3],
+                            .kv_heads = k->shape[1],
+                            .keys = k->shape[2],
+                            .v_depth = v->shape[3],
+                            .left = -1,
+                            .right = -1 };
     if (a->kv_heads < 1 || a->heads % a->kv_heads || a->depth < 1 || k->shape[3] != a->depth ||
         k->shape[0] != a->batch || v->shape[0] != a->batch || v->shape[1] != a->kv_heads || v->shape[2] != a->keys ||
         k->dtype != q->dtype || v->dtype != q->dtype)

@@ -26,8 +26,8 @@ typedef ingot_row_fn *const row_table[INGOT_N_DTYPES];
 #define BITWISE(op) { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, op) [INGOT_BOOL] = op##_UINT8 }
 static row_table and_rows = BITWISE(and), or_rows = BITWISE(or), xor_rows = BITWISE(xor);
 static row_table left_rows = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, left) };
-static row_table right_rows = {INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, right)
-                                   INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, arithmetic)};
+static row_table right_rows = { INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, right)
+                                    INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, arithmetic) };
 
 /* ---- operators ---- */
 

@@ -78,6 +78,7 @@ ingot_status ingot_out_broadcast(ingot_op_ctx *c, int index, ingot_dtype dtype)
     return ingot_out(c, index, dtype, rank, shape);
 }
 
+/* An output whose shape only the run can tell (rank -1), or that is a sequence or optional. */
 ingot_status ingot_out_unknown(ingot_op_ctx *c, int index, ingot_kind kind, ingot_dtype dtype)
 {
     if (index < c->n_out && c->out[index]) {
@@ -88,13 +89,16 @@ ingot_status ingot_out_unknown(ingot_op_ctx *c, int index, ingot_kind kind, ingo
     return INGOT_OK;
 }
 
+/* Whether input i is there: neither past the list's end nor left unnamed in it. */
 bool ingot_has(const ingot_op_ctx *c, int i) { return i < c->n_in && c->in[i]; }
 
+/* LATER if input i has no content yet, so that inference is repeated in the run; an absent input is fine. */
 ingot_status ingot_need(ingot_op_ctx *c, int i)
 {
     return !ingot_has(c, i) || c->in[i]->data ? INGOT_OK : INGOT_LATER;
 }
 
+/* An axis in [-rank, rank - 1], as ONNX counts them, to [0, rank - 1]; INVALID otherwise. */
 ingot_status ingot_axis(ingot_op_ctx *c, int64_t axis, int rank, int *result)
 {
     if (axis < -rank || axis >= rank)
@@ -103,6 +107,7 @@ ingot_status ingot_axis(ingot_op_ctx *c, int64_t axis, int rank, int *result)
     return INGOT_OK;
 }
 
+/* The content of a small int input (axes, shape, pads). LATER while it is not known; n is 0 when it is absent. */
 ingot_status ingot_ints(ingot_op_ctx *c, int i, int64_t *values, int capacity, int *n)
 {
     *n = 0;
@@ -131,6 +136,7 @@ static ingot_op_ctx *original(ingot_op_ctx *c)
 
 void *ingot_keep(ingot_op_ctx *c, size_t size_bytes) { return c->host->keep(original(c), size_bytes); }
 
+/* Ask for scratch in prepare: shared_bytes for the call, per_thread_bytes for each thread. */
 void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_bytes)
 {
     c->scratch_bytes = (shared_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
@@ -142,6 +148,8 @@ void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
     return c->host->packed(original(c), tag, size_bytes, fill);
 }
 
+/* A constant's data, read from the file if need be; *owned is then what ingot_unread_constant frees. NULL when
+ * memory is out. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
 {
     *owned = NULL;
@@ -154,6 +162,7 @@ const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
     return *owned;
 }
 
+/* The end of ingot_read_constant, also after it failed; the file's pages may leave memory. */
 void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned)
 {
     if (c->constants[i])
@@ -170,11 +179,13 @@ char *ingot_thread_scratch(const ingot_op_ctx *c, int thread)
     return c->scratch + c->scratch_bytes + (size_t)thread * c->thread_scratch_bytes;
 }
 
+/* Long loops ask between steps; relaxed is enough, as nothing else is read on its account. */
 bool ingot_cancelled(const ingot_op_ctx *c)
 {
     return c->cancel && atomic_load_explicit(c->cancel, memory_order_relaxed);
 }
 
+/* ingot_out during the run, with memory for the shape that is only known now. */
 ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape)
 {
     if (index >= c->n_out || !c->out[index])
@@ -189,6 +200,7 @@ void *ingot_run_alloc(ingot_op_ctx *c, size_t size_bytes) { return c->host->run_
 
 enum { MAX_NESTING = 64 };
 
+/* Recursive for sequences and optionals, to MAX_NESTING so that a model cannot use up the stack. */
 static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_tensor *to, int depth)
 {
     if (depth > MAX_NESTING)

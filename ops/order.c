@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+/* A key that sorts as the number does: -0 equals 0 and NaN is largest, as numpy sorts them. */
 static inline uint64_t key_of_float(float value)
 {
     uint32_t bits;

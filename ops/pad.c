@@ -63,6 +63,8 @@ static ingot_status read_pads(ingot_op_ctx *c, pad_sizes *sizes)
     return INGOT_OK;
 }
 
+/* Negative pads crop. Every sum is overflow-checked, as pads are the model's; the repeating modes need something to
+ * repeat. */
 static ingot_status infer_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes)
 {
     const ingot_tensor *x = c->in[0];
@@ -129,6 +131,7 @@ static void pad_row(const pad_job *job, char *to, const char *from)
         memcpy(to + (size_t)k * item, columns[k] >= 0 ? from + (size_t)columns[k] * item : job->constant, item);
 }
 
+/* Task over rows of the last dimension: a row outside of the input in any other is all constant. */
 static void pad_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const pad_job *job = argument;
@@ -186,6 +189,7 @@ static void split_dims(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes, p
         job->from_step[d] = step;
 }
 
+/* An empty output has no rows to divide by, hence the early return. */
 static ingot_status run_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes, const void *constant)
 {
     const ingot_tensor *x = c->in[0], *y = c->out[0];

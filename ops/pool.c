@@ -26,6 +26,7 @@ typedef struct taps {
     int64_t first[INGOT_MAX_SPATIAL], count[INGOT_MAX_SPATIAL], at[INGOT_MAX_SPATIAL];
 } taps;
 
+/* Offset of the current tap in its plane. */
 static int64_t tap_offset(const ingot_window *v, const taps *t)
 {
     int64_t offset = 0;
@@ -35,6 +36,8 @@ static int64_t tap_offset(const ingot_window *v, const taps *t)
     return offset;
 }
 
+/* The first tap inside the image of the window at 'at'; false if there is none, as with padding beyond the kernel.
+ * */
 static bool first_tap(const ingot_window *v, const int64_t *at, taps *t, int64_t *offset)
 {
     for (int i = 0; i < v->rank; i++) {
@@ -51,6 +54,7 @@ static bool first_tap(const ingot_window *v, const int64_t *at, taps *t, int64_t
     return true;
 }
 
+/* Steps along the last dimension by addition and computes the offset anew only when a row ends. */
 static bool next_tap(const ingot_window *v, taps *t, int64_t *offset)
 {
     const int last = v->rank - 1;
@@ -131,6 +135,7 @@ static int pool_kind(const ingot_op_ctx *c)
 
 static bool is_global(const ingot_op_ctx *c) { return !strncmp(c->node->op_type, "Global", 6); }
 
+/* A global pool is a window as large as the image; X (N, C, D1...). */
 static ingot_status resolve(ingot_op_ctx *c, ingot_window *v)
 {
     const ingot_tensor *x = c->in[0];
@@ -148,6 +153,7 @@ static ingot_status resolve(ingot_op_ctx *c, ingot_window *v)
     return INGOT_OK;
 }
 
+/* Y and MaxPool's Indices have the same shape (N, C, out...). */
 static ingot_status infer_pool(ingot_op_ctx *c)
 {
     int64_t sizes[INGOT_MAX_RANK];
@@ -287,6 +293,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Blocked f32 has its own kernels; 16-bit floats are widened around the plain loops. */
 static ingot_status run_pool(ingot_op_ctx *c)
 {
     if (c->in[0]->layout == INGOT_BLOCKED)
@@ -349,6 +356,7 @@ static ingot_status infer_unpool(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
 }
 
+/* Indices count in the natural output's planes, before output_shape enlarges it; each is checked against that. */
 static ingot_status run_unpool(ingot_op_ctx *c)
 {
     const size_t size = ingot_dtype_size_bytes(c->in[0]->dtype);
@@ -380,7 +388,7 @@ static ingot_status run_unpool(ingot_op_ctx *c)
 
 #define POOL(name, types)                                                                                              \
     {                                                                                                                  \
-        name, 1, 1, 1, {types}, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool                   \
+        name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool                 \
     }
 
 const ingot_op ingot_ops_pool[] = {

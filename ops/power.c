@@ -73,6 +73,7 @@ static void pow_mixed(void *dst, const void *const *in, const int *step, int64_t
     }
 }
 
+/* Y has the base's type, whatever the exponent's is. */
 static ingot_status infer_pow(ingot_op_ctx *c) { return ingot_out_broadcast(c, 0, c->in[0]->dtype); }
 
 static ingot_status run_pow(ingot_op_ctx *c)
@@ -103,6 +104,7 @@ static ingot_status run_pow(ingot_op_ctx *c)
 
 /* ---- Mod: of the divisor's sign (floor), or of the dividend's (trunc); x mod 0 is 0 for integers ---- */
 
+/* Python's %: the result has the divisor's sign, zero included. */
 static double floor_mod(double x, double y)
 {
     const double rest = fmod(x, y);
@@ -134,6 +136,7 @@ static ingot_row_fn *const mod_rows[2][INGOT_N_DTYPES] = {
       [INGOT_FLOAT] = trunc_FLOAT, [INGOT_DOUBLE] = trunc_DOUBLE },
 };
 
+/* Unlike Pow, Mod has one type for both. */
 static ingot_status infer_mod(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype)

@@ -32,6 +32,7 @@ static size_t float_bytes(int64_t n)
     return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
+/* The way follows from shape and steps alone, so that results do not depend on the number of threads. */
 static ingot_product_way choose_way(const ingot_product *p)
 {
     const bool stored_nk = p->b_row == 1 && p->a_col == 1;
@@ -61,6 +62,7 @@ static const float *plain_constant(ingot_op_ctx *c, int input)
     return copy;
 }
 
+/* Task over panels of B. */
 static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
@@ -79,7 +81,8 @@ static const float *panel_constant(ingot_op_ctx *c, const ingot_product *p, int 
 
     if (packed && fill) {
         run_call call = {
-            .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed};
+            .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed
+        };
         if (call.b)
             ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
         else
@@ -89,6 +92,7 @@ static const float *panel_constant(ingot_op_ctx *c, const ingot_product *p, int 
     return packed;
 }
 
+/* Choose the way, pack or load a constant B, and tell the scratch that a run needs. */
 ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int b_input, ingot_product_plan *plan)
 {
     const bool constant = b_input != INGOT_NONE && c->constants && c->constants[b_input] && p->matrices == 1;
@@ -114,8 +118,10 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     return INGOT_OK;
 }
 
+/* The epilogue has one residual, and a whole D uses it. */
 bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || !p->d_row || !p->d_col; }
 
+/* Likewise a D that is one row is the epilogue's bias. */
 bool ingot_product_takes_bias(const ingot_product *p) { return !p->has_d || p->d_row; }
 
 /* Part `item` of the current matrix: a range of rows by a range of panels. */

@@ -72,6 +72,8 @@ static ingot_status read_blocks(ingot_op_ctx *c, int axis, int64_t block, scale_
     return INGOT_OK;
 }
 
+/* How scales lie over X: one, one for each index of 'axis', or one for each block of block_size along it. Zero
+ * points must lie as scales do. */
 static ingot_status read_grid(ingot_op_ctx *c, scale_grid *grid)
 {
     const ingot_tensor *x = c->in[X], *scale = c->in[SCALE];
@@ -267,6 +269,7 @@ static ingot_status read_type(ingot_op_ctx *c, const char *name, uint64_t allowe
     return INGOT_OK;
 }
 
+/* The type comes from output_dtype or from the zero points; both must agree when both are there. */
 static ingot_status infer_quantize(ingot_op_ctx *c)
 {
     const ingot_dtype zero = ingot_has(c, ZERO) ? c->in[ZERO]->dtype : INGOT_UINT8;
@@ -343,6 +346,7 @@ static ingot_status run_dequantize(ingot_op_ctx *c) { return run_quantize_task(c
 
 /* ---- DynamicQuantizeLinear ---- */
 
+/* DynamicQuantizeLinear: uint8 Y, and scale and zero point as scalars. */
 static ingot_status infer_dynamic(ingot_op_ctx *c)
 {
     ingot_status st = ingot_out(c, 0, INGOT_UINT8, c->in[X]->rank, c->in[X]->shape);
@@ -374,6 +378,7 @@ static void find_range(const float *x, int64_t n, float *low, float *high)
     }
 }
 
+/* The range always includes 0, so that zero is exact; a constant 0 gets scale 1/255 rather than 0. */
 static ingot_status run_dynamic(ingot_op_ctx *c)
 {
     const quantize_state state = { .precision = INGOT_FLOAT };
@@ -395,21 +400,11 @@ static ingot_status run_dynamic(ingot_op_ctx *c)
 #define TYPES_SCALE (TYPES_REAL | INGOT_TYPE(FLOAT8E8M0))
 
 const ingot_op ingot_ops_quantize[] = {
-    {"QuantizeLinear",
-     10,
-     2,
-     3,
-     {TYPES_REAL | INGOT_TYPE(INT32), TYPES_SCALE | INGOT_TYPE(INT32), TYPES_QUANTIZED},
-     infer_quantize,
-     run_quantize,
-     prepare_quantize},
-    {"DequantizeLinear",
-     10,
-     2,
-     3,
-     {TYPES_QUANTIZED | INGOT_TYPE(INT32), TYPES_SCALE},
-     infer_dequantize,
-     run_dequantize,
-     prepare_dequantize},
-    {"DynamicQuantizeLinear", 11, 1, 1, {INGOT_TYPE(FLOAT)}, infer_dynamic, run_dynamic},
-    {0}};
+    { "QuantizeLinear", 10, 2, 3, { TYPES_REAL | INGOT_TYPE(INT32), TYPES_SCALE | INGOT_TYPE(INT32), TYPES_QUANTIZED },
+      infer_quantize, run_quantize, prepare_quantize },
+    { "DequantizeLinear", 10, 2, 3, { TYPES_QUANTIZED | INGOT_TYPE(INT32), TYPES_SCALE }, infer_dequantize,
+      run_dequantize,
+      prepare_dequantize },
+    { "DynamicQuantizeLinear", 11, 1, 1, { INGOT_TYPE(FLOAT) }, infer_dynamic, run_dynamic },
+    { 0 }
+};

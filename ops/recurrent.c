@@ -290,9 +290,11 @@ static int64_t recurrent_flops(const ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_recurrent[] = {
-    {"RNN", 7, 3, 6, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY, .flops = recurrent_flops},
-    {"GRU", 7, 3, 6, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY, .flops = recurrent_flops},
-    {"LSTM", 7, 3, 8, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY,
-     .flops = recurrent_flops},
-    {0},
+    { "RNN", 7, 3, 6, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY,
+      .flops = recurrent_flops },
+    { "GRU", 7, 3, 6, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY,
+      .flops = recurrent_flops },
+    { "LSTM", 7, 3, 8, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY,
+      .flops = recurrent_flops },
+    { 0 },
 };

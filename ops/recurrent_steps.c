@@ -377,10 +377,11 @@ static void open_direction(direction *d, ingot_op_ctx *c, const ingot_recurrent 
     make_state(d);
     inputs_job job = {
         d,
-        {.m = rows, .n = gates, .k = r->inputs, .alpha = 1.0f, .a_row = r->inputs, .a_col = 1, .ldc = gates},
-        {.bias = d->bias},
+        { .m = rows, .n = gates, .k = r->inputs, .alpha = 1.0f, .a_row = r->inputs, .a_col = 1, .ldc = gates },
+        { .bias = d->bias },
         packed,
-        c->kernels->gemm_panels_f32(gates)};
+        c->kernels->gemm_panels_f32(gates)
+    };
     ingot_parallel(c->team, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS * job.panels, 4, inputs_range, &job);
 }
 

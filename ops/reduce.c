@@ -59,6 +59,7 @@ typedef struct reduce_job {
     int64_t blocks;      /* of WIDTH columns, when kept */
 } reduce_job;
 
+/* Which dimensions go: those in 'axes', or all without it unless noop_with_empty_axes. */
 static ingot_status read_reduced(ingot_op_ctx *c, bool *reduced)
 {
     const int rank = c->in[0]->rank;
@@ -81,6 +82,7 @@ static ingot_status read_reduced(ingot_op_ctx *c, bool *reduced)
     return status;
 }
 
+/* Reduced dimensions become 1, or go with keepdims = 0. */
 static ingot_status infer_reduce(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -108,6 +110,7 @@ static void load_row(const reduce_job *job, int64_t first, int64_t n, reduce_tot
             row[i].real = ingot_double_at(job->x, first + i);
 }
 
+/* In unsigned arithmetic: sums and products wrap, where signed overflow would be undefined. */
 static int64_t join_integers(const reduce_job *job, ingot_fold fold, int64_t acc, int64_t x)
 {
     const uint64_t a = (uint64_t)acc, b = (uint64_t)x;
@@ -141,6 +144,7 @@ static ingot_fold fold_of_parts(ingot_fold fold)
     return fold == INGOT_FOLD_MAX || fold == INGOT_FOLD_MIN || fold == INGOT_FOLD_PROD ? fold : INGOT_FOLD_SUM;
 }
 
+/* What an empty reduction gives: 0, 1 for a product, the type's lowest or highest number for Max and Min. */
 static reduce_total neutral(const reduce_job *job, ingot_fold fold)
 {
     reduce_total total = {0};

@@ -2,6 +2,7 @@
  * moves when the plan lets output and input share memory. */
 #include "ops/movement.h"
 
+/* -1 is what is left over, 0 copies the input's dimension unless allowzero; at most one -1. */
 static ingot_status infer_reshape(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -44,6 +45,7 @@ static ingot_status infer_reshape(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
+/* (d0 * .. * d(axis-1), rest): unlike elsewhere, axis may equal the rank. */
 static ingot_status infer_flatten(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -73,6 +75,7 @@ static ingot_status read_axes(ingot_op_ctx *c, int rank, bool *chosen, int *n)
     return status;
 }
 
+/* Without axes every dimension of 1 goes. */
 static ingot_status infer_squeeze(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -94,6 +97,7 @@ static ingot_status infer_squeeze(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
+/* Axes count in the output's rank. */
 static ingot_status infer_unsqueeze(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

@@ -35,6 +35,7 @@ typedef struct resize_state {
 
 /* ---- attributes, sizes and scales ---- */
 
+/* An attribute that is one of a list of words, the first being the default; INVALID for any other. */
 static ingot_status read_word(ingot_op_ctx *c, const char *name, const char *const *words, int *result)
 {
     const char *word = ingot_attr_string(c->node, name, words[0]);
@@ -49,7 +50,8 @@ static ingot_status read_rule(ingot_op_ctx *c, ingot_resize_rule *rule)
     static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
     static const char *const coordinates[] = {
         "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
-        NULL};
+        NULL
+    };
     static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
     int mode, coordinate, rounding;
     ingot_status st;
@@ -87,8 +89,10 @@ static ingot_status read_axes(ingot_op_ctx *c, int *axes, int *n)
     return INGOT_OK;
 }
 
+/* Resize counts an empty input as one left out. */
 static bool is_given(const ingot_op_ctx *c, int i) { return ingot_has(c, i) && ingot_count(c->in[i]) > 0; }
 
+/* out = floor(in * scale) in f32, as ONNX has it. Negated comparisons also refuse NaN. */
 static ingot_status read_scales(ingot_op_ctx *c, const int *axes, int n, ingot_resize_axis *all)
 {
     for (int i = 0; i < n; i++) {

@@ -30,6 +30,7 @@ static double position(const ingot_resize_rule *rule, const ingot_resize_axis *a
     }
 }
 
+/* The four roundings of ONNX; the position is finite and small, so casts are safe. */
 static int64_t nearest_index(const ingot_resize_rule *rule, double x)
 {
     switch (rule->nearest) {

@@ -54,6 +54,7 @@ static ingot_status read_roi(ingot_op_ctx *c, roi_call *call, int columns)
     return INGOT_OK;
 }
 
+/* Y is (regions, C, bins high, bins wide). */
 static ingot_status out_roi(ingot_op_ctx *c, const roi_call *call)
 {
     const int64_t shape[4] = { c->in[ROIS]->shape[0], call->channels, call->bins[0], call->bins[1] };
@@ -66,8 +67,8 @@ static ingot_status read_align(ingot_op_ctx *c, roi_call *call)
     const char *coordinates = ingot_attr_string(c->node, "coordinate_transformation_mode", "half_pixel");
 
     *call =
-        (roi_call){.bins = {ingot_attr_int(c->node, "output_height", 1), ingot_attr_int(c->node, "output_width", 1)},
-                   .ratio = ingot_attr_int(c->node, "sampling_ratio", 0)};
+        (roi_call){ .bins = { ingot_attr_int(c->node, "output_height", 1), ingot_attr_int(c->node, "output_width", 1) },
+                    .ratio = ingot_attr_int(c->node, "sampling_ratio", 0) };
     call->max = !strcmp(mode, "max");
     call->half_pixel = !strcmp(coordinates, "half_pixel");
     if ((!call->max && strcmp(mode, "avg")) || (!call->half_pixel && strcmp(coordinates, "output_half_pixel")))

@@ -58,6 +58,7 @@ static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
     return INGOT_OK;
 }
 
+/* Y is like X (N, heads, T, depth) or (N, T, heads * depth). */
 static ingot_status infer_rotary(ingot_op_ctx *c)
 {
     rotary r;
@@ -71,6 +72,7 @@ static ingot_status prepare_rotary(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Turns pairs (a, b) by their angle; numbers past the rotary part are copied. */
 static void turn_head(const rotary *r, const float *x, const float *cosine, const float *sine, float *y)
 {
     const int64_t n = r->pairs, apart = r->interleaved ? 1 : n, step = r->interleaved ? 2 : 1;
@@ -127,6 +129,7 @@ static ingot_status run_rotary(ingot_op_ctx *c)
 #define F (INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16))
 
 const ingot_op ingot_ops_rotary[] = {
-    {"RotaryEmbedding", 23, 3, 4, {F, F, F, INGOT_TYPE(INT64)}, infer_rotary, run_rotary, .prepare = prepare_rotary},
+    { "RotaryEmbedding", 23, 3, 4, { F, F, F, INGOT_TYPE(INT64) }, infer_rotary, run_rotary,
+      .prepare = prepare_rotary },
     {0},
 };

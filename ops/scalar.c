@@ -19,9 +19,11 @@ static float round_to_odd(double value)
     return near;
 }
 
+/* By way of f32 rounded to odd, so that the second rounding is right. */
 uint16_t ingot_double_to_half(double value) { return ingot_float_to_half(round_to_odd(value)); }
 uint16_t ingot_double_to_bfloat(double value) { return ingot_float_to_bfloat(round_to_odd(value)); }
 
+/* A cast of a double outside of the type is undefined in C: saturate, and NaN is 0. */
 static int64_t clamp_double(double value, double lowest, double past)
 {
     if (isnan(value))
@@ -46,6 +48,7 @@ void ingot_put_int(ingot_tensor *t, int64_t i, int64_t value)
     }
 }
 
+/* Stores into any numeric type, saturating integers. */
 void ingot_put_double(ingot_tensor *t, int64_t i, double value)
 {
     const int bits = 8 * (int)ingot_dtype_size_bytes(t->dtype);
@@ -69,6 +72,7 @@ void ingot_put_double(ingot_tensor *t, int64_t i, double value)
     }
 }
 
+/* Content of any numeric type as int64: a float is cut toward 0. */
 int64_t ingot_saturated_int(const ingot_tensor *t, int64_t i)
 {
     if (ingot_is_float(t->dtype))

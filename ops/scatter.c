@@ -25,6 +25,7 @@ static ingot_status read_reduction(ingot_op_ctx *c, scatter_reduction *reduction
     return INGOT_OK;
 }
 
+/* NaN wins in max and min, as in numpy. */
 static double reduce_reals(scatter_reduction reduction, double a, double b)
 {
     switch (reduction) {
@@ -36,6 +37,7 @@ static double reduce_reals(scatter_reduction reduction, double a, double b)
     }
 }
 
+/* Wraps in add and mul. */
 static int64_t reduce_integers(scatter_reduction reduction, int64_t a, int64_t b, bool is_unsigned)
 {
     const bool less = is_unsigned ? (uint64_t)a < (uint64_t)b : a < b;
@@ -68,6 +70,7 @@ static void put_run(scatter_reduction reduction, ingot_tensor *y, int64_t to, co
                                           y->dtype == INGOT_UINT64));
 }
 
+/* Y is data before updates, unless it shares its memory already. */
 static void start_with_data(ingot_op_ctx *c)
 {
     if (c->out[0]->data != c->in[0]->data)

@@ -180,8 +180,8 @@ static ingot_status run_split(ingot_op_ctx *c)
         item->shape[axis] = sizes[i];
         if (!(item->data = ingot_run_alloc(c, ingot_storage_bytes(item))))
             return out_of_memory(c);
-        ingot_copy_axis((ingot_axis_view){item->data, sizes[i], 0},
-                        (ingot_axis_view){from.data, from.shape[axis], first}, sizes[i], ingot_span(&from, 0, axis),
+        ingot_copy_axis((ingot_axis_view){ item->data, sizes[i], 0 },
+                        (ingot_axis_view){ from.data, from.shape[axis], first }, sizes[i], ingot_span(&from, 0, axis),
                         inner_bytes);
         if (!keep) {
             item->rank--;
@@ -231,7 +231,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
     int64_t first = 0;
     for (int64_t i = 0; i < n; i++) {
         const int64_t size = new_axis ? 1 : items[i].shape[axis];
-        ingot_copy_axis((ingot_axis_view){out->data, shape[axis], first}, (ingot_axis_view){items[i].data, size, 0},
+        ingot_copy_axis((ingot_axis_view){ out->data, shape[axis], first }, (ingot_axis_view){ items[i].data, size, 0 },
                         size, ingot_span(out, 0, axis), inner_bytes);
         first += size;
     }

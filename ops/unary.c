@@ -166,7 +166,7 @@ static ingot_status infer_same(ingot_op_ctx *c) { return ingot_out_like(c, 0, c-
 
 #define MAP(name, since)                                                                                               \
     {                                                                                                                  \
-        name, since, 1, 1, {INGOT_TYPES_FLOAT}, infer_same, run_map, prepare_map, INGOT_OP_INPLACE,                    \
+        name, since, 1, 1, { INGOT_TYPES_FLOAT }, infer_same, run_map, prepare_map, INGOT_OP_INPLACE,                  \
             .layout = layout_map                                                                                       \
     }
 

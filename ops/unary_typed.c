@@ -64,8 +64,8 @@ typedef loop_fn *const loop_table[INGOT_N_DTYPES];
 
 static loop_table abs_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, abs) INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, same) };
 static loop_table neg_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, neg) };
-static loop_table sign_loops = {INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, sign)
-                                    INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, positive)};
+static loop_table sign_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, sign)
+                                     INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, positive) };
 static loop_table relu_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, relu) };
 static loop_table not_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, not) [INGOT_BOOL] = not_BOOL };
 static loop_table clip_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, clip) };
@@ -115,8 +115,8 @@ static ingot_status run_not(ingot_op_ctx *c) { return run_loop(c, &not_loops, NU
 
 static ingot_status run_shrink(ingot_op_ctx *c)
 {
-    const limits p = {.lambd = ingot_attr_float(c->node, "lambd", 0.5f),
-                      .bias = ingot_attr_float(c->node, "bias", 0.0f)};
+    const limits p = { .lambd = ingot_attr_float(c->node, "lambd", 0.5f),
+                       .bias = ingot_attr_float(c->node, "bias", 0.0f) };
     return ingot_is_float(c->in[0]->dtype) ? ingot_run_map(c, INGOT_MAP_SHRINK, p.lambd, p.bias)
                                            : run_loop(c, &shrink_loops, &p);
 }
