@@ -5,7 +5,8 @@
  *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest reads 0
  *   min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero
  *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
- *   acc(c, a, b)      fma for loops that accumulate
+ *   acc(c, a, b)      fma for loops that accumulate; by way of double here, so that the products of long sums are not
+ *                     rounded and results stay as near to PyTorch's as with a fused multiply-add
  *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
  *   to_i32            to nearest even; outside of the int32 range the result is unspecified
  *   bits, from_bits   the same 32 bits seen as integers and back
@@ -22,6 +23,7 @@
 
 typedef float v4f __attribute__((vector_size(16)));
 typedef float v4f_memory __attribute__((vector_size(16), aligned(4), may_alias));
+typedef double v4d __attribute__((vector_size(32)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef uint32_t v4u __attribute__((vector_size(16)));
 typedef struct { v4f lo, hi; } vf8;
@@ -112,7 +114,14 @@ INGOT_INLINE vf8 vf8_max(vf8 a, vf8 b)
 }
 INGOT_INLINE vf8 vf8_fma(vf8 a, vf8 b, vf8 c) { return (vf8){ a.lo * b.lo + c.lo, a.hi * b.hi + c.hi }; }
 INGOT_INLINE vf8 vf8_fnma(vf8 a, vf8 b, vf8 c) { return (vf8){ c.lo - a.lo * b.lo, c.hi - a.hi * b.hi }; }
-INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b) { return vf8_fma(a, b, acc); }
+
+/* a * b + c with the product and the sum in double, which hold both but for the last bit of a far exponent. */
+INGOT_INLINE v4f v4f_acc(v4f c, v4f a, v4f b)
+{
+    const v4d product = __builtin_convertvector(a, v4d) * __builtin_convertvector(b, v4d);
+    return __builtin_convertvector(product + __builtin_convertvector(c, v4d), v4f);
+}
+INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b) { return (vf8){ v4f_acc(acc.lo, a.lo, b.lo), v4f_acc(acc.hi, a.hi, b.hi) }; }
 
 INGOT_INLINE v4f v4f_sqrt(v4f a) { return (v4f){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
 INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return (vf8){ v4f_sqrt(a.lo), v4f_sqrt(a.hi) }; }
