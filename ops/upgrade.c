@@ -433,8 +433,11 @@ static ingot_status batch_normalization_14(upgrade *u)
 {
     const bool training = is_wanted(u, 1) || is_wanted(u, 2) || is_wanted(u, 3) || is_wanted(u, 4);
     const bool spatial = u->node->version >= 9 || ingot_attr_int(u->node, "spatial", 1);
-    if (u->node->n_inputs < 5 || !u->node->n_outputs)
-        return refuse(u, INGOT_INVALID, "it has too few inputs or outputs");
+    for (int i = 0; i < 5; i++)
+        if (input(u, i) == INGOT_NONE)
+            return refuse(u, INGOT_INVALID, "an input is missing");
+    if (!u->node->n_outputs)
+        return refuse(u, INGOT_INVALID, "it has no output");
     if (is_wanted(u, 3) || is_wanted(u, 4))
         return refuse(u, INGOT_UNSUPPORTED, "saved_mean or saved_var is used");
     ingot_node_remove_attr(u->node, "is_test");

@@ -35,7 +35,7 @@ static bool refuse(search *s, const char *format, const char *what)
 /* Ways fork at a Concat only; more than MAX_PLACES of them are not worth following. */
 static bool add_place(search *s, place p)
 {
-    if (s->n_places == MAX_PLACES)
+    if (p.value == INGOT_NONE || s->n_places == MAX_PLACES)
         return refuse(s, "its input comes from too many nodes%s", "");
     s->places[s->n_places++] = p;
     return true;
@@ -336,7 +336,7 @@ static bool check(search *s, const place *p)
     if (!node)
         return refuse(s, value->is_input ? "its input is a graph input%s" : "its input has no node%s", "");
     const struct row *row = find_row(node);
-    if (!row || node->n_fused)
+    if (!row || node->n_fused || node->outputs[0] != p->value)
         return refuse(s, "its input comes from %.60s", node->op_type);
     return row->check(s, p, node);
 }

@@ -174,7 +174,7 @@ ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done)
     *done = false;
     ingot_node *flatten = NULL, *reader = ingot_single_reader(graph, value);
     int at = value;
-    if (reader && reader->n_outputs == 1 && is_flatten(a, reader)) {
+    if (reader && reader->n_outputs == 1 && ingot_output(reader) != INGOT_NONE && is_flatten(a, reader)) {
         flatten = reader;
         at = flatten->outputs[0];
         reader = ingot_single_reader(graph, at);

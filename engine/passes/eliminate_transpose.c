@@ -26,7 +26,8 @@ ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
         ingot_node *second = graph->nodes[i];
         const int64_t *of_first, *of_second;
         size_t n, n_second;
-        if (!ingot_is_op(second, "Transpose") || second->n_fused || !read_perm(second, &of_second, &n_second))
+        if (!ingot_is_op(second, "Transpose") || ingot_output(second) == INGOT_NONE || second->n_fused ||
+            !read_perm(second, &of_second, &n_second))
             continue;
         const ingot_node *first = ingot_producer(graph, ingot_input(second, 0));
         if (!ingot_is_op(first, "Transpose") || first->n_fused || !read_perm(first, &of_first, &n) || n != n_second ||

@@ -7,6 +7,9 @@
 
 #include "engine/passes/rewrite.h"
 
+/* Declared shapes may claim anything; no weights have more channels. */
+enum { MAX_CHANNELS = 1 << 20 };
+
 /* The axis of `shape` along which constant `t` varies, when there is one such axis at most and the result has the same
  * shape; for a single number the axis where channels usually are. INGOT_NONE otherwise. */
 static int channel_axis(const ingot_shape *shape, const ingot_tensor *t)
@@ -76,7 +79,7 @@ static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
         const ingot_node *node = graph->nodes[i];
         const bool commutes = ingot_is_op(node, "Mul") || ingot_is_op(node, "Add");
         if ((!commutes && !ingot_is_op(node, "Div") && !ingot_is_op(node, "Sub")) || node->n_fused ||
-            node->n_inputs != 2)
+            node->n_inputs != 2 || ingot_output(node) == INGOT_NONE)
             continue;
         const int slot = ingot_is_weights(graph, node->inputs[1], 0) ? 1 : 0;
         if ((slot == 0 && !commutes) || !ingot_is_weights(graph, node->inputs[slot], 0) ||
@@ -87,7 +90,7 @@ static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
         int axis = channel_axis(shape, t);
         if (ingot_count(t) == 1 && t->rank <= shape->rank) /* any axis will do; of a MatMul the last */
             axis = ingot_is_op(ingot_producer(graph, node->inputs[1 - slot]), "MatMul") ? shape->rank - 1 : 1;
-        if (shape->rank >= 2 && axis != INGOT_NONE && shape->dim[axis] > 0)
+        if (shape->rank >= 2 && axis != INGOT_NONE && shape->dim[axis] > 0 && shape->dim[axis] <= MAX_CHANNELS)
             status = fold(c, shapes, i, slot, axis);
     }
     return status;

@@ -38,7 +38,8 @@ ingot_status ingot_fuse_activation(ingot_pass_ctx *c)
     ingot_graph *graph = c->graph;
     for (int i = 0; i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
-        if (!is_activation(node) || node->n_fused || ingot_input(node, 0) == INGOT_NONE)
+        if (!is_activation(node) || node->n_fused || ingot_input(node, 0) == INGOT_NONE ||
+            ingot_output(node) == INGOT_NONE)
             continue;
         const int value = node->inputs[0], host = ingot_node_of(graph, value);
         if (host == INGOT_NONE || !is_host(graph->nodes[host]) || graph->nodes[host]->outputs[0] != value ||

@@ -20,7 +20,7 @@ static bool keeps_shape(const ingot_graph *graph, const ingot_shapes *shapes, in
     const ingot_shape *a = ingot_shape_of(shapes, result), *b = ingot_shape_of(shapes, other);
     const ingot_node *host = ingot_producer(graph, result);
     if (a->rank < 0 && b->rank == 1 && ingot_is_op(host, "MatMul")) { /* a row, whatever the rank */
-        const ingot_shape *weights = ingot_shape_of(shapes, host->inputs[1]);
+        const ingot_shape *weights = ingot_shape_of(shapes, ingot_input(host, 1));
         return weights->rank >= 2 && (b->dim[0] == 1 || b->dim[0] == weights->dim[weights->rank - 1]);
     }
     bool keeps = a->rank >= 0 && b->rank >= 0 && b->rank <= a->rank;
@@ -35,7 +35,7 @@ static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
     ingot_graph *graph = c->graph;
     for (int i = 0; i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
-        if (!ingot_is_op(node, "Add") || node->n_inputs != 2 || node->n_fused)
+        if (!ingot_is_op(node, "Add") || node->n_inputs != 2 || node->n_fused || ingot_output(node) == INGOT_NONE)
             continue;
         int slot = INGOT_NONE;
         for (int k = 0; k < 2; k++)

@@ -30,8 +30,9 @@ ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
             continue;
         const ingot_shape *a = ingot_shape_of(&shapes, product->inputs[0]);
         const ingot_shape *b = ingot_shape_of(&shapes, product->inputs[1]);
-        const ingot_node *add = ingot_single_reader(graph, product->outputs[0]);
-        if (!ingot_is_op(add, "Add") || add->n_inputs != 2 || add->n_fused || b->rank != 2 || b->dim[1] < 0)
+        const ingot_node *add = ingot_single_reader(graph, ingot_output(product));
+        if (!ingot_is_op(add, "Add") || ingot_output(add) == INGOT_NONE || add->n_inputs != 2 || add->n_fused ||
+            b->rank != 2 || b->dim[1] < 0)
             continue;
         const int bias = add->inputs[add->inputs[0] == product->outputs[0] ? 1 : 0];
         if (!is_row(graph, bias, b->dim[1]))

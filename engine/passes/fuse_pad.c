@@ -19,6 +19,7 @@ static bool read_padding(const ingot_graph *graph, const ingot_node *pad, paddin
     int n;
     p->value = 0;
     if (strcmp(ingot_attr_string(pad, "mode", "constant"), "constant") || ingot_input(pad, 3) != INGOT_NONE ||
+        ingot_input(pad, 0) == INGOT_NONE ||
         !ingot_constant_ints(graph, ingot_input(pad, 1), p->amounts, 2 * INGOT_MAX_RANK, &n) || n < 6 || n % 2 ||
         (ingot_input(pad, 2) != INGOT_NONE && !ingot_constant_number(graph, pad->inputs[2], &p->value)))
         return false;

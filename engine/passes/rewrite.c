@@ -52,6 +52,7 @@ bool ingot_fuse_into(ingot_graph *graph, int host, int node, int chain_slot)
 }
 
 int ingot_input(const ingot_node *node, int slot) { return slot < node->n_inputs ? node->inputs[slot] : INGOT_NONE; }
+int ingot_output(const ingot_node *node) { return node->n_outputs ? node->outputs[0] : INGOT_NONE; }
 
 const ingot_const *ingot_constant(const ingot_graph *graph, int value)
 {

@@ -13,8 +13,9 @@ ingot_node *ingot_producer(const ingot_graph *graph, int value);
 /* The node that alone reads the value, when it is no graph output; else NULL. */
 ingot_node *ingot_single_reader(const ingot_graph *graph, int value);
 
-/* Input `slot`, INGOT_NONE where it is left out. */
+/* Input `slot`, and output 0; INGOT_NONE where it is left out. */
 int ingot_input(const ingot_node *node, int slot);
+int ingot_output(const ingot_node *node);
 
 /* The constant that the value is, or NULL. An input with a default is no constant: a run can replace it. */
 const ingot_const *ingot_constant(const ingot_graph *graph, int value);
