@@ -189,6 +189,7 @@ INGOT_INLINE void dw_row_unit(const dw_job *j, const dw_row *r, int64_t width, i
 
 static void dw_row_3(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 3); }
 static void dw_row_5(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 5); }
+static void dw_row_7(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 7); }
 
 INGOT_INLINE void dw_row_strided(const dw_job *j, const dw_row *r, int64_t width, int64_t kw)
 {
@@ -214,7 +215,7 @@ static dw_row_fn *choose_row(int64_t stride, int64_t kw)
         return stride == 1 ? dw_row_3 : dw_row_strided_3;
     if (kw == 5)
         return stride == 1 ? dw_row_5 : dw_row_strided_5;
-    return dw_row_any;
+    return stride == 1 && kw == 7 ? dw_row_7 : dw_row_any;
 }
 
 INGOT_INLINE float *put_zeros(float *to, int64_t pixels)

@@ -70,6 +70,14 @@
 #define vm32_not vm8_not
 #define vm32_any vm8_any
 
+/* x * 2^n for whole numbers n from -252 to 254, in floats; in two steps, so that the result may be denormal */
+INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n)
+{
+    const vi32 whole = vf32_to_i32(n), half = vi32_sar(whole, 1), rest = vi32_sub(whole, half), bias = vi32_set1(127);
+    const vf32 y = vf32_mul(x, vf32_from_bits(vi32_shl(vi32_add(half, bias), 23)));
+    return vf32_mul(y, vf32_from_bits(vi32_shl(vi32_add(rest, bias), 23)));
+}
+
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
 
 INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* with two blocks: the second of a, the first of b */

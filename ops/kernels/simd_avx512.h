@@ -68,6 +68,9 @@ INGOT_INLINE vf32 vf32_from_i32(vi32 a) { return _mm512_cvtepi32_ps(a); }
 INGOT_INLINE vi32 vf32_bits(vf32 a) { return _mm512_castps_si512(a); }
 INGOT_INLINE vf32 vf32_from_bits(vi32 a) { return _mm512_castsi512_ps(a); }
 
+/* x * 2^n for whole numbers n from -252 to 254, in floats; the result may be denormal */
+INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n) { return _mm512_scalef_ps(x, n); }
+
 INGOT_INLINE vm32 vf32_lt(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 INGOT_INLINE vm32 vf32_le(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 INGOT_INLINE vm32 vf32_eq(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }

@@ -124,6 +124,19 @@ static void bench_depthwise(const ingot_kernels *k, int channels, int size, int 
     check_free(packed, n_packed, name);
 }
 
+static void bench_acts(const ingot_kernels *k)
+{
+    enum { N = 4096 };
+    float *x = check_randoms(N);
+
+    for (int act = INGOT_ACT_RELU; act <= INGOT_ACT_ELU; act++) {
+        const ingot_epilogue e = { .act = (ingot_act)act, .alpha = 0.2f, .beta = 0.5f };
+        BEST_TIME(seconds, k->act_rows_f32(x, 0, 1, N, &e))
+        printf("  activation %d: %.2f ns an element\n", act, seconds * 1e9 / N);
+    }
+    check_free(x, N, "activations");
+}
+
 static const conv_bench conv_benches[] = {
     { 64, 64, 56, 3, 1, false }, { 128, 128, 28, 3, 1, false }, { 256, 256, 14, 3, 1, false },
     { 512, 512, 7, 3, 1, false }, { 32, 32, 56, 3, 1, false }, { 16, 16, 112, 3, 1, false },
@@ -146,6 +159,8 @@ static void bench(const ingot_kernels *k)
     bench_depthwise(k, 672, 14, 5, 1);
     bench_depthwise(k, 672, 14, 5, 2);
     bench_depthwise(k, 960, 7, 5, 1);
+    bench_depthwise(k, 80, 28, 7, 1);
+    bench_acts(k);
     bench_gemm(k, 256, 256, 256);
     bench_gemm(k, 512, 512, 512);
     bench_gemm(k, 128, 768, 768);
