@@ -12,6 +12,8 @@ enum { POSITIONS = 64 };
 typedef struct deformed {
     ingot_window w;
     int64_t images, channels, outputs, groups, offset_groups, group_channels, group_outputs;
+    int64_t depth;                       /* taps of all channels of a group */
+    size_t column_bytes, place_bytes;    /* of a thread's memory */
     const ingot_op_ctx *ctx;
     const void *x, *weights, *offset, *bias, *mask;
     void *y;
@@ -25,6 +27,30 @@ typedef struct deformed {
 #define T double
 #define TYPED(name) name##_f64
 #include "ops/deform_conv_loops.h"
+
+/* y[o][p] = bias + sum w[o][l] columns[l][p] for the outputs of a group; `spare` holds the packed columns. */
+static void multiply_f32(const deformed *d, int64_t output, float *y, int64_t n, const float *columns, float *spare)
+{
+    const ingot_kernels *k = d->ctx->kernels;
+    const ingot_gemm g = { .m = d->group_outputs, .n = n, .k = d->depth, .alpha = 1, .a_row = d->depth, .a_col = 1,
+                           .ldc = d->w.out[0] * d->w.out[1] };
+    const ingot_epilogue e = { .row_bias = d->bias ? (const float *)d->bias + output : NULL };
+
+    k->gemm_pack_f32(spare, columns, POSITIONS, 1, n, d->depth, 0, k->gemm_panels_f32(n));
+    k->gemm_f32(&g, (const float *)d->weights + output * d->depth, spare, y, &e, 0, g.m, 0, k->gemm_panels_f32(n));
+}
+
+static void multiply_f64(const deformed *d, int64_t output, double *y, int64_t n, const double *columns)
+{
+    for (int64_t o = output; o < output + d->group_outputs; o++, y += d->w.out[0] * d->w.out[1]) {
+        const double *weight = (const double *)d->weights + o * d->depth;
+        for (int64_t p = 0; p < n; p++)
+            y[p] = d->bias ? ((const double *)d->bias)[o] : 0;
+        for (int64_t l = 0; l < d->depth; l++)
+            for (int64_t p = 0; p < n; p++)
+                y[p] += weight[l] * columns[l * POSITIONS + p];
+    }
+}
 
 static bool has_shape4(const ingot_tensor *t, int64_t d0, int64_t d1, const int64_t *spatial)
 {
@@ -56,6 +82,7 @@ static ingot_status read_deformed(ingot_op_ctx *c, deformed *d)
                              (long long)d->channels, (long long)d->groups, (long long)d->offset_groups);
     d->group_channels = d->channels / d->groups;
     d->group_outputs = d->outputs / d->groups;
+    d->depth = d->group_channels * d->w.kernel[0] * d->w.kernel[1];
     const int64_t maps = d->offset_groups * d->w.kernel[0] * d->w.kernel[1];
     if (!has_shape4(c->in[OFFSET], d->images, 2 * maps, d->w.out) ||
         (ingot_has(c, MASK) && !has_shape4(c->in[MASK], d->images, maps, d->w.out)) ||
@@ -81,9 +108,12 @@ static ingot_status prepare_deformed(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_deformed(c, d)))
         return st;
-    const size_t size = c->in[X]->dtype == INGOT_DOUBLE ? sizeof(double) : sizeof(float);
-    ingot_want_scratch(c, ingot_widen_bytes(c),
-                       (size_t)(d->group_channels * d->w.kernel[0] * d->w.kernel[1]) * POSITIONS * size);
+    const bool is_double = c->in[X]->dtype == INGOT_DOUBLE;
+    const size_t taps = (size_t)(d->w.kernel[0] * d->w.kernel[1]);
+    d->column_bytes = (size_t)d->depth * POSITIONS * (is_double ? sizeof(double) : sizeof(float));
+    d->place_bytes = taps * POSITIONS * (is_double ? sizeof(place_f64) : sizeof(place_f32));
+    ingot_want_scratch(c, ingot_widen_bytes(c), d->column_bytes + d->place_bytes +
+                       (is_double ? 0 : (size_t)c->kernels->gemm_packed_f32(POSITIONS, d->depth) * sizeof(float)));
     return INGOT_OK;
 }
 
@@ -92,17 +122,19 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const deformed *d = argument;
     const int64_t positions = d->w.out[0] * d->w.out[1], blocks = (positions + POSITIONS - 1) / POSITIONS;
-    void *columns = ingot_thread_scratch(d->ctx, thread);
+    char *columns = ingot_thread_scratch(d->ctx, thread);
+    void *places = columns + d->column_bytes, *spare = columns + d->column_bytes + d->place_bytes;
 
     for (int64_t item = begin; item < end; item++) {
         const int64_t first = item % blocks * POSITIONS, n = MIN(positions - first, POSITIONS);
         const int64_t group = item / blocks % d->groups, image = item / blocks / d->groups;
+        const int64_t output = group * d->group_outputs, to = (image * d->outputs + output) * positions + first;
         if (d->ctx->in[X]->dtype == INGOT_DOUBLE) {
-            sample_columns_f64(d, image, group, first, n, columns);
-            multiply_columns_f64(d, image, group, first, n, columns);
+            sample_columns_f64(d, image, group, first, n, (double *)(void *)columns, places);
+            multiply_f64(d, output, (double *)d->y + to, n, (const double *)(const void *)columns);
         } else {
-            sample_columns_f32(d, image, group, first, n, columns);
-            multiply_columns_f32(d, image, group, first, n, columns);
+            sample_columns_f32(d, image, group, first, n, (float *)(void *)columns, places);
+            multiply_f32(d, output, (float *)d->y + to, n, (const float *)(const void *)columns, spare);
         }
     }
 }
@@ -112,6 +144,10 @@ static ingot_status run_plain(ingot_op_ctx *c)
     deformed *d = c->state;
     const int64_t blocks = (d->w.out[0] * d->w.out[1] + POSITIONS - 1) / POSITIONS;
 
+    if (ingot_count(c->out[0]) == 0)
+        return INGOT_OK;
+    if (d->w.in[0] < 1 || d->w.in[1] < 1)
+        return ingot_op_fail(c, INGOT_INVALID, "X has no pixels");
     d->ctx = c;
     d->x = c->in[X]->data;
     d->weights = c->in[W]->data;
@@ -131,7 +167,7 @@ static ingot_status run_deformed(ingot_op_ctx *c)
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const deformed *d = c->state;
-    return 2 * ingot_count(c->out[0]) * d->group_channels * d->w.kernel[0] * d->w.kernel[1];
+    return 2 * ingot_count(c->out[0]) * d->depth;
 }
 
 #define F INGOT_TYPES_FLOAT

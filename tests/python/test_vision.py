@@ -119,6 +119,18 @@ def test_folding_and_regions(ingot, tmp_path):
     cases.check(ingot, tmp_path, 22, False)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_deform_conv(ingot, tmp_path, dtype):
+    cases = Cases()
+    for group, maps, masked in ((1, 1, False), (2, 1, True), (1, 2, True), (2, 4, False)):
+        x, w = array(dtype, 1, 4, 5, 6) / 8, array(dtype, 4, 4 // group, 3, 2) / 8
+        positions = (1, maps * 6, 6, 3)
+        cases.add("DeformConv", x, w, array(dtype, positions[0], 2 * positions[1], *positions[2:]), array(dtype, 4),
+                  array(dtype, *positions) if masked else None, group=group, offset_group=maps, pads=[1, 2, 2, 0], strides=[1, 2],
+                  kernel_shape=[3, 2], dilations=[1, 2])
+    cases.check(ingot, tmp_path, 22, False)
+
+
 @pytest.mark.parametrize("op, inputs, attributes", [
     ("Resize", [array(np.float32, 1, 1, 4, 4), None, floats(1, 1, 0, 2)], {}),
     ("Resize", [array(np.float32, 1, 1, 4, 4), None, floats(1, 1, np.nan, 2)], {}),
