@@ -50,7 +50,7 @@ static ingot_status read_rule(ingot_op_ctx *c, ingot_resize_rule *rule)
     static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
     static const char *const coordinates[] = {
         "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
-        NULL
+        "tf_half_pixel_for_nn", NULL
     };
     static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
     int mode, coordinate, rounding;

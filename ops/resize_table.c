@@ -20,6 +20,7 @@ static double position(const ingot_resize_rule *rule, const ingot_resize_axis *a
     switch (rule->coordinates) {
     case INGOT_ALIGN_CORNERS: return out == 1 ? 0 : y * (in - 1) / (out - 1);
     case INGOT_ASYMMETRIC: return y / axis->scale;
+    case INGOT_HALF_PIXEL_FOR_NN: return (y + 0.5) / axis->scale;
     case INGOT_PYTORCH_HALF_PIXEL: return out == 1 ? -0.5 : (y + 0.5) / axis->scale - 0.5;
     case INGOT_HALF_PIXEL_SYMMETRIC: return in / 2 * (1 - (double)axis->out / out) + (y + 0.5) / axis->scale - 0.5;
     case INGOT_CROP_AND_RESIZE: {

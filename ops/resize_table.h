@@ -9,7 +9,7 @@ typedef enum ingot_resize_mode { INGOT_RESIZE_NEAREST, INGOT_RESIZE_LINEAR, INGO
 
 typedef enum ingot_coordinates {
     INGOT_HALF_PIXEL, INGOT_HALF_PIXEL_SYMMETRIC, INGOT_PYTORCH_HALF_PIXEL, INGOT_ALIGN_CORNERS, INGOT_ASYMMETRIC,
-    INGOT_CROP_AND_RESIZE
+    INGOT_CROP_AND_RESIZE, INGOT_HALF_PIXEL_FOR_NN /* the last in opset 11 only */
 } ingot_coordinates;
 
 typedef enum ingot_nearest {
