@@ -44,7 +44,7 @@ def test_library_is_small(prefix, tmp_path):
 def test_library_needs_little(prefix):
     needed = subprocess.run(["readelf", "-d", find(prefix, "libingot.so")], capture_output=True, text=True).stdout
     libraries = set(re.findall(r"NEEDED.*\[(\w+[-\w]*)", needed))
-    assert libraries <= {"libc", "libm", "libprotobuf-c", "libgomp", "libomp", "ld-linux-x86-64", "libpthread"}
+    assert libraries <= {"libc", "libm", "libprotobuf-c", "libgomp", "libomp", "ld-linux-x86-64", "libpthread", "libpcre2-8"}   # pcre2: optional
 
 
 @pytest.mark.parametrize("static", [False, True])
