@@ -1,0 +1,169 @@
+"""Convolutions, pools, products and normalizations: random shapes against definitions in numpy, in both layouts and any
+number of threads; attributes and shapes that make no sense."""
+import itertools
+import random
+
+import numpy as np
+import pytest
+from conftest import save_model
+from onnx import TensorProto, helper
+
+FLOAT = TensorProto.FLOAT
+
+
+def windows(x, kernel, stride, dilation, pads, value=0.0):
+    """(N, C, out..., kernel...) of x (N, C, in...), padded with value."""
+    rank = len(kernel)
+    x = np.pad(x, [(0, 0), (0, 0)] + list(zip(pads[:rank], pads[rank:])), constant_values=value)
+    out = [(x.shape[2 + i] - (kernel[i] - 1) * dilation[i] - 1) // stride[i] + 1 for i in range(rank)]
+    y = np.empty(x.shape[:2] + tuple(out) + tuple(kernel), x.dtype)
+    for tap in itertools.product(*map(range, kernel)):
+        at = tuple(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, dilation, out, stride))
+        y[(Ellipsis, *tap)] = x[(slice(None), slice(None), *at)]
+    return y
+
+
+def conv(x, w, b, group, stride, dilation, pads):
+    rank, icg, ocg = x.ndim - 2, w.shape[1], w.shape[0] // group
+    patches = windows(x, w.shape[2:], stride, dilation, pads)
+    taps = tuple(range(2 + rank, 2 + 2 * rank))
+    parts = [np.tensordot(patches[:, g * icg:(g + 1) * icg], w[g * ocg:(g + 1) * ocg], ((1, *taps), range(1, 2 + rank)))
+             for g in range(group)]
+    return np.moveaxis(np.concatenate(parts, -1), -1, 1) + b.reshape(-1, *[1] * rank)
+
+
+def conv_transpose(x, w, b, group, stride, pads):
+    """Spread x with zeros and convolve with the mirrored weights."""
+    rank, kernel = x.ndim - 2, w.shape[2:]
+    spread = np.zeros(x.shape[:2] + tuple((n - 1) * s + 1 for n, s in zip(x.shape[2:], stride)), x.dtype)
+    spread[(slice(None), slice(None), *(slice(None, None, s) for s in stride))] = x
+    parts = np.split(w, group)
+    mirrored = np.concatenate([np.flip(np.swapaxes(p, 0, 1), tuple(range(2, 2 + rank))) for p in parts])
+    around = [k - 1 for k in kernel] * 2
+    full = conv(spread, mirrored, b, group, [1] * rank, [1] * rank, around)
+    return full[(slice(None), slice(None), *(slice(p, n - q) for p, q, n in zip(pads[:rank], pads[rank:], full.shape[2:])))]
+
+
+def scaled(rng, shape, n):
+    """Random weights whose sums over n terms are about 1."""
+    return (rng.standard_normal(shape) / np.sqrt(n)).astype(np.float32)
+
+
+def check(ingot, tmp_path, node, arrays, want, follow=()):
+    """Run the node (and the ones that follow) on arrays; the second input is a constant, so that weights are packed."""
+    names = list(node.input)
+    constants = [(n, a) for n, a in zip(names, arrays) if n in ("w", "b")]
+    inputs = [(n, FLOAT, a.shape) for n, a in zip(names, arrays) if n not in ("w", "b")]
+    model = save_model(tmp_path / "m.onnx", [node, *follow], inputs, [("y", FLOAT, None)], constants, opset=21)
+    np.savez(tmp_path / "io.npz", y=want.astype(np.float32), **{n: a for n, a in zip(names, arrays) if n not in ("w", "b")})
+    for options in ((), ("--disable-pass", "all", "--threads", "2")):
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "2e-5", "--atol", "2e-5", *options)
+        assert done.code == 0, (str(node), done.out + done.err)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_conv(ingot, tmp_path, seed):
+    pick, rng = random.Random(seed), np.random.default_rng(seed)
+    rank, group = pick.choice([1, 2, 2, 3]), pick.choice([1, 1, 2, 3, 8])
+    icg, ocg = pick.choice([1, 3, 4, 8, 12]), pick.choice([1, 4, 8, 17])
+    kernel = [pick.randint(1, 4) for _ in range(rank)]
+    stride, dilation = [[pick.choice([1, 1, 2]) for _ in range(rank)] for _ in range(2)]
+    if seed % 3 == 0:                                   # what winograd takes
+        kernel, stride, dilation = [3] * rank, [1] * rank, [1] * rank
+    pads = [pick.randint(0, 2) for _ in range(2 * rank)]
+    x = rng.standard_normal([pick.randint(1, 2), group * icg] + [pick.randint(7, 12) for _ in range(rank)]).astype(np.float32)
+    w = scaled(rng, [group * ocg, icg] + kernel, icg * np.prod(kernel))
+    b = rng.standard_normal(group * ocg).astype(np.float32)
+    y = conv(x.astype(float), w.astype(float), b, group, stride, dilation, pads)
+    node = helper.make_node("Conv", ["x", "w", "b"], ["t"], group=group, strides=stride, dilations=dilation, pads=pads)
+    add = helper.make_node("Add", ["t", "t"], ["u"])
+    check(ingot, tmp_path, node, [x, w, b], np.maximum(2 * y, 0), [add, helper.make_node("Relu", ["u"], ["y"])])
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_conv_transpose(ingot, tmp_path, seed):
+    pick, rng = random.Random(seed), np.random.default_rng(seed)
+    rank, group = pick.choice([1, 2, 2, 3]), pick.choice([1, 1, 2, 8])
+    kernel, stride = [pick.randint(1, 4) for _ in range(rank)], [pick.randint(1, 3) for _ in range(rank)]
+    pads = [pick.randint(0, min(1, k - 1)) for k in kernel] * 2
+    icg, ocg = pick.choice([1, 3, 8]), pick.choice([1, 4, 9])
+    x = rng.standard_normal([pick.randint(1, 2), group * icg] + [pick.randint(2, 7) for _ in range(rank)]).astype(np.float32)
+    w = scaled(rng, [group * icg, ocg] + kernel, icg * np.prod(kernel))
+    b = rng.standard_normal(group * ocg).astype(np.float32)
+    y = conv_transpose(x.astype(float), w.astype(float), b, group, stride, pads)
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["t"], group=group, strides=stride, pads=pads)
+    check(ingot, tmp_path, node, [x, w, b], np.where(y < 0, 0.1 * y, y),
+          [helper.make_node("LeakyRelu", ["t"], ["y"], alpha=0.1)])
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_pool(ingot, tmp_path, op, seed):
+    pick, rng = random.Random(seed), np.random.default_rng(seed)
+    rank = pick.choice([1, 2, 2, 3])
+    kernel = [pick.randint(1, 3) for _ in range(rank)]
+    stride, dilation = [[pick.randint(1, 2) for _ in range(rank)] for _ in range(2)]
+    pads = [pick.randint(0, k - 1) for k in kernel] * 2
+    x = rng.standard_normal([2, pick.choice([3, 8, 20])] + [pick.randint(6, 11) for _ in range(rank)]).astype(np.float32)
+    taps = tuple(range(-rank, 0))
+    if op == "MaxPool":
+        y = windows(x, kernel, stride, dilation, pads, -np.inf).max(taps)
+    else:
+        y = np.nanmean(windows(x.astype(float), kernel, stride, dilation, pads, np.nan), taps)
+    node = helper.make_node(op, ["x"], ["y"], kernel_shape=kernel, strides=stride, dilations=dilation, pads=pads)
+    check(ingot, tmp_path, node, [x], y)
+
+
+@pytest.mark.parametrize("m", [1, 5, 40])
+@pytest.mark.parametrize("n,k", [(10, 20000), (33, 70), (64, 1)])
+@pytest.mark.parametrize("flip", [0, 1])
+def test_gemm(ingot, tmp_path, m, n, k, flip):
+    rng = np.random.default_rng(m + n + flip)
+    a, w = rng.standard_normal((m, k)).astype(np.float32), rng.standard_normal((k, n)).astype(np.float32)
+    b = rng.standard_normal(n).astype(np.float32)
+    scale = 1 / np.sqrt(k)
+    y = scale * (a.astype(float) @ w) + 2 * b
+    node = helper.make_node("Gemm", ["a", "w", "b"], ["y"], transB=flip, alpha=float(scale), beta=2.0)
+    check(ingot, tmp_path, node, [a, w.T.copy() if flip else w, b], y)
+
+
+@pytest.mark.parametrize("a,w", [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((20, 3, 4), (20, 4, 5)), ((2, 1, 9, 4), (1, 3, 4, 5)),
+                                 ((4,), (2, 4, 5)), ((2, 3, 4), (4,)), ((4,), (4,)), ((0, 3, 4), (4, 5)), ((2, 0), (0, 3))])
+def test_matmul(ingot, tmp_path, a, w):
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal(a).astype(np.float32), rng.standard_normal(w).astype(np.float32)
+    check(ingot, tmp_path, helper.make_node("MatMul", ["x", "w"], ["y"]), [x, w], np.matmul(x.astype(float), w))
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_layer_normalization(ingot, tmp_path, axis):
+    rng = np.random.default_rng(axis)
+    x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
+    w, b = (rng.standard_normal(x.shape[axis:]).astype(np.float32) for _ in range(2))
+    axes = tuple(range(axis, 4))
+    z = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+    check(ingot, tmp_path, helper.make_node("LayerNormalization", ["x", "w", "b"], ["y"], axis=axis), [x, w, b], z * w + b)
+
+
+WINDOWED = [("Conv", ["x", "w"]), ("ConvTranspose", ["x", "w"]), ("MaxPool", ["x"]), ("AveragePool", ["x"])]
+REFUSED = [("strides", [0, 1], "0 is not allowed (at least 1)"), ("strides", [1], "1 values, expected 2"),
+           ("dilations", [-1, 1], "-1 is not allowed (at least 1)"), ("dilations", [1, 2 ** 62], "too large"),
+           ("pads", [-1, 0, 0, 0], "-1 is not allowed (at least 0)"), ("auto_pad", "SOME", "'SOME' is not one of")]
+
+
+@pytest.mark.parametrize("op,inputs", WINDOWED)
+@pytest.mark.parametrize("name,value,words", REFUSED)
+def test_refused(ingot, tmp_path, op, inputs, name, value, words):
+    attributes = {name: value} if op.startswith("Conv") else {"kernel_shape": [2, 2], name: value}
+    shapes = {"x": (1, 3, 8, 8), "w": (3, 3, 3, 3)}
+    model = save_model(tmp_path / "m.onnx", [helper.make_node(op, inputs, ["y"], **attributes)],
+                       [(n, FLOAT, shapes[n]) for n in inputs], [("y", FLOAT, None)], opset=21)
+    done = ingot("run", model)
+    assert done.code == 4 and f"attribute '{name}'" in done.err and words in done.err, done.err
+
+
+@pytest.mark.parametrize("group", [0, -1, 2, -2 ** 63])
+def test_refused_group(ingot, tmp_path, group):
+    model = save_model(tmp_path / "m.onnx", [helper.make_node("Conv", ["x", "w"], ["y"], group=group)],
+                       [("x", FLOAT, (1, 3, 8, 8)), ("w", FLOAT, (4, 3, 3, 3))], [("y", FLOAT, None)])
+    assert ingot("run", model).code == 4
