@@ -1,5 +1,5 @@
-/* pattern_pcre2.c - regular expressions by PCRE2, whose syntax contains nearly all of RE2's. Its search may go back and try
- * again: the steps and the memory of a match are limited, so that no pattern can hang or exhaust the process. */
+/* pattern_pcre2.c - regular expressions by PCRE2, whose syntax contains nearly all of RE2's. Its search may go back and
+ * try again: the steps and the memory of a match are limited, so that no pattern can hang or exhaust the process. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 

@@ -135,8 +135,8 @@ int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d) { return INGOT_FN(conv_pla
 
 /* The weights of one output channel of a merged group, from one channel block of it, to every width-th float. Across
  * the groups that were merged they stay zero. */
-static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, const conv_weights *weights, int64_t group,
-                         int64_t oc, int64_t block, int width)
+static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, const conv_weights *weights,
+                         int64_t group, int64_t oc, int64_t block, int width)
 {
     const int64_t own_ic = d->ic / d->groups, own_oc = d->oc / d->groups, member = oc / own_oc;
     const int64_t first = member * own_ic, step = s->ic_block * width;
@@ -252,7 +252,8 @@ static bool has_all_taps(const tile_job *t)
     return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
 }
 
-/* In a row-major source without dilation, the taps of a row lie as the channels of a block do, and are taken likewise. */
+/* In a row-major source without dilation, the taps of a row lie as the channels of a block do, and are taken likewise.
+ */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
     const ptrdiff_t to_last = (px - 1) * t->pixel;

@@ -1,5 +1,5 @@
-/* conv_direct.h - the direct convolution of conv_direct.c in its general form: weights stored in any order, and outputs that lie
- * apart in dst. What a plain convolution does not need, a transposed one does. */
+/* conv_direct.h - the direct convolution of conv_direct.c in its general form: weights stored in any order, and outputs
+ * that lie apart in dst. What a plain convolution does not need, a transposed one does. */
 #ifndef INGOT_OPS_KERNELS_CONV_DIRECT_H
 #define INGOT_OPS_KERNELS_CONV_DIRECT_H
 

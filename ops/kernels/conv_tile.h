@@ -57,7 +57,8 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
     }
 }
 
-/* A case for each number of pixels: of each, the compiler makes one straight-line tile, and drops those above `most`. */
+/* A case for each number of pixels: of each, the compiler makes one straight-line tile, and drops those above `most`.
+ */
 #define PIXEL_CASE(px, most, tile) \
     case px: \
         if (px <= most) \

@@ -32,7 +32,8 @@ static bool has_avx2(void) { return has_all(LEAF1_ECX_FMA | LEAF1_ECX_F16C, LEAF
 
 static bool has_avx512(void)
 {
-    const unsigned avx512 = (unsigned)(LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512DQ | LEAF7_EBX_AVX512BW) | LEAF7_EBX_AVX512VL;
+    const unsigned avx512 =
+        (unsigned)(LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512DQ | LEAF7_EBX_AVX512BW) | LEAF7_EBX_AVX512VL;
     return has_avx2() && has_all(LEAF1_ECX_FMA, avx512, STATE_ZMM);
 }
 

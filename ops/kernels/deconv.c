@@ -2,9 +2,9 @@
  *
  * Along an axis, output o takes tap k from input i where o + pad = i * stride + k * dilation. Outputs that are equal
  * modulo the stride, a phase, meet the same taps: every (stride / g)-th from some first one on, g being the greatest
- * common divisor of stride and dilation. Seen from one of them to the next, inputs advance by one; seen from tap to tap,
- * they go back by dilation / g. So each phase is a convolution of stride 1 with its taps reversed, whose outputs lie
- * `stride` apart. Work items and units of weights are those of all phases in a row. */
+ * common divisor of stride and dilation. Seen from one of them to the next, inputs advance by one; seen from tap to
+ * tap, they go back by dilation / g. So each phase is a convolution of stride 1 with its taps reversed, whose outputs
+ * lie `stride` apart. Work items and units of weights are those of all phases in a row. */
 #include "ops/kernels/conv_direct.h"
 
 /* The convolution of one phase. Weights are [ic][oc / groups][kernel...]. */

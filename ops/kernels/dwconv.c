@@ -22,8 +22,8 @@ typedef struct dw_shape {
     int64_t taps, blocks, in_plane, out_plane;
 } dw_shape;
 
-/* Pixels of a row of the buffer: one more than seen, as the last vector may reach beyond, and whole vectors, so that rows
- * start on cache lines. */
+/* Pixels of a row of the buffer: one more than seen, as the last vector may reach beyond, and whole vectors, so that
+ * rows start on cache lines. */
 static int64_t buffer_row(int64_t columns) { return ceil_div(columns + 1, PIXELS) * PIXELS; }
 
 /* Source pixels along an axis that n outputs see. */
@@ -39,8 +39,8 @@ static dw_shape dw_shape_of(const ingot_conv *d)
     };
 
     s.buffered = d->in[0] == 1 && d->out[0] == 1 && d->kernel[0] == 1 && d->kernel[1] <= MAX_KERNEL &&
-                 d->kernel[2] <= MAX_KERNEL && d->dilation[1] == 1 && d->dilation[2] == 1 && d->stride[1] <= MAX_KERNEL &&
-                 d->stride[2] <= MAX_KERNEL;
+                 d->kernel[2] <= MAX_KERNEL && d->dilation[1] == 1 && d->dilation[2] == 1 &&
+                 d->stride[1] <= MAX_KERNEL && d->stride[2] <= MAX_KERNEL;
     if (s.buffered) {
         while (s.strip > 1 && buffer_row(reach(d, 2, s.strip)) * d->kernel[1] > BUFFER / 2)
             s.strip = ceil_div(s.strip, 2);

@@ -1,8 +1,8 @@
 /* isa.h - what a kernel source includes. Each kernel file is compiled once per instruction set with -DINGOT_ISA=<name>;
  * this header picks the vector types of that build, names its functions, and declares every listed kernel.
  *
- *   vf32 vi32 vm32   natural width: floats, 32-bit integers, comparison masks; VF32_LANES is 16 on avx512 and 8 elsewhere
- *   vf8  vi8  vm8    always 8 lanes, one pixel of the blocked nchw8c layout; the same type as vf32 where that has 8 lanes
+ *   vf32 vi32 vm32   natural width: floats, 32-bit integers, masks; VF32_LANES is 16 on avx512 and 8 elsewhere
+ *   vf8  vi8  vm8    always 8 lanes, one pixel of nchw8c; the same type as vf32 where that has 8 lanes
  *
  * #if on an instruction set belongs here and in simd_*.h alone. What an instruction set prefers (tile sizes) is a
  * constant in its simd header, so that kernels stay free of conditions. */

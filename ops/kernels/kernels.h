@@ -32,7 +32,7 @@ typedef enum ingot_act {
 typedef struct ingot_epilogue {
     ingot_act act;
     float alpha, beta;         /* of the activation */
-    const float *bias;         /* one per column of a matrix product, one per output channel of a convolution; or NULL */
+    const float *bias;         /* one per column of a product, or per output channel of a convolution; or NULL */
     const float *row_bias;     /* matrix products only: one per row of the result; or NULL */
     const float *residual;     /* laid out as the result, and may be the result's own memory; or NULL */
 } ingot_epilogue;
@@ -85,10 +85,10 @@ typedef struct ingot_gemm {
     ptrdiff_t a_row, a_col, ldc;
 } ingot_gemm;
 
-/* A convolution. Spatial axes are depth, height, width: those that a model does not have come first, with size 1, kernel
+/* A convolution. Spatial axes are depth, height, width: those a model does not have come first, with size 1, kernel
  * 1, stride 1, dilation 1 and no padding. Weights are [oc][ic / groups][kernel...], row-major.
  *
- * Blocked tensors are (N, ceil(C / 8), D, H, W, 8), "nchw8c": eight channels of a pixel lie together. Channels that fill
+ * Blocked tensors are (N, ceil(C / 8), D, H, W, 8), "nchw8c": eight channels of a pixel are neighbours. Channels that fill
  * up the last block hold finite numbers of no meaning; kernels write them when their block is written. */
 typedef struct ingot_conv {
     int64_t n, groups, ic, oc;
@@ -119,7 +119,7 @@ typedef enum ingot_fold {
     /* map.c and map_f64.c: dst may be src. The second computes in double with the C library. */ \
     X(void, map_f32, (ingot_map function, float *dst, const float *src, int64_t n, float a, float b)) \
     X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \
-    /* conv_direct.c: any convolution, dst blocked. Weights are packed in units [u0, u1), and the work is cut into items. \
+    /* conv_direct.c: any convolution, dst blocked. Weights are packed in units [u0, u1), the work is cut into items. \
        conv_packed_f32 counts floats. */ \
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \
     X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
@@ -149,14 +149,14 @@ typedef enum ingot_fold {
                             int64_t p0, int64_t p1)) \
     X(void, gemm_f32, (const ingot_gemm *g, const float *a, const float *packed, float *c, const ingot_epilogue *e, \
                        int64_t m0, int64_t m1, int64_t p0, int64_t p1)) \
-    /* gemv.c: few rows, all of them, by columns [n0, n1) of B as it is stored. dot: B[l][j] is w[j * ldw + l], and a_col \
+    /* gemv.c: few rows, all of them, by columns [n0, n1) of B as stored. dot: B[l][j] is w[j * ldw + l], and a_col \
        is 1. axpy: B[l][j] is b[l * ldb + j]. */ \
     X(void, gemm_dot_f32, (const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c, \
                            const ingot_epilogue *e, int64_t n0, int64_t n1)) \
     X(void, gemm_axpy_f32, (const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, \
                             const ingot_epilogue *e, int64_t n0, int64_t n1)) \
-    /* norm.c: mean and variance (of all, not of a sample) of n elements; then (src - sub) mul + add with one set for all, \
-       with a set per lane of n blocked pixels, and as (src - sub) mul scale[i] + add[i] (add NULL: 0). dst may be src. */ \
+    /* norm.c: mean and variance (of all, not of a sample) of n elements; (src - sub) mul + add with one set for all, \
+       with a set per lane of n blocked pixels, and as (src - sub) mul scale[i] + add[i] (NULL: 0). dst may be src. */ \
     X(void, moments_f32, (const float *src, int64_t n, double *mean, double *variance)) \
     X(double, sum_squares_f32, (const float *src, int64_t n)) \
     X(void, scale_shift_f32, (float *dst, const float *src, int64_t n, float sub, float mul, float add)) \
@@ -166,7 +166,7 @@ typedef enum ingot_fold {
                             const float *add)) \
     /* peak.c */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
-    /* reduce_rows.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1 rows, `stride` apart, onto \
+    /* reduce_rows.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1, `stride` apart, onto \
        each other into dst; n elements of shift are read for INGOT_FOLD_EXP, else shift is any pointer to n floats. */ \
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
     X(void, fold_rows_f32, (ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n, \
@@ -176,9 +176,10 @@ typedef enum ingot_fold {
     /* The largest of n > 0 elements times sign (1, or -1 for the smallest), and where it is: the first or the last of \
        equal ones; NaN is the largest. arg_rows_f32 does so in n columns at once, one row more with each call. */ \
     X(int32_t, arg_row_f32, (float *best, const float *src, size_t n, float sign, bool last)) \
-    X(void, arg_rows_f32, (float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, bool last)) \
+    X(void, arg_rows_f32, (float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, \
+                           bool last)) \
     /* winograd.c: 3x3 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or 4), where \
-       winograd_choose_f32 gives that m and not 0. Units are those of conv_units_f32. scratch holds winograd_scratch_f32 \
+       winograd_choose_f32 gives that m, not 0. Units are those of conv_units_f32. scratch holds winograd_scratch_f32 \
        floats, is best aligned to 64 bytes, and belongs to one call at a time. */ \
     X(int, winograd_choose_f32, (const ingot_conv *d)) \
     X(int64_t, winograd_packed_f32, (const ingot_conv *d, int m)) \
@@ -188,7 +189,7 @@ typedef enum ingot_fold {
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
-    /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); and the mean of one block's pixels */ \
+    /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); the mean of one block's pixels */ \
     X(void, pool_blocked_f32, (const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)) \
     X(void, mean_blocked_f32, (float *dst, const float *src, int64_t pixels)) \
     /* reorder.c: pixels [p0, p1) of a block of up to 8 channels, from row-major to blocked and back; missing channels \

@@ -1,6 +1,6 @@
-/* map.c - functions of one variable over arrays of float. One row of the list below makes one loop; the tail of an array
- * goes through the same vector code as the rest, so that cutting it into ranges changes no bit. What is not worth vector
- * code of its own calls the C library for each lane. */
+/* map.c - functions of one variable over arrays of float. One row of the list below makes one loop; the tail of an
+ * array goes through the same vector code as the rest, so that cutting it into ranges changes no bit. What is not worth
+ * vector code of its own calls the C library for each lane. */
 #include "ops/kernels/vmath.h"
 
 INGOT_INLINE vf32 each_lane(vf32 x, float (*f)(float))

@@ -1,5 +1,5 @@
-/* map_f64.c - the functions of map.c as their definitions say, in double with the C library: what tensors of double use,
- * and what tests hold map.c against. */
+/* map_f64.c - the functions of map.c as their definitions say, in double with the C library: what tensors of double
+ * use, and what tests hold map.c against. */
 #include <math.h>
 
 #include "ops/kernels/isa.h"

@@ -1,8 +1,8 @@
 /* peak.c - what the multiply-add units can do at most: the yardstick of the benchmarks. */
 #include "ops/kernels/isa.h"
 
-/* Run `iterations` rounds of independent accumulations in registers. *flops receives the operations done, a multiply-add
- * counting two; the result only keeps the work from being optimized away. */
+/* Run `iterations` rounds of independent accumulations in registers. *flops receives the operations done, a
+ * multiply-add counting two; the result only keeps the work from being optimized away. */
 float INGOT_FN(fma_peak_f32)(int64_t iterations, int64_t *flops)
 {
     enum { CHAINS = 10 };    /* covers latency 4 at two a cycle, and fits 16 registers */

@@ -1,7 +1,7 @@
 /* pool_blocked.c - pools over blocked tensors, eight channels at a time.
  *
- * Work items are rows of the output, (image and block, depth, height). A row is cut into runs of pixels whose windows meet
- * the same columns of the source: the long one in the middle takes whole windows, a few pixels at once. */
+ * Work items are rows of the output, (image and block, depth, height). A row is cut into runs of pixels whose windows
+ * meet the same columns of the source: the long one in the middle takes whole windows, a few pixels at once. */
 #include <math.h>
 
 #include "ops/kernels/isa.h"
@@ -102,8 +102,9 @@ static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t 
                 break;
         }
         window_job j = {
-            .taps = { tz.to - tz.from, ty.to - ty.from, tx.to - tx.from },
-            .step = { d->dilation[0] * d->in[1] * d->in[2] * BLOCK, d->dilation[1] * d->in[2] * BLOCK, d->dilation[2] * BLOCK },
+            .taps = {tz.to - tz.from, ty.to - ty.from, tx.to - tx.from},
+            .step = {d->dilation[0] * d->in[1] * d->in[2] * BLOCK, d->dilation[1] * d->in[2] * BLOCK,
+                     d->dilation[2] * BLOCK},
             .pixel = d->stride[2] * BLOCK,
         };
         const int64_t taps = j.taps[0] * j.taps[1] * j.taps[2];

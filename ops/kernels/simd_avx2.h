@@ -53,7 +53,8 @@ INGOT_INLINE vf8 vf8_max(vf8 a, vf8 b) { return _mm256_max_ps(a, b); }
 INGOT_INLINE vf8 vf8_fma(vf8 a, vf8 b, vf8 c) { return _mm256_fmadd_ps(a, b, c); }
 INGOT_INLINE vf8 vf8_fnma(vf8 a, vf8 b, vf8 c) { return _mm256_fnmadd_ps(a, b, c); }
 
-/* gcc hoists the broadcasts of an accumulating loop and then copies accumulators; the in-place form leaves it no choice. */
+/* gcc hoists the broadcasts of an accumulating loop and then copies accumulators; the in-place form leaves it no
+ * choice. */
 INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b)
 {
     __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));

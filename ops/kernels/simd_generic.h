@@ -2,18 +2,16 @@
  * every processor. A pair of halves in a struct stays in registers where a 32-byte vector type would live in memory.
  *
  * What the primitives mean, on every instruction set:
- *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest reads 0
- *   min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero
- *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
- *   acc(c, a, b)      fma for loops that accumulate; by way of double here, so that the products of long sums are not
- *                     rounded and results stay as near to PyTorch's as with a fused multiply-add
- *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
- *   to_i32            to nearest even; outside of the int32 range the result is unspecified
- *   bits, from_bits   the same 32 bits seen as integers and back
- *   shr, sar          shift right, filling with zeros or with the sign; count is 0..31
- *   lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b
- *   transpose         eight vectors as the rows of a matrix become its columns
- *   hsum, hmax, hmin  over the lanes, halves first; hmax and hmin of NaN are unspecified */
+ *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest reads
+ * 0 min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero fma(a, b, c)
+ * a * b + c; fnma is c - a * b; rounded once where the processor can, else twice acc(c, a, b)      fma for loops that
+ * accumulate; by way of double here, so that the products of long sums are not rounded and results stay as near to
+ * PyTorch's as with a fused multiply-add round             to nearest, ties to even; floor, ceil, trunc as in math.h;
+ * NaN and infinities stay to_i32            to nearest even; outside of the int32 range the result is unspecified bits,
+ * from_bits   the same 32 bits seen as integers and back shr, sar          shift right, filling with zeros or with the
+ * sign; count is 0..31 lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b transpose         eight
+ * vectors as the rows of a matrix become its columns hsum, hmax, hmin  over the lanes, halves first; hmax and hmin of
+ * NaN are unspecified */
 #ifndef INGOT_OPS_KERNELS_SIMD_GENERIC_H
 #define INGOT_OPS_KERNELS_SIMD_GENERIC_H
 
@@ -121,7 +119,10 @@ INGOT_INLINE v4f v4f_acc(v4f c, v4f a, v4f b)
     const v4d product = __builtin_convertvector(a, v4d) * __builtin_convertvector(b, v4d);
     return __builtin_convertvector(product + __builtin_convertvector(c, v4d), v4f);
 }
-INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b) { return (vf8){ v4f_acc(acc.lo, a.lo, b.lo), v4f_acc(acc.hi, a.hi, b.hi) }; }
+INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b)
+{
+    return (vf8){v4f_acc(acc.lo, a.lo, b.lo), v4f_acc(acc.hi, a.hi, b.hi)};
+}
 
 INGOT_INLINE v4f v4f_sqrt(v4f a) { return (v4f){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
 INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return (vf8){ v4f_sqrt(a.lo), v4f_sqrt(a.hi) }; }

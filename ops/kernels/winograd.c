@@ -78,7 +78,8 @@ int64_t INGOT_FN(winograd_items_f32)(const ingot_conv *d, int m)
 /* Could this convolution be done here at all? */
 static bool suits(const ingot_conv *d)
 {
-    bool fits = d->groups == 1 && !d->plain_src && d->kernel[0] == 1 && d->pad[0] == 0 && d->in[0] == 1 && d->out[0] == 1;
+    bool fits =
+        d->groups == 1 && !d->plain_src && d->kernel[0] == 1 && d->pad[0] == 0 && d->in[0] == 1 && d->out[0] == 1;
 
     for (int i = 1; i < 3; i++)
         fits &= d->kernel[i] == 3 && d->stride[i] == 1 && d->dilation[i] == 1;
@@ -177,7 +178,8 @@ static void transform_filters(double g[MAX_POINTS][3], int points, filters *f, f
 }
 
 /* Units are [point][ic][output channel of the unit]. */
-void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, int64_t u1)
+void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0,
+                                 int64_t u1)
 {
     const int points = m + 2;
     const int64_t ic = ceil_div(d->ic, BLOCK) * BLOCK;
@@ -208,8 +210,10 @@ INGOT_INLINE void source_1d(int m, const vf32 x[MAX_POINTS], vf32 y[MAX_POINTS])
     }
 
     const vf32 c = vf32_set1(2.5f), half = vf32_set1(0.5f), two = vf32_set1(2.0f);
-    const vf32 even1 = vf32_fnma(two, x[2], x[4]), odd1 = vf32_mul(vf32_fnma(two, x[1], x[3]), vf32_set1((float)(SQRT2 / 2)));
-    const vf32 even2 = vf32_fnma(half, x[2], x[4]), odd2 = vf32_mul(vf32_fnma(half, x[1], x[3]), vf32_set1((float)SQRT2));
+    const vf32 even1 = vf32_fnma(two, x[2], x[4]),
+               odd1 = vf32_mul(vf32_fnma(two, x[1], x[3]), vf32_set1((float)(SQRT2 / 2)));
+    const vf32 even2 = vf32_fnma(half, x[2], x[4]),
+               odd2 = vf32_mul(vf32_fnma(half, x[1], x[3]), vf32_set1((float)SQRT2));
     y[0] = vf32_fnma(c, x[2], vf32_add(x[0], x[4]));
     y[1] = vf32_add(even1, odd1);
     y[2] = vf32_sub(even1, odd1);
@@ -245,7 +249,8 @@ typedef struct patch {
     ptrdiff_t row;                      /* floats from one row to the next */
 } patch;
 
-/* Ask for the patch one vector of tiles further on: rows in many planes are too many streams for the processor to see. */
+/* Ask for the patch one vector of tiles further on: rows in many planes are too many streams for the processor to see.
+ */
 INGOT_INLINE void fetch_patch(const float *p, ptrdiff_t row, int points)
 {
     enum { LINE_PIXELS = 2 };
@@ -335,8 +340,14 @@ INGOT_INLINE void transform_source(const wino_job *j, int m, int64_t tile0, int6
         }
 }
 
-static void transform_source_2(const wino_job *j, int64_t tile0, int64_t count) { transform_source(j, 2, tile0, count); }
-static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count) { transform_source(j, 4, tile0, count); }
+static void transform_source_2(const wino_job *j, int64_t tile0, int64_t count)
+{
+    transform_source(j, 2, tile0, count);
+}
+static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count)
+{
+    transform_source(j, 4, tile0, count);
+}
 
 /* px tiles at one point: V times the unit's filters to M. The next point's filters are asked for on the way. */
 INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
@@ -450,8 +461,14 @@ INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point
     }
 }
 
-static void transform_output_2(const float *p, int64_t m_point, const tile_out *o) { transform_output(2, p, m_point, o); }
-static void transform_output_4(const float *p, int64_t m_point, const tile_out *o) { transform_output(4, p, m_point, o); }
+static void transform_output_2(const float *p, int64_t m_point, const tile_out *o)
+{
+    transform_output(2, p, m_point, o);
+}
+static void transform_output_4(const float *p, int64_t m_point, const tile_out *o)
+{
+    transform_output(4, p, m_point, o);
+}
 
 /* M of one vector of channels, from channel oc on, to dst. */
 static void finish_vector(const wino_job *j, int64_t oc, const float *products, int64_t tile0, int64_t count)

@@ -106,8 +106,16 @@ static void bench_depthwise(const ingot_kernels *k, int channels, int size, int 
 {
     const int64_t out = (size - 1) / stride + 1, pad = kernel / 2, n_src = (int64_t)channels * size * size;
     const ingot_conv d = {
-        .n = 1, .groups = channels, .ic = channels, .oc = channels, .in = { 1, size, size }, .out = { 1, out, out },
-        .kernel = { 1, kernel, kernel }, .stride = { 1, stride, stride }, .dilation = { 1, 1, 1 }, .pad = { 0, pad, pad },
+        .n = 1,
+        .groups = channels,
+        .ic = channels,
+        .oc = channels,
+        .in = {1, size, size},
+        .out = {1, out, out},
+        .kernel = {1, kernel, kernel},
+        .stride = {1, stride, stride},
+        .dilation = {1, 1, 1},
+        .pad = {0, pad, pad},
     };
     const int64_t n_dst = channels * out * out, n_weights = channels * kernel * kernel;
     const int64_t n_packed = k->dwconv_packed_f32(&d), items = k->dwconv_items_f32(&d);
@@ -138,13 +146,12 @@ static void bench_acts(const ingot_kernels *k)
 }
 
 static const conv_bench conv_benches[] = {
-    { 64, 64, 56, 3, 1, false }, { 128, 128, 28, 3, 1, false }, { 256, 256, 14, 3, 1, false },
-    { 512, 512, 7, 3, 1, false }, { 32, 32, 56, 3, 1, false }, { 16, 16, 112, 3, 1, false },
-    { 128, 32, 28, 3, 1, false }, { 64, 64, 224, 3, 1, false }, { 128, 128, 56, 3, 2, false }, { 64, 256, 56, 1, 1, false },
-    { 256, 64, 56, 1, 1, false }, { 512, 128, 28, 1, 1, false }, { 1024, 256, 14, 1, 1, false },
-    { 2048, 512, 7, 1, 1, false }, { 16, 96, 112, 1, 1, false }, { 24, 144, 56, 1, 1, false },
-    { 144, 24, 56, 1, 1, false }, { 960, 160, 7, 1, 1, false }, { 3, 64, 224, 7, 2, true }, { 3, 32, 224, 3, 2, true },
-    { 3, 64, 224, 3, 1, true },
+    {64, 64, 56, 3, 1, false},    {128, 128, 28, 3, 1, false}, {256, 256, 14, 3, 1, false}, {512, 512, 7, 3, 1, false},
+    {32, 32, 56, 3, 1, false},    {16, 16, 112, 3, 1, false},  {128, 32, 28, 3, 1, false},  {64, 64, 224, 3, 1, false},
+    {128, 128, 56, 3, 2, false},  {64, 256, 56, 1, 1, false},  {256, 64, 56, 1, 1, false},  {512, 128, 28, 1, 1, false},
+    {1024, 256, 14, 1, 1, false}, {2048, 512, 7, 1, 1, false}, {16, 96, 112, 1, 1, false},  {24, 144, 56, 1, 1, false},
+    {144, 24, 56, 1, 1, false},   {960, 160, 7, 1, 1, false},  {3, 64, 224, 7, 2, true},    {3, 32, 224, 3, 2, true},
+    {3, 64, 224, 3, 1, true},
 };
 
 static void bench(const ingot_kernels *k)

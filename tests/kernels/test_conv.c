@@ -45,19 +45,19 @@ static const conv_case cases[] = {
 };
 
 static const conv_case depthwise_cases[] = {
-    { "dw 3x3", 2, 24, 24, 24, { 1, 14, 14 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
-    { "dw 3x3 wide", 1, 8, 8, 8, { 1, 40, 113 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
-    { "dw 3x3 strips", 1, 8, 8, 8, { 1, 5, 700 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
-    { "dw 3x3 stride 2", 1, 19, 19, 19, { 1, 15, 112 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
-    { "dw 3x3 pad after", 1, 8, 8, 8, { 1, 14, 14 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, NONE, { 0, 1, 1 }, false },
-    { "dw 5x5", 1, 16, 16, 16, { 1, 7, 7 }, { 1, 5, 5 }, ONES, ONES, { 0, 2, 2 }, { 0, 2, 2 }, false },
-    { "dw 5x5 stride 2", 1, 16, 16, 16, { 1, 14, 14 }, { 1, 5, 5 }, { 1, 2, 2 }, ONES, { 0, 2, 2 }, { 0, 2, 2 }, false },
-    { "dw 7x7", 1, 8, 8, 8, { 1, 9, 21 }, { 1, 7, 7 }, ONES, ONES, { 0, 3, 3 }, { 0, 3, 3 }, false },
-    { "dw 9x9", 1, 8, 8, 8, { 1, 9, 12 }, { 1, 9, 9 }, ONES, ONES, { 0, 4, 4 }, { 0, 4, 4 }, false },
-    { "dw dilation 2", 1, 8, 8, 8, { 1, 9, 12 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 }, false },
-    { "dw stride 3 row", 1, 8, 8, 8, { 1, 1, 40 }, { 1, 1, 5 }, { 1, 1, 3 }, ONES, NONE, NONE, false },
-    { "dw 3-D", 1, 8, 8, 8, { 4, 5, 6 }, { 3, 3, 3 }, { 1, 2, 1 }, ONES, ONES, ONES, false },
-    { "dw outside", 1, 8, 8, 8, { 1, 2, 2 }, { 1, 3, 3 }, ONES, ONES, { 0, 6, 6 }, { 0, 6, 6 }, false },
+    {"dw 3x3", 2, 24, 24, 24, {1, 14, 14}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
+    {"dw 3x3 wide", 1, 8, 8, 8, {1, 40, 113}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
+    {"dw 3x3 strips", 1, 8, 8, 8, {1, 5, 700}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
+    {"dw 3x3 stride 2", 1, 19, 19, 19, {1, 15, 112}, {1, 3, 3}, {1, 2, 2}, ONES, {0, 1, 1}, {0, 1, 1}, false},
+    {"dw 3x3 pad after", 1, 8, 8, 8, {1, 14, 14}, {1, 3, 3}, {1, 2, 2}, ONES, NONE, {0, 1, 1}, false},
+    {"dw 5x5", 1, 16, 16, 16, {1, 7, 7}, {1, 5, 5}, ONES, ONES, {0, 2, 2}, {0, 2, 2}, false},
+    {"dw 5x5 stride 2", 1, 16, 16, 16, {1, 14, 14}, {1, 5, 5}, {1, 2, 2}, ONES, {0, 2, 2}, {0, 2, 2}, false},
+    {"dw 7x7", 1, 8, 8, 8, {1, 9, 21}, {1, 7, 7}, ONES, ONES, {0, 3, 3}, {0, 3, 3}, false},
+    {"dw 9x9", 1, 8, 8, 8, {1, 9, 12}, {1, 9, 9}, ONES, ONES, {0, 4, 4}, {0, 4, 4}, false},
+    {"dw dilation 2", 1, 8, 8, 8, {1, 9, 12}, {1, 3, 3}, ONES, {1, 2, 2}, {0, 2, 2}, {0, 2, 2}, false},
+    {"dw stride 3 row", 1, 8, 8, 8, {1, 1, 40}, {1, 1, 5}, {1, 1, 3}, ONES, NONE, NONE, false},
+    {"dw 3-D", 1, 8, 8, 8, {4, 5, 6}, {3, 3, 3}, {1, 2, 1}, ONES, ONES, ONES, false},
+    {"dw outside", 1, 8, 8, 8, {1, 2, 2}, {1, 3, 3}, ONES, ONES, {0, 6, 6}, {0, 6, 6}, false},
 };
 
 static const conv_case deconv_cases[] = {
@@ -142,7 +142,8 @@ static double reference(const ingot_conv *d, const float *src, const float *weig
     return sum;
 }
 
-/* A transposed convolution by its definition: output `at` takes tap k from where at + pad = in * stride + k * dilation. */
+/* A transposed convolution by its definition: output `at` takes tap k from where at + pad = in * stride + k * dilation.
+ */
 static double transposed_reference(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
                                    const int64_t at[3])
 {
@@ -151,7 +152,7 @@ static double transposed_reference(const ingot_conv *d, const float *src, const 
     double sum = 0;
 
     for (int64_t tap = 0; tap < taps; tap++) {
-        const int64_t k[3] = { tap / d->kernel[2] / d->kernel[1], tap / d->kernel[2] % d->kernel[1], tap % d->kernel[2] };
+        const int64_t k[3] = {tap / d->kernel[2] / d->kernel[1], tap / d->kernel[2] % d->kernel[1], tap % d->kernel[2]};
         int64_t pixel = 0;
         bool inside = true;
         for (int i = 0; i < 3; i++) {
@@ -280,7 +281,8 @@ static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_c
 static void test(const ingot_kernels *k)
 {
     const algorithm direct = { reference, 4e-7, k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };
-    const algorithm depthwise = { reference, 4e-7, k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32, k->dwconv_f32 };
+    const algorithm depthwise = {reference,           4e-7,         k->dwconv_packed_f32, pack_depthwise,
+                                 k->dwconv_items_f32, k->dwconv_f32};
 
     check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
     check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);

@@ -1,9 +1,9 @@
-/* test_map.c - functions of one and two variables: against the C library in double, over special values and random numbers
- * of every magnitude, in place, and cut into ranges. */
+/* test_map.c - functions of one and two variables: against the C library in double, over special values and random
+ * numbers of every magnitude, in place, and cut into ranges. */
 #include "check.h"
 
-/* Largest error allowed, in units in the last place of the true result, plus `absolute` where terms cancel or a function
- * has zeros away from 0. */
+/* Largest error allowed, in units in the last place of the true result, plus `absolute` where terms cancel or a
+ * function has zeros away from 0. */
 static const struct {
     ingot_map function;
     const char *name;
@@ -60,9 +60,10 @@ static double worst[N_MAPS];
 /* A special value, a number of any magnitude, or one of [low, high]. */
 static float argument(int64_t i, double low, double high)
 {
-    static const float special[] = { 0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1e-45f, -1e-45f, 1e-39f, -1e-39f, 1.17549435e-38f,
-                                     3.4028235e38f, -3.4028235e38f, 1, -1, 0.5f, -0.5f, 1.5f, 2.5f, -2.5f, 8388607.5f,
-                                     88.72283f, -87.33654f, -103.97f, 0.625f, 4, -4, 1e-10f, 8192, 8193, 1e9f };
+    static const float special[] = {
+        0.0f,          -0.0f,          NAN,      INFINITY, -INFINITY, 1e-45f, -1e-45f, 1e-39f, -1e-39f, 1.17549435e-38f,
+        3.4028235e38f, -3.4028235e38f, 1,        -1,       0.5f,      -0.5f,  1.5f,    2.5f,   -2.5f,   8388607.5f,
+        88.72283f,     -87.33654f,     -103.97f, 0.625f,   4,         -4,     1e-10f,  8192,   8193,    1e9f};
     const int64_t n_special = sizeof special / sizeof *special;
 
     if (i < n_special)

@@ -25,7 +25,8 @@ static void check_norm(const ingot_kernels *k, int64_t n)
     for (int with_add = 0; with_add < 2; with_add++) {
         k->scale_row_f32(y, x, n, 2.5f, -0.75f, scale, with_add ? add : NULL);
         for (int64_t i = 0; i < n; i++)
-            check_near(y[i], ((double)x[i] - 2.5) * -0.75 * (double)scale[i] + (with_add ? (double)add[i] : 0), 1e-6, what, i);
+            check_near(y[i], ((double)x[i] - 2.5) * -0.75 * (double)scale[i] + (with_add ? (double)add[i] : 0), 1e-6,
+                       what, i);
     }
     k->scale_row_f32(x, x, n, 0.0f, 1.0f, scale, NULL);       /* in place */
     check_free(x, n, what), check_free(y, n, what), check_free(scale, n, what), check_free(add, n, what);
@@ -121,7 +122,8 @@ static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
     char what[96];
 
     snprintf(what, sizeof what, "pool %s max %d %lldx%lld kernel %lld stride %lld pad %lld", k->isa, d.max,
-             (long long)d.in[1], (long long)d.in[2], (long long)d.kernel[2], (long long)d.stride[2], (long long)d.pad[2]);
+             (long long)d.in[1], (long long)d.in[2], (long long)d.kernel[2], (long long)d.stride[2],
+             (long long)d.pad[2]);
     k->pool_blocked_f32(&d, x, y, 0, rows / 2);
     k->pool_blocked_f32(&d, x, y, rows / 2, rows);
     for (int64_t r = 0; r < rows; r++)
@@ -144,7 +146,8 @@ static void check_pools(const ingot_kernels *k)
                                  .pad = { 0, pad, pad }, .pad_end = { 0, pad, pad },
                                  .max = bits & 8, .count_padding = bits & 4 };
                 for (int i = 1; i < 3; i++)
-                    d.out[i] = (d.in[i] + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1 + (stride > 1 ? extra : 0);
+                    d.out[i] =
+                        (d.in[i] + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1 + (stride > 1 ? extra : 0);
                 check_pool(k, d, 3);
             }
     check_pool(k, (ingot_pool){ .in = { 4, 5, 6 }, .out = { 2, 3, 3 }, .kernel = { 2, 2, 3 }, .stride = { 2, 2, 2 },
