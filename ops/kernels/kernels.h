@@ -88,7 +88,7 @@ typedef struct ingot_gemm {
 /* A convolution. Spatial axes are depth, height, width: those a model does not have come first, with size 1, kernel
  * 1, stride 1, dilation 1 and no padding. Weights are [oc][ic / groups][kernel...], row-major.
  *
- * Blocked tensors are (N, ceil(C / 8), D, H, W, 8), "nchw8c": eight channels of a pixel are neighbours. Channels that fill
+ * Blocked tensors are (N, ceil(C / 8), D, H, W, 8), "nchw8c": eight channels of a pixel together. Channels that fill
  * up the last block hold finite numbers of no meaning; kernels write them when their block is written. */
 typedef struct ingot_conv {
     int64_t n, groups, ic, oc;
@@ -189,7 +189,7 @@ typedef enum ingot_fold {
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
-    /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); the mean of one block's pixels */ \
+    /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); the mean of a block's pixels */ \
     X(void, pool_blocked_f32, (const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)) \
     X(void, mean_blocked_f32, (float *dst, const float *src, int64_t pixels)) \
     /* reorder.c: pixels [p0, p1) of a block of up to 8 channels, from row-major to blocked and back; missing channels \
