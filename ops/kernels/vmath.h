@@ -1,8 +1,8 @@
 /* vmath.h - exp, log, sine, erf and the activations on vectors, inlined into the kernels that need them.
  *
  * The polynomials are least-squares fits reweighted toward the smallest largest error, made for this file in double and
- * rounded to float; each comment gives formula, range and largest error: against the C library's double, over every 211th
- * float, on the baseline and with fused multiply-add. NaN gives NaN everywhere. */
+ * rounded to float; each comment gives formula, range and largest error: against the C library's double, over every
+ * 211th float, on the baseline and with fused multiply-add. NaN gives NaN everywhere. */
 #ifndef INGOT_OPS_KERNELS_VMATH_H
 #define INGOT_OPS_KERNELS_VMATH_H
 
@@ -116,8 +116,8 @@ INGOT_INLINE vf32 vf32_expm1_negative(vf32 x)
 }
 
 /* log(x) = k ln 2 + log(1 + f) with 1 + f in [sqrt 1/2, sqrt 2) and, for s = f / (2 + f), z = s^2 and h = f^2 / 2,
- * log(1 + f) = f - (h - s (h + z P(z))): the series of 2 atanh(s), arranged so that f comes last; 0.9 ulp. Negative numbers
- * give NaN, zero -infinity. */
+ * log(1 + f) = f - (h - s (h + z P(z))): the series of 2 atanh(s), arranged so that f comes last; 0.9 ulp. Negative
+ * numbers give NaN, zero -infinity. */
 INGOT_INLINE vf32 vf32_log(vf32 x)
 {
     const vm32 tiny = vf32_lt(x, vf32_set1(1.17549435e-38f));
@@ -148,7 +148,8 @@ INGOT_INLINE vf32 vf32_log1p_unit(vf32 x)
 }
 
 /* sin(x + quadrant pi / 2). x = n pi/2 + r with |r| <= pi/4 and pi/2 in three parts, whose products with n are exact;
- * sin(r) = r + r^3 P(r^2), cos(r) = 1 - r^2/2 + r^4 Q(r^2). For |x| <= 8192: 2 ulp, or 1e-7 of 1 near a zero far out. */
+ * sin(r) = r + r^3 P(r^2), cos(r) = 1 - r^2/2 + r^4 Q(r^2). For |x| <= 8192: 2 ulp, or 1e-7 of 1 near a zero far out.
+ */
 INGOT_INLINE vf32 vf32_sine(vf32 x, int quadrant)
 {
     const vf32 n = vf32_round(vf32_mul(x, vf32_set1(0.636619772f)));
@@ -232,8 +233,8 @@ INGOT_INLINE vf32 vf32_mish(vf32 x)
     return vf32_mul(x, vf32_div(w, vf32_add(w, two)));
 }
 
-/* x/2 (1 + erf(x / sqrt 2)) = max(x, 0) - |x|/2 erfc(|x| / sqrt 2), and erfc(z) = exp(-z Q(z)). Q is fitted to 9.3, where
- * erfc is below all floats; 5e-8, or 8 ulp. */
+/* x/2 (1 + erf(x / sqrt 2)) = max(x, 0) - |x|/2 erfc(|x| / sqrt 2), and erfc(z) = exp(-z Q(z)). Q is fitted to 9.3,
+ * where erfc is below all floats; 5e-8, or 8 ulp. */
 INGOT_INLINE vf32 vf32_gelu(vf32 x)
 {
     const vf32 magnitude = vf32_min(vf32_set1(13.1f), vf32_abs(x)), z = vf32_mul(magnitude, vf32_set1(0.707106781f));
