@@ -5,8 +5,6 @@
 
 #include "engine/plan/plan.h"
 
-enum { MAX_PLANS = 8 };
-
 /* Nanoseconds of the monotonic clock: for deadlines and profiles, where only differences count. */
 static uint64_t now_ns(void)
 {
@@ -183,24 +181,12 @@ static ingot_callee *find_callee(ingot_step *step, const ingot_graph *graph)
     return callee;
 }
 
-/* The callee's plan for these shapes: from its cache, or made now. At most MAX_PLANS are kept. */
+/* The callee's plan for these shapes: from its cache, or made now. */
 static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const ingot_tensor *const *inputs,
                                 const ingot_tensor *const *captures, ingot_plan **result, ingot_error *error)
 {
-    int n = 0;
-    for (ingot_plan **link = &callee->plans; *link; link = &(*link)->next, n++) {
-        if (ingot_plan_matches(*link, inputs, captures)) {
-            ingot_plan *plan = *link; /* to the front */
-            *link = plan->next;
-            plan->next = callee->plans;
-            callee->plans = *result = plan;
-            return INGOT_OK;
-        }
-        if (n == MAX_PLANS - 1) {
-            ingot_plan_free_list((*link)->next);
-            (*link)->next = NULL;
-        }
-    }
+    if ((*result = ingot_plan_find(&callee->plans, inputs, captures)))
+        return INGOT_OK;
     const ingot_graph *graph = callee->graph;
     ingot_arena *arena = &step->plan->env->run_arena;
     ingot_plan_input *in = ingot_arena_array(arena, (size_t)(graph->n_inputs + graph->n_captures), sizeof *in);

@@ -6,9 +6,7 @@
 
 #include "engine/model.h"
 
-enum { MAX_PLANS = 8 };
-
-/* Belongs to one thread at a time; only `cancel` is touched from elsewhere. `plans` holds a few (see MAX_PLANS), the
+/* Belongs to one thread at a time; only `cancel` is touched from elsewhere. `plans` holds a few, the
  * one in use first, and each keeps its own arena, so switching between a few input shapes plans nothing anew. */
 struct ingot_session {
     ingot_model *model;
@@ -186,20 +184,8 @@ ingot_status ingot_session_request(ingot_session *session, const char *name, ing
 static ingot_status choose_plan(ingot_session *session, const ingot_tensor **inputs, ingot_error *error)
 {
     const ingot_graph *graph = graph_of(session);
-    int n = 0;
-    for (ingot_plan **link = &session->plans; *link; link = &(*link)->next, n++) {
-        if (ingot_plan_matches(*link, inputs, NULL)) {
-            ingot_plan *plan = *link;
-            *link = plan->next;
-            plan->next = session->plans;
-            session->plans = plan;
-            return INGOT_OK;
-        }
-        if (n == MAX_PLANS - 1) {
-            ingot_plan_free_list((*link)->next);
-            (*link)->next = NULL;
-        }
-    }
+    if (ingot_plan_find(&session->plans, inputs, NULL))
+        return INGOT_OK;
     ingot_plan_input *outside = calloc((size_t)graph->n_inputs + 1, sizeof *outside);
     if (!outside)
         return out_of_memory(error);

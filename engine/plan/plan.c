@@ -318,7 +318,7 @@ static bool same_signature(const ingot_tensor *planned, const ingot_tensor *give
 }
 
 /* A NULL tensor matches an input that was not bound when the plan was made. */
-bool ingot_plan_matches(const ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures)
+static bool matches(const ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures)
 {
     const ingot_graph *graph = plan->graph;
     for (int i = 0; i < graph->n_inputs; i++)
@@ -328,4 +328,25 @@ bool ingot_plan_matches(const ingot_plan *plan, const ingot_tensor *const *input
         if (!same_signature(&plan->signature[graph->n_inputs + i], captures[i]))
             return false;
     return true;
+}
+
+enum { MAX_PLANS = 8 }; /* in a list; each has an arena of its own */
+
+ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *inputs, const ingot_tensor *const *captures)
+{
+    int n = 0;
+    ingot_plan **link = plans, **oldest = plans;
+    for (; *link; link = &(*link)->next) {
+        if (matches(*link, inputs, captures)) {
+            ingot_plan *plan = *link;
+            *link = plan->next;
+            plan->next = *plans;
+            return *plans = plan;
+        }
+        if (++n < MAX_PLANS)
+            oldest = &(*link)->next;
+    }
+    ingot_plan_free_list(*oldest);
+    *oldest = NULL;
+    return NULL;
 }
