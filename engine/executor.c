@@ -133,7 +133,7 @@ static void drop_dynamic(ingot_plan *plan)
     }
 }
 
-/* Inputs and captures must be those the plan was made for (ingot_plan_matches). Nothing is copied, so they stay the
+/* Inputs and captures must be those the plan was made for (ingot_plan_find). Nothing is copied, so they stay the
  * caller's until the outputs have been read. */
 ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
                             ingot_error *error)

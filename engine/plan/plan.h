@@ -95,7 +95,7 @@ ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, co
 void ingot_plan_free(ingot_plan *plan);
 void ingot_plan_free_list(ingot_plan *plans);
 
-/* The plan in the list `plans` that fits these inputs and captures, brought to the front; NULL where none does, and then
+/* The plan of the list that fits these inputs and captures, brought to the front; NULL where none does, and then
  * the oldest plans are freed so that one more can be put in front of the list: it never holds more than eight. */
 ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *inputs,
                             const ingot_tensor *const *captures);
