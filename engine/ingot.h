@@ -248,6 +248,30 @@ typedef struct ingot_step_info {
 /** Fill `step` for the index-th step of the newest plan; false past the last. */
 INGOT_API bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *step);
 
+/* ---- the machine ------------------------------------------------------------------------------------------------ */
+
+/* Rates measured on the running machine, in 10^9 a second. */
+typedef struct ingot_rates {
+    double gflops;                  /* float multiply-adds in registers, each counting 2 */
+    double l2_gbs, l3_gbs, dram_gbs; /* bytes read from where they lie */
+} ingot_rates;
+
+/* What this machine can do at most: the yardstick of a profile. */
+typedef struct ingot_machine {
+    const char *isa;                /* as ingot_isa() */
+    int32_t n_threads;
+    uint64_t l2_bytes, l3_bytes;    /* a core's second-level cache, and the last-level cache */
+    ingot_rates one, all;           /* on one thread, and on n_threads at once */
+} ingot_machine;
+
+/**
+ * Measure the machine. Nothing is kept: what else runs at the same time lowers what is measured.
+ * n_threads  0: as many as a session takes by default.
+ * Returns    INGOT_OK, INGOT_USAGE or INGOT_LIMIT.
+ * Cost       under half a second, and some 64 MiB of memory while it lasts.
+ */
+INGOT_API ingot_status ingot_machine_measure(int32_t n_threads, ingot_machine *machine, ingot_error *error);
+
 /* ---- values in protobuf form ----------------------------------------------------------------------------------- */
 
 /** Decode a serialized TensorProto, SequenceProto or OptionalProto of the given kind. `tensor` receives a value with

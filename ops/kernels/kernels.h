@@ -164,8 +164,9 @@ typedef enum ingot_fold {
                                       const float *add)) \
     X(void, scale_row_f32, (float *dst, const float *src, int64_t n, float sub, float mul, const float *scale, \
                             const float *add)) \
-    /* peak.c */ \
+    /* peak.c: the yardsticks. Results only keep the work from being optimized away. */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
+    X(float, read_peak_f32, (const float *src, int64_t n)) \
     /* reduce_rows.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1, `stride` apart, onto \
        each other into dst; n elements of shift are read for INGOT_FOLD_EXP, else shift is any pointer to n floats. */ \
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
@@ -203,6 +204,8 @@ typedef enum ingot_fold {
 typedef struct ingot_kernels {
     const char *isa;         /* "baseline", "avx2", "avx512" or "neon" */
     int lanes;               /* floats in a vector of natural width */
+    int gemm_rows;           /* of a matrix product's tile, two vectors wide */
+    int conv_pixels[2];      /* of a convolution's tile that is one or two vectors wide */
 #define X(type, name, params) type (*name) params;
     INGOT_KERNELS(X)
 #undef X

@@ -1,12 +1,23 @@
-/* peak.c - what the multiply-add units can do at most: the yardstick of the benchmarks. */
+/* peak.c - what the processor can do at most, in multiply-adds and in bytes read: the yardsticks of benchmarks and
+ * profiles. */
 #include "ops/kernels/isa.h"
 
-/* Run `iterations` rounds of independent accumulations in registers. *flops receives the operations done, a
- * multiply-add counting two; the result only keeps the work from being optimized away. */
+enum { CHAINS = 10 };        /* covers latency 4 at two a cycle, and fits 16 registers */
+
+INGOT_INLINE float sum_of(vf32 acc[CHAINS])
+{
+    INGOT_UNROLL
+    for (int i = 1; i < CHAINS; i++)
+        acc[0] = vf32_add(acc[0], acc[i]);
+    return vf32_hsum(acc[0]);
+}
+
+/* Run `iterations` rounds of independent accumulations in registers, the way the kernels accumulate. *flops receives
+ * the operations done, a multiply-add counting two. */
 float INGOT_FN(fma_peak_f32)(int64_t iterations, int64_t *flops)
 {
-    enum { CHAINS = 10 };    /* covers latency 4 at two a cycle, and fits 16 registers */
-    vf32 acc[CHAINS], a = vf32_set1(0.999f), b = vf32_set1(1e-3f);
+    const vf32 a = vf32_set1(1e-20f * (float)iterations);    /* sums stay what they are: not infinite, not denormal */
+    vf32 acc[CHAINS];
 
     INGOT_UNROLL
     for (int i = 0; i < CHAINS; i++)
@@ -14,11 +25,25 @@ float INGOT_FN(fma_peak_f32)(int64_t iterations, int64_t *flops)
     for (int64_t n = 0; n < iterations; n++) {
         INGOT_UNROLL
         for (int i = 0; i < CHAINS; i++)
-            acc[i] = vf32_fma(acc[i], a, b);
+            acc[i] = vf32_acc(acc[i], a, acc[i]);
     }
-    INGOT_UNROLL
-    for (int i = 1; i < CHAINS; i++)
-        acc[0] = vf32_add(acc[0], acc[i]);
     *flops = iterations * CHAINS * VF32_LANES * 2;
-    return vf32_hsum(acc[0]);
+    return sum_of(acc);
+}
+
+/* Read n floats from the first to the last; up to a round's worth at the end are left out. */
+float INGOT_FN(read_peak_f32)(const float *src, int64_t n)
+{
+    const int64_t round = CHAINS * VF32_LANES;
+    vf32 acc[CHAINS];
+
+    INGOT_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = vf32_zero();
+    for (; n >= round; n -= round, src += round) {
+        INGOT_UNROLL
+        for (int i = 0; i < CHAINS; i++)
+            acc[i] = vf32_add(acc[i], vf32_load(src + i * VF32_LANES));
+    }
+    return sum_of(acc);
 }
