@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/narrow.h"
 #include "ops/weights.h"
 
 enum { Q, K, V, MASK, PAST_K, PAST_V, VALID, N_INPUTS };
@@ -13,6 +14,7 @@ typedef struct attention_state {
     ingot_attention attention;
     bool caches[2];                      /* keys, values: are past and new ones put together? */
     size_t cache_bytes[2];               /* scratch for that; 0 where an output receives them */
+    size_t scaled_bytes;                 /* scratch for scaled keys, where they are 16-bit floats */
 } attention_state;
 
 /* Heads and their size in q, k or v: from rank 4 shapes, else from the attribute. */
@@ -103,8 +105,9 @@ static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
         precision != INGOT_BFLOAT16)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'softmax_precision' is %lld", (long long)precision);
     a->precision = (ingot_dtype)precision;
-    if (ingot_is_16bit(c->in[Q]->dtype) && precision == INGOT_FLOAT)
-        a->precision = INGOT_UNDEFINED;                      /* what 16-bit floats are computed in anyway */
+    a->narrow = ingot_is_16bit(c->in[Q]->dtype) ? c->in[Q]->dtype : INGOT_UNDEFINED;
+    if (precision == (int64_t)a->narrow)
+        a->precision = INGOT_UNDEFINED;
     a->shown = (ingot_scores)shown;
     return INGOT_OK;
 }
@@ -183,7 +186,10 @@ static ingot_status prepare_attention(ingot_op_ctx *c)
             s->cache_bytes[i] = (size_t)(a->batch * a->kv_heads * a->keys * (i ? a->v_depth : a->depth)) *
                                 ingot_dtype_size_bytes(a->dtype);
     }
-    ingot_want_scratch(c, ingot_widen_bytes(c) + s->cache_bytes[0] + s->cache_bytes[1], ingot_attention_scratch(c, a));
+    if (a->narrow)
+        s->scaled_bytes = (size_t)(a->batch * a->kv_heads * a->keys * a->depth) * sizeof(float);
+    ingot_want_scratch(c, ingot_widen_bytes(c) + s->cache_bytes[0] + s->cache_bytes[1] + s->scaled_bytes,
+                       ingot_attention_scratch(c, a));
     c->kernel = a->queries > 4 ? "packed heads" : "few queries";
     return INGOT_OK;
 }
@@ -203,6 +209,39 @@ static void fill_cache(const ingot_attention *a, const ingot_tensor *past, const
         for (int64_t row = 0; row < a->keys - a->past; row++, to += row_bytes)
             memcpy(to, (const char *)fresh + (size_t)(from + row * at->row) * size, row_bytes);
     }
+}
+
+/* Multiplies floats by `scale` and rounds them. */
+typedef struct scale_call {
+    float *to;
+    const float *from;
+    float scale;
+    ingot_dtype narrow;
+} scale_call;
+
+static void scale_range(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const scale_call *call = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        call->to[i] = call->from[i] * call->scale;
+    ingot_round_to(call->to + begin, end - begin, call->narrow);
+}
+
+/* 16-bit queries and keys are each multiplied by the root of the scale and rounded, as the specification's function
+ * does; then scores need no scale. Q lies in scratch memory already, K may be an output and is copied. */
+static void scale_narrow(ingot_op_ctx *c, ingot_attention *a, float *scaled_k)
+{
+    float root = (float)sqrt(a->scale);
+
+    ingot_round_to(&root, 1, a->narrow);
+    scale_call call = { c->in[Q]->data, a->q, root, a->narrow };
+    ingot_parallel(c->team, ingot_count(c->in[Q]), 16384, scale_range, &call);
+    call = (scale_call){ scaled_k, a->k, root, a->narrow };
+    ingot_parallel(c->team, a->batch * a->kv_heads * a->keys * a->depth, 16384, scale_range, &call);
+    a->k = scaled_k;
+    a->scale = 1;
 }
 
 /* Attention in one element type, f32 or f64: join the caches, then hand pointers and strides to the row code. */
@@ -226,6 +265,8 @@ static ingot_status run_plain(ingot_op_ctx *c)
         *at = (ingot_heads){ a.kv_heads * a.keys * depth, a.keys * depth, depth };
         *(i ? &a.v : &a.k) = cache;
     }
+    if (a.narrow)
+        scale_narrow(c, &a, (float *)(void *)scratch);
     a.mask = ingot_has(c, MASK) ? c->in[MASK] : NULL;
     a.valid = ingot_has(c, VALID) ? c->in[VALID]->data : NULL;
     for (int64_t i = 0; a.valid && i < a.batch; i++)

@@ -32,6 +32,8 @@ typedef struct ingot_attention {
     int64_t past;                        /* position of the first query; unless `valid` says how many keys there are */
     double scale, softcap;               /* softcap 0: none */
     ingot_dtype precision;               /* of the softmax; INGOT_UNDEFINED: that of q */
+    ingot_dtype narrow;                  /* FLOAT16 or BFLOAT16: what the floats stand for, so that scores and weights
+                                            are rounded to it. INGOT_UNDEFINED: floats are meant */
     ingot_scores shown;                  /* what `scores` receives */
 
     ingot_dtype dtype;                   /* FLOAT or DOUBLE: q, k, v, y and scores */

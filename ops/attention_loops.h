@@ -50,6 +50,17 @@ static void TYPED(rounded_softmax)(const ingot_attention *a, T *score, int64_t l
         score[j] = (T)round_to(a->precision, exp((double)score[j] - largest) / sum);
 }
 
+/* softcap tanh(score / softcap), each of the three steps rounded where T stands for a narrow type. */
+static void TYPED(cap)(const ingot_attention *a, T *score)
+{
+    for (int64_t j = 0; j < a->keys; j++)
+        score[j] = (T)round_to(a->narrow, (double)score[j] / a->softcap);
+    for (int64_t j = 0; j < a->keys; j++)
+        score[j] = (T)round_to(a->narrow, tanh((double)score[j]));
+    for (int64_t j = 0; j < a->keys; j++)
+        score[j] = (T)round_to(a->narrow, a->softcap * (double)score[j]);
+}
+
 /* From scores to weights. `row` counts through batches, heads and queries. */
 static void TYPED(finish_row)(const ingot_kernels *kernels, const ingot_attention *a, int64_t row, T *score)
 {
@@ -58,16 +69,18 @@ static void TYPED(finish_row)(const ingot_kernels *kernels, const ingot_attentio
     int64_t low, high;
 
     attended(a, batch, query, &low, &high);
+    TYPED(narrow_row)(a, score, a->scores ? a->keys : high);
     TYPED(show)(a, INGOT_SCORES_RAW, row, score);
     if (a->softcap > 0)
-        for (int64_t j = 0; j < a->keys; j++)
-            score[j] = (T)(a->softcap * tanh((double)score[j] / a->softcap));
+        TYPED(cap)(a, score);
     TYPED(show)(a, INGOT_SCORES_CAPPED, row, score);
     for (int64_t j = 0; j < low; j++)
         score[j] = -(T)INFINITY;
     for (int64_t j = high; j < a->keys; j++)
         score[j] = -(T)INFINITY;
     const bool any = TYPED(add_mask)(a, mask_at, score, low, high);
+    if (a->mask)
+        TYPED(narrow_row)(a, score + low, high - low);
     TYPED(show)(a, INGOT_SCORES_BIASED, row, score);
     if (!any)
         low = high = 0;
@@ -78,6 +91,7 @@ static void TYPED(finish_row)(const ingot_kernels *kernels, const ingot_attentio
     if (a->precision != INGOT_UNDEFINED && a->precision != a->dtype && any)
         TYPED(rounded_softmax)(a, score, low, high);
     else if (any)
-        TYPED(softmax_row)(kernels, score + low, high - low);
+        TYPED(softmax_row)(kernels, a, score + low, high - low);
+    TYPED(narrow_row)(a, score + low, high - low);
     TYPED(show)(a, INGOT_SCORES_SOFTMAX, row, score);
 }

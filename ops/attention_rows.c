@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/attention.h"
+#include "ops/narrow.h"
 #include "ops/scalar.h"
 
 enum { BLOCK = 64, FEW = 4 };            /* queries of a block; up to which nothing is packed */
@@ -42,17 +43,35 @@ static double round_to(ingot_dtype dtype, double value)
     }
 }
 
-static void softmax_row_f32(const ingot_kernels *kernels, float *score, int64_t n)
+static void narrow_row_f32(const ingot_attention *a, float *score, int64_t n)
 {
-    kernels->softmax_f32(score, score, n);
+    if (a->narrow)
+        ingot_round_to(score, n, a->narrow);
+}
+
+/* Double is never narrow. */
+static void narrow_row_f64(const ingot_attention *a, const double *score, int64_t n)
+{
+    (void)a;
+    (void)score;
+    (void)n;
+}
+
+static void softmax_row_f32(const ingot_kernels *kernels, const ingot_attention *a, float *score, int64_t n)
+{
+    if (a->narrow && a->precision == INGOT_UNDEFINED)
+        ingot_softmax_narrow(kernels, score, n, a->narrow);
+    else
+        kernels->softmax_f32(score, score, n);
 }
 
 /* Softmax of one row in place, less the largest score so that exp cannot overflow. */
-static void softmax_row_f64(const ingot_kernels *kernels, double *score, int64_t n)
+static void softmax_row_f64(const ingot_kernels *kernels, const ingot_attention *a, double *score, int64_t n)
 {
     double largest = -INFINITY, sum = 0;
 
     (void)kernels;
+    (void)a;
     for (int64_t j = 0; j < n; j++)
         largest = MAX(largest, score[j]);
     for (int64_t j = 0; j < n; j++)

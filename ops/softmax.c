@@ -3,6 +3,7 @@
  */
 #include <math.h>
 
+#include "ops/narrow.h"
 #include "ops/weights.h"
 
 enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
@@ -10,6 +11,8 @@ enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
 typedef struct softmax_call {
     int64_t n, inner, strips;
     int kind;
+    ingot_dtype narrow;                  /* 16-bit type that the floats stand for, or UNDEFINED */
+    const ingot_op_ctx *ctx;
     const void *x;
     void *y;
     const ingot_kernels *kernels;
@@ -49,8 +52,9 @@ static ingot_status prepare_softmax(ingot_op_ctx *c)
     s->inner = flattens ? 1 : ingot_span(x, axis + 1, x->rank);
     s->strips = ingot_span(x, 0, axis) * s->inner;
     s->kind = *c->node->op_type == 'S' ? SOFTMAX : *c->node->op_type == 'L' ? LOG_SOFTMAX : HARDMAX;
+    s->narrow = s->kind == SOFTMAX && ingot_is_16bit(x->dtype) ? x->dtype : INGOT_UNDEFINED;
     s->kernels = c->kernels;
-    ingot_want_scratch(c, ingot_widen_bytes(c), 0);
+    ingot_want_scratch(c, ingot_widen_bytes(c), s->narrow ? (size_t)s->n * sizeof(float) : 0);
     return INGOT_OK;
 }
 
@@ -70,6 +74,22 @@ static void run_strips_f32(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Strips of 16-bit floats are gathered, since they are rounded at several steps. */
+static void run_strips_narrow(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const softmax_call *s = argument;
+    float *row = (float *)(void *)ingot_thread_scratch(s->ctx, thread);
+
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = i / s->inner * s->n * s->inner + i % s->inner;
+        for (int64_t k = 0; k < s->n; k++)
+            row[k] = ((const float *)s->x)[at + k * s->inner];
+        ingot_softmax_narrow(s->kernels, row, s->n, s->narrow);
+        for (int64_t k = 0; k < s->n; k++)
+            ((float *)s->y)[at + k * s->inner] = row[k];
+    }
+}
+
 static void run_strips_f64(void *argument, int64_t begin, int64_t end, int thread)
 {
     const softmax_call *s = argument;
@@ -85,9 +105,13 @@ static ingot_status run_plain(ingot_op_ctx *c)
 
     s->x = c->in[0]->data;
     s->y = c->out[0]->data;
+    s->ctx = c;
     if (s->n > 0)
         ingot_parallel(c->team, s->strips, 1 + 4096 / s->n,
-                       c->in[0]->dtype == INGOT_DOUBLE ? run_strips_f64 : run_strips_f32, s);
+                       s->narrow                            ? run_strips_narrow
+                       : c->in[0]->dtype == INGOT_DOUBLE ? run_strips_f64
+                                                            : run_strips_f32,
+                       s);
     return INGOT_OK;
 }
 

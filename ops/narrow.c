@@ -1,0 +1,56 @@
+/* narrow.c - each step is a loop over the row, so that all of them are vector code; the rounding goes through a few
+ * hundred 16-bit numbers on the stack. */
+#include "ops/narrow.h"
+
+#include <math.h>
+
+#include "ops/half.h"
+
+enum {
+    CHUNK = 512,      /* numbers rounded at a time: 1 KiB */
+    FEW_TERMS = 16,   /* see sum_of */
+};
+
+void ingot_round_to(float *values, int64_t n, ingot_dtype dtype)
+{
+    uint16_t narrow[CHUNK];
+
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        const int64_t part = MIN(n - at, CHUNK);
+        ingot_narrow_to(narrow, values + at, part, dtype);
+        ingot_widen(values + at, narrow, part, dtype);
+    }
+}
+
+/* The sum, rounded once. The reference rounds bfloat16 after every term, which loses all terms once the sum is 256
+ * times as large; up to FEW_TERMS the difference is one of the last place, and taken over to agree with it. */
+static float sum_of(const float *row, int64_t n, ingot_dtype dtype)
+{
+    const bool every = dtype == INGOT_BFLOAT16 && n <= FEW_TERMS;
+    float sum = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        sum += row[i];
+        if (every)
+            sum = ingot_bfloat_to_float(ingot_float_to_bfloat(sum));
+    }
+    ingot_round_to(&sum, 1, dtype);
+    return sum;
+}
+
+void ingot_softmax_narrow(const ingot_kernels *kernels, float *row, int64_t n, ingot_dtype dtype)
+{
+    float largest = -INFINITY;
+
+    for (int64_t i = 0; i < n; i++)
+        largest = row[i] > largest ? row[i] : largest;
+    for (int64_t i = 0; i < n; i++)
+        row[i] -= largest;
+    ingot_round_to(row, n, dtype);
+    kernels->map_f32(INGOT_MAP_EXP, row, row, n, 0, 0);
+    ingot_round_to(row, n, dtype);
+    const float sum = sum_of(row, n, dtype);
+    for (int64_t i = 0; i < n; i++)
+        row[i] /= sum;
+    ingot_round_to(row, n, dtype);
+}
