@@ -310,11 +310,11 @@ typedef struct slice {
 } slice;
 
 /* Scan inputs: each loses its scanned axis, and all must be equally long along theirs. */
-static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, int first, int64_t *length)
+static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, const ingot_tensor *const *from, int64_t *length)
 {
     for (int k = 0; k < n; k++) {
         slice *s = &slices[k];
-        s->from = c->in[first + k];
+        s->from = from[k];
         if (!s->from || s->from->kind != INGOT_TENSOR || s->from->rank < 1)
             return ingot_op_fail(c, INGOT_INVALID, "scan input %d must have an axis to scan", k);
         const ingot_status status = ingot_axis(c, list_item(c, "scan_input_axes", k), s->from->rank, &s->axis);
@@ -386,7 +386,7 @@ static ingot_status run_scan(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states", l.body->n_outputs, n_carried);
     int64_t length = 0;
     slice *slices = ingot_run_alloc(c, (size_t)n_slices * sizeof *slices);
-    status = slices ? open_slices(c, slices, n_slices, n_carried, &length) : out_of_memory(c);
+    status = slices ? open_slices(c, slices, n_slices, (const ingot_tensor *const *)c->in + n_carried, &length) : out_of_memory(c);
     if (status || (status = open_loop(&l, c, n_carried, n_collected, n_slices)))
         goto done;
     for (int k = 0; k < n_carried && !status; k++)
@@ -404,10 +404,147 @@ done:
     return status;
 }
 
+/* ---- Scan of opset 8: (sequence_lens, states..., scan inputs...), all with a batch in front ---- */
+
+/* What a batched Scan has besides the loop: its inputs without the batch axis, of one sample at a time. */
+typedef struct batch {
+    int64_t n, length;             /* samples; elements along the axis that is scanned */
+    const ingot_tensor **views;    /* states, then scan inputs */
+    size_t *step_bytes;            /* from one sample of an input to the next */
+    slice *slices;
+} batch;
+
+/* Every input loses its first axis, which must be equally long for all; a scan input needs another one to scan. */
+static ingot_status open_batch(ingot_op_ctx *c, batch *b, int n_carried, int n_slices)
+{
+    const int n = n_carried + n_slices;
+    ingot_tensor *views = ingot_run_alloc(c, (size_t)n * sizeof *views);
+    b->views = ingot_run_alloc(c, (size_t)n * sizeof *b->views);
+    b->step_bytes = ingot_run_alloc(c, (size_t)n * sizeof *b->step_bytes);
+    b->slices = ingot_run_alloc(c, (size_t)n_slices * sizeof *b->slices);
+    if (!views || !b->views || !b->step_bytes || !b->slices)
+        return out_of_memory(c);
+    for (int k = 0; k < n; k++) {
+        const ingot_tensor *in = c->in[1 + k];
+        if (!in || in->kind != INGOT_TENSOR || in->rank < 1 || (k && in->shape[0] != b->n) || !in->shape[0])
+            return ingot_op_fail(c, INGOT_INVALID, "input %d must have a batch axis as long as that of the others",
+                                 1 + k);
+        b->n = in->shape[0];
+        b->views[k] = &views[k];
+        views[k] = *in;
+        views[k].rank--;
+        memmove(views[k].shape, in->shape + 1, (size_t)views[k].rank * sizeof *views[k].shape);
+        b->step_bytes[k] = ingot_storage_bytes(&views[k]);
+    }
+    return open_slices(c, b->slices, n_slices, b->views + n_carried, &b->length);
+}
+
+/* Set the views to sample i and *length to how much of it is scanned. A shorter sample is as if there were no more. */
+static ingot_status select_sample(ingot_op_ctx *c, batch *b, int64_t i, int n_carried, int n_slices, int64_t *length)
+{
+    *length = b->length;
+    if (c->in[0]) {
+        if (ingot_count(c->in[0]) != b->n)
+            return ingot_op_fail(c, INGOT_INVALID, "sequence_lens must have one element for each sample");
+        *length = ingot_int_at(c->in[0], i);
+        if (*length < 0 || *length > b->length)
+            return ingot_op_fail(c, INGOT_INVALID, "sequence_lens has %lld, for %lld elements", (long long)*length,
+                                 (long long)b->length);
+    }
+    for (int k = 0; k < n_carried + n_slices; k++) {
+        ingot_tensor *view = (ingot_tensor *)(uintptr_t)b->views[k];
+        view->data = (char *)c->in[1 + k]->data + (size_t)i * b->step_bytes[k];
+        if (k >= n_carried)
+            view->shape[0] = *length;
+    }
+    return INGOT_OK;
+}
+
+/* Sample i of output `index` gets `bytes` bytes and zeros behind them; the first one gives the output its shape: that
+ * of `like` with the batch in front, and `length` between the two unless it is INGOT_NONE. */
+static ingot_status give_sample(ingot_op_ctx *c, int index, const batch *b, int64_t i, const ingot_tensor *like,
+                                int64_t length, const void *data, size_t bytes)
+{
+    if (index >= c->n_out || !c->out[index])
+        return INGOT_OK;
+    const int added = length == INGOT_NONE ? 1 : 2;
+    int64_t shape[INGOT_MAX_RANK + 2] = {b->n, length};
+    memcpy(shape + added, like->shape, (size_t)like->rank * sizeof *shape);
+    ingot_tensor *out = c->out[index];
+    if (i == 0) {
+        const ingot_status status = ingot_out_resize(c, index, like->dtype, like->rank + added, shape);
+        if (status)
+            return status;
+    } else if (out->dtype != like->dtype || out->rank != like->rank + added ||
+               memcmp(out->shape, shape, (size_t)out->rank * sizeof *shape)) {
+        return ingot_op_fail(c, INGOT_INVALID, "output %d changes its shape or type between samples", index);
+    }
+    const size_t step = ingot_storage_bytes(out) / (size_t)b->n;
+    char *to = (char *)out->data + (size_t)i * step;
+    if (bytes)
+        memcpy(to, data, bytes);
+    if (step > bytes)
+        memset(to + bytes, 0, step - bytes);
+    return INGOT_OK;
+}
+
+/* One sample from its states to its part of the outputs. */
+static ingot_status scan_sample(loop *l, batch *b, int64_t i, int n_slices)
+{
+    int64_t length = 0;
+    ingot_status status = select_sample(l->c, b, i, l->n_carried, n_slices, &length);
+    for (int k = 0; k < l->n_carried && !status; k++)
+        status = carry(l, &l->values[k], b->views[k]);
+    for (int k = 0; k < l->n_collected; k++)
+        l->outputs[k].used_bytes = 0;
+    if (!status)
+        status = scan(l, b->slices, n_slices, length);
+    for (int k = 0; k < l->n_carried && !status; k++) {
+        const ingot_tensor *state = &l->values[k].tensor;
+        status = give_sample(l->c, k, b, i, state, INGOT_NONE, state->data, ingot_storage_bytes(state));
+    }
+    for (int k = 0; k < l->n_collected && !status; k++) {
+        collected *output = &l->outputs[k];
+        if (output->item.rank < 0)
+            declared_item(l, l->n_carried + k, &output->item);
+        status = give_sample(l->c, l->n_carried + k, b, i, &output->item, b->length, output->data, output->used_bytes);
+    }
+    return status;
+}
+
+/* The samples one after the other: each scans on its own, over as many elements as sequence_lens says. */
+static ingot_status run_scan_8(ingot_op_ctx *c)
+{
+    loop l = {0};
+    batch b = {0};
+    ingot_status status = need_graph(c, "body", &l.body);
+    if (status)
+        return status;
+    const int64_t n_scanned = ingot_attr_int(c->node, "num_scan_inputs", 0);
+    if (n_scanned < 1 || n_scanned >= c->node->n_inputs)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'num_scan_inputs': %lld is not allowed with %d inputs",
+                             (long long)n_scanned, c->node->n_inputs);
+    const int n_slices = (int)n_scanned, n_carried = c->node->n_inputs - 1 - n_slices;
+    const int n_collected = l.body->n_outputs - n_carried;
+    if (n_collected < 0)
+        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states", l.body->n_outputs, n_carried);
+    status = open_batch(c, &b, n_carried, n_slices);
+    for (int k = 0; k < n_slices && !status; k++)
+        b.slices[k].backward = list_item(c, "directions", k) != 0;
+    if (!status)
+        status = open_loop(&l, c, n_carried, n_collected, n_slices);
+    for (int64_t i = 0; i < b.n && !status; i++)
+        status = scan_sample(&l, &b, i, n_slices);
+    close_loop(&l);
+    return status;
+}
+
 const ingot_op ingot_ops_control[] = {
     {"If", 1, 1, 1, {INGOT_TYPE(BOOL)}, infer_unknown, run_if},
     {"Loop", 1, 0, INGOT_MANY, {INGOT_TYPE(INT64), INGOT_TYPE(BOOL), INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
                                 INGOT_TYPES_ALL}, infer_unknown, run_loop},
+    {"Scan", 8, 0, INGOT_MANY, {INGOT_TYPE(INT64), INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
+                                INGOT_TYPES_ALL}, infer_unknown, run_scan_8, .until = 8},
     {"Scan", 9, 1, INGOT_MANY, {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
                                 INGOT_TYPES_ALL}, infer_unknown, run_scan},
     {0},

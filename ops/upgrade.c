@@ -454,9 +454,6 @@ static ingot_status batch_normalization_14(upgrade *u)
     return done_if(u, !training || ingot_node_set_int(u->graph, u->node, "training_mode", 1));
 }
 
-/* The first Scan had a batch axis and sequence lengths of its own. No exporter in use wrote it. */
-static ingot_status scan_9(upgrade *u) { return refuse(u, INGOT_UNSUPPORTED, "the batched form of opset 8"); }
-
 /* ---- the table ---- */
 
 static const struct row {
@@ -510,7 +507,6 @@ static const struct row {
     {"ReduceSumSquare", 18, ints_to_input, "axes", 1},
     {"Reshape", 5, ints_to_input, "shape", 1},
     {"RoiAlign", 16, roi_align_16, NULL, 0},
-    {"Scan", 9, scan_9, NULL, 0},
     {"Scatter", 11, rename_op, "ScatterElements", 0},
     {"Selu", 6, selu_6, NULL, 0},
     {"Slice", 10, slice_10, NULL, 0},
