@@ -79,11 +79,9 @@ static ingot_status run_step(ingot_step *step, ingot_error *error)
     c->error = error;
     if (step->dynamic)
         status = ready_dynamic(step, error);
-    const bool view = c->op->flags & INGOT_OP_VIEW && !step->dynamic && c->out[0] && c->in[0] &&
-                      step->plan->values[step->outputs[0]]->place == INGOT_PLACE_VIEW;
-    if (!status && view)
+    if (step->view)
         c->out[0]->data = c->in[0]->data;
-    if (!status && (!view || c->n_out > 1))
+    if (!status && (!step->view || c->n_out > 1))
         status = c->op->run(c);
     if (step->n_dying)
         free_dying(step);

@@ -27,6 +27,8 @@ static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_te
     const int64_t whole_steps[2] = {size * inner, 1}, part_steps[2] = {part_size * inner, 1};
     char *in_whole = (char *)whole->data + (size_t)(*first * inner) * item;
     *first += part_size;
+    if (in_whole == part->data)
+        return; /* the planner has put it there */
     if (to_whole) {
         const ingot_copy copy = ingot_copy_box(whole, 2, shape, part_steps, whole_steps);
         ingot_copy_run(c->team, &copy, part->data, in_whole);
@@ -76,6 +78,27 @@ static ingot_status run_concat(ingot_op_ctx *c)
         copy_part(c, c->out[0], c->in[i], axis, &first, true);
     return status;
 }
+
+/* Where piece i of `pieces` begins in `whole`, in bytes; -1 where it is scattered, as anything before the axis makes
+ * it. Pieces nobody wants are of unknown size: none behind them is told. */
+static int64_t piece_offset(const ingot_op_ctx *c, const ingot_tensor *whole, ingot_tensor *const *pieces, int i)
+{
+    const int64_t given = ingot_attr_int(c->node, "axis", 0);
+    const int axis = (int)(given < 0 ? given + whole->rank : given);
+    int64_t offset = 0;
+    if (ingot_span(whole, 0, axis) != 1)
+        return -1;
+    for (int k = 0; k < i; k++) {
+        if (!pieces[k])
+            return -1;
+        offset += (int64_t)ingot_storage_bytes(pieces[k]);
+    }
+    return offset;
+}
+
+static int64_t concat_piece(const ingot_op_ctx *c, int i) { return piece_offset(c, c->out[0], c->in, i); }
+
+static int64_t split_piece(const ingot_op_ctx *c, int i) { return piece_offset(c, c->in[0], c->out, i); }
 
 /* Can a tensor be cut along the axis between blocks of channels? */
 static bool cuts_blocks(const ingot_op_ctx *c, const ingot_tensor *t)
@@ -174,8 +197,9 @@ static ingot_status run_split(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_concat[] = {
-    {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat, .layout = layout_concat},
+    {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat,
+     .flags = INGOT_OP_JOINS, .layout = layout_concat, .piece = concat_piece},
     {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split,
-     .flags = INGOT_OP_SPLITS, .layout = layout_split},
+     .flags = INGOT_OP_SPLITS, .layout = layout_split, .piece = split_piece},
     {0},
 };

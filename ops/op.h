@@ -61,7 +61,8 @@ enum {
     INGOT_OP_LAZY = 8,      /* prepare() reads constants through c->constants; in[i]->data of a lazy one is NULL */
     INGOT_OP_SHAPE_ONLY = 16, /* reads the types and shapes of its inputs but not their elements (Shape, Size) */
     INGOT_OP_FUSES = 32,    /* runs the nodes that are fused into it as well: see fused.h */
-    INGOT_OP_SPLITS = 64,   /* where output 0 is blocked, so are the others */
+    INGOT_OP_SPLITS = 64,   /* the outputs are pieces of input 0; where output 0 is blocked, so are the others */
+    INGOT_OP_JOINS = 128,   /* output 0 is made of the inputs, as pieces */
 };
 
 enum { INGOT_MANY = 0x7fffffff };
@@ -78,6 +79,9 @@ struct ingot_op {
     int64_t (*flops)(const ingot_op_ctx *c);          /* NULL: none counted */
     const char *domain;              /* NULL: ai.onnx */
     int until;                       /* last opset version that has this operator; 0: the newest */
+    /* For SPLITS and JOINS: first byte of piece i in the whole when it lies there in one run, else -1. The planner may
+     * then place it there, and run() must skip pieces whose data already is. Called after layouts are chosen. */
+    int64_t (*piece)(const ingot_op_ctx *c, int i);
 };
 
 /* The record for a node of (domain, op_type, version), or NULL with *known telling whether any version exists. */

@@ -1,34 +1,10 @@
-/* memory_plan.c - where every value lives. Views share their source's memory, an elementwise result takes over the
- * memory of an input that dies with it, and the rest is laid out in one arena: largest first, each at the lowest offset
- * that is free during its whole life (the greedy-by-size strategy of TensorFlow Lite's and XNNPACK's planners). */
+/* memory_plan.c - where every value lives. What shares memory is decided first (share.c); the rest is laid out in one
+ * arena: largest first, each at the lowest offset that is free during its whole life (the greedy-by-size strategy of
+ * TensorFlow Lite's and XNNPACK's planners). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/plan/plan.h"
-
-/* The value whose memory this one uses in the end: views of views lead there. */
-static int root_of(const ingot_plan *plan, int id)
-{
-    while (plan->values[id]->root != id)
-        id = plan->values[id]->root;
-    return id;
-}
-
-/* Does the memory belong to the plan's arena, so that it may be overwritten? Inputs and constants may not. */
-static bool has_own_memory(const ingot_plan *plan, int id)
-{
-    return plan->values[root_of(plan, id)]->place == INGOT_PLACE_ARENA;
-}
-
-/* Let value `id` use the memory of `source` from step s on. */
-static void share(ingot_plan *plan, int id, int source)
-{
-    const int root = root_of(plan, source);
-    plan->values[id]->root = root;
-    plan->values[id]->place = INGOT_PLACE_VIEW;
-    plan->values[root]->last = MAX(plan->values[root]->last, plan->values[id]->last);
-    plan->values[root]->is_output |= plan->values[id]->is_output;
-}
 
 /* A value lives from the step that makes it to the last that reads it; outputs live past the last step. */
 static void find_lifetimes(ingot_plan *plan)
@@ -52,51 +28,6 @@ static void find_lifetimes(ingot_plan *plan)
     for (int v = 0; v < plan->n_values; v++)
         if (plan->values[v]->is_output)
             plan->values[v]->last = plan->n_steps;
-}
-
-/* The input whose memory output 0 of step s may take over, or INGOT_NONE. */
-static int dying_input(const ingot_plan *plan, const ingot_step *step, int s)
-{
-    const ingot_tensor *out = step->ctx.out[0];
-    for (int i = 0; i < step->ctx.n_in; i++) {
-        const int id = step->inputs[i];
-        if (id == INGOT_NONE || !has_own_memory(plan, id))
-            continue;
-        const int root = root_of(plan, id);
-        const ingot_tensor *in = &plan->values[id]->tensor;
-        bool fits = plan->values[root]->last == s && !plan->values[root]->is_output && in->layout == out->layout &&
-                    ingot_same_shape(in, out) && ingot_storage_bytes(in) == ingot_storage_bytes(out);
-        for (int k = 0; k < step->ctx.n_in && fits; k++) /* another view of the same memory may be read elsewhere */
-            fits = step->inputs[k] == INGOT_NONE || step->inputs[k] == id || root_of(plan, step->inputs[k]) != root;
-        if (fits)
-            return id;
-    }
-    return INGOT_NONE;
-}
-
-/* Views first, then in-place results, in running order: a lifetime that a view has lengthened is seen by the steps
- * behind it, so nobody overwrites what a view still shows. */
-static void share_memory(ingot_plan *plan)
-{
-    for (int s = 0; s < plan->n_steps; s++) {
-        ingot_step *step = plan->steps[s];
-        const unsigned flags = step->ctx.op->flags;
-        if (step->dynamic || step->outputs[0] == INGOT_NONE)
-            continue;
-        const int source = step->ctx.n_in ? step->inputs[0] : INGOT_NONE;
-        if (flags & INGOT_OP_VIEW && source != INGOT_NONE && plan->values[source]->tensor.layout == INGOT_PLAIN) {
-            const ingot_place place = plan->values[root_of(plan, source)]->place;
-            if (place == INGOT_PLACE_ARENA || place == INGOT_PLACE_BOUND) {
-                share(plan, step->outputs[0], source);
-                continue;
-            }
-        }
-        if (flags & INGOT_OP_INPLACE) {
-            const int dying = dying_input(plan, step, s);
-            if (dying != INGOT_NONE)
-                share(plan, step->outputs[0], dying);
-        }
-    }
 }
 
 /* ---- offsets ---- */
@@ -183,9 +114,10 @@ static void bind_tensors(ingot_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
         ingot_plan_value *value = plan->values[v];
-        const ingot_plan_value *root = plan->values[root_of(plan, v)];
+        size_t shift;
+        const ingot_plan_value *root = plan->values[ingot_plan_root(plan, v, &shift)];
         if (root->place == INGOT_PLACE_ARENA && root->producer != INGOT_NONE)
-            value->tensor.data = plan->memory + root->offset;
+            value->tensor.data = plan->memory + root->offset + shift;
     }
     for (int s = 0; s < plan->n_steps; s++)
         if (!plan->steps[s]->dynamic)
@@ -197,7 +129,7 @@ ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
 {
     size_t total;
     find_lifetimes(plan);
-    share_memory(plan);
+    ingot_plan_share(plan);
     if (!assign_offsets(plan) || !find_dying(plan) ||
         !ingot_add_size(plan->arena_bytes, plan->scratch_bytes, &total))
         return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");

@@ -17,7 +17,7 @@ typedef enum ingot_place {
     INGOT_PLACE_KNOWN,     /* constant, or computed while planning */
     INGOT_PLACE_BOUND,     /* a graph input or captured value: the caller's memory, set before each run */
     INGOT_PLACE_ARENA,     /* at `offset` of the plan's arena */
-    INGOT_PLACE_VIEW,      /* the elements of value `root`, whose place they share */
+    INGOT_PLACE_VIEW,      /* `shift` bytes into the memory of value `root`, whose place they share */
     INGOT_PLACE_DYNAMIC    /* allocated while running, when the shape is known */
 } ingot_place;
 
@@ -26,6 +26,7 @@ typedef struct ingot_plan_value {
     const ingot_const *constant;
     ingot_place place;
     int root;                  /* value whose memory this one shares; itself when it has its own */
+    size_t shift;              /* where in it, in bytes */
     int first, last;           /* steps between which the memory is in use (of a root: with all its views) */
     size_t offset, size_bytes;
     bool is_output;            /* must survive the run */
@@ -46,6 +47,7 @@ struct ingot_step {
     ingot_plan *plan;
     int *inputs, *outputs;     /* plan values, or INGOT_NONE; ctx.in[i] points to values[inputs[i]].tensor */
     bool dynamic;              /* infer and prepare run again in every run */
+    bool view;                 /* output 0 is the memory of input 0 as it is */
     int n_dying, *dying;       /* dynamic values that are freed after this step */
     ingot_callee *callees;
     uint64_t start_ns, time_ns;
@@ -121,8 +123,12 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
 ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_error *error);
 /* layout.c: which values are blocked; inserts Reorder steps. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
-/* memory_plan.c: lifetimes, views, in-place, offsets; allocates the arena and binds the tensors. */
+/* memory_plan.c: lifetimes, sharing, offsets; allocates the arena and binds the tensors. */
 ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error);
+/* share.c: views, parts of a whole, in-place results. Lifetimes must be known, and grow with what is shared. */
+void ingot_plan_share(ingot_plan *plan);
+/* The value whose memory `id` uses in the end, and where in it, in bytes. */
+int ingot_plan_root(const ingot_plan *plan, int id, size_t *shift);
 
 /* --- shared by the stages --- */
 

@@ -1,0 +1,173 @@
+/* share.c - which values need no memory of their own. Views show their source's; the pieces that Split makes lie in what
+ * it cuts; what Concat joins is written to its place at once, so that nothing is left to copy; an elementwise result
+ * takes over the memory of an input that dies with it. */
+#include "engine/plan/plan.h"
+
+/* Views of views lead to the root; every one on the way may lie somewhere inside the next. */
+int ingot_plan_root(const ingot_plan *plan, int id, size_t *shift)
+{
+    *shift = 0;
+    for (; plan->values[id]->root != id; id = plan->values[id]->root)
+        *shift += plan->values[id]->shift;
+    return id;
+}
+
+static int root_of(const ingot_plan *plan, int id)
+{
+    size_t shift;
+    return ingot_plan_root(plan, id, &shift);
+}
+
+/* Does the memory belong to the plan's arena, so that it may be overwritten? Inputs and constants may not. */
+static bool in_arena(const ingot_plan *plan, int id)
+{
+    return plan->values[root_of(plan, id)]->place == INGOT_PLACE_ARENA;
+}
+
+/* Let value `id` use the memory of `source`, from `offset` bytes on; the memory is then in use while either is. */
+static void share(ingot_plan *plan, int id, int source, size_t offset)
+{
+    ingot_plan_value *value = plan->values[id];
+    value->root = ingot_plan_root(plan, source, &value->shift);
+    value->shift += offset;
+    value->place = INGOT_PLACE_VIEW;
+    ingot_plan_value *root = plan->values[value->root];
+    root->first = MIN(root->first, value->first);
+    root->last = MAX(root->last, value->last);
+    root->is_output |= value->is_output;
+}
+
+/* The input whose memory output 0 of step s may take over, or INGOT_NONE. */
+static int dying_input(const ingot_plan *plan, const ingot_step *step, int s)
+{
+    const ingot_tensor *out = step->ctx.out[0];
+    for (int i = 0; i < step->ctx.n_in; i++) {
+        const int id = step->inputs[i];
+        if (id == INGOT_NONE || !in_arena(plan, id))
+            continue;
+        const int root = root_of(plan, id);
+        const ingot_tensor *in = &plan->values[id]->tensor;
+        bool fits = plan->values[root]->last == s && !plan->values[root]->is_output && in->layout == out->layout &&
+                    ingot_same_shape(in, out) && ingot_storage_bytes(in) == ingot_storage_bytes(out);
+        for (int k = 0; k < step->ctx.n_in && fits; k++) /* another view of the same memory may be read elsewhere */
+            fits = step->inputs[k] == INGOT_NONE || step->inputs[k] == id || root_of(plan, step->inputs[k]) != root;
+        if (fits)
+            return id;
+    }
+    return INGOT_NONE;
+}
+
+/* Output 0 of a view, where the source's memory stays what it is for the whole run. */
+static void share_view(ingot_plan *plan, ingot_step *step)
+{
+    const int source = step->ctx.n_in ? step->inputs[0] : INGOT_NONE;
+    if (source == INGOT_NONE || plan->values[source]->tensor.layout != INGOT_PLAIN)
+        return;
+    const ingot_place place = plan->values[root_of(plan, source)]->place;
+    if (place == INGOT_PLACE_ARENA || place == INGOT_PLACE_BOUND) {
+        share(plan, step->outputs[0], source, 0);
+        step->view = true;
+    }
+}
+
+/* The outputs of a Split of memory in the arena. */
+static void share_pieces(ingot_plan *plan, const ingot_step *step)
+{
+    if (step->inputs[0] == INGOT_NONE || !in_arena(plan, step->inputs[0]))
+        return;
+    for (int i = 0; i < step->ctx.n_out; i++) {
+        const int64_t offset = step->outputs[i] == INGOT_NONE ? -1 : step->ctx.op->piece(&step->ctx, i);
+        if (offset >= 0)
+            share(plan, step->outputs[i], step->inputs[0], (size_t)offset);
+    }
+}
+
+/* Where the memory of a Concat's input i would begin in the output if the input were to lie in its place; -1 where the
+ * memory is not to be moved. */
+static int64_t base_of(const ingot_plan *plan, const ingot_step *step, int i)
+{
+    size_t shift;
+    if (step->inputs[i] == INGOT_NONE || !in_arena(plan, step->inputs[i]))
+        return -1;
+    ingot_plan_root(plan, step->inputs[i], &shift);
+    return step->ctx.op->piece(&step->ctx, i) - (int64_t)shift;
+}
+
+/* Do all inputs lie behind each other in one memory already? Then the output is what they are. */
+static bool joined_already(const ingot_plan *plan, const ingot_step *step)
+{
+    const int root = root_of(plan, step->inputs[0]);
+    for (int i = 0; i < step->ctx.n_in; i++)
+        if (step->inputs[i] == INGOT_NONE || root_of(plan, step->inputs[i]) != root || !in_arena(plan, root) ||
+            base_of(plan, step, i) != base_of(plan, step, 0))
+            return false;
+    return root != root_of(plan, step->outputs[0]);
+}
+
+/* May the memory behind input i become part of the output's? It has to be where some step writes it, and what it covers
+ * of the output must be inputs that lie in it just there. */
+static bool can_join(const ingot_plan *plan, const ingot_step *step, int i)
+{
+    const int root = root_of(plan, step->inputs[i]);
+    const int64_t base = base_of(plan, step, i);
+    const int64_t end = base + (int64_t)ingot_storage_bytes(&plan->values[root]->tensor);
+    if (base < 0 || end > (int64_t)ingot_storage_bytes(step->ctx.out[0]) || plan->values[root]->producer == INGOT_NONE)
+        return false;
+    for (int k = 0; k < step->ctx.n_in; k++) {
+        const int64_t first = step->ctx.op->piece(&step->ctx, k);
+        const int64_t last = first + (int64_t)ingot_storage_bytes(step->ctx.in[k]);
+        if (first < end && last > base &&
+            (step->inputs[k] == INGOT_NONE || root_of(plan, step->inputs[k]) != root || base_of(plan, step, k) != base))
+            return false;
+    }
+    return true;
+}
+
+/* Put the inputs of a Concat where its output has them. */
+static void join(ingot_plan *plan, const ingot_step *step)
+{
+    const int out = step->outputs[0];
+    for (int i = 0; i < step->ctx.n_in; i++)
+        if (!step->ctx.in[i] || step->ctx.op->piece(&step->ctx, i) < 0)
+            return;
+    if (joined_already(plan, step)) {
+        share(plan, out, step->inputs[0], 0);
+        return;
+    }
+    for (int i = 0; i < step->ctx.n_in; i++) {
+        const int64_t base = base_of(plan, step, i);
+        const int root = step->inputs[i] == INGOT_NONE ? INGOT_NONE : root_of(plan, step->inputs[i]);
+        if (base >= 0 && root != root_of(plan, out) && can_join(plan, step, i))
+            share(plan, root, out, (size_t)base);
+    }
+}
+
+/* Views and pieces in running order; then joins from the last on, so that a chain of them, each longer by one piece
+ * (DenseNet), ends up in the longest; then in-place results, which see how long memory has come to be in use. */
+void ingot_plan_share(ingot_plan *plan)
+{
+    for (int s = 0; s < plan->n_steps; s++) {
+        ingot_step *step = plan->steps[s];
+        if (step->dynamic || step->outputs[0] == INGOT_NONE)
+            continue;
+        if (step->ctx.op->flags & INGOT_OP_VIEW)
+            share_view(plan, step);
+        else if (step->ctx.op->flags & INGOT_OP_SPLITS && step->ctx.op->piece)
+            share_pieces(plan, step);
+    }
+    for (int s = plan->n_steps; s-- > 0;) {
+        const ingot_step *step = plan->steps[s];
+        if (!step->dynamic && step->outputs[0] != INGOT_NONE && step->ctx.op->flags & INGOT_OP_JOINS &&
+            plan->values[step->outputs[0]]->place == INGOT_PLACE_ARENA)
+            join(plan, step);
+    }
+    for (int s = 0; s < plan->n_steps; s++) {
+        const ingot_step *step = plan->steps[s];
+        if (step->dynamic || step->outputs[0] == INGOT_NONE || !(step->ctx.op->flags & INGOT_OP_INPLACE) ||
+            plan->values[step->outputs[0]]->place != INGOT_PLACE_ARENA)
+            continue;
+        const int dying = dying_input(plan, step, s);
+        if (dying != INGOT_NONE)
+            share(plan, step->outputs[0], dying, 0);
+    }
+}
