@@ -100,7 +100,9 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
                               env->deadline_ns && now_ns() > env->deadline_ns ? ": its time is up" : "");
         if (env->profile)
             step->start_ns = now_ns();
-        const ingot_status status = run_step(step, error);
+        ingot_status status = run_step(step, error);
+        if (!status && env->observe && plan->graph == env->observed)
+            status = ingot_observe_step(step, error);
         if (status)
             return status == INGOT_CANCELLED ? status : ingot_step_error(step, status, error);
         if (env->profile)

@@ -164,6 +164,7 @@ typedef struct ingot_node_info {
     size_t n_inputs, n_outputs;
     const char *const *inputs;         /* value names, "" for an input that is left out */
     const char *const *outputs;
+    const char *module;                /* path of the PyTorch module it comes from, "layer1.0.conv1"; "" not known */
 } ingot_node_info;
 
 /** Fill `node` for the index-th node; false past the last. */
@@ -212,6 +213,15 @@ INGOT_API ingot_status ingot_session_set_input(ingot_session *session, const cha
 /** Ask for a value inside the graph by name, so that ingot_session_value() finds it after the runs that follow. Values
  * that the passes removed are not there: INGOT_BAD_INPUT. */
 INGOT_API ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error);
+
+/**
+ * Watch the values of the main graph as nodes compute them, without keeping them: memory stays that of a plain run.
+ * observe  called on the thread that runs, after each node, for each of its outputs; NULL ends it. `value` is row-major
+ *          and valid during the call. It may change the elements (of tensors) and return true: the nodes that follow
+ *          read what it left. What is known before a run (constants) is not observed.
+ */
+typedef bool ingot_observe_fn(void *user, const char *name, const char *node, ingot_tensor *value);
+INGOT_API void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, void *user);
 
 /** Plan for the inputs that are bound, so that the memory is known before the run: ingot_session_planned_bytes(). */
 INGOT_API ingot_status ingot_session_plan(ingot_session *session, ingot_error *error);

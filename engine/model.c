@@ -348,7 +348,8 @@ bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *i
                               .fused = fused_names(owner, node), .n_inputs = (size_t)node->n_inputs,
                               .n_outputs = (size_t)node->n_outputs,
                               .inputs = value_names(owner, node->inputs, node->n_inputs),
-                              .outputs = value_names(owner, node->outputs, node->n_outputs)};
+                              .outputs = value_names(owner, node->outputs, node->n_outputs),
+                              .module = node->module ? node->module : ""};
     return info->inputs && info->outputs;
 }
 

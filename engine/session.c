@@ -178,6 +178,14 @@ ingot_status ingot_session_request(ingot_session *session, const char *name, ing
     return INGOT_OK;
 }
 
+/* Plans do not depend on it: values are looked at where they are. */
+void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, void *user)
+{
+    session->env.observe = observe;
+    session->env.observer = user;
+    session->env.observed = graph_of(session);
+}
+
 /* ---- plans ---- */
 
 /* Bring the plan for the bound inputs to the front of the list; make it where there is none. */

@@ -255,7 +255,8 @@ static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto 
         name = full;
     }
     if (!ingot_graph_add_node(graph, name, proto->op_type, domain, version, reader->ids, n_inputs,
-                              reader->ids + n_inputs, (int)proto->n_output))
+                              reader->ids + n_inputs, (int)proto->n_output) ||
+        !ingot_module_path(graph->arena, proto, &graph->nodes[graph->n_nodes - 1]->module))
         return ingot_out_of_memory(reader);
     return ingot_read_attributes(reader, proto, scope, graph->n_nodes - 1);
 }

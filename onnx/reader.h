@@ -52,6 +52,10 @@ ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto,
 const char *ingot_node_label(const Onnx__NodeProto *proto);
 ingot_status ingot_out_of_memory(const ingot_reader *reader);
 
+/* module_path.c: the path of the PyTorch module that a node comes from, "layer1.0.conv1"; NULL where the exporter left
+ * none. False when memory is out. */
+bool ingot_module_path(ingot_arena *arena, const Onnx__NodeProto *proto, const char **path);
+
 /* scope.c */
 bool ingot_scope_define(ingot_reader *reader, ingot_scope *scope, const char *name, int value);
 bool ingot_scope_find(const ingot_scope *scope, const char *name, int *value); /* in this scope alone */

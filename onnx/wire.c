@@ -92,7 +92,18 @@ static bool is_unwanted(const ProtobufCMessageDescriptor *type, const char *fiel
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(field, names[i]))
             return true;
-    return type != &onnx__model_proto__descriptor && !strcmp(field, "metadata_props");
+    return type != &onnx__model_proto__descriptor && type != &onnx__node_proto__descriptor &&
+           !strcmp(field, "metadata_props");
+}
+
+/* Of a node's metadata_props only the path of modules is read (module_path.c); the stack traces beside it would take
+ * more memory than the graph. An entry starts with its key: tag, length, text. */
+static bool is_unread_entry(const ProtobufCMessageDescriptor *type, const char *field, const uint8_t *content,
+                            uint64_t length)
+{
+    static const char key[] = "\n\x1a" INGOT_NAME_SCOPES;
+    return type == &onnx__node_proto__descriptor && !strcmp(field, "metadata_props") &&
+           (length < sizeof key - 1 || memcmp(content, key, sizeof key - 1));
 }
 
 /* Step into a message whose tag was copied; put_length() fills in its length when it ends. */
@@ -117,7 +128,7 @@ static ingot_status skim_delimited(skim *s, const uint8_t *begin, const Protobuf
     if (length > (uint64_t)(top->end - s->next))
         return malformed(s, "a field is longer than the data around it (is the file truncated?)");
     const uint8_t *content = s->next, *end = content + length;
-    if (!field) {
+    if (!field || is_unread_entry(top->type, field->name, content, length)) {
         s->next = end;
         return INGOT_OK;
     }

@@ -13,6 +13,9 @@
 
 enum { INGOT_WIRE_DEPTH = 100 };
 
+/* The one key of a node's metadata_props that is read. */
+#define INGOT_NAME_SCOPES "pkg.torch.onnx.name_scopes"
+
 /* What stands in an unpacked TensorProto's raw_data: a range of the original bytes. */
 typedef struct ingot_raw {
     uint64_t offset, size_bytes;

@@ -86,6 +86,7 @@ typedef struct ingot_fused {
 
 struct ingot_node {
     const char *name, *op_type, *domain; /* domain "" is ai.onnx; op_type NULL: removed */
+    const char *module;        /* path of the PyTorch module it comes from, "layer1.0.conv1"; NULL: not known */
     int version;               /* opset version of the domain whose form this node has */
     int n_inputs;              /* the operator's own; then come n_captures of subgraphs, then those of fused nodes */
     int n_captures;

@@ -63,6 +63,9 @@ typedef struct ingot_plan_env {
     const _Atomic bool *cancel;
     uint64_t deadline_ns;          /* monotonic clock; 0: none */
     bool profile;
+    ingot_observe_fn *observe;     /* told of every value of graph `observed`, or NULL */
+    void *observer;
+    const ingot_graph *observed;
     ingot_arena run_arena;         /* memory of one run: strings, items of sequences, state of dynamic steps */
 } ingot_plan_env;
 
@@ -112,6 +115,9 @@ ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const in
 
 /* The tensor of graph value `value` after a run, row-major. */
 const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value);
+
+/* Show the step's outputs to env->observe (observe.c). INGOT_LIMIT when memory is out. */
+ingot_status ingot_observe_step(ingot_step *step, ingot_error *error);
 
 /* --- the stages of planning, each in a file of its own --- */
 
