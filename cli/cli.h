@@ -331,6 +331,20 @@ typedef struct cli_difference {
 bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
                  cli_difference *difference);
 
+/* How far two values are apart (compare_errors.c). Relative errors leave out elements that should be 0; ULPs are those
+ * of float32. */
+typedef struct cli_errors {
+    bool measured;        /* false: not tensors of as many numbers; nothing below holds then but max_abs, infinite */
+    double max_abs, mean_abs, max_rel, mean_rel, max_ulps, cosine;
+    double rms;           /* of what was wanted */
+    int64_t n, n_differ;  /* elements, and those that are out of tolerance */
+    int64_t n_special;    /* of these, where only one of the two is finite, or that are different infinities */
+    int64_t worst;        /* element with the largest absolute error; -1: there is none */
+} cli_errors;
+
+/* Of tensors with as many elements, whatever their shapes and types; tolerances as cli_compare() has them. */
+cli_errors cli_measure(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol);
+
 /* ---- JSON (json.c) ---------------------------------------------------------------------------------------------- */
 
 /**

@@ -1,15 +1,18 @@
 /* verify.c - `ingot verify`: run a model on the inputs of a dump and hold its outputs against those of the dump. */
-#include "cli/cli.h"
-
 #include <string.h>
 
-static double rtol = 1e-3, atol_ = 1e-5;
-static bool json;
+#include "cli/verify.h"
+
+verify_options verify_opts = {.rtol = 1e-3, .atol = 1e-5};
 
 static const cli_option options[] = {
-    {"rtol", OPTION_NUMBER, &rtol, "R", "tolerance relative to the expected value (default 1e-3)", 0},
-    {"atol", OPTION_NUMBER, &atol_, "A", "absolute tolerance, added to it (default 1e-5)", 0},
-    {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
+    {"rtol", OPTION_NUMBER, &verify_opts.rtol, "R", "tolerance relative to the expected value (default 1e-3)", 0},
+    {"atol", OPTION_NUMBER, &verify_opts.atol, "A", "absolute tolerance, added to it (default 1e-5)", 0},
+    {"layers", OPTION_TEXT, &verify_opts.layers, "FILE",
+     "compare values inside the graph with those of a .npz or .pt file, and name the first node that departs", 0},
+    {"isolate", OPTION_FLAG, &verify_opts.isolate, NULL,
+     "with --layers: every node reads the file's values, so that one bad node is not blamed on those after it", 0},
+    {"json", OPTION_FLAG, &verify_opts.json, NULL, "print one line of JSON", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 
@@ -19,18 +22,19 @@ typedef struct verdict {
 } verdict;
 
 /* An input that the dump does not have stays unbound: it may have a default, and the run tells when it is missed. */
-static ingot_status bind_dump(const cli_setup *s, cli_dump *dump, cli_inputs *inputs, ingot_error *error)
+ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_dump *dump, cli_inputs *inputs,
+                         ingot_error *error)
 {
-    const size_t n = ingot_model_n_inputs(s->model);
+    const size_t n = ingot_model_n_inputs(model);
     ingot_status st = cli_inputs_alloc(inputs, n, error);
     for (size_t k = 0; !st && k < n; k++) {
-        const ingot_value_info *info = ingot_model_input(s->model, k);
+        const ingot_value_info *info = ingot_model_input(model, k);
         bool found;
         cli_value *value = &inputs->values[inputs->n];
         if ((st = cli_dump_read(dump, "input", k, info, &found, value, error)) || !found)
             continue;
         inputs->n++;
-        st = ingot_session_set_input(s->session, info->name, &value->tensor, error);
+        st = ingot_session_set_input(session, info->name, &value->tensor, error);
     }
     return st;
 }
@@ -40,7 +44,7 @@ static void print_row(verdict *v, const char *name, const ingot_tensor *want, bo
 {
     char type[300];
     cli_type_text(want, type, sizeof type);
-    if (json) {
+    if (verify_opts.json) {
         cli_json *row = cli_json_append(v->rows);
         cli_json_text(row, "name", name);
         cli_json_text(row, "type", type);
@@ -79,7 +83,7 @@ static ingot_status compare_outputs(const cli_setup *s, cli_dump *dump, verdict 
             cli_value_free(&want);
             return cli_fail(error, INGOT_INVALID, "the model did not compute output '%s'", cli_printable(info->name));
         }
-        const bool same = cli_compare(got, &want.tensor, rtol, atol_, &d);
+        const bool same = cli_compare(got, &want.tensor, verify_opts.rtol, verify_opts.atol, &d);
         v->n_outputs++;
         v->n_agree += same;
         print_row(v, info->name, &want.tensor, same, &d);
@@ -104,20 +108,59 @@ static ingot_status check_extent(const cli_setup *s, cli_dump *dump, const char 
     return v->n_outputs ? INGOT_OK : cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no output to compare with");
 }
 
+/* With --layers: the table of values inside the graph. *departs tells whether any does. */
+static ingot_status compare_layers(const char *path, cli_dump *dump, cli_json *report, bool *departs,
+                                   ingot_error *error)
+{
+    verify_graph graph = {.model = NULL};
+    verify_rows rows = {.n = 0};
+    cli_bundle *layers = NULL;
+    ingot_status st = cli_bundle_open(verify_opts.layers, &layers, error);
+    if (!st && !(st = verify_graph_load(path, &graph, error)) && !(st = verify_survey(&graph, dump, error)) &&
+        !(st = verify_pair(&graph, layers, &rows, error)))
+        st = verify_fill(path, &graph, dump, layers, &rows, error);
+    if (!st && report)
+        verify_json_rows(&graph, &rows, report);
+    else if (!st && !common.quiet)
+        verify_print_rows(&graph, &rows);
+    *departs = !st && verify_first(&rows) >= 0;
+    verify_rows_free(&rows);
+    verify_graph_free(&graph);
+    cli_bundle_close(layers);
+    return st;
+}
+
 /* The verdict is the last line that is printed, and the exit code says the same. */
-static ingot_status conclude(verdict *v)
+static ingot_status conclude(verdict *v, bool layers_depart)
 {
     const bool all = v->n_agree == v->n_outputs;
-    if (json) {
-        cli_json_bool(v->report, "agrees", all);
-        cli_json_number(v->report, "rtol", rtol);
-        cli_json_number(v->report, "atol", atol_);
+    if (verify_opts.json) {
+        cli_json_bool(v->report, "agrees", all && !layers_depart);
+        cli_json_number(v->report, "rtol", verify_opts.rtol);
+        cli_json_number(v->report, "atol", verify_opts.atol);
         cli_json_print(v->report);
         v->report = NULL;
     } else if (!common.quiet) {
-        printf("%zu of %zu outputs agree (rtol %g, atol %g)\n", v->n_agree, v->n_outputs, rtol, atol_);
+        printf("%zu of %zu outputs agree (rtol %g, atol %g)\n", v->n_agree, v->n_outputs, verify_opts.rtol,
+               verify_opts.atol);
     }
-    return all ? INGOT_OK : INGOT_DIFFERS;
+    return all && !layers_depart ? INGOT_OK : INGOT_DIFFERS;
+}
+
+static ingot_status compare_all(cli_setup *s, const char *const *operands, cli_dump **dump, verdict *v,
+                                ingot_error *error)
+{
+    bool layers_depart = false;
+    ingot_status st;
+    if ((st = cli_load(operands[0], false, &s->model, error)) || (st = cli_open(s->model, false, &s->session, error)) ||
+        (st = cli_dump_open(operands[1], dump, error)) ||
+        (st = verify_bind(s->model, s->session, *dump, &s->inputs, error)) ||
+        (st = ingot_session_run(s->session, error)) || (st = compare_outputs(s, *dump, v, error)) ||
+        (st = check_extent(s, *dump, operands[1], v, error)))
+        return st;
+    if (verify_opts.layers && (st = compare_layers(operands[0], *dump, v->report, &layers_depart, error)))
+        return st;
+    return conclude(v, layers_depart);
 }
 
 static ingot_status run(const char *const *operands, ingot_error *error)
@@ -125,16 +168,14 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     cli_setup s = {.model = NULL};
     cli_dump *dump = NULL;
     verdict v = {.n_outputs = 0};
-    ingot_status st = json ? cli_json_new(&v.report, error) : INGOT_OK;
+    if (verify_opts.isolate && !verify_opts.layers)
+        return cli_fail(error, INGOT_USAGE, "--isolate needs --layers");
+    ingot_status st = verify_opts.json ? cli_json_new(&v.report, error) : INGOT_OK;
     if (st)
         return st;
-    if (json)
+    if (verify_opts.json)
         v.rows = cli_json_array(v.report, "outputs");
-    if (!(st = cli_load(operands[0], false, &s.model, error)) && !(st = cli_open(s.model, false, &s.session, error)) &&
-        !(st = cli_dump_open(operands[1], &dump, error)) && !(st = bind_dump(&s, dump, &s.inputs, error)) &&
-        !(st = ingot_session_run(s.session, error)) && !(st = compare_outputs(&s, dump, &v, error)) &&
-        !(st = check_extent(&s, dump, operands[1], &v, error)))
-        st = conclude(&v);
+    st = compare_all(&s, operands, &dump, &v, error);
     if (v.report)
         cli_json_free(v.report);
     cli_dump_close(dump);
@@ -150,5 +191,6 @@ const cli_command command_verify = {
     .run = run,
     .examples = "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
                 "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n"
-                "  ingot verify MyNet.onnx dump.pt --json     torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n",
+                "  ingot verify MyNet.onnx dump.pt --json     torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n"
+                "  ingot verify MyNet.onnx dump.pt --layers dump.pt      which layer? models/dump_layers.py writes it\n",
 };

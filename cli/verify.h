@@ -1,0 +1,103 @@
+/* verify.h - what the files of `ingot verify` share: the graph as the file has it, the values of a dump of layers that
+ * are paired with the graph's, and what the runs found out about each pair. */
+#ifndef CLI_VERIFY_H
+#define CLI_VERIFY_H
+
+#include "cli/cli.h"
+
+enum { VERIFY_NONE = -1 };
+
+/* A value of the graph that some node makes. */
+typedef struct verify_value {
+    const char *name;
+    size_t node;                     /* that makes it */
+    ingot_dtype dtype;               /* of the survey (verify_survey); rank -1: no run showed it as a tensor */
+    int32_t rank;
+    int64_t shape[INGOT_MAX_RANK];
+    double mean, rms;                /* of its elements, to know it again by */
+    int64_t row;                     /* its row, or VERIFY_NONE */
+} verify_value;
+
+/* The graph without passes, as the file has it: nodes in running order, and their values. */
+typedef struct verify_graph {
+    ingot_model *model;
+    ingot_node_info *nodes;
+    size_t n_nodes;
+    verify_value *values;            /* in running order */
+    size_t n_values;
+    size_t *by_name;                 /* indices into values, sorted by name */
+} verify_graph;
+
+ingot_status verify_graph_load(const char *path, verify_graph *graph, ingot_error *error);
+void verify_graph_free(verify_graph *graph);
+int64_t verify_graph_find(const verify_graph *graph, const char *name); /* a value, or VERIFY_NONE */
+bool verify_is_within(const char *module, const char *path);           /* is the module `path`, or inside it? */
+
+/* How a key of the dump was found to be a value of the graph. */
+typedef enum verify_match { MATCH_NAME, MATCH_MODULE, MATCH_FOLDED, MATCH_GUESS } verify_match;
+
+typedef enum verify_verdict {
+    VERDICT_AGREES,      /* within tolerance and, where a bound is known, within it */
+    VERDICT_ROUNDING,    /* out of tolerance, but rounding explains it */
+    VERDICT_MISTAKE      /* more than rounding explains, or out of tolerance where no bound is known */
+} verify_verdict;
+
+/* A pair: a value of the dump and one of the graph. */
+typedef struct verify_row {
+    size_t entry;                    /* of the dump */
+    const char *key;
+    int64_t value;                   /* of the graph */
+    verify_match match;
+    bool seen, unfused;              /* computed; only in a run without passes */
+    cli_value got, want;             /* Ingot's and the dump's; kept until the rows are freed */
+    cli_errors errors;               /* of the first against the second */
+    bool same_shape;
+    verify_verdict verdict;
+} verify_row;
+
+typedef struct verify_rows {
+    verify_row *rows;                /* in running order */
+    size_t n;
+    const char **unpaired;           /* keys that are in no row */
+    size_t n_unpaired;
+} verify_rows;
+
+/* Pair the entries of `layers` with values that the survey has seen (verify_pair.c): by value name, by module path, else
+ * by shape and order. INGOT_BAD_INPUT where nothing fits. */
+ingot_status verify_pair(verify_graph *graph, cli_bundle *layers, verify_rows *rows, ingot_error *error);
+void verify_rows_free(verify_rows *rows);
+
+typedef struct verify_options {
+    double rtol, atol;
+    bool json, isolate;
+    const char *layers;
+} verify_options;
+extern verify_options verify_opts;
+
+/** Bind the inputs of a dump to a session; what it holds is kept alive in `inputs` (verify.c). */
+ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_dump *dump, cli_inputs *inputs,
+                         ingot_error *error);
+
+/** Run a model on the dump's inputs, watched (verify_run.c). */
+ingot_status verify_watch(ingot_model *model, cli_dump *dump, ingot_observe_fn *observe, void *user,
+                          ingot_error *error);
+
+/** Mean and root mean square of a tensor's finite elements. */
+void verify_describe(const ingot_tensor *tensor, double *mean, double *rms);
+
+/** Note type, shape and size of every value that a run of the graph shows. */
+ingot_status verify_survey(verify_graph *graph, cli_dump *dump, ingot_error *error);
+
+/** Fill the rows: with what the model computes as it is run, and for values that the passes removed with what the
+ * graph computes without passes. With --isolate every node reads the dump's values instead of Ingot's. */
+ingot_status verify_fill(const char *path, verify_graph *graph, cli_dump *dump, cli_bundle *layers, verify_rows *rows,
+                         ingot_error *error);
+
+/** The first row that departs, or VERIFY_NONE (verify_report.c). */
+int64_t verify_first(const verify_rows *rows);
+
+/** Print the table and the first departure, or put both into a JSON object. */
+void verify_print_rows(const verify_graph *graph, const verify_rows *rows);
+void verify_json_rows(const verify_graph *graph, const verify_rows *rows, cli_json *report);
+
+#endif

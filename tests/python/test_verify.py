@@ -1,0 +1,140 @@
+"""`ingot verify` with values from inside the graph: pairing, the table, the first departure, rounding and mistakes."""
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from conftest import save_model
+
+RNG = np.random.default_rng(7)
+
+
+def weights(*shape, scale=0.3):
+    return (RNG.standard_normal(shape) * scale).astype(np.float32)
+
+
+def torch_node(op, module, inputs, output, **attributes):
+    """A node as the TorchScript exporter names it: "/block/conv/Conv"."""
+    return helper.make_node(op, inputs, [output], name="/" + module.replace(".", "/") + "/" + op, **attributes)
+
+
+@pytest.fixture
+def net(tmp_path):
+    """Conv, BatchNormalization, Relu, Conv, Relu, with its dump of layers by module path; returns what is needed to break it."""
+    constants = {"w1": weights(8, 3, 3, 3), "b1": weights(8), "scale": 1 + weights(8), "bias": weights(8), "mean": weights(8),
+                 "var": 1 + np.abs(weights(8)), "w2": weights(8, 8, 3, 3)}
+    nodes = [torch_node("Conv", "block.conv", ["x", "w1", "b1"], "c1", pads=[1, 1, 1, 1]),
+             torch_node("BatchNormalization", "block.bn", ["c1", "scale", "bias", "mean", "var"], "n1", epsilon=1e-3),
+             torch_node("Relu", "block.act", ["n1"], "r1"),
+             torch_node("Conv", "head", ["r1", "w2"], "c2", pads=[1, 1, 1, 1]),
+             torch_node("Relu", "last", ["c2"], "y")]
+
+    def save(name="net.onnx", **changes):
+        return save_model(tmp_path / name, nodes, [("x", TensorProto.FLOAT, [1, 3, 12, 12])],
+                          [("y", TensorProto.FLOAT, [1, 8, 12, 12])], [(k, changes.get(k, v)) for k, v in constants.items()])
+
+    model = onnx.load(save())
+    x = weights(1, 3, 12, 12, scale=1)
+    names = ["c1", "n1", "r1", "c2", "y"]
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names)
+    values = dict(zip(names, ReferenceEvaluator(watched).run(names, {"x": x})))
+    modules = {"block.conv": "c1", "block.bn": "n1", "block.act": "r1", "head": "c2", "last": "y"}
+    np.savez(tmp_path / "dump.npz", input_0=x, output_0=values["y"])
+    np.savez(tmp_path / "layers.npz", **{k: values[v] for k, v in modules.items()})
+    np.savez(tmp_path / "named.npz", **values)
+    np.savez(tmp_path / "nameless.npz", **{f"a{i}": values[n] for i, n in enumerate(names)})
+    return type("Net", (), dict(path=tmp_path, save=staticmethod(save), constants=constants, nodes=nodes, values=values, x=x))
+
+
+def verify(ingot, net, *arguments, model="net.onnx", layers="layers.npz"):
+    done = ingot("verify", net.path / model, net.path / "dump.npz", "--layers", net.path / layers, "--json", *arguments)
+    return done, json.loads(done.out) if done.out else {}
+
+
+@pytest.mark.parametrize("layers, match", [("layers.npz", "module"), ("named.npz", "name"), ("nameless.npz", "guess")])
+def test_pairs_by_name_module_or_shape(ingot, net, layers, match):
+    done, report = verify(ingot, net, layers=layers)
+    assert done.code == 0, done.err + done.out
+    assert [r["value"] for r in report["layers"]] == ["c1", "n1", "r1", "c2", "y"]
+    assert {r["match"] for r in report["layers"]} == {match}
+    assert all(r["cosine"] > 0.999999 and r["max_abs"] < 1e-5 for r in report["layers"])
+
+
+def test_values_inside_fused_nodes_are_reached(ingot, net):
+    _, report = verify(ingot, net)
+    assert [r["unfused"] for r in report["layers"]] == [True, True, False, True, False]
+    _, report = verify(ingot, net, "--disable-pass", "all")
+    assert not any(r["unfused"] for r in report["layers"])
+
+
+def test_names_the_first_node_that_departs(ingot, net):
+    broken = net.constants["w2"].copy()
+    broken[3, 2, 1, 1] += 0.5
+    net.save("bad.onnx", w2=broken)
+    done, report = verify(ingot, net, model="bad.onnx")
+    assert done.code == 1 and report["first"]["node"] == "/head/Conv" and report["first"]["suspects"] == ["/head/Conv"]
+    assert report["first"]["inputs"][0]["is"].startswith("agrees")
+    text = ingot("verify", net.path / "bad.onnx", net.path / "dump.npz", "--layers", net.path / "layers.npz")
+    assert "first departs: node '/head/Conv' (Conv)" in text.out and "3 of 5 layers agree" in text.out
+
+
+def test_isolate_blames_only_the_bad_node(ingot, net):
+    net.save("bad.onnx", mean=net.constants["mean"] + 0.25)
+    _, report = verify(ingot, net, model="bad.onnx")
+    assert [r["verdict"] for r in report["layers"]] == ["agrees"] + ["MISTAKE"] * 4
+    _, report = verify(ingot, net, "--isolate", "--disable-pass", "all", model="bad.onnx")
+    assert [r["verdict"] for r in report["layers"]] == ["agrees", "MISTAKE", "agrees", "agrees", "agrees"]
+
+
+def test_suspects_where_the_dump_has_gaps(ingot, net):
+    np.savez(net.path / "layers.npz", **{"block.conv": net.values["c1"], "last": net.values["y"]})
+    net.save("bad.onnx", w2=net.constants["w2"] * 1.1)
+    _, report = verify(ingot, net, model="bad.onnx")
+    assert report["first"]["node"] == "/last/Relu"
+    assert report["first"]["suspects"] == ["/block/bn/BatchNormalization", "/block/act/Relu", "/head/Conv", "/last/Relu"]
+
+
+def test_folded_modules_and_second_calls(ingot, tmp_path):
+    """BatchNorm folded into Conv by the exporter leaves no node; a module called twice has numbered scopes."""
+    w, x = weights(4, 4, 1, 1), weights(1, 4, 5, 5, scale=1)
+    nodes = [torch_node("Conv", "conv", ["x", "w"], "c"), torch_node("Relu", "relu", ["c"], "r"),
+             torch_node("Conv", "again", ["r", "w"], "d"), torch_node("Relu", "relu_1", ["d"], "y")]
+    save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [1, 4, 5, 5])], [("y", TensorProto.FLOAT, [1, 4, 5, 5])], [("w", w)])
+    c = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], x)
+    r = np.maximum(c, 0)
+    d = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], r)
+    y = np.maximum(d, 0)
+    np.savez(tmp_path / "dump.npz", input_0=x, output_0=y)
+    np.savez(tmp_path / "layers.npz", **{"conv": c * 2 - 1, "bn": c, "relu": r, "drop": r, "again": d, "relu@1": y})
+    done = ingot("verify", tmp_path / "m.onnx", tmp_path / "dump.npz", "--layers", tmp_path / "layers.npz", "--json")
+    report = json.loads(done.out)
+    assert done.code == 0, done.out
+    assert [(r["key"], r["match"], r["value"]) for r in report["layers"]] == [
+        ("bn", "folded", "c"), ("relu", "module", "r"), ("again", "module", "d"), ("relu@1", "module", "y")]
+
+
+def test_module_paths_of_the_dynamo_exporter(ingot, net):
+    model = onnx.load(net.save())
+    for node in model.graph.node:
+        module = node.name[1:].rsplit("/", 1)[0].replace("/", ".")
+        node.name = "node_" + node.output[0]
+        node.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="File 'x.py', line 1")
+        node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=f"['', '{module.split('.')[0]}', '{module}', 'call']")
+    onnx.save(model, net.path / "net.onnx")
+    done, report = verify(ingot, net)
+    assert done.code == 0 and {r["match"] for r in report["layers"]} == {"module"} and len(report["layers"]) == 5
+
+
+def test_wrong_files_are_told_in_one_line(ingot, net):
+    np.savez(net.path / "other.npz", a=np.zeros((2, 2), np.float32))
+    done, _ = verify(ingot, net, layers="other.npz")
+    assert done.code == 5 and "none of its 1 values" in done.err and done.err.count("\n") == 1
+    done, _ = verify(ingot, net, layers="absent.npz")
+    assert done.code == 7
+    assert ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--isolate").code == 2
