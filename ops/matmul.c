@@ -157,21 +157,24 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
 static bool is_whole(float value) { return value == floorf(value) && fabsf(value) < 2147483648.0f; }
 
 /* A and B are matrices, transposed by swapping their steps; C broadcasts one way, to (m, n). beta counts only with
- * C. */
-static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
+ * C. `flatten`: an A of higher rank counts as (N, the rest). */
+static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
 {
     const ingot_tensor *a = c->in[A], *b = c->in[B], *d = c->node->n_inputs > C ? c->in[C] : NULL;
     const bool ta = ingot_attr_int(c->node, "transA", 0) != 0, tb = ingot_attr_int(c->node, "transB", 0) != 0;
     char a_text[128], b_text[128];
 
     memset(p, 0, sizeof *p);
-    if (a->rank != 2 || b->rank != 2 || a->shape[!ta] != b->shape[tb])
+    const bool deep = flatten && a->rank > 2 && !ta;
+    const int64_t k = deep ? ingot_span(a, 1, a->rank) : a->rank == 2 ? a->shape[!ta] : -1;
+    if ((a->rank != 2 && !deep) || b->rank != 2 || k != b->shape[tb])
         return ingot_op_fail(c, INGOT_INVALID, "shapes %s and %s do not multiply with transA %d and transB %d",
                              ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text), ta,
                              tb);
     p->matrices = 1;
     p->m = a->shape[ta];
-    p->k = a->shape[!ta];
+    p->k = k;
+    p->pixels = a->layout == INGOT_BLOCKED ? ingot_span(a, 2, a->rank) : 0;
     p->n = b->shape[!tb];
     p->a_row = ta ? 1 : p->k;
     p->a_col = ta ? p->m : 1;
@@ -197,7 +200,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, ingot_product *p)
 static ingot_status infer_gemm(ingot_op_ctx *c)
 {
     ingot_product p;
-    ingot_status st = read_gemm(c, &p);
+    ingot_status st = read_gemm(c, false, &p);
 
     if (st || (st = ingot_out(c, 0, c->in[A]->dtype, 2, (const int64_t[]){ p.m, p.n })))
         return st;
@@ -211,9 +214,29 @@ static ingot_status prepare_gemm(ingot_op_ctx *c)
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    if ((st = read_gemm(c, &s->product)))
+    if ((st = read_gemm(c, true, &s->product)))
         return st;
     return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);
+}
+
+/* Only where B is packed for A's order of channels anyway, and every block of channels is full. */
+static bool flattens_gemm(const ingot_op_ctx *c)
+{
+    const ingot_tensor *a = c->in[A];
+    ingot_product p;
+    ingot_op_ctx quiet = *c;
+    ingot_error none;
+
+    quiet.error = &none;
+    return a->dtype == INGOT_FLOAT && c->constants[B] && !read_gemm(&quiet, false, &p) && ingot_product_takes_blocked(&p);
+}
+
+/* A flattened A may be blocked; the result is a matrix, and plain. */
+static ingot_layout layout_gemm(const ingot_op_ctx *c)
+{
+    const ingot_tensor *a = c->in[A];
+    const bool whole = a->rank > 2 && a->rank <= 5 && a->shape[1] % INGOT_BLOCK == 0;
+    return whole ? (ingot_layout){ INGOT_LAYOUT_FOLLOW, 1u << A } : (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
 }
 
 /* The tiled product for f32; the plain loops for f64 and integers. */
@@ -254,12 +277,13 @@ static ingot_status run_matmul(ingot_op_ctx *c)
     return st ? st : ingot_chain_finish(c, &s->chain);
 }
 
-/* 2 m n k: the last dimension of A is k, or its first when Gemm transposes A. */
+/* 2 m n k: the last dimension of A is k, or its first when Gemm transposes A; a flattened A has k in all but one. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const ingot_tensor *a = c->in[A];
-    const bool transposed = !strcmp(c->node->op_type, "Gemm") && ingot_attr_int(c->node, "transA", 0);
-    return 2 * ingot_count(c->out[0]) * a->shape[transposed ? 0 : a->rank - 1];
+    const bool gemm = !strcmp(c->node->op_type, "Gemm"), transposed = gemm && ingot_attr_int(c->node, "transA", 0);
+    const int64_t k = gemm && !transposed ? ingot_span(a, 1, a->rank) : a->shape[transposed ? 0 : a->rank - 1];
+    return 2 * ingot_count(c->out[0]) * k;
 }
 
 #define TYPES (INGOT_TYPES_FLOAT | INGOT_TYPE(INT32) | INGOT_TYPE(INT64) | INGOT_TYPE(UINT32) | INGOT_TYPE(UINT64))
@@ -268,6 +292,6 @@ const ingot_op ingot_ops_matmul[] = {
     { "MatMul", 1, 2, 2, { TYPES }, infer_matmul, run_matmul, .prepare = prepare_matmul, .flops = count_flops,
       .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
-      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES, .layout = layout_gemm, .flattens = flattens_gemm },
     { 0 }
 };

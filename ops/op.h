@@ -79,6 +79,9 @@ struct ingot_op {
     int64_t (*flops)(const ingot_op_ctx *c);          /* NULL: none counted */
     const char *domain;              /* NULL: ai.onnx */
     int until;                       /* last opset version that has this operator; 0: the newest */
+    /* May input 0 (N, C * D1 * ...) come as the (N, C, D1, ...) that it was, blocked where layout() takes that? Asked
+     * after infer(), for prepare() and run(). NULL: no. */
+    bool (*flattens)(const ingot_op_ctx *c);
     /* For SPLITS and JOINS: first byte of piece i in the whole when it lies there in one run, else -1. The planner may
      * then place it there, and run() must skip pieces whose data already is. Called after layouts are chosen. */
     int64_t (*piece)(const ingot_op_ctx *c, int i);

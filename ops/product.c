@@ -72,9 +72,30 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
     call->k->gemm_pack_f32(call->packed, call->b, p->b_row, p->b_col, p->n, p->k, begin, end);
 }
 
-static const float *panel_constant(ingot_op_ctx *c, const ingot_product *p, int input, int64_t n_floats)
+/* Task over stripes: rows of B in the order in which A has them. */
+static void pack_stripes(void *argument, int64_t begin, int64_t end, int thread)
 {
-    const uint64_t tag = UINT64_C(0x50) << 32 | (p->b_row == 1 ? 1u << 8 : 0u) | (uint64_t)c->kernels->lanes;
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+
+    (void)thread;
+    for (int64_t l = begin * INGOT_STRIPE; l < end * INGOT_STRIPE; l++) {
+        const int64_t position = l / INGOT_BLOCK, channel = l % INGOT_BLOCK;
+        const int64_t row = !p->pixels ? l : (position / p->pixels * INGOT_BLOCK + channel) * p->pixels +
+                                                 position % p->pixels;
+        float *to = call->packed + l / INGOT_STRIPE * INGOT_STRIPE * p->n + l % INGOT_STRIPE;
+        for (int64_t j = 0; j < p->n; j++)
+            to[j * INGOT_STRIPE] = l < p->k ? call->b[row * p->b_row + j * p->b_col] : 0.0f;
+    }
+}
+
+/* A constant B packed for all plans of the model, in panels or in stripes. */
+static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int input, bool stripes)
+{
+    const int64_t n_stripes = ceil_div(p->k, INGOT_STRIPE);
+    const int64_t n_floats = stripes ? n_stripes * INGOT_STRIPE * p->n : c->kernels->gemm_packed_f32(p->n, p->k);
+    const uint64_t form = stripes ? UINT64_C(2) << 9 | (uint64_t)p->pixels << 16 : p->b_row == 1 ? 1u << 8 : 0u;
+    const uint64_t tag = UINT64_C(0x50) << 56 | form | (uint64_t)c->kernels->lanes;
     bool fill = false;
     void *owned = NULL;
     float *packed = ingot_packed(c, tag, float_bytes(n_floats), &fill);
@@ -83,10 +104,12 @@ static const float *panel_constant(ingot_op_ctx *c, const ingot_product *p, int 
         run_call call = {
             .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed
         };
-        if (call.b)
-            ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
-        else
+        if (!call.b)
             packed = NULL;
+        else if (stripes)
+            ingot_parallel(c->team, n_stripes, 64, pack_stripes, &call);
+        else
+            ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
         ingot_unread_constant(c, input, owned);
     }
     return packed;
@@ -105,8 +128,9 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     plan->vector_bytes = full && p->beta == 1.0f ? 0 : float_bytes(full ? p->m * p->n : MAX(p->m, p->n));
     plan->scratch_bytes = plan->vector_bytes;
     if (constant) {
-        plan->packed = plan->way == INGOT_PRODUCT_PANELS ? panel_constant(c, p, b_input, plan->matrix_floats)
-                                                         : plain_constant(c, b_input);
+        const bool stripes = plan->way == INGOT_PRODUCT_SPLIT;
+        plan->packed = stripes || plan->way == INGOT_PRODUCT_PANELS ? packed_constant(c, p, b_input, stripes)
+                                                                    : plain_constant(c, b_input);
         if (!plan->packed)
             return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     } else if (plan->way == INGOT_PRODUCT_PANELS) {
@@ -117,6 +141,8 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
         plan->scratch_bytes += float_bytes(ceil_div(p->k, K_CHUNK) * p->m * p->n);
     return INGOT_OK;
 }
+
+bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p) == INGOT_PRODUCT_SPLIT; }
 
 /* The epilogue has one residual, and a whole D uses it. */
 bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || !p->d_row || !p->d_col; }
@@ -172,8 +198,12 @@ static void run_split_items(void *argument, int64_t begin, int64_t end, int thre
         ingot_gemm g = call->gemm;
         g.m = MIN(SPLIT_ROWS, p->m - row);
         g.k = MIN(K_CHUNK, p->k - from);
-        call->k->gemm_dot_f32(&g, (const float *)p->a + row * p->a_row + from, call->b + from, p->b_col,
-                              call->partial + (chunk * p->m + row) * p->n, &nothing, 0, p->n);
+        const float *a = (const float *)p->a + row * p->a_row + from;
+        float *partial = call->partial + (chunk * p->m + row) * p->n;
+        if (call->plan->packed)
+            call->k->gemm_stripes_f32(&g, a, call->b + from * p->n, partial);
+        else
+            call->k->gemm_dot_f32(&g, a, call->b + from, p->b_col, partial, &nothing, 0, p->n);
     }
 }
 

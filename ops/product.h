@@ -12,6 +12,7 @@ typedef struct ingot_product {
     int64_t *a_at, *b_at;                /* where each matrix begins; NULL: there is one */
     float alpha, beta;
     bool has_d;
+    int64_t pixels;                      /* not 0: A's rows are blocked (NCHW8c), so many pixels a channel; B's are not */
     const void *a, *b, *d;               /* d NULL unless has_d */
     void *c;
 } ingot_product;
@@ -23,7 +24,7 @@ void ingot_product_plain(ingot_team *team, ingot_dtype dtype, ingot_product *p);
 typedef enum ingot_product_way {
     INGOT_PRODUCT_PANELS,                /* B packed in panels */
     INGOT_PRODUCT_DOT,                   /* B as it is, stored [n][k] */
-    INGOT_PRODUCT_SPLIT,                 /* the same with k in chunks */
+    INGOT_PRODUCT_SPLIT,                 /* the same with k in chunks; a constant B in stripes */
     INGOT_PRODUCT_AXPY,                  /* B as it is, stored [k][n] */
 } ingot_product_way;
 
@@ -39,6 +40,8 @@ typedef struct ingot_product_plan {
  * caller asks for the scratch memory. */
 ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int b_input, ingot_product_plan *plan);
 
+/* Can A's rows be blocked? B has to be packed for the purpose. */
+bool ingot_product_takes_blocked(const ingot_product *p);
 /* Is the epilogue's residual (bias) free for somebody else than D? */
 bool ingot_product_takes_residual(const ingot_product *p);
 bool ingot_product_takes_bias(const ingot_product *p);

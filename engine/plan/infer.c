@@ -160,6 +160,27 @@ static ingot_status add_step(ingot_plan *plan, int index, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Let a step that can flatten its input itself read what a Reshape or Flatten before it shows: the tensor may then stay
+ * blocked. `before` is the step's index. */
+static void skip_flatten(ingot_plan *plan, ingot_step *step, int before)
+{
+    ingot_op_ctx *c = &step->ctx;
+    if (step->dynamic || !c->op->flattens || !c->op->flattens(c))
+        return;
+    for (int s = before - 1; s >= 0; s--) {
+        const ingot_step *source = plan->steps[s];
+        if (source->outputs[0] != step->inputs[0])
+            continue;
+        const ingot_tensor *from = source->ctx.in[0];
+        if (!source->dynamic && source->ctx.op->flags & INGOT_OP_VIEW && from->rank > 2 &&
+            from->shape[0] == c->in[0]->shape[0] && plan->values[source->inputs[0]]->place == INGOT_PLACE_ARENA) {
+            step->inputs[0] = source->inputs[0];
+            c->in[0] = source->ctx.in[0];
+        }
+        return;
+    }
+}
+
 /* Drop steps that no output needs, and the outputs of others that nobody reads. */
 static bool drop_unused(ingot_plan *plan, const bool *wanted)
 {
@@ -179,6 +200,7 @@ static bool drop_unused(ingot_plan *plan, const bool *wanted)
             used = used || (step->outputs[i] != INGOT_NONE && needed[step->outputs[i]]);
         if (!used)
             continue;
+        skip_flatten(plan, step, s);
         for (int i = 0; i < step->ctx.n_in; i++)
             if (step->inputs[i] != INGOT_NONE)
                 needed[step->inputs[i]] = true;

@@ -2,7 +2,8 @@
  *
  * Weights stored [n][k] (a transposed B) make dot products: a small tile of rows of A and of weights, vectors along k,
  * one horizontal sum each. Weights stored [k][n] make sums of scaled rows: eight rows at a time are added to a strip of
- * C that stays in the first-level cache. */
+ * C that stays in the first-level cache. Stripes of 16 rows of B, each stored [n][16], are dot products whose weights
+ * are one stream: for a classifier's few columns over very long rows. */
 #include "ops/kernels/isa.h"
 
 /* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. */
@@ -125,4 +126,57 @@ void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b
             }
         INGOT_FN(act_rows_f32)(c + j0, g->ldc, g->m, j1 - j0, e);
     }
+}
+
+/* C[i][j] for rm rows from i and rn columns from j: a vector of sums each, over the stripes in order. */
+INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i,
+                               int64_t j, int rm, int rn)
+{
+    const float *ai = a + i * g->a_row, *b = stripes + j * INGOT_STRIPE;
+    vf32 acc[2][10];
+
+    INGOT_UNROLL
+    for (int t = 0; t < rm * rn; t++)
+        acc[t / rn][t % rn] = vf32_zero();
+    for (int64_t l = 0; l < g->k; l += INGOT_STRIPE, b += g->n * INGOT_STRIPE) {
+        INGOT_UNROLL
+        for (int u = 0; u < INGOT_STRIPE; u += VF32_LANES) {
+            const int64_t left = g->k - l - u;
+            vf32 x[2];
+            for (int r = 0; r < rm; r++)
+                x[r] = left >= VF32_LANES ? vf32_load(ai + r * g->a_row + l + u)
+                                          : vf32_load_n(ai + r * g->a_row + l + u, left > 0 ? (size_t)left : 0);
+            INGOT_UNROLL
+            for (int t = 0; t < rm * rn; t++)
+                acc[t / rn][t % rn] = vf32_fma(x[t / rn], vf32_load(b + (t % rn) * INGOT_STRIPE + u),
+                                               acc[t / rn][t % rn]);
+        }
+    }
+    INGOT_UNROLL
+    for (int t = 0; t < rm * rn; t++)
+        c[(i + t / rn) * g->ldc + j + t % rn] = g->alpha * vf32_hsum(acc[t / rn][t % rn]);
+}
+
+/* Ten columns at a time, as many classes as the usual small data sets have, then 4, 2 and 1. */
+static int stripes_columns(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i, int64_t j,
+                           bool two_rows)
+{
+    const int64_t left = g->n - j;
+
+    if (left >= 10)
+        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 10) : stripes_tile(g, a, stripes, c, i, j, 1, 10);
+    else if (left >= 4)
+        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 4) : stripes_tile(g, a, stripes, c, i, j, 1, 4);
+    else if (left >= 2)
+        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 2) : stripes_tile(g, a, stripes, c, i, j, 1, 2);
+    else
+        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 1) : stripes_tile(g, a, stripes, c, i, j, 1, 1);
+    return left >= 10 ? 10 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+void INGOT_FN(gemm_stripes_f32)(const ingot_gemm *g, const float *a, const float *stripes, float *c)
+{
+    for (int64_t i = 0; i < g->m; i += 2)
+        for (int64_t j = 0; j < g->n;)
+            j += stripes_columns(g, a, stripes, c, i, j, i + 2 <= g->m);
 }

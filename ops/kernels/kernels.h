@@ -110,6 +110,8 @@ typedef enum ingot_fold {
     INGOT_FOLD_SUM, INGOT_FOLD_ABS, INGOT_FOLD_SQUARE, INGOT_FOLD_EXP, INGOT_FOLD_MAX, INGOT_FOLD_MIN, INGOT_FOLD_PROD
 } ingot_fold;
 
+enum { INGOT_STRIPE = 16 };
+
 /* X(result type, name, parameters), grouped by file. */
 #define INGOT_KERNELS(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
@@ -155,6 +157,9 @@ typedef enum ingot_fold {
                            const ingot_epilogue *e, int64_t n0, int64_t n1)) \
     X(void, gemm_axpy_f32, (const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, \
                             const ingot_epilogue *e, int64_t n0, int64_t n1)) \
+    /* The plain product, with B in stripes of INGOT_STRIPE rows: B[l][j] is stripes[l / 16][j][l % 16], zeros behind \
+       the last row. a_col is 1. */ \
+    X(void, gemm_stripes_f32, (const ingot_gemm *g, const float *a, const float *stripes, float *c)) \
     /* norm.c: mean and variance (of all, not of a sample) of n elements; (src - sub) mul + add with one set for all, \
        with a set per lane of n blocked pixels, and as (src - sub) mul scale[i] + add[i] (NULL: 0). dst may be src. */ \
     X(void, moments_f32, (const float *src, int64_t n, double *mean, double *variance)) \

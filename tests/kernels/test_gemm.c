@@ -94,6 +94,27 @@ static void check_gemm(const ingot_kernels *k, const gemm_case *t)
     check_free(residual, n_c, what);
 }
 
+/* Rows of A against B [n][k] in stripes; nothing behind k may count, whatever lies there in A. */
+static void check_stripes(const ingot_kernels *k, int64_t m, int64_t n, int64_t depth)
+{
+    const int64_t lda = depth + 3, blocks = (depth + INGOT_STRIPE - 1) / INGOT_STRIPE, n_b = blocks * INGOT_STRIPE * n;
+    float *a = check_randoms(m * lda), *b = check_randoms(n * depth), *stripes = check_floats(n_b);
+    float *c = check_floats(m * (n + 1));
+    const gemm_case t = { m, n, depth, false, true, false, false, false, 0.5f, INGOT_ACT_NONE };
+    const ingot_epilogue none = { .act = INGOT_ACT_NONE };
+    const ingot_gemm g = { .m = m, .n = n, .k = depth, .alpha = 0.5f, .a_row = lda, .a_col = 1, .ldc = n + 1 };
+    char what[128];
+
+    snprintf(what, sizeof what, "stripes %s m=%d n=%d k=%d", k->isa, (int)m, (int)n, (int)depth);
+    for (int64_t l = 0; l < blocks * INGOT_STRIPE; l++)
+        for (int64_t j = 0; j < n; j++)
+            stripes[(l / INGOT_STRIPE * n + j) * INGOT_STRIPE + l % INGOT_STRIPE] = l < depth ? b[j * depth + l] : 0.0f;
+    k->gemm_stripes_f32(&g, a, stripes, c);
+    check_product(&t, &none, a, lda, b, depth, c, n + 1, what);
+    check_free(a, m * lda, what), check_free(b, n * depth, what), check_free(stripes, n_b, what);
+    check_free(c, m * (n + 1), what);
+}
+
 static void check_acts(const ingot_kernels *k)
 {
     const float special[] = { 0.0f, -0.0f, 1e-40f, -1e-40f, INFINITY, -INFINITY, NAN, 88.0f, -88.0f, 104.0f, -104.0f,
@@ -129,6 +150,10 @@ static void test(const ingot_kernels *k)
             }
     check_gemm(k, &(gemm_case){ 13, 70, 2500, false, true, true, false, true, 1.0f, INGOT_ACT_RELU });
     check_gemm(k, &(gemm_case){ 40, 200, 1025, true, false, true, false, false, 1.0f, INGOT_ACT_SILU });
+    for (int64_t n = 1; n <= 23; n++)
+        for (int64_t m = 1; m <= 5; m++)
+            for (int64_t depth = n - 1; depth <= 70; depth += 11)
+                check_stripes(k, m, n, depth);
     check_acts(k);
 }
 

@@ -135,6 +135,26 @@ def test_matmul(ingot, tmp_path, a, w):
     check(ingot, tmp_path, helper.make_node("MatMul", ["x", "w"], ["y"]), [x, w], np.matmul(x.astype(float), w))
 
 
+@pytest.mark.parametrize("channels,side,n,batch,read_twice", [(16, 40, 10, 1, False), (24, 32, 3, 5, False), (16, 40, 17, 2, True),
+                                                              (12, 40, 10, 2, False), (8, 48, 40, 1, False)])
+def test_flatten_before_gemm(ingot, tmp_path, channels, side, n, batch, read_twice):
+    """A classifier straight on a feature map: its weights take the blocked order where channels fill whole blocks."""
+    rng = np.random.default_rng(channels + n)
+    x, w = rng.standard_normal((batch, 3, side, side)).astype(np.float32), scaled(rng, (channels, 3, 1, 1), 3)
+    k = channels * side * side
+    fc, b = scaled(rng, (n, k), k), scaled(rng, (n,), 1)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["r"]), helper.make_node("Flatten", ["r"], ["f"]),
+             helper.make_node("Gemm", ["f", "fc", "b"], ["y"], transB=1)] + read_twice * [helper.make_node("Neg", ["f"], ["z"])]
+    features = np.maximum(np.einsum("nchw,oc->nohw", x, w[:, :, 0, 0]), 0).reshape(batch, -1)
+    want = {"y": features @ fc.T + b, **({"z": -features} if read_twice else {})}
+    model = save_model(tmp_path / "m.onnx", nodes, [("x", FLOAT, x.shape)], [(name, FLOAT, None) for name in want],
+                       [("w", w), ("fc", fc), ("b", b)])
+    np.savez(tmp_path / "io.npz", x=x, **want)
+    for threads in (1, 3):
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "2e-5", "--atol", "2e-5", "--threads", threads)
+        assert done.code == 0, done.out + done.err
+
+
 @pytest.mark.parametrize("axis", [1, 2, 3])
 def test_layer_normalization(ingot, tmp_path, axis):
     rng = np.random.default_rng(axis)
