@@ -27,6 +27,7 @@
     X(where) \
     X(control) \
     X(identity) \
+    X(image_decoder) \
     X(batch_norm) \
     X(blocked) \
     X(conv_transpose) \

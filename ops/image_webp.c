@@ -1,0 +1,22 @@
+/* image_webp.c - WebP by libwebp, lossy and lossless; the first picture of an animation is not one. */
+#include "ops/image.h"
+
+#include <webp/decode.h>
+
+ingot_status ingot_image_webp(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
+{
+    WebPBitstreamFeatures features;
+
+    if (WebPGetFeatures(encoded.data, encoded.size_bytes, &features) != VP8_STATUS_OK)
+        return INGOT_BAD_INPUT;
+    if (features.has_animation)
+        return ingot_image_unsupported(c, "an animation in WebP");
+    const ingot_status st =
+        ingot_image_alloc(c, encoded, (uint64_t)features.width, (uint64_t)features.height, image);
+    if (st)
+        return st;
+    return WebPDecodeRGBInto(encoded.data, encoded.size_bytes, image->rgb,
+                             (size_t)(3 * image->width * image->height), 3 * features.width)
+               ? INGOT_OK
+               : INGOT_BAD_INPUT;
+}
