@@ -17,6 +17,7 @@
 enum {
     BAND_BYTES = 256 * 1024,            /* of the source, in the second-level cache */
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
+    PATCH_FLOATS = 2048,                /* of a tile at the edge of a row-major source, copied with its padding */
 };
 
 static const float zeros[BLOCK];
@@ -303,9 +304,9 @@ static void tile_two(tile_job *t, int px)
 /* The taps of output index i along an axis that fall inside the source; from == to when none does. */
 static tap_range taps_at(const ingot_conv *d, const conv_shape *s, int axis, int64_t i)
 {
-    const int64_t start = i * d->stride[axis] - d->pad[axis], step = d->dilation[axis];
-    const int64_t from = start < 0 ? ceil_div(-start, step) : 0;
-    const int64_t to = start >= s->in[axis] ? 0 : min64(d->kernel[axis], (s->in[axis] - 1 - start) / step + 1);
+    const int64_t start = i * d->stride[axis] - d->pad[axis], step = d->dilation[axis], left = s->in[axis] - 1 - start;
+    const int64_t from = start >= 0 ? 0 : step == 1 ? -start : ceil_div(-start, step);
+    const int64_t to = left < 0 ? 0 : min64(d->kernel[axis], (step == 1 ? left : left / step) + 1);
 
     return (tap_range){ min64(from, max64(0, to)), max64(0, to) };
 }
@@ -343,6 +344,46 @@ static void activate(const item *it, int px)
         INGOT_FN(act_rows_f32)(t->dst, t->dst_plane, blocks, px * BLOCK, it->e);
 }
 
+/* to[0..n) = from[0..n), and zeros up to n rounded up to whole vectors and one more. */
+INGOT_INLINE void copy_row(float *to, const float *from, int64_t n)
+{
+    for (; n >= VF32_LANES; n -= VF32_LANES, to += VF32_LANES, from += VF32_LANES)
+        vf32_store(to, vf32_load(from));
+    vf32_store(to, vf32_load_n(from, (size_t)n));
+}
+
+/* A tile of px pixels of row-major planes that misses taps at its ends reads a copy with zeros there, from column in_x
+ * on, so that it can take the taps of a row as one run. False when the patch is too large, or taps do not touch. */
+static bool tile_on_patch(const item *it, int64_t in_x, int px)
+{
+    tile_job t = it->job;
+    const int64_t span = (px - 1) * t.pixel + t.taps[2], rows = t.taps[0] * t.taps[1], width = it->s->in[2];
+    const int64_t from = min64(span, max64(0, -in_x)), to = max64(from, min64(span, width - in_x));
+    const int64_t pitch = ceil_div(span, VF32_LANES) * VF32_LANES + 2 * VF32_LANES;
+    float patch[PATCH_FLOATS], *row = patch;
+
+    if (t.block_channels != 1 || t.tap[2] != 1 || t.blocks * rows * pitch > PATCH_FLOATS)
+        return false;
+    for (int64_t b = 0; b < t.blocks; b++)
+        for (int64_t z = 0; z < t.taps[0]; z++)
+            for (int64_t y = 0; y < t.taps[1]; y++, row += pitch) {
+                for (int64_t i = 0; i < span; i += VF32_LANES)
+                    vf32_store(row + i, vf32_zero());
+                copy_row(row + from, t.src + b * t.plane + z * t.tap[0] + y * t.tap[1] + from, to - from);
+            }
+    t.src = patch;
+    t.plane = rows * pitch;
+    t.tap[0] = t.taps[1] * pitch;
+    t.tap[1] = pitch;
+    t.first = t.last = (tap_range){ 0, t.taps[2] };
+    t.cold = false;
+    if (it->width == UNIT)
+        tile_two(&t, px);
+    else
+        tile_one(&t, px);
+    return true;
+}
+
 /* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
 static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
 {
@@ -371,7 +412,9 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         t->residual = it->residual ? it->residual + at : NULL;
         t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
         t->last = (tap_range){ last.from - taps.from, last.to - taps.from };
-        if (it->width == UNIT)
+        if (!has_all_taps(t) && tile_on_patch(it, in_x, px))
+            ;
+        else if (it->width == UNIT)
             tile_two(t, px);
         else
             tile_one(t, px);
