@@ -147,6 +147,9 @@ void cli_print_value(FILE *out, const char *name, const ingot_tensor *tensor);
  */
 ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes, ingot_error *error);
 
+/** Read n bytes from `start` on. INGOT_IO where the file cannot be read or is shorter. */
+ingot_status cli_read_range(const char *path, uint64_t start, size_t n, uint8_t *data, ingot_error *error);
+
 /* Bytes to write; a file is written from several of them, one after the other. */
 typedef struct cli_bytes {
     const void *data;
@@ -186,22 +189,25 @@ int64_t cli_archive_find(const cli_archive *archive, const char *name); /* -1: n
 ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes,
                               ingot_error *error);
 
-/* One value in a .npz or .pt file. */
+/* One value in a file of several. */
 typedef struct cli_entry {
     char *key;
     size_t index; /* of the archive's member that holds the elements */
-    ingot_dtype dtype; /* this and the rest: of a .pt file's */
+    uint64_t start, size_bytes; /* of the elements in the file, where it is no archive */
+    ingot_dtype dtype; /* this and the rest: of all but .npz, whose members say it themselves */
     int32_t rank;
     int64_t offset, shape[INGOT_MAX_RANK], strides[INGOT_MAX_RANK]; /* in elements */
 } cli_entry;
 
-/* An open .npz or .pt file (bundle.c). A lone tensor in a .pt file has the key "". */
+/* An open .npz, .pt or .safetensors file (bundle.c). A lone tensor in a .pt file has the key "". */
 typedef struct cli_bundle {
     const char *path;
-    cli_archive *archive;
+    cli_archive *archive; /* NULL: elements lie in the file itself */
     cli_entry *entries;
     size_t n;
-    bool is_pt;
+    bool is_npz;
+    uint8_t *member;      /* the archive's member that was read last: tensors share storages */
+    size_t member_index, member_bytes;
 } cli_bundle;
 
 /* By the name of the file. */
@@ -217,8 +223,10 @@ int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, siz
 ingot_status cli_bundle_read(cli_bundle *bundle, size_t index, ingot_dtype wanted, cli_value *value,
                              ingot_error *error);
 
-/** The parts of it that know torch.save's format (pt.c). */
+/** The parts of it that know torch.save's formats (pt.c, pt_legacy.c) and safetensors.c's. */
 ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error);
+ingot_status cli_pt_list_legacy(cli_bundle *bundle, ingot_error *error);
+ingot_status cli_safetensors_list(cli_bundle *bundle, ingot_error *error);
 ingot_status cli_pt_decode(const char *label, const uint8_t *data, size_t size_bytes, const cli_entry *entry,
                            cli_value *value, ingot_error *error);
 

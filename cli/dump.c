@@ -1,4 +1,4 @@
-/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, an .npz or a .pt. */
+/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, or a file of named values. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ ingot_status cli_dump_open(const char *path, cli_dump **dump, ingot_error *error
         return cli_fail_file(error, INGOT_IO, path, "cannot open it: %s", strerror(errno));
     if (!S_ISDIR(about.st_mode) && !cli_is_bundle(path))
         return cli_fail_file(error, INGOT_BAD_INPUT, path,
-                             "neither a folder with input_K.pb and output_K.pb nor a .npz or .pt file");
+                             "neither a folder with input_K.pb and output_K.pb nor a .npz, .pt or .safetensors file");
     if (!(*dump = calloc(1, sizeof **dump)))
         return cli_fail(error, INGOT_LIMIT, "out of memory");
     (*dump)->path = path;

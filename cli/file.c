@@ -69,6 +69,22 @@ ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes,
     return st;
 }
 
+ingot_status cli_read_range(const char *path, uint64_t start, size_t n, uint8_t *data, ingot_error *error)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    ssize_t got = 1;
+    if (fd < 0)
+        return cli_fail_file(error, INGOT_IO, path, "cannot open it: %s", strerror(errno));
+    while (used < n && got > 0) {
+        got = pread(fd, data + used, n - used, (off_t)(start + used));
+        used += got > 0 ? (size_t)got : 0;
+        got = got < 0 && errno == EINTR ? 1 : got;
+    }
+    close(fd);
+    return used == n ? INGOT_OK : cli_fail_file(error, INGOT_IO, path, "cannot read %zu bytes of it", n);
+}
+
 /* The parts are written one after the other, so that a header needs no copy of the data. Errors that only closing
  * shows (a full disk) are reported too. */
 ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error)

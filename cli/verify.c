@@ -9,9 +9,9 @@ static const cli_option options[] = {
     {"rtol", OPTION_NUMBER, &verify_opts.rtol, "R", "tolerance relative to the expected value (default 1e-3)", 0},
     {"atol", OPTION_NUMBER, &verify_opts.atol, "A", "absolute tolerance, added to it (default 1e-5)", 0},
     {"layers", OPTION_TEXT, &verify_opts.layers, "FILE",
-     "compare values inside the graph with those of a .npz or .pt file, and name the first node that departs", 0},
+     "compare values inside the graph too, and name the first node that departs", 0},
     {"isolate", OPTION_FLAG, &verify_opts.isolate, NULL,
-     "with --layers: every node reads the file's values, so that one bad node is not blamed on those after it", 0},
+     "every node reads the values of --layers: one bad node is not blamed on those after it", 0},
     {"json", OPTION_FLAG, &verify_opts.json, NULL, "print one line of JSON", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
