@@ -89,8 +89,8 @@ INGOT_API const char *ingot_dtype_name(ingot_dtype dtype);   /* "float", "int64"
 INGOT_API size_t ingot_dtype_size_bytes(ingot_dtype dtype);  /* of one element in memory; 0 for undefined */
 INGOT_API int64_t ingot_tensor_count(const ingot_tensor *tensor); /* product of shape[] */
 
-/* Name of the instruction set the kernels of this process use: "baseline", "avx2", "avx512" or "neon". The environment
- * variable INGOT_ISA caps it. */
+/* Name of the instruction set the kernels of this process use: "baseline", "avx2", "avxvnni", "avx512",
+ * "avx512vnni" or "neon". The environment variable INGOT_ISA caps it. */
 INGOT_API const char *ingot_isa(void);
 
 /* ---- models ---------------------------------------------------------------------------------------------------- */

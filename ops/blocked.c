@@ -9,9 +9,9 @@ enum { PIECE = 2048 };                       /* pixels: 64 KiB on either side */
 typedef struct move_call {
     const ingot_kernels *kernels;
     int64_t channels, pixels, pieces;
-    const float *src;
-    float *dst;
-    bool to_blocked;
+    const void *src;
+    void *dst;
+    bool to_blocked, bytes;
 } move_call;
 
 /* Blocks of INGOT_BLOCK channels in t (N, C, D1...), the last of each image padded. */
@@ -26,6 +26,56 @@ int64_t ingot_blocked_floats(const ingot_tensor *t)
     return ingot_blocks(t) * INGOT_BLOCK * ingot_span(t, 2, t->rank);
 }
 
+/* Rows of eight bytes, in words, become columns: first single bytes change places, then pairs, then fours. */
+static void transpose_bytes(uint64_t r[INGOT_BLOCK])
+{
+    static const uint64_t masks[] = { UINT64_C(0x00ff00ff00ff00ff), UINT64_C(0x0000ffff0000ffff),
+                                      UINT64_C(0x00000000ffffffff) };
+
+    for (int level = 0; level < 3; level++) {
+        const int step = 1 << level, shift = 8 * step;
+        for (int i = 0; i < INGOT_BLOCK; i++) {
+            if (i & step)
+                continue;
+            const uint64_t swap = (r[i] >> shift ^ r[i + step]) & masks[level];
+            r[i + step] ^= swap;
+            r[i] ^= swap << shift;
+        }
+    }
+}
+
+void ingot_interleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, int64_t plane, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + INGOT_BLOCK <= n; i += INGOT_BLOCK) {
+        uint64_t rows[INGOT_BLOCK] = { 0 };
+        for (int64_t c = 0; c < channels && c < INGOT_BLOCK; c++)
+            memcpy(&rows[c], src + c * plane + i, sizeof *rows);
+        transpose_bytes(rows);
+        memcpy(dst + i * INGOT_BLOCK, rows, sizeof rows);
+    }
+    for (; i < n; i++)
+        for (int64_t c = 0; c < INGOT_BLOCK; c++)
+            dst[i * INGOT_BLOCK + c] = c < channels ? src[c * plane + i] : 0;
+}
+
+void ingot_deinterleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, int64_t plane, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + INGOT_BLOCK <= n; i += INGOT_BLOCK) {
+        uint64_t rows[INGOT_BLOCK];
+        memcpy(rows, src + i * INGOT_BLOCK, sizeof rows);
+        transpose_bytes(rows);
+        for (int64_t c = 0; c < channels && c < INGOT_BLOCK; c++)
+            memcpy(dst + c * plane + i, &rows[c], sizeof *rows);
+    }
+    for (; i < n; i++)
+        for (int64_t c = 0; c < channels && c < INGOT_BLOCK; c++)
+            dst[c * plane + i] = src[i * INGOT_BLOCK + c];
+}
+
 /* Task over pieces of at most PIECE pixels of one block, so that one large image still feeds every thread. */
 static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -38,17 +88,27 @@ static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
         const int64_t channel = block % blocks * INGOT_BLOCK,
                       plain = (block / blocks * m->channels + channel) * m->pixels;
         const int64_t packed = block * INGOT_BLOCK * m->pixels;
-        if (m->to_blocked)
-            m->kernels->block_f32(m->dst + packed, m->src + plain, m->channels - channel, m->pixels, p0, p1);
+        const float *src = m->src;
+        float *dst = m->dst;
+        if (m->bytes && m->to_blocked)
+            ingot_interleave_bytes((uint8_t *)m->dst + packed + p0 * INGOT_BLOCK, (const uint8_t *)m->src + plain + p0,
+                                   m->channels - channel, m->pixels, p1 - p0);
+        else if (m->bytes)
+            ingot_deinterleave_bytes((uint8_t *)m->dst + plain + p0,
+                                     (const uint8_t *)m->src + packed + p0 * INGOT_BLOCK, m->channels - channel,
+                                     m->pixels, p1 - p0);
+        else if (m->to_blocked)
+            m->kernels->block_f32(dst + packed, src + plain, m->channels - channel, m->pixels, p0, p1);
         else
-            m->kernels->unblock_f32(m->dst + plain, m->src + packed, m->channels - channel, m->pixels, p0, p1);
+            m->kernels->unblock_f32(dst + plain, src + packed, m->channels - channel, m->pixels, p0, p1);
     }
 }
 
 /* Convert all of shape (N, C, D1...) between the two layouts; src and dst must not overlap. */
-static void move(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst, bool to_blocked)
+static void move(ingot_op_ctx *c, const ingot_tensor *shape, const void *src, void *dst, bool to_blocked)
 {
-    move_call m = { c->kernels, shape->shape[1], ingot_span(shape, 2, shape->rank), 0, src, dst, to_blocked };
+    move_call m = { c->kernels, shape->shape[1], ingot_span(shape, 2, shape->rank), 0, src, dst, to_blocked,
+                    ingot_dtype_size_bytes(shape->dtype) == 1 };
 
     m.pieces = (m.pixels + PIECE - 1) / PIECE;
     ingot_parallel(c->team, ingot_blocks(shape) * m.pieces, 1 + PIECE / (m.pixels + 1), move_pieces, &m);
@@ -81,6 +141,7 @@ static ingot_status run_reorder(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_blocked[] = {
-    { "Reorder", 1, 1, 1, { INGOT_TYPE(FLOAT) }, infer_reorder, run_reorder, .domain = "ingot.internal" },
+    { "Reorder", 1, 1, 1, { INGOT_TYPE(FLOAT) | INGOT_TYPE(UINT8) | INGOT_TYPE(INT8) }, infer_reorder, run_reorder,
+      .domain = "ingot.internal" },
     { 0 }
 };

@@ -1,4 +1,4 @@
-/* blocked.h - moving float tensors between the row-major and the blocked (NCHW8c) layout. */
+/* blocked.h - moving tensors of floats and bytes between the row-major and the blocked (NCHW8c) layout. */
 #ifndef INGOT_OPS_BLOCKED_H
 #define INGOT_OPS_BLOCKED_H
 
@@ -11,5 +11,10 @@ int64_t ingot_blocked_floats(const ingot_tensor *tensor);
 /* dst becomes src, whose elements are those of `shape` (its data and layout are not looked at), in the other layout. */
 void ingot_block(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst);
 void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst);
+
+/* n pixels of up to eight channels, `plane` bytes apart, to eight bytes for each pixel (missing channels: 0), and
+ * back. */
+void ingot_interleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, int64_t plane, int64_t n);
+void ingot_deinterleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, int64_t plane, int64_t n);
 
 #endif

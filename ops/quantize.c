@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "ops/convert.h"
-#include "ops/op.h"
+#include "ops/quantized.h"
 
 enum { X, SCALE, ZERO };
 enum { CHUNK = 512, GRAIN = 16384 };
@@ -44,6 +44,7 @@ typedef struct quantize_state {
 } quantize_state;
 
 typedef struct quantize_work {
+    const ingot_kernels *kernels;
     const quantize_state *state;
     const ingot_tensor *from, *to;
     const float *scales, *zeros; /* as floats, one for one */
@@ -216,12 +217,25 @@ static void store(const quantize_work *w, const float *v, int64_t at, int64_t n,
         round_into_uint8_t(bytes, v, n, zero, 0, limit);
 }
 
+/* One scale for floats on one side and bytes on the other: what the kernels do. */
+static bool is_simple(const quantize_work *w, ingot_dtype real, ingot_dtype bytes)
+{
+    return w->state->grid.granularity == PER_TENSOR && real == INGOT_FLOAT && (INGOT_TYPES_BYTE >> bytes & 1);
+}
+
 static void quantize_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const quantize_work *w = argument;
     float v[CHUNK];
 
     (void)thread;
+    if (is_simple(w, w->from->dtype, w->to->dtype) && w->state->precision == INGOT_FLOAT) {
+        float limit[2];
+        find_limits(w->to->dtype, limit);
+        w->kernels->quantize_i8((uint8_t *)w->to->data + begin, (const float *)w->from->data + begin, end - begin,
+                                *w->scales, (int)*w->zeros, limit[0] - *w->zeros, limit[1] - *w->zeros);
+        return;
+    }
     while (begin < end) {
         const segment s = find_segment(&w->state->grid, begin, MIN(end, begin + CHUNK));
         divide(w, v, begin, s.length, w->scales + s.first, s.step);
@@ -237,6 +251,11 @@ static void dequantize_range(void *argument, int64_t begin, int64_t end, int thr
     float v[CHUNK];
 
     (void)thread;
+    if (is_simple(w, w->to->dtype, w->from->dtype)) {
+        w->kernels->dequantize_i8((float *)w->to->data + begin, (const uint8_t *)w->from->data + begin, end - begin,
+                                  w->from->dtype == INGOT_INT8, *w->scales, (int)*w->zeros);
+        return;
+    }
     while (begin < end) {
         const segment s = find_segment(&w->state->grid, begin, MIN(end, begin + CHUNK));
         const float *x = read_floats(w->from, INGOT_FLOAT, begin, s.length, v);
@@ -328,7 +347,7 @@ static ingot_status run_quantize_task(ingot_op_ctx *c, ingot_task *task)
     const quantize_state *s = c->state;
     const int64_t n = ingot_count(c->in[SCALE]);
     float *scales = (float *)(void *)c->scratch, *zeros = scales + n;
-    const quantize_work w = { s, c->in[X], c->out[0], scales, zeros };
+    const quantize_work w = { c->kernels, s, c->in[X], c->out[0], scales, zeros };
     ingot_conversion conversion = { c->in[SCALE]->dtype, INGOT_FLOAT, true, INGOT_ROUND_NEAREST };
 
     ingot_convert(&conversion, scales, c->in[SCALE]->data, n);
@@ -355,45 +374,21 @@ static ingot_status infer_dynamic(ingot_op_ctx *c)
     return ingot_out(c, 2, INGOT_UINT8, 0, NULL);
 }
 
-/* The range of the elements and 0; NaN is left out. Lanes let the compiler use vectors. */
-static void find_range(const float *x, int64_t n, float *low, float *high)
-{
-    enum { LANES = 16 };
-    float lows[LANES] = { 0 }, highs[LANES] = { 0 };
-    int64_t i = 0;
-
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) {
-            lows[j] = x[i + j] < lows[j] ? x[i + j] : lows[j];
-            highs[j] = x[i + j] > highs[j] ? x[i + j] : highs[j];
-        }
-    for (; i < n; i++) {
-        lows[0] = MIN(x[i], lows[0]);
-        highs[0] = MAX(x[i], highs[0]);
-    }
-    *low = *high = 0.0f;
-    for (int j = 0; j < LANES; j++) {
-        *low = MIN(lows[j], *low);
-        *high = MAX(highs[j], *high);
-    }
-}
-
-/* The range always includes 0, so that zero is exact; a constant 0 gets scale 1/255 rather than 0. */
 static ingot_status run_dynamic(ingot_op_ctx *c)
 {
     const quantize_state state = { .precision = INGOT_FLOAT };
-    float low, high;
+    float scale, zero;
+    int whole;
 
-    find_range(c->in[X]->data, ingot_count(c->in[X]), &low, &high);
-    const float scale = (low == high ? 1.0f : high - low) / 255.0f;
-    const float zero = rintf(MAX(0.0f, MIN(255.0f, 0.0f - low / scale)));
-    quantize_work w = { &state, c->in[X], c->out[0], &scale, &zero };
+    ingot_dynamic_scale(c->kernels, c->in[X]->data, ingot_count(c->in[X]), &scale, &whole);
+    zero = (float)whole;
+    quantize_work w = { c->kernels, &state, c->in[X], c->out[0], &scale, &zero };
     if (c->out[0])
         ingot_parallel(c->team, ingot_count(c->in[X]), GRAIN, quantize_range, &w);
     if (c->n_out > 1 && c->out[1])
         *(float *)c->out[1]->data = scale;
     if (c->n_out > 2 && c->out[2])
-        *(uint8_t *)c->out[2]->data = (uint8_t)zero;
+        *(uint8_t *)c->out[2]->data = (uint8_t)whole;
     return INGOT_OK;
 }
 

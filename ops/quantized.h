@@ -1,29 +1,37 @@
-/* quantized.h - what the integer products share: operands widened to 16 bits with their zero points taken off, products
- * of those summed exactly, and sums turned back into quantized elements. */
+/* quantized.h - what operators on 8-bit integers share: types, limits, and parameters that belong to a tensor or to
+ * each of its channels. */
 #ifndef INGOT_OPS_QUANTIZED_H
 #define INGOT_OPS_QUANTIZED_H
 
 #include "ops/op.h"
 
-/* Elements of UINT8 or INT8 less their zero point lie in [-255, 255], and their products fit int32 with room for
- * many. */
 #define INGOT_TYPES_BYTE (INGOT_TYPE(UINT8) | INGOT_TYPE(INT8))
 #define INGOT_TYPES_SCALE (INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16))
 
-/* The rows of a widened operand are padded with zeros to a multiple of this many elements. */
-enum { INGOT_WIDE_STEP = 16 };
-int64_t ingot_wide_length(int64_t k);
+/* Input i, or NULL where there is none (i may be INGOT_NONE). */
+const ingot_tensor *ingot_quantized_input(const ingot_op_ctx *c, int i);
 
-/* dst[i] = src[i * step] - zero for i < n, and zeros up to ingot_wide_length(n); dtype is UINT8 or INT8. */
-void ingot_widen_bytes_row(int16_t *dst, const void *src, ingot_dtype dtype, int64_t n, int64_t step, int zero);
+/* Does input i (if there is one) have one element, or `lines`, or `lines` for each of `matrices`, and a type of
+ * `allowed`? lines 0: one element only. */
+ingot_status ingot_quantized_check(ingot_op_ctx *c, int i, int64_t lines, int64_t matrices, uint64_t allowed);
 
-/* dst[i * dst_row + j * dst_column] = sum over k < length of a[i][k] * b[j][k], modulo 2^32, for m rows of a and n of
- * b, both `length` (a multiple of INGOT_WIDE_STEP) elements apart. */
-void ingot_multiply_wide(int32_t *dst, int64_t dst_row, int64_t dst_column, const int16_t *a, int64_t m,
-                         const int16_t *b, int64_t n, int64_t length);
+/* Element of a parameter for a line of a matrix, as checked above; where it is left out, `otherwise`. */
+double ingot_quantized_at(const ingot_tensor *parameter, int64_t lines, int64_t matrix, int64_t line, double otherwise);
 
-/* dst[i] = saturate(round(src[i] * scale[i * scale_step]) + zero), ties to even; dtype is UINT8 or INT8. */
-void ingot_requantize(void *dst, ingot_dtype dtype, const int32_t *src, int64_t n, const float *scale, int scale_step,
-                      int zero);
+/* The one element of input i, or 0 (a zero point) and 1 (a scale) where it is left out. */
+int ingot_quantized_zero(const ingot_op_ctx *c, int i);
+float ingot_quantized_scale(const ingot_op_ctx *c, int i);
+
+/* Bytes of `dtype` with zero point `zero`: the output's kind, limits and zero. */
+void ingot_quantized_out(ingot_dtype dtype, int zero, ingot_dot_out *out);
+
+/* Scale and zero point that DynamicQuantizeLinear gives n floats. */
+void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n, float *scale, int *zero);
+
+/* Are input i and what it depends on there when planning, for good? */
+bool ingot_quantized_known(const ingot_op_ctx *c, int i);
+
+/* Bytes rounded up to whole cache lines. */
+size_t ingot_quantized_bytes(int64_t n, size_t size_bytes);
 
 #endif

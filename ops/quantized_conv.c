@@ -1,13 +1,19 @@
-/* quantized_conv.c - ConvInteger and QLinearConv. The patch that an output pixel sees is gathered into a row of 16-bit
- * elements less the zero point (padding is 0 there), weights are such rows too, and a block of pixels is a product of
- * rows: any rank, stride, dilation and group is then a matter of gathering. ConvInteger's result is these sums;
- * QLinearConv adds the bias and scales them into its output type. */
+/* quantized_conv.c - ConvInteger and QLinearConv, by the integer products of ops/kernels.
+ *
+ * Each image, or a group of its channels, is laid out first as operand elements with its padding around: (channel
+ * blocks, positions, 8). What an output pixel sees is then a list of pieces at fixed distances from where its window
+ * begins, in any number of dimensions and with any stride and dilation. Three cases differ:
+ *   direct   the tensor lies like that already and needs no padding; nothing is copied
+ *   narrow   up to four channels: four elements a position, so that a piece holds two neighbours of a window's row
+ *   depth    groups of one channel: eight channels side by side as 16-bit numbers, by depthwise_i8
+ * Results are blocks of eight channels; a tensor that is to be plain is made from them afterwards. */
+#include "ops/blocked.h"
 #include "ops/conv_plain.h"
 #include "ops/quantized.h"
 
 #include <string.h>
 
-enum { PIXELS = 16 };            /* of a task: a patch each */
+enum { ITEM_ROWS = 96, ITEMS = 16, NARROW = 4, SLACK = 16 };
 
 /* Which inputs play which part; INGOT_NONE: the operator has no such input. */
 typedef struct conv_roles {
@@ -17,42 +23,39 @@ typedef struct conv_roles {
 static const conv_roles integer_roles = { 0, INGOT_NONE, 2, 1, INGOT_NONE, 3, INGOT_NONE, INGOT_NONE, INGOT_NONE };
 static const conv_roles linear_roles = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
 
+typedef enum conv_way { DENSE, NARROW_ROWS, DEPTHWISE } conv_way;
+
 typedef struct conv_state {
     const conv_roles *roles;
     ingot_conv_shape shape;
-    int64_t icg, ocg, taps, pixels, length;
-    const int16_t *packed;       /* constant weights; NULL: packed in every run */
-    size_t patch_bytes;          /* of the patches in a thread's scratch memory; the sums come after them */
+    conv_way way;
+    bool direct;                 /* x is read where it lies */
+    int64_t icg, ocg, taps, pixels, in_plane;
+    int64_t unit;                /* elements of a position */
+    int64_t blocks;              /* of input channels: of a group, or for DEPTHWISE of the whole image */
+    int64_t padded[INGOT_MAX_SPATIAL], plane;   /* the padded image and its positions */
+    int64_t length, columns;     /* elements of a packed column; columns of a group with those that fill up a panel */
+    ingot_dot dot;
+    const char *packed;          /* constant weights; NULL: packed in every run */
+    size_t group_bytes;          /* of a group's packed weights */
+    size_t parameter_bytes, packed_bytes, arranged_bytes, source_bytes, result_bytes;
 } conv_state;
 
 typedef struct conv_work {
     ingot_op_ctx *c;
     const conv_state *state;
-    int16_t *weights;
-    float *scales;               /* one for each output channel */
-    int x_zero, y_zero;
+    int32_t *add;                /* for all channels, `columns` for each group */
+    float *scales;
+    const char *packed;
+    char *source, *result;
+    int64_t image, group, row_items, panel_items;
+    ingot_dot_out out;
+    int x_zero;
 } conv_work;
 
-static const ingot_tensor *input(const ingot_op_ctx *c, int i)
-{
-    return i != INGOT_NONE && ingot_has(c, i) ? c->in[i] : NULL;
-}
+static int64_t count_blocks(int64_t channels) { return (channels + INGOT_BLOCK - 1) / INGOT_BLOCK; }
 
-/* Input i (if there is one): one element, or `channels` where that is allowed (not 0), of one of the types
- * `allowed`. */
-static ingot_status check_parameter(ingot_op_ctx *c, int i, int64_t channels, uint64_t allowed)
-{
-    const ingot_tensor *parameter = input(c, i);
-    const int64_t n = parameter ? ingot_count(parameter) : 1;
-
-    if (n != 1 && (!channels || n != channels))
-        return ingot_op_fail(c, INGOT_INVALID, "input %d has %lld elements, expected 1%s", i, (long long)n,
-                             channels ? " or one for each output channel" : "");
-    if (parameter && !(allowed >> parameter->dtype & 1))
-        return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s, which does not go with the others", i,
-                             ingot_dtype_name(parameter->dtype));
-    return INGOT_OK;
-}
+/* ---- shapes ---- */
 
 /* Sizes of the convolution, with every input checked against them. */
 static ingot_status read_conv(ingot_op_ctx *c, conv_state *s)
@@ -60,22 +63,22 @@ static ingot_status read_conv(ingot_op_ctx *c, conv_state *s)
     const conv_roles *r = s->roles = strcmp(c->node->op_type, "ConvInteger") ? &linear_roles : &integer_roles;
     const ingot_tensor *x = c->in[r->x], *w = c->in[r->w];
     const ingot_window *v = &s->shape.window;
-    ingot_status st = ingot_conv_shape_read(c, x, w, input(c, r->bias), &s->shape);
+    ingot_status st = ingot_conv_shape_read(c, x, w, ingot_quantized_input(c, r->bias), &s->shape);
     const int64_t oc = st ? 0 : s->shape.oc;
 
-    if (st || (st = check_parameter(c, r->x_scale, 0, INGOT_TYPES_SCALE)) ||
-        (st = check_parameter(c, r->x_zero, 0, UINT64_C(1) << x->dtype)) ||
-        (st = check_parameter(c, r->w_scale, oc, INGOT_TYPES_SCALE)) ||
-        (st = check_parameter(c, r->w_zero, oc, UINT64_C(1) << w->dtype)) ||
-        (st = check_parameter(c, r->y_scale, 0, INGOT_TYPES_SCALE)) ||
-        (st = check_parameter(c, r->y_zero, 0, INGOT_TYPES_BYTE)) ||
-        (st = check_parameter(c, r->bias, oc, INGOT_TYPE(INT32))))
+    if (st || (st = ingot_quantized_check(c, r->x_scale, 0, 1, INGOT_TYPES_SCALE)) ||
+        (st = ingot_quantized_check(c, r->x_zero, 0, 1, UINT64_C(1) << x->dtype)) ||
+        (st = ingot_quantized_check(c, r->w_scale, oc, 1, INGOT_TYPES_SCALE)) ||
+        (st = ingot_quantized_check(c, r->w_zero, oc, 1, UINT64_C(1) << w->dtype)) ||
+        (st = ingot_quantized_check(c, r->y_scale, 0, 1, INGOT_TYPES_SCALE)) ||
+        (st = ingot_quantized_check(c, r->y_zero, 0, 1, INGOT_TYPES_BYTE)) ||
+        (st = ingot_quantized_check(c, r->bias, oc, 1, INGOT_TYPE(INT32))))
         return st;
     s->icg = s->shape.ic / s->shape.group;
     s->ocg = oc / s->shape.group;
     s->taps = ingot_window_volume(v->kernel, v->rank);
     s->pixels = ingot_window_volume(v->out, v->rank);
-    s->length = ingot_wide_length(s->icg * s->taps);
+    s->in_plane = ingot_window_volume(v->in, v->rank);
     return INGOT_OK;
 }
 
@@ -88,7 +91,7 @@ static ingot_status infer_quantized(ingot_op_ctx *c)
 
     if (st)
         return st;
-    const ingot_tensor *zero = input(c, s.roles->y_zero);
+    const ingot_tensor *zero = ingot_quantized_input(c, s.roles->y_zero);
     sizes[0] = s.shape.n;
     sizes[1] = s.shape.oc;
     memcpy(sizes + 2, s.shape.window.out, (size_t)s.shape.window.rank * sizeof *sizes);
@@ -96,173 +99,479 @@ static ingot_status infer_quantized(ingot_op_ctx *c)
                      c->in[s.roles->x]->rank, sizes);
 }
 
-/* Zero point or scale of an output channel: `i` or the only one. */
-static int64_t channel(const ingot_tensor *parameter, int64_t i) { return ingot_count(parameter) == 1 ? 0 : i; }
+/* Groups of one channel each, into bytes. */
+static bool is_depthwise(const conv_state *s) { return s->icg == 1 && s->ocg == 1 && s->roles == &linear_roles; }
 
-/* Task over output channels: each one's weights, less their zero point, become one padded row. */
-static void pack_channels(void *argument, int64_t begin, int64_t end, int thread)
+/* Few channels, in one group, whose window's rows are without gaps. */
+static bool is_narrow(const conv_state *s)
 {
-    const conv_work *work = argument;
-    const conv_state *s = work->state;
-    const ingot_tensor *w = work->c->in[s->roles->w], *zeros = input(work->c, s->roles->w_zero);
-    const int64_t k = s->icg * s->taps;
+    const ingot_window *v = &s->shape.window;
+    return s->shape.group == 1 && s->icg <= NARROW && v->dilation[v->rank - 1] == 1;
+}
 
-    (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        ingot_widen_bytes_row(work->weights + i * s->length, (const char *)w->data + i * k, w->dtype, k, 1,
-                              zeros ? (int)ingot_int_at(zeros, channel(zeros, i)) : 0);
+/* Blocked results, and blocked inputs unless there are few channels: where groups are whole blocks. */
+static ingot_layout layout_conv(const ingot_op_ctx *c)
+{
+    const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };
+    ingot_op_ctx copy = *c;
+    conv_state s;
+
+    copy.error = NULL;
+    if (c->in[0]->rank > 5 || read_conv(&copy, &s) || ingot_count(c->in[s.roles->x]) == 0 ||
+        ingot_count(c->out[0]) == 0 ||
+        (s.shape.group > 1 && !is_depthwise(&s) && (s.icg % INGOT_BLOCK || s.ocg % INGOT_BLOCK)))
+        return plain;
+    return (ingot_layout){ INGOT_LAYOUT_NATIVE, is_narrow(&s) ? 0u : 1u << s.roles->x };
+}
+
+/* ---- preparing ---- */
+
+/* Distance in positions of a step along each dimension of the padded image. */
+static void find_steps(const conv_state *s, int64_t *steps)
+{
+    int64_t step = 1;
+
+    for (int i = s->shape.window.rank - 1; i >= 0; i--) {
+        steps[i] = step;
+        step *= s->padded[i];
+    }
+}
+
+/* The padded image: its sizes, checked for overflow, and how many elements a source takes. */
+static ingot_status plan_source(ingot_op_ctx *c, conv_state *s)
+{
+    const ingot_window *v = &s->shape.window;
+    const ingot_tensor *x = c->in[s->roles->x];
+    size_t bytes = (size_t)s->unit * (s->way == DEPTHWISE ? sizeof(int16_t) : (size_t)c->kernels->dot_bytes);
+    bool fits = true, whole = true;
+
+    for (int i = 0; i < v->rank; i++) {
+        const int64_t window = (v->kernel[i] - 1) * v->dilation[i] + 1;
+        const int64_t reach = v->out[i] > 0 ? (v->out[i] - 1) * v->stride[i] + window : 0;
+        s->padded[i] = MAX(v->pad_begin[i] + v->in[i], reach);
+        whole &= s->padded[i] == v->in[i];
+        fits &= ingot_mul_size(bytes, (size_t)s->padded[i], &bytes) && bytes < INT32_MAX;
+    }
+    s->plane = ingot_window_volume(s->padded, v->rank);
+    s->direct = s->way == DENSE && whole && x->layout == INGOT_BLOCKED && c->kernels->dot_bytes == 1;
+    if (!fits || (s->way != DEPTHWISE && !ingot_mul_size(bytes, (size_t)MAX(s->blocks, 1), &bytes)))
+        return ingot_op_fail(c, INGOT_LIMIT, "an image with its padding is too large");
+    s->source_bytes = s->direct ? 0 : (bytes + SLACK * sizeof(int16_t) + INGOT_ALIGNMENT) / INGOT_ALIGNMENT *
+                                          INGOT_ALIGNMENT;
+    return INGOT_OK;
+}
+
+/* Where the pieces of each tap and the windows of each output pixel begin. A narrow window's rows are whole taps. */
+static ingot_status plan_offsets(ingot_op_ctx *c, conv_state *s)
+{
+    const ingot_window *v = &s->shape.window;
+    const int tap_rank = s->way == NARROW_ROWS ? v->rank - 1 : v->rank;
+    const int64_t taps = ingot_window_volume(v->kernel, tap_rank);
+    int64_t steps[INGOT_MAX_SPATIAL], at[INGOT_MAX_SPATIAL] = { 0 };
+    int64_t *tap_at = ingot_keep(c, sizeof *tap_at * (size_t)taps);
+    int32_t *row_at = s->way == DEPTHWISE ? NULL : ingot_keep(c, sizeof *row_at * (size_t)MAX(s->pixels, 1));
+
+    if (!tap_at || (!row_at && s->way != DEPTHWISE))
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    find_steps(s, steps);
+    for (int64_t i = 0; i < taps; i++, ingot_window_next(at, v->kernel, tap_rank))
+        for (int d = 0; d < tap_rank; d++)
+            tap_at[i] += at[d] * v->dilation[d] * steps[d] * s->unit;
+    memset(at, 0, sizeof at);
+    for (int64_t i = 0; row_at && i < s->pixels; i++, ingot_window_next(at, v->out, v->rank))
+        for (int d = 0; d < v->rank; d++)
+            row_at[i] += (int32_t)(at[d] * v->stride[d] * steps[d] * s->unit);
+    s->dot.taps = taps;
+    s->dot.tap_at = tap_at;
+    s->dot.row_at = row_at;
+    return INGOT_OK;
+}
+
+/* Index in a packed column of channel ch under tap t. */
+static int64_t place_in_column(const conv_state *s, int64_t t, int64_t ch)
+{
+    const ingot_window *v = &s->shape.window;
+    const int64_t across = v->kernel[v->rank - 1];
+
+    if (s->way == NARROW_ROWS)
+        return t / across * s->dot.blocks * INGOT_BLOCK + t % across * NARROW + ch;
+    return t * s->dot.blocks * INGOT_BLOCK + ch;
+}
+
+static int weight_zero(const ingot_op_ctx *c, const conv_state *s, int64_t channel)
+{
+    return (int)ingot_quantized_at(ingot_quantized_input(c, s->roles->w_zero), s->shape.oc, 0, channel, 0);
+}
+
+/* All weights into `packed`, by way of columns in the order of the pieces in `arranged`; what no weight belongs to is
+ * the zero point. DEPTHWISE: (blocks, taps, 8), less the zero point. */
+static void pack_weights(ingot_op_ctx *c, const conv_state *s, char *packed, uint8_t *arranged, int32_t *zeros)
+{
+    const ingot_tensor *w = c->in[s->roles->w];
+    const uint8_t *from = w->data;
+    const bool is_signed = w->dtype == INGOT_INT8;
+
+    if (s->way == DEPTHWISE) {
+        int32_t *to = memset(packed, 0, s->group_bytes);
+        for (int64_t i = 0; i < s->shape.oc * s->taps; i++) {
+            const int64_t ch = i / s->taps, at = (ch / INGOT_BLOCK * s->taps + i % s->taps) * INGOT_BLOCK;
+            const int value = is_signed ? (int8_t)from[i] : from[i];
+            to[at + ch % INGOT_BLOCK] = (uint16_t)(int16_t)(value - weight_zero(c, s, ch));
+        }
+        return;
+    }
+    for (int64_t g = 0; g < s->shape.group; g++) {
+        for (int64_t j = 0; j < s->ocg; j++, from += s->icg * s->taps) {
+            uint8_t *column = arranged + j * s->length;
+            zeros[j] = weight_zero(c, s, g * s->ocg + j);
+            memset(column, zeros[j], (size_t)s->length);
+            for (int64_t i = 0; i < s->icg * s->taps; i++)
+                column[place_in_column(s, i % s->taps, i / s->taps)] = from[i];
+        }
+        c->kernels->dot_pack_i8(&s->dot, packed + g * (int64_t)s->group_bytes, arranged, 1, s->length, s->length,
+                                zeros, 0, c->kernels->dot_panels_i8(&s->dot));
+    }
 }
 
 /* Pack the weights for all plans, where they and their zero points are constants. */
-static ingot_status pack_constant(ingot_op_ctx *c, conv_state *s, size_t size_bytes)
+static ingot_status pack_constant(ingot_op_ctx *c, conv_state *s)
 {
-    const int w = s->roles->w, zero = s->roles->w_zero;
+    const uint64_t tag = UINT64_C(0x5143) << 32 | (uint64_t)s->way << 16 | (uint64_t)c->kernels->dot_bytes << 8 |
+                         (uint64_t)c->kernels->lanes;
     bool fill = false;
+    char *packed = ingot_packed(c, tag, s->packed_bytes, &fill);
+    char *work = fill ? ingot_work_alloc(c, s->arranged_bytes) : NULL;
 
-    if (!c->constants[w] || !c->in[w]->data || (ingot_has(c, zero) && (!c->constants[zero] || !c->in[zero]->data)))
-        return INGOT_OK;
-    int16_t *packed = ingot_packed(c, 1, size_bytes, &fill);
-    if (!packed)
+    if (!packed || (fill && !work))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if (fill)
-        pack_channels(&(conv_work){ .c = c, .state = s, .weights = packed }, 0, s->shape.oc, 0);
+        pack_weights(c, s, packed, (uint8_t *)work + ingot_quantized_bytes(s->ocg, sizeof(int32_t)),
+                     (int32_t *)(void *)work);
+    ingot_work_free(c, work);
     s->packed = packed;
     return INGOT_OK;
 }
 
-/* Packs constant weights once. Each thread holds PIXELS patches and their sums; all four sizes come from the model
- * and are overflow-checked. */
+/* Does any channel's weight zero point matter, given how the kernels hold bytes of this sign? */
+static bool has_zeros(const ingot_op_ctx *c, const conv_state *s)
+{
+    const bool is_signed = c->in[s->roles->w]->dtype == INGOT_INT8;
+
+    if (!ingot_quantized_known(c, s->roles->w_zero))
+        return true;
+    for (int64_t i = 0; i < s->shape.oc; i++)
+        if (weight_zero(c, s, i) != (is_signed ? 0 : 128))
+            return true;
+    return false;
+}
+
+/* Sizes of packed weights and of the memory to work in; all come from the model and are checked. */
+static ingot_status plan_weights(ingot_op_ctx *c, conv_state *s)
+{
+    const bool depth = s->way == DEPTHWISE;
+    size_t group_bytes, column_bytes;
+
+    s->length = s->dot.taps * s->dot.blocks * INGOT_BLOCK;
+    if (!ingot_mul_size((size_t)s->length, (size_t)(s->ocg + 64), &column_bytes) ||
+        !ingot_mul_size(column_bytes, 4, &group_bytes))
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    s->columns = depth ? s->blocks * INGOT_BLOCK : c->kernels->dot_columns_i8(&s->dot);
+    s->group_bytes = depth ? (size_t)(s->columns * s->taps) * sizeof(int32_t)
+                           : ingot_quantized_bytes(c->kernels->dot_packed_i8(&s->dot), 1);
+    const int64_t groups = depth ? 1 : s->shape.group;
+    if (!ingot_mul_size(s->group_bytes, (size_t)groups, &s->packed_bytes))
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    s->arranged_bytes = ingot_quantized_bytes(s->ocg, sizeof(int32_t)) +
+                        (depth ? 0 : ingot_quantized_bytes(s->ocg, (size_t)s->length));
+    s->parameter_bytes = ingot_quantized_bytes(groups * s->columns, sizeof(float));
+    if (ingot_quantized_known(c, s->roles->w) && ingot_quantized_known(c, s->roles->w_zero))
+        return pack_constant(c, s);
+    return INGOT_OK;
+}
+
+/* The case, the layout of source and weights, and scratch memory: parameters, then packed weights where they are no
+ * constants, the source, and a plain output's blocks. */
 static ingot_status prepare_quantized(ingot_op_ctx *c)
 {
     conv_state *s = c->state = ingot_keep(c, sizeof *s);
-    size_t row_bytes, weight_bytes, sum_bytes;
+    const ingot_window *v = &s->shape.window;
+    const ingot_tensor *x;
     ingot_status st;
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_conv(c, s)))
         return st;
-    const size_t scale_bytes = sizeof(float) * (size_t)s->shape.oc;
-    if (!ingot_mul_size((size_t)s->length, sizeof(int16_t), &row_bytes) ||
-        !ingot_mul_size(row_bytes, (size_t)s->shape.oc, &weight_bytes) ||
-        !ingot_mul_size(row_bytes, PIXELS, &s->patch_bytes) ||
-        !ingot_mul_size((size_t)s->ocg, PIXELS * sizeof(int32_t), &sum_bytes))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    if ((st = pack_constant(c, s, weight_bytes)))
+    x = c->in[s->roles->x];
+    s->way = is_depthwise(s) && x->layout == INGOT_BLOCKED          ? DEPTHWISE
+             : is_narrow(s) && x->layout == INGOT_PLAIN ? NARROW_ROWS : DENSE;
+    s->unit = s->way == NARROW_ROWS ? NARROW : INGOT_BLOCK;
+    s->blocks = s->way == NARROW_ROWS ? 1 : count_blocks(s->way == DEPTHWISE ? s->shape.ic : s->icg);
+    if ((st = plan_source(c, s)) || (st = plan_offsets(c, s)))
         return st;
-    ingot_want_scratch(c, scale_bytes + (s->packed ? 0 : weight_bytes), s->patch_bytes + sum_bytes);
-    c->kernel = "int16 pairs";
+    s->dot.n = s->ocg;
+    s->dot.a_signed = x->dtype == INGOT_INT8;
+    s->dot.b_signed = c->in[s->roles->w]->dtype == INGOT_INT8;
+    s->dot.b_zeros = has_zeros(c, s);
+    s->dot.blocks = s->way == NARROW_ROWS ? count_blocks(v->kernel[v->rank - 1] * NARROW) : s->blocks;
+    s->dot.block_step = s->way == NARROW_ROWS ? INGOT_BLOCK : s->plane * INGOT_BLOCK;
+    if ((st = plan_weights(c, s)))
+        return st;
+    if (c->out[0]->layout == INGOT_PLAIN)
+        s->result_bytes = ingot_quantized_bytes(count_blocks(s->ocg) * INGOT_BLOCK * s->pixels,
+                                                ingot_dtype_size_bytes(c->out[0]->dtype));
+    ingot_want_scratch(c, 2 * s->parameter_bytes + (s->packed ? 0 : s->packed_bytes + s->arranged_bytes) +
+                              (s->way == DEPTHWISE ? 0 : s->source_bytes) + s->result_bytes,
+                       s->way == DEPTHWISE ? s->source_bytes
+                                           : ingot_quantized_bytes(v->in[v->rank - 1] * INGOT_BLOCK, 1));
+    c->kernel = s->way == DEPTHWISE ? "int8 depthwise" : s->way == NARROW_ROWS ? "int8 narrow"
+                : s->direct ? "int8 in place" : "int8";
     return INGOT_OK;
 }
 
-/* Where the input element of output position `at` under `tap` lies in its plane, or INGOT_NONE for padding. */
-static int64_t input_offset(const ingot_window *v, const int64_t *at, const int64_t *tap)
+/* ---- running ---- */
+
+/* Where line `line` of the image lies that the padded image has as its line number `index`; false: it is padding. */
+static bool find_line(const conv_state *s, int64_t index, int64_t *line)
 {
-    int64_t offset = 0;
-    for (int i = 0; i < v->rank; i++) {
-        const int64_t x = at[i] * v->stride[i] + tap[i] * v->dilation[i] - v->pad_begin[i];
-        if (x < 0 || x >= v->in[i])
-            return INGOT_NONE;
-        offset = offset * v->in[i] + x;
+    const ingot_window *v = &s->shape.window;
+    int64_t step = 1;
+
+    *line = 0;
+    for (int i = v->rank - 2; i >= 0; i--) {
+        const int64_t at = index % s->padded[i] - v->pad_begin[i];
+        if (at < 0 || at >= v->in[i])
+            return false;
+        *line += at * step;
+        step *= v->in[i];
+        index /= s->padded[i];
     }
-    return offset;
+    return true;
 }
 
-/* The patch of output position `at` into dst: (icg, taps), less the zero point. `first`: index of the first input
- * plane. */
-static void gather_patch(const conv_work *w, int64_t first, const int64_t *at, int16_t *dst)
+/* n bytes as operand elements; for DEPTHWISE as 16-bit numbers. */
+static void convert_line(const conv_work *w, char *dst, const void *src, int64_t n)
+{
+    const bool is_signed = w->state->dot.a_signed;
+
+    if (w->state->way == DEPTHWISE)
+        w->c->kernels->widen_i8((int16_t *)(void *)dst, src, n, is_signed, w->x_zero);
+    else
+        w->c->kernels->dot_line_i8(dst, src, n, is_signed, w->x_zero);
+}
+
+/* A line's positions of one block of channels, plain, as `unit` bytes each. */
+static void gather_line(const conv_state *s, uint8_t *dst, const uint8_t *src, int64_t channels, int64_t n)
+{
+    if (s->unit == INGOT_BLOCK) {
+        ingot_interleave_bytes(dst, src, channels, s->in_plane, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t ch = 0; ch < NARROW; ch++)
+            dst[i * NARROW + ch] = ch < channels ? src[ch * s->in_plane + i] : 0;
+}
+
+/* One line of block `block` of the source's channels. */
+static void copy_line(const conv_work *w, char *dst, int64_t block, int64_t index, uint8_t *buffer)
 {
     const conv_state *s = w->state;
     const ingot_window *v = &s->shape.window;
     const ingot_tensor *x = w->c->in[s->roles->x];
-    const int64_t plane = ingot_window_volume(v->in, v->rank), k = s->icg * s->taps;
-    int64_t tap[INGOT_MAX_SPATIAL] = { 0 };
-    int16_t *to = dst;
+    const int last = v->rank - 1;
+    const int64_t n = v->in[last], across = s->padded[last], before = v->pad_begin[last];
+    const int64_t size = s->way == DEPTHWISE ? (int64_t)sizeof(int16_t) : w->c->kernels->dot_bytes;
+    const int zero = size == 1 ? w->x_zero : 0;
+    int64_t line;
 
-    do {
-        const int64_t offset = input_offset(v, at, tap);
-        const uint8_t *u = (const uint8_t *)x->data + first * plane + MAX(offset, 0);
-        const int8_t *i8 = (const int8_t *)(const void *)u;
-        if (offset == INGOT_NONE)
-            for (int64_t i = 0; i < s->icg; i++)
-                to[i * s->taps] = 0;
-        else if (x->dtype == INGOT_UINT8)
-            for (int64_t i = 0; i < s->icg; i++)
-                to[i * s->taps] = (int16_t)(u[i * plane] - w->x_zero);
-        else
-            for (int64_t i = 0; i < s->icg; i++)
-                to[i * s->taps] = (int16_t)(i8[i * plane] - w->x_zero);
-        to++;
-    } while (ingot_window_next(tap, v->kernel, v->rank));
-    memset(dst + k, 0, (size_t)(s->length - k) * sizeof *dst);
-}
-
-/* Bias and scale sums (channels of one group, PIXELS apart) into the output from `channel` on; out points at the
- * pixel. */
-static void requantize_block(const conv_work *w, int32_t *sums, int64_t first, int64_t n, char *out)
-{
-    const conv_state *s = w->state;
-    const ingot_tensor *bias = input(w->c, s->roles->bias);
-
-    for (int64_t o = 0; o < s->ocg; o++) {
-        int32_t *row = sums + o * PIXELS;
-        const uint32_t b = bias ? (uint32_t)((const int32_t *)bias->data)[first + o] : 0;
-        for (int64_t i = 0; i < n; i++)
-            row[i] = (int32_t)((uint32_t)row[i] + b);
-        ingot_requantize(out + o * s->pixels, w->c->out[0]->dtype, row, n, w->scales + first + o, 0, w->y_zero);
+    if (!find_line(s, index, &line)) {
+        memset(dst, zero, (size_t)(across * s->unit * size));
+        return;
     }
+    memset(dst, zero, (size_t)(before * s->unit * size));
+    memset(dst + (before + n) * s->unit * size, zero, (size_t)((across - before - n) * s->unit * size));
+    const uint8_t *src = x->data;
+    if (x->layout == INGOT_BLOCKED) {
+        const int64_t first = w->image * count_blocks(s->shape.ic) + w->group * s->icg / INGOT_BLOCK + block;
+        src += (first * s->in_plane + line * n) * INGOT_BLOCK;
+    } else {
+        const int64_t first = w->image * s->shape.ic + w->group * s->icg + block * INGOT_BLOCK;
+        gather_line(s, buffer, src + first * s->in_plane + line * n, s->icg - block * INGOT_BLOCK, n);
+        src = buffer;
+    }
+    convert_line(w, dst + before * s->unit * size, src, n * s->unit);
 }
 
-/* Blocks [begin, end): batch items, groups within, blocks of PIXELS output positions within. */
-static void convolve_blocks(void *argument, int64_t begin, int64_t end, int thread)
+/* Task over the lines of all blocks of the group's source. */
+static void copy_lines(void *argument, int64_t begin, int64_t end, int thread)
 {
     const conv_work *w = argument;
     const conv_state *s = w->state;
-    const ingot_window *v = &s->shape.window;
-    const int64_t blocks = (s->pixels + PIXELS - 1) / PIXELS;
-    int16_t *patches = (int16_t *)(void *)ingot_thread_scratch(w->c, thread);
-    int32_t *sums = (int32_t *)(void *)((char *)patches + s->patch_bytes);
+    const int64_t across = s->padded[s->shape.window.rank - 1], lines = s->plane / across;
 
-    for (int64_t index = begin; index < end; index++) {
-        const int64_t image_group = index / blocks, group = image_group % s->shape.group;
-        const int64_t pixel = index % blocks * PIXELS, n = MIN(PIXELS, s->pixels - pixel), first = group * s->ocg;
-        const int16_t *weights = (s->packed ? s->packed : w->weights) + first * s->length;
-        const int64_t y = image_group * s->ocg * s->pixels + pixel;
-        int64_t at[INGOT_MAX_SPATIAL], rest = pixel;
-        for (int i = v->rank - 1; i >= 0; rest /= v->out[i--])
-            at[i] = rest % v->out[i];
-        for (int64_t i = 0; i < n; i++, ingot_window_next(at, v->out, v->rank))
-            gather_patch(w, image_group * s->icg, at, patches + i * s->length);
-        if (s->roles == &integer_roles) {
-            ingot_multiply_wide((int32_t *)w->c->out[0]->data + y, 1, s->pixels, patches, n, weights, s->ocg,
-                                s->length);
-        } else {
-            ingot_multiply_wide(sums, 1, PIXELS, patches, n, weights, s->ocg, s->length);
-            requantize_block(w, sums, first, n, (char *)w->c->out[0]->data + y);
+    for (int64_t i = begin; i < end; i++)
+        copy_line(w, w->source + i * across * s->unit * w->c->kernels->dot_bytes, i / lines, i % lines,
+                  (uint8_t *)ingot_thread_scratch(w->c, thread));
+}
+
+/* Task over parts of the group's result: ranges of pixels by ranges of panels. */
+static void multiply_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const conv_work *w = argument;
+    const conv_state *s = w->state;
+    const ingot_kernels *k = w->c->kernels;
+    const int64_t panels = k->dot_panels_i8(&s->dot), size = w->out.kind == INGOT_DOT_BYTE ? 1 : 4;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t r = i / w->panel_items, p = i % w->panel_items, row = s->pixels * r / w->row_items;
+        ingot_dot d = s->dot;
+        d.row_at += row;
+        k->dot_i8(&d, w->source, w->packed + w->group * (int64_t)s->group_bytes,
+                  w->result + row * INGOT_BLOCK * size, &w->out, s->pixels * (r + 1) / w->row_items - row,
+                  panels * p / w->panel_items, panels * (p + 1) / w->panel_items);
+    }
+}
+
+/* Task over (image, block of channels) of a depthwise convolution. */
+static void convolve_planes(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const conv_state *s = ((const conv_work *)argument)->state;
+    const ingot_window *v = &s->shape.window;
+    const int last = v->rank - 1;
+    const int64_t across = s->padded[last], lines = s->plane / across, n = v->out[last];
+    int64_t steps[INGOT_MAX_SPATIAL];
+
+    find_steps(s, steps);
+    for (int64_t i = begin; i < end; i++) {
+        conv_work w = *(const conv_work *)argument;
+        const int64_t block = i % s->blocks, rows = n > 0 ? s->pixels / n : 0;
+        char *const source = ingot_thread_scratch(w.c, thread), *dst = w.result + i * s->pixels * INGOT_BLOCK;
+        int64_t at[INGOT_MAX_SPATIAL] = { 0 };
+
+        w.image = i / s->blocks;
+        for (int64_t line = 0; line < lines; line++)
+            copy_line(&w, source + line * across * INGOT_BLOCK * (int64_t)sizeof(int16_t), block, line, NULL);
+        w.out.add = w.add + block * INGOT_BLOCK;
+        w.out.scale = w.scales + block * INGOT_BLOCK;
+        for (int64_t row = 0; row < rows; row++, dst += n * INGOT_BLOCK, ingot_window_next(at, v->out, last)) {
+            int64_t from = 0;
+            for (int d = 0; d < last; d++)
+                from += at[d] * v->stride[d] * steps[d] * INGOT_BLOCK;
+            w.c->kernels->depthwise_i8(dst, (const int16_t *)(const void *)source + from,
+                                       v->stride[last] * INGOT_BLOCK, s->dot.tap_at, s->taps,
+                                       (const int32_t *)(const void *)w.packed + block * s->taps * INGOT_BLOCK, n,
+                                       &w.out);
         }
     }
 }
 
-/* The factor of a channel is x_scale * w_scale / y_scale in f32, as the specification's reference rounds it. */
+/* Scales and what is added to the sums, of all channels. The factor is x_scale * w_scale / y_scale in f32, as the
+ * specification's reference rounds it. */
+static void read_parameters(conv_work *w)
+{
+    const conv_state *s = w->state;
+    const conv_roles *r = s->roles;
+    ingot_op_ctx *c = w->c;
+    const ingot_tensor *w_scale = ingot_quantized_input(c, r->w_scale), *bias = ingot_quantized_input(c, r->bias);
+    const int32_t *biases = bias ? bias->data : NULL;
+    const float x_scale = ingot_quantized_scale(c, r->x_scale), y_scale = ingot_quantized_scale(c, r->y_scale);
+    const bool depth = s->way == DEPTHWISE;
+    const int64_t groups = depth ? 1 : s->shape.group, channels = depth ? s->shape.oc : s->ocg;
+
+    memset(w->add, 0, s->parameter_bytes);
+    memset(w->scales, 0, s->parameter_bytes);
+    for (int64_t i = 0; i < s->shape.oc; i++)
+        w->scales[i / channels * s->columns + i % channels] =
+            x_scale * (float)ingot_quantized_at(w_scale, s->shape.oc, 0, i, 1) / y_scale;
+    for (int64_t g = 0; g < groups && !depth; g++)
+        c->kernels->dot_add_i8(&s->dot, w->packed + g * (int64_t)s->group_bytes, biases ? biases + g * s->ocg : NULL,
+                               w->x_zero, w->add + g * s->columns);
+    if (depth && biases)
+        memcpy(w->add, biases, (size_t)channels * sizeof *biases);
+}
+
+/* The group's blocks of channels become part of the plain output. */
+static void make_plain(const conv_work *w)
+{
+    const conv_state *s = w->state;
+    const int64_t first = (w->image * s->shape.oc + w->group * s->ocg) * s->pixels;
+    int32_t *ints = (int32_t *)w->c->out[0]->data + first;
+    uint8_t *bytes = (uint8_t *)w->c->out[0]->data + first;
+
+    for (int64_t ch = 0; ch < s->ocg; ch += INGOT_BLOCK) {
+        const int32_t *from = (const int32_t *)(const void *)w->result + ch * s->pixels;
+        const int64_t n = MIN(INGOT_BLOCK, s->ocg - ch);
+        if (w->out.kind == INGOT_DOT_BYTE)
+            ingot_deinterleave_bytes(bytes + ch * s->pixels, (const uint8_t *)w->result + ch * s->pixels, n, s->pixels,
+                                     s->pixels);
+        else
+            for (int64_t i = 0; i < n * s->pixels; i++)
+                ints[ch * s->pixels + i] = from[i % s->pixels * INGOT_BLOCK + i / s->pixels];
+    }
+}
+
+/* One group of one image. */
+static void run_group(conv_work *w, bool plain)
+{
+    const conv_state *s = w->state;
+    ingot_op_ctx *c = w->c;
+    const ingot_tensor *x = c->in[s->roles->x];
+    const int64_t across = s->padded[s->shape.window.rank - 1], lines = across ? s->plane / across : 0;
+    const int64_t panels = c->kernels->dot_panels_i8(&s->dot);
+    const int64_t in_blocks = count_blocks(s->shape.ic), out_blocks = count_blocks(s->shape.oc);
+
+    if (s->direct)
+        w->source = (char *)x->data + (w->image * in_blocks + w->group * s->icg / INGOT_BLOCK) * s->plane * INGOT_BLOCK;
+    else
+        ingot_parallel(c->team, s->blocks * lines, 1 + 4096 / (1 + across * s->unit), copy_lines, w);
+    if (!plain)
+        w->result = (char *)c->out[0]->data +
+                    (w->image * out_blocks + w->group * s->ocg / INGOT_BLOCK) * s->pixels * INGOT_BLOCK;
+    w->out.add = w->add + w->group * s->columns;
+    w->out.scale = w->scales + w->group * s->columns;
+    w->row_items = MAX(1, s->pixels / ITEM_ROWS);
+    w->panel_items = MAX(1, MIN(panels, (ITEMS + w->row_items - 1) / w->row_items));
+    if (s->pixels * s->ocg * s->length < 32768)
+        w->row_items = w->panel_items = 1;
+    ingot_parallel(c->team, w->row_items * w->panel_items, 1, multiply_items, w);
+    if (plain)
+        make_plain(w);
+}
+
 static ingot_status run_quantized(ingot_op_ctx *c)
 {
     const conv_state *s = c->state;
     const conv_roles *r = s->roles;
-    const ingot_tensor *x_zero = input(c, r->x_zero), *y_zero = input(c, r->y_zero), *w_scale = input(c, r->w_scale);
-    conv_work w = { .c = c, .state = s, .scales = (float *)(void *)c->scratch };
+    const bool plain = c->out[0]->layout == INGOT_PLAIN;
+    char *next = c->scratch + 2 * s->parameter_bytes;
+    conv_work w = { .c = c, .state = s, .packed = s->packed, .x_zero = ingot_quantized_zero(c, r->x_zero),
+                    .add = (int32_t *)(void *)c->scratch, .scales = (float *)(void *)(c->scratch + s->parameter_bytes),
+                    .out = { .kind = INGOT_DOT_INT32, .row = INGOT_BLOCK, .block = s->pixels * INGOT_BLOCK,
+                             .whole_blocks = true } };
 
     if (ingot_count(c->out[0]) == 0)
         return INGOT_OK;
-    w.weights = (int16_t *)(void *)(w.scales + s->shape.oc);
-    w.x_zero = x_zero ? (int)ingot_int_at(x_zero, 0) : 0;
-    w.y_zero = y_zero ? (int)ingot_int_at(y_zero, 0) : 0;
-    for (int64_t i = 0; i < s->shape.oc && w_scale; i++)
-        w.scales[i] = (float)ingot_double_at(c->in[r->x_scale], 0) *
-                      (float)ingot_double_at(w_scale, channel(w_scale, i)) /
-                      (float)ingot_double_at(c->in[r->y_scale], 0);
-    if (!s->packed)
-        ingot_parallel(c->team, s->shape.oc, 16, pack_channels, &w);
-    ingot_parallel(c->team, s->shape.n * s->shape.group * ((s->pixels + PIXELS - 1) / PIXELS), 1, convolve_blocks, &w);
+    if (!s->packed) {
+        char *const arranged = next + s->packed_bytes;
+        pack_weights(c, s, next, (uint8_t *)arranged + ingot_quantized_bytes(s->ocg, sizeof(int32_t)),
+                     (int32_t *)(void *)arranged);
+        w.packed = next;
+        next = arranged + s->arranged_bytes;
+    }
+    w.source = next;
+    w.result = next + (s->way == DEPTHWISE ? 0 : s->source_bytes);
+    if (r == &linear_roles)
+        ingot_quantized_out(c->out[0]->dtype, ingot_quantized_zero(c, r->y_zero), &w.out);
+    read_parameters(&w);
+    if (s->way == DEPTHWISE) {
+        w.result = c->out[0]->data;
+        ingot_parallel(c->team, s->shape.n * s->blocks, 1, convolve_planes, &w);
+        return INGOT_OK;
+    }
+    for (w.image = 0; w.image < s->shape.n; w.image++)
+        for (w.group = 0; w.group < s->shape.group; w.group++)
+            run_group(&w, plain);
     return INGOT_OK;
 }
 
@@ -273,12 +582,12 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(c->out[0]) * ingot_span(w, 1, w->rank);
 }
 
-/* the last set of types stands for the inputs after it as well, which check_parameter() looks at */
+/* the last set of types stands for the inputs after it as well, which ingot_quantized_check() looks at */
 const ingot_op ingot_ops_quantized_conv[] = {
     { "ConvInteger", 10, 2, 4, { INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE },
       infer_quantized, run_quantized, prepare_quantized, .flops = count_flops },
     { "QLinearConv", 10, 8, 9, { INGOT_TYPES_BYTE, INGOT_TYPES_SCALE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE,
                                  INGOT_TYPES_SCALE, INGOT_TYPES_BYTE | INGOT_TYPES_SCALE | INGOT_TYPE(INT32) },
-      infer_quantized, run_quantized, prepare_quantized, .flops = count_flops },
+      infer_quantized, run_quantized, prepare_quantized, .layout = layout_conv, .flops = count_flops },
     { 0 }
 };

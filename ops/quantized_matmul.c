@@ -1,77 +1,89 @@
-/* quantized_matmul.c - MatMulInteger and QLinearMatMul. Both operands are widened to 16 bits with their zero points
- * taken off, B turned so that its columns are rows (once per model where it is a constant), and tiles of the result are
- * products of rows. MatMulInteger's result is these sums; QLinearMatMul scales them into its output type, tile by tile.
+/* quantized_matmul.c - matrix products of 8-bit integers: MatMulInteger and QLinearMatMul, and MatMulIntegerToFloat,
+ * DynamicQuantizeMatMul and QGemm as ONNX Runtime's quantizers write them. Which input plays which part is all that
+ * tells them apart before the product; what becomes of its sums is the kernels' affair (ingot_dot_kind).
+ *
+ * B is packed once per model where it is a constant. A is read where it lies if its rows are whole pieces of bytes, and
+ * laid out as operand elements else. Where scales or zero points belong to rows of A, rows are multiplied one by one.
  */
 #include "ops/matmul_shape.h"
 #include "ops/quantized.h"
 
 #include <string.h>
 
-enum { TILE_M = 8, TILE_N = 64 };
+enum { ITEM_ROWS = 96, ITEMS = 16 };
 
-/* Which inputs play which part; INGOT_NONE: the operator has no such input. */
 typedef struct matmul_roles {
-    int a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero;
+    const char *op_type;
+    int a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero, bias;
+    ingot_dot_kind kind;         /* without y_scale a byte becomes a float */
+    bool dynamic;                /* A is float, and quantized first */
 } matmul_roles;
 
-static const matmul_roles integer_roles = { 0, INGOT_NONE, 2, 1, INGOT_NONE, 3, INGOT_NONE, INGOT_NONE };
-static const matmul_roles linear_roles = { 0, 1, 2, 3, 4, 5, 6, 7 };
+#define NO INGOT_NONE
+static const matmul_roles all_roles[] = {
+    { "MatMulInteger", 0, NO, 2, 1, NO, 3, NO, NO, NO, INGOT_DOT_INT32, false },
+    { "QLinearMatMul", 0, 1, 2, 3, 4, 5, 6, 7, NO, INGOT_DOT_BYTE, false },
+    { "MatMulIntegerToFloat", 0, 2, 4, 1, 3, 5, NO, NO, 6, INGOT_DOT_FLOAT, false },
+    { "DynamicQuantizeMatMul", 0, NO, NO, 1, 2, 3, NO, NO, 4, INGOT_DOT_FLOAT, true },
+    { "QGemm", 0, 1, 2, 3, 4, 5, 7, 8, 6, INGOT_DOT_BYTE, false },
+};
 
 typedef struct matmul_state {
     const matmul_roles *roles;
-    ingot_product product;       /* its offsets count matrices */
-    int64_t length, a_matrices, b_matrices;
-    const int16_t *packed;       /* constant B; NULL: packed in every run */
-    size_t a_bytes;              /* of A in scratch memory */
+    ingot_dot_kind kind;
+    ingot_product product;       /* its offsets count matrices; rows and columns of A and B by its steps */
+    int64_t length, a_rows, a_matrices, b_matrices, columns;   /* a_rows: of all matrices */
+    float alpha;
+    bool by_rows;                /* parameters of A or Y differ between rows */
+    bool direct;                 /* A is read where it lies */
+    ingot_dot dot;
+    const char *packed;          /* constant B; NULL: packed in every run */
+    size_t matrix_bytes, packed_bytes, a_bytes, parameter_bytes, quantized_bytes;
 } matmul_state;
 
 typedef struct matmul_work {
     ingot_op_ctx *c;
     const matmul_state *state;
-    int16_t *a, *b;
+    const uint8_t *bytes;        /* A, as it is or quantized */
+    char *a;                     /* A as operand elements */
+    const char *packed;
+    float *scales;               /* of all columns of all matrices of B */
+    int32_t *add;
+    float *biases;               /* of float results: one for each column; NULL: none */
+    float a_scale;               /* of a dynamically quantized A */
+    int a_zero;
+    int64_t row_items, panel_items;
 } matmul_work;
 
-/* Which input is which differs between MatMulInteger and QLinearMatMul; all else is shared. */
+static const int64_t one_tap[1] = { 0 };
+
+/* ---- shapes ---- */
+
 static const matmul_roles *find_roles(const ingot_op_ctx *c)
 {
-    return strcmp(c->node->op_type, "MatMulInteger") ? &linear_roles : &integer_roles;
+    const matmul_roles *r = all_roles;
+    while (strcmp(r->op_type, c->node->op_type))
+        r++;                     /* every record below has its row */
+    return r;
 }
 
-static const ingot_tensor *input(const ingot_op_ctx *c, int i)
+/* QGemm's operands are matrices, either of which may be transposed. */
+static ingot_status read_gemm(ingot_op_ctx *c, matmul_state *s, int64_t *shape, int *rank)
 {
-    return i != INGOT_NONE && ingot_has(c, i) ? c->in[i] : NULL;
-}
+    const ingot_tensor *a = c->in[s->roles->a], *b = c->in[s->roles->b];
+    const bool ta = ingot_attr_int(c->node, "transA", 0) != 0, tb = ingot_attr_int(c->node, "transB", 0) != 0;
+    ingot_product *p = &s->product;
 
-/* Scales and zero points belong to the tensor, to a line (row of A and Y, column of B), or to a line of each matrix. */
-static int64_t parameter_index(const ingot_tensor *parameter, int64_t lines, int64_t matrix, int64_t line)
-{
-    const int64_t n = ingot_count(parameter);
-    return n == 1 ? 0 : n == lines ? line : matrix * lines + line;
-}
-
-/* A zero point is one number, or one for each row or column; left out it is 0. */
-static int zero_of(const ingot_tensor *zeros, int64_t lines, int64_t matrix, int64_t line)
-{
-    return zeros ? (int)ingot_int_at(zeros, parameter_index(zeros, lines, matrix, line)) : 0;
-}
-
-static float scale_of(const ingot_tensor *scales, int64_t lines, int64_t matrix, int64_t line)
-{
-    return (float)ingot_double_at(scales, parameter_index(scales, lines, matrix, line));
-}
-
-/* Does input i (if there is one) have as many elements as parameter_index() expects, and one of the types `allowed`? */
-static ingot_status check_parameter(ingot_op_ctx *c, int i, int64_t lines, int64_t matrices, uint64_t allowed)
-{
-    const ingot_tensor *parameter = input(c, i);
-    const int64_t n = parameter ? ingot_count(parameter) : 1;
-
-    if (n != 1 && n != lines && n != lines * matrices)
-        return ingot_op_fail(c, INGOT_INVALID, "input %d has %lld elements for %lld matrices of %lld lines", i,
-                             (long long)n, (long long)matrices, (long long)lines);
-    if (parameter && !(allowed >> parameter->dtype & 1))
-        return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s, which does not go with the others", i,
-                             ingot_dtype_name(parameter->dtype));
+    if (a->rank != 2 || b->rank != 2 || a->shape[!ta] != b->shape[tb])
+        return ingot_op_fail(c, INGOT_INVALID, "the shapes of A and B do not multiply");
+    *p = (ingot_product){ .matrices = 1, .m = a->shape[ta], .k = a->shape[!ta], .n = b->shape[!tb] };
+    p->a_row = ta ? 1 : p->k;
+    p->a_col = ta ? p->m : 1;
+    p->b_row = tb ? 1 : p->n;
+    p->b_col = tb ? p->k : 1;
+    shape[0] = p->m;
+    shape[1] = p->n;
+    *rank = 2;
     return INGOT_OK;
 }
 
@@ -81,194 +93,391 @@ static ingot_status read_product(ingot_op_ctx *c, matmul_state *s, int64_t *shap
     const matmul_roles *r = s->roles = find_roles(c);
     const ingot_tensor *a = c->in[r->a], *b = c->in[r->b];
     ingot_product *p = &s->product;
-    ingot_status st = ingot_matmul_shape(c, a, b, p, shape, rank);
+    const bool gemm = !strcmp(r->op_type, "QGemm");
+    ingot_status st = gemm ? read_gemm(c, s, shape, rank) : ingot_matmul_shape(c, a, b, p, shape, rank);
 
     if (st)
         return st;
+    s->kind = r->kind == INGOT_DOT_BYTE && !ingot_quantized_input(c, r->y_scale) ? INGOT_DOT_FLOAT : r->kind;
+    s->alpha = gemm ? ingot_attr_float(c->node, "alpha", 1.0f) : 1.0f;
     s->a_matrices = ingot_span(a, 0, MAX(a->rank - 2, 0));
     s->b_matrices = ingot_span(b, 0, MAX(b->rank - 2, 0));
-    s->length = ingot_wide_length(p->k);
-    if ((st = check_parameter(c, r->a_scale, p->m, s->a_matrices, INGOT_TYPES_SCALE)) ||
-        (st = check_parameter(c, r->a_zero, p->m, s->a_matrices, UINT64_C(1) << a->dtype)) ||
-        (st = check_parameter(c, r->b_scale, p->n, s->b_matrices, INGOT_TYPES_SCALE)) ||
-        (st = check_parameter(c, r->b_zero, p->n, s->b_matrices, UINT64_C(1) << b->dtype)) ||
-        (st = check_parameter(c, r->y_scale, p->m, p->matrices, INGOT_TYPES_SCALE)))
+    if ((st = ingot_quantized_check(c, r->a_scale, p->m, s->a_matrices, INGOT_TYPES_SCALE)) ||
+        (st = ingot_quantized_check(c, r->a_zero, p->m, s->a_matrices, UINT64_C(1) << a->dtype)) ||
+        (st = ingot_quantized_check(c, r->b_scale, p->n, s->b_matrices, INGOT_TYPES_SCALE)) ||
+        (st = ingot_quantized_check(c, r->b_zero, p->n, s->b_matrices, UINT64_C(1) << b->dtype)) ||
+        (st = ingot_quantized_check(c, r->y_scale, p->m, p->matrices, INGOT_TYPES_SCALE)) ||
+        (st = ingot_quantized_check(c, r->y_zero, p->m, p->matrices, INGOT_TYPES_BYTE)))
         return st;
-    return check_parameter(c, r->y_zero, p->m, p->matrices, INGOT_TYPES_BYTE);
+    const ingot_tensor *bias = ingot_quantized_input(c, r->bias);
+    if (bias && (ingot_count(bias) != p->n || bias->dtype != (gemm ? INGOT_INT32 : INGOT_FLOAT)))
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "a bias that is not one number for each of %lld columns",
+                             (long long)p->n);
+    return INGOT_OK;
 }
 
-/* numpy.matmul's shape; int32 for MatMulInteger, else the type of Y's zero point. */
+/* numpy.matmul's shape; a byte has the type of Y's zero point. */
 static ingot_status infer_quantized(ingot_op_ctx *c)
 {
-    matmul_state s;
+    matmul_state s = { 0 };
     int64_t shape[INGOT_MAX_RANK + 2];
     int rank;
-    ingot_status st = read_product(c, &s, shape, &rank);
+    const ingot_status st = read_product(c, &s, shape, &rank);
 
     if (st)
         return st;
-    const ingot_tensor *zero = input(c, s.roles->y_zero);
-    return ingot_out(c, 0,
-                     s.roles == &integer_roles ? INGOT_INT32
-                     : zero                    ? zero->dtype
-                                               : c->in[s.roles->a]->dtype,
-                     rank, shape);
+    const ingot_tensor *zero = ingot_quantized_input(c, s.roles->y_zero);
+    return ingot_out(c, 0, s.kind == INGOT_DOT_INT32 ? INGOT_INT32 : s.kind == INGOT_DOT_FLOAT ? INGOT_FLOAT
+                     : zero ? zero->dtype : c->in[s.roles->a]->dtype, rank, shape);
 }
 
-/* Columns [begin, end), counted through all matrices of B, become rows of w->b. */
-static void pack_columns(void *argument, int64_t begin, int64_t end, int thread)
+/* ---- preparing ---- */
+
+static int b_zero_at(const ingot_op_ctx *c, const matmul_state *s, int64_t matrix, int64_t column)
+{
+    return (int)ingot_quantized_at(ingot_quantized_input(c, s->roles->b_zero), s->product.n, matrix, column, 0);
+}
+
+/* Task over the matrices of B. */
+static void pack_matrices(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
     const matmul_state *s = w->state;
     const ingot_product *p = &s->product;
-    const ingot_tensor *b = w->c->in[s->roles->b], *zeros = input(w->c, s->roles->b_zero);
 
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t matrix = i / p->n, column = i % p->n;
-        ingot_widen_bytes_row(w->b + i * s->length, (const char *)b->data + matrix * p->k * p->n + column, b->dtype,
-                              p->k, p->n, zero_of(zeros, p->n, matrix, column));
+        int32_t *zeros = w->add + i * s->columns;      /* what is added comes later */
+        for (int64_t j = 0; j < p->n; j++)
+            zeros[j] = b_zero_at(w->c, s, i, j);
+        w->c->kernels->dot_pack_i8(&s->dot, (char *)(uintptr_t)w->packed + i * (int64_t)s->matrix_bytes,
+                                   (const char *)w->c->in[s->roles->b]->data + i * p->k * p->n, p->b_row, p->b_col,
+                                   p->k, zeros, 0, w->c->kernels->dot_panels_i8(&s->dot));
     }
 }
 
-/* Task over the rows of all matrices of A. */
-static void pack_rows(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const matmul_work *w = argument;
-    const matmul_state *s = w->state;
-    const ingot_product *p = &s->product;
-    const ingot_tensor *a = w->c->in[s->roles->a], *zeros = input(w->c, s->roles->a_zero);
-
-    (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        ingot_widen_bytes_row(w->a + i * s->length, (const char *)a->data + i * p->k, a->dtype, p->k, 1,
-                              zero_of(zeros, p->m, i / p->m, i % p->m));
-}
-
 /* Pack B for all plans, where it and its zero points are constants. */
-static ingot_status pack_constant(ingot_op_ctx *c, matmul_state *s, size_t size_bytes)
+static ingot_status pack_constant(ingot_op_ctx *c, matmul_state *s)
 {
-    const int b = s->roles->b, zero = s->roles->b_zero;
+    const uint64_t tag = UINT64_C(0x514d) << 32 | (uint64_t)c->kernels->dot_bytes << 8 | (uint64_t)c->kernels->lanes;
     bool fill = false;
 
-    if (!c->constants[b] || !c->in[b]->data || (ingot_has(c, zero) && (!c->constants[zero] || !c->in[zero]->data)))
+    if (!ingot_quantized_known(c, s->roles->b) || !ingot_quantized_known(c, s->roles->b_zero))
         return INGOT_OK;
-    int16_t *packed = ingot_packed(c, 1, size_bytes, &fill);
-    if (!packed)
+    char *packed = ingot_packed(c, tag, s->packed_bytes, &fill);
+    int32_t *zeros = fill ? ingot_work_alloc(c, s->parameter_bytes) : NULL;
+    if (!packed || (fill && !zeros))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if (fill)
-        pack_columns(&(matmul_work){ c, s, NULL, packed }, 0, s->b_matrices * s->product.n, 0);
+        ingot_parallel(c->team, s->b_matrices, 1, pack_matrices,
+                       &(matmul_work){ .c = c, .state = s, .packed = packed, .add = zeros });
+    ingot_work_free(c, zeros);
     s->packed = packed;
     return INGOT_OK;
 }
 
+/* Does any column's zero point matter, given how the kernels hold bytes of this sign? */
+static bool has_zeros(const ingot_op_ctx *c, const matmul_state *s)
+{
+    const int middle = c->in[s->roles->b]->dtype == INGOT_INT8 ? 0 : 128;
+
+    if (!ingot_quantized_known(c, s->roles->b_zero))
+        return true;
+    for (int64_t i = 0; i < s->b_matrices * s->product.n; i++)
+        if (b_zero_at(c, s, i / s->product.n, i % s->product.n) != middle)
+            return true;
+    return false;
+}
+
+static bool is_single(const ingot_op_ctx *c, int i)
+{
+    const ingot_tensor *parameter = ingot_quantized_input(c, i);
+    return !parameter || ingot_count(parameter) == 1;
+}
+
+/* Sizes of everything that is packed or laid out; they come from the model and are checked. */
+static ingot_status plan_sizes(ingot_op_ctx *c, matmul_state *s)
+{
+    const ingot_product *p = &s->product;
+    const matmul_roles *r = s->roles;
+    size_t panel_bytes, count;
+
+    s->length = (p->k + INGOT_BLOCK - 1) / INGOT_BLOCK * INGOT_BLOCK;
+    s->dot = (ingot_dot){ .n = p->n, .taps = 1, .blocks = s->length / INGOT_BLOCK, .tap_at = one_tap,
+                          .block_step = INGOT_BLOCK, .row_step = s->length, .b_zeros = has_zeros(c, s),
+                          .a_signed = c->in[r->a]->dtype == INGOT_INT8, .b_signed = c->in[r->b]->dtype == INGOT_INT8 };
+    s->a_rows = s->a_matrices * p->m;
+    s->by_rows = !is_single(c, r->a_scale) || !is_single(c, r->a_zero) || !is_single(c, r->y_scale) ||
+                 !is_single(c, r->y_zero);
+    s->direct = c->kernels->dot_bytes == 1 && s->length == p->k && p->a_col == 1;
+    if (!ingot_mul_size((size_t)s->length + 16, (size_t)p->n + 64, &panel_bytes) ||
+        !ingot_mul_size(panel_bytes, 4 * (size_t)MAX(s->b_matrices, 1), &count) ||
+        !ingot_mul_size((size_t)s->length + 16, 2 * (size_t)MAX(p->m, 1), &panel_bytes) ||
+        !ingot_mul_size(panel_bytes, (size_t)MAX(s->a_matrices, 1), &count))
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    s->columns = c->kernels->dot_columns_i8(&s->dot);
+    s->matrix_bytes = ingot_quantized_bytes(c->kernels->dot_packed_i8(&s->dot), 1);
+    s->packed_bytes = s->matrix_bytes * (size_t)s->b_matrices;
+    s->a_bytes = s->direct ? 0 : ingot_quantized_bytes(s->a_matrices * p->m * s->length, (size_t)c->kernels->dot_bytes);
+    s->parameter_bytes = ingot_quantized_bytes(s->b_matrices * s->columns, sizeof(float));
+    s->quantized_bytes = r->dynamic ? ingot_quantized_bytes(s->a_matrices * p->m * p->k, 1) : 0;
+    return INGOT_OK;
+}
+
+/* A single B makes one tall product of the whole batch, unless rows have parameters. */
 static ingot_status prepare_quantized(ingot_op_ctx *c)
 {
     matmul_state *s = c->state = ingot_keep(c, sizeof *s);
     int64_t shape[INGOT_MAX_RANK + 2];
-    size_t row_bytes, b_bytes, all_bytes;
     int rank;
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     ingot_status st = read_product(c, s, shape, &rank);
-    if (st)
+    if (st || (st = plan_sizes(c, s)))
         return st;
     ingot_product *p = &s->product;
     const ingot_tensor *a = c->in[s->roles->a], *b = c->in[s->roles->b];
     const int n_batch = MAX(MAX(a->rank, b->rank) - 2, 0);
+    if (b->rank <= 2 && !s->by_rows) {
+        p->m *= p->matrices;
+        p->matrices = 1;
+    }
     p->a_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->a_at);
     p->b_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->b_at);
-    if (!p->a_at || !p->b_at || !ingot_mul_size((size_t)s->length, sizeof(int16_t), &row_bytes) ||
-        !ingot_mul_size(row_bytes, (size_t)(s->a_matrices * p->m), &s->a_bytes) ||
-        !ingot_mul_size(row_bytes, (size_t)(s->b_matrices * p->n), &b_bytes) ||
-        !ingot_add_size(s->a_bytes, b_bytes, &all_bytes))
+    if (!p->a_at || !p->b_at)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    ingot_matmul_offsets(a, shape, n_batch, 1, p->a_at, p->matrices);
-    ingot_matmul_offsets(b, shape, n_batch, 1, p->b_at, p->matrices);
-    if ((st = pack_constant(c, s, b_bytes)))
+    if (p->matrices > 1) {
+        ingot_matmul_offsets(a, shape, n_batch, 1, p->a_at, p->matrices);
+        ingot_matmul_offsets(b, shape, n_batch, 1, p->b_at, p->matrices);
+    }
+    if ((st = pack_constant(c, s)))
         return st;
-    ingot_want_scratch(c, s->packed ? s->a_bytes : all_bytes, 0);
-    c->kernel = "int16 pairs";
+    ingot_want_scratch(c, 3 * s->parameter_bytes + s->quantized_bytes + s->a_bytes + (s->packed ? 0 : s->packed_bytes),
+                       s->by_rows ? 2 * ingot_quantized_bytes(s->columns, sizeof(float)) : 0);
+    c->kernel = s->direct ? "int8 in place" : "int8";
     return INGOT_OK;
 }
 
-/* Scale a tile of sums (rows x columns, TILE_N apart) at (row, column) of `matrix` into the output. */
-static void requantize_tile(const matmul_work *w, const int32_t *sums, int64_t matrix, int64_t row, int64_t rows,
-                            int64_t column, int64_t columns)
-{
-    const matmul_roles *r = w->state->roles;
-    const ingot_product *p = &w->state->product;
-    const ingot_op_ctx *c = w->c;
-    const ingot_tensor *y = c->out[0], *zeros = input(c, r->y_zero);
-    float b_scale[TILE_N], scale[TILE_N];
+/* ---- running ---- */
 
-    for (int64_t j = 0; j < columns; j++)
-        b_scale[j] = scale_of(c->in[r->b_scale], p->n, p->b_at[matrix], column + j);
-    for (int64_t i = 0; i < rows; i++) {
-        const float a_scale = scale_of(c->in[r->a_scale], p->m, p->a_at[matrix], row + i);
-        const float y_scale = scale_of(c->in[r->y_scale], p->m, matrix, row + i);
-        for (int64_t j = 0; j < columns; j++)
-            scale[j] = a_scale * b_scale[j] / y_scale;
-        ingot_requantize((char *)y->data + (matrix * p->m + row + i) * p->n + column, y->dtype, sums + i * TILE_N,
-                         columns, scale, 1, zero_of(zeros, p->m, matrix, row + i));
-    }
+static int a_zero_at(const matmul_work *w, int64_t matrix, int64_t row)
+{
+    const ingot_tensor *zeros = ingot_quantized_input(w->c, w->state->roles->a_zero);
+    return w->state->roles->dynamic ? w->a_zero
+                                    : (int)ingot_quantized_at(zeros, w->state->product.m, matrix, row, 0);
 }
 
-/* Tiles [begin, end) of the result: matrix by matrix, rows of tiles within. */
-static void multiply_tiles(void *argument, int64_t begin, int64_t end, int thread)
+/* Task over the rows of all matrices of A: operand elements, the last piece filled up with anything. */
+static void lay_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
     const matmul_state *s = w->state;
     const ingot_product *p = &s->product;
-    const int64_t down = (p->m + TILE_M - 1) / TILE_M, across = (p->n + TILE_N - 1) / TILE_N;
-    int32_t sums[TILE_M * TILE_N];
+    const int64_t size = w->c->kernels->dot_bytes;
 
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t matrix = i / (down * across), row = i / across % down * TILE_M, column = i % across * TILE_N;
-        const int64_t rows = MIN(TILE_M, p->m - row), columns = MIN(TILE_N, p->n - column);
-        const int16_t *a = w->a + (p->a_at[matrix] * p->m + row) * s->length;
-        const int16_t *b = (s->packed ? s->packed : w->b) + (p->b_at[matrix] * p->n + column) * s->length;
-        if (s->roles == &integer_roles) {
-            int32_t *y = (int32_t *)w->c->out[0]->data + (matrix * p->m + row) * p->n + column;
-            ingot_multiply_wide(y, p->n, 1, a, rows, b, columns, s->length);
-        } else {
-            ingot_multiply_wide(sums, TILE_N, 1, a, rows, b, columns, s->length);
-            requantize_tile(w, sums, matrix, row, rows, column, columns);
-        }
+        const int64_t matrix = i / p->m, row = i % p->m;
+        const uint8_t *from = w->bytes + matrix * p->m * p->k + row * p->a_row;
+        const int zero = a_zero_at(w, matrix, row);
+        char *to = w->a + i * s->length * size;
+        memset(to + p->k * size, 0, (size_t)((s->length - p->k) * size));
+        if (p->a_col == 1)
+            w->c->kernels->dot_line_i8(to, from, p->k, s->dot.a_signed, zero);
+        else
+            for (int64_t l = 0; l < p->k; l++)
+                w->c->kernels->dot_line_i8(to + l * size, from + l * p->a_col, 1, s->dot.a_signed, zero);
     }
 }
 
-/* Packs A, and B unless it was a constant, then shares out tiles of every product. */
+/* Part of one product: `rows` rows from `row` on, at panels [p0, p1); alone: with these rows' own parameters. */
+static void multiply(const matmul_work *w, int64_t matrix, int64_t row, int64_t rows, int64_t p0, int64_t p1,
+                     const float *scale, const int32_t *add)
+{
+    const matmul_state *s = w->state;
+    const ingot_product *p = &s->product;
+    const ingot_tensor *y_zero = ingot_quantized_input(w->c, s->roles->y_zero);
+    const int64_t first = p->a_at[matrix] * p->m + row, at = p->b_at[matrix] * s->columns;
+    const int64_t size = s->kind == INGOT_DOT_BYTE ? 1 : 4;
+    ingot_dot_out out = { .kind = s->kind };
+
+    if (s->kind == INGOT_DOT_BYTE)
+        ingot_quantized_out(w->c->out[0]->dtype, (int)ingot_quantized_at(y_zero, p->m, matrix, row, 0), &out);
+    out.row = p->n;
+    out.block = INGOT_BLOCK;
+    out.add = add ? add : w->add + at;
+    out.scale = scale ? scale : w->scales + at;
+    out.bias = s->kind == INGOT_DOT_FLOAT ? w->biases : NULL;
+    w->c->kernels->dot_i8(&s->dot, w->a + first * s->length * w->c->kernels->dot_bytes,
+                          w->packed + p->b_at[matrix] * (int64_t)s->matrix_bytes,
+                          (char *)w->c->out[0]->data + (matrix * p->m + row) * p->n * size, &out, rows, p0, p1);
+}
+
+/* Scales of n columns of a matrix of B times a factor. */
+static void read_scales(const matmul_work *w, int64_t b_matrix, float a_scale, float y_scale, float *scales)
+{
+    const matmul_state *s = w->state;
+    const ingot_tensor *b_scale = ingot_quantized_input(w->c, s->roles->b_scale);
+
+    for (int64_t j = 0; j < s->columns; j++)
+        scales[j] = j >= s->product.n ? 0.0f
+                    : a_scale * (float)ingot_quantized_at(b_scale, s->product.n, b_matrix, j, 1) * s->alpha / y_scale;
+}
+
+/* Bias that is added to the sums: only QGemm has one. */
+static const int32_t *int_bias(const matmul_work *w)
+{
+    const ingot_tensor *bias = ingot_quantized_input(w->c, w->state->roles->bias);
+    return bias && bias->dtype == INGOT_INT32 ? bias->data : NULL;
+}
+
+/* Task over rows with parameters of their own. */
+static void multiply_rows(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const matmul_work *w = argument;
+    const matmul_state *s = w->state;
+    const ingot_product *p = &s->product;
+    const ingot_tensor *a_scale = ingot_quantized_input(w->c, s->roles->a_scale);
+    const ingot_tensor *y_scale = ingot_quantized_input(w->c, s->roles->y_scale);
+    char *const own = ingot_thread_scratch(w->c, thread);
+    float *scales = (float *)(void *)own;
+    int32_t *add = (int32_t *)(void *)(own + ingot_quantized_bytes(s->columns, sizeof(float)));
+
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t matrix = i / p->m, row = i % p->m;
+        read_scales(w, p->b_at[matrix], (float)ingot_quantized_at(a_scale, p->m, p->a_at[matrix], row, 1),
+                    (float)ingot_quantized_at(y_scale, p->m, matrix, row, 1), scales);
+        w->c->kernels->dot_add_i8(&s->dot, w->packed + p->b_at[matrix] * (int64_t)s->matrix_bytes, int_bias(w),
+                                  a_zero_at(w, p->a_at[matrix], row), add);
+        multiply(w, matrix, row, 1, 0, w->c->kernels->dot_panels_i8(&s->dot), scales, add);
+    }
+}
+
+/* Task over parts of all products: ranges of rows by ranges of panels. */
+static void multiply_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const matmul_work *w = argument;
+    const int64_t m = w->state->product.m, panels = w->c->kernels->dot_panels_i8(&w->state->dot);
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t matrix = i / (w->row_items * w->panel_items), part = i % (w->row_items * w->panel_items);
+        const int64_t r = part / w->panel_items, p = part % w->panel_items, row = m * r / w->row_items;
+        multiply(w, matrix, row, m * (r + 1) / w->row_items - row, panels * p / w->panel_items,
+                 panels * (p + 1) / w->panel_items, NULL, NULL);
+    }
+}
+
+typedef struct quantize_job {
+    const ingot_kernels *kernels;
+    const float *src;
+    uint8_t *dst;
+    float scale;
+    int zero;
+} quantize_job;
+
+static void quantize_range(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const quantize_job *q = argument;
+
+    (void)thread;
+    q->kernels->quantize_i8(q->dst + begin, q->src + begin, end - begin, q->scale, q->zero, (float)-q->zero,
+                            255.0f - (float)q->zero);
+}
+
+/* A to bytes, as DynamicQuantizeLinear does it. */
+static void quantize_a(matmul_work *w, uint8_t *to)
+{
+    const ingot_tensor *a = w->c->in[w->state->roles->a];
+    quantize_job q = { .kernels = w->c->kernels, .src = a->data, .dst = to };
+
+    ingot_dynamic_scale(w->c->kernels, a->data, ingot_count(a), &q.scale, &q.zero);
+    ingot_parallel(w->c->team, ingot_count(a), 16384, quantize_range, &q);
+    w->bytes = to;
+    w->a_scale = q.scale;
+    w->a_zero = q.zero;
+}
+
+/* A and B as the kernels want them, and the parameters of all columns. `next` is scratch memory. */
+static void lay_out(matmul_work *w, char *next)
+{
+    const matmul_state *s = w->state;
+    const matmul_roles *r = s->roles;
+    ingot_op_ctx *c = w->c;
+    const ingot_tensor *bias = ingot_quantized_input(c, r->bias);
+
+    w->bytes = c->in[r->a]->data;
+    w->a_scale = s->by_rows ? 1.0f : ingot_quantized_scale(c, r->a_scale);
+    if (r->dynamic)
+        quantize_a(w, (uint8_t *)next);
+    next += s->quantized_bytes;
+    w->a = s->direct ? (char *)(uintptr_t)w->bytes : next;
+    next += s->a_bytes;
+    if (!s->direct)
+        ingot_parallel(c->team, s->a_rows, 1 + 16384 / (1 + s->length), lay_rows, w);
+    w->packed = s->packed ? s->packed : next;
+    if (!s->packed)
+        ingot_parallel(c->team, s->b_matrices, 1, pack_matrices, w);
+    const float y_scale = s->by_rows ? 1.0f : ingot_quantized_scale(c, r->y_scale);
+    for (int64_t i = 0; i < s->b_matrices && !s->by_rows; i++) {
+        read_scales(w, i, w->a_scale, y_scale, w->scales + i * s->columns);
+        c->kernels->dot_add_i8(&s->dot, w->packed + i * (int64_t)s->matrix_bytes, int_bias(w), a_zero_at(w, 0, 0),
+                               w->add + i * s->columns);
+    }
+    if (bias && bias->dtype == INGOT_FLOAT) {
+        memset(w->biases, 0, s->parameter_bytes);
+        memcpy(w->biases, bias->data, (size_t)s->product.n * sizeof(float));
+    } else {
+        w->biases = NULL;
+    }
+}
+
+/* Packs A, and B unless it was a constant, then shares out parts of every product. */
 static ingot_status run_quantized(ingot_op_ctx *c)
 {
     const matmul_state *s = c->state;
     const ingot_product *p = &s->product;
-    matmul_work w = { c, s, (int16_t *)(void *)c->scratch, (int16_t *)(void *)(c->scratch + s->a_bytes) };
-    const int64_t down = (p->m + TILE_M - 1) / TILE_M, across = (p->n + TILE_N - 1) / TILE_N;
+    const int64_t panels = c->kernels->dot_panels_i8(&s->dot);
+    matmul_work w = { .c = c, .state = s, .scales = (float *)(void *)c->scratch,
+                      .add = (int32_t *)(void *)(c->scratch + s->parameter_bytes),
+                      .biases = (float *)(void *)(c->scratch + 2 * s->parameter_bytes) };
 
     if (ingot_count(c->out[0]) == 0)
         return INGOT_OK;
-    ingot_parallel(c->team, s->a_matrices * p->m, 16, pack_rows, &w);
-    if (!s->packed)
-        ingot_parallel(c->team, s->b_matrices * p->n, 16, pack_columns, &w);
-    ingot_parallel(c->team, p->matrices * down * across, 1, multiply_tiles, &w);
+    lay_out(&w, c->scratch + 3 * s->parameter_bytes);
+    if (s->by_rows) {
+        ingot_parallel(c->team, p->matrices * p->m, 1, multiply_rows, &w);
+        return INGOT_OK;
+    }
+    w.row_items = MAX(1, p->m / ITEM_ROWS);
+    w.panel_items = MAX(1, MIN(panels, (ITEMS + w.row_items * p->matrices - 1) / (w.row_items * p->matrices)));
+    if (p->m * p->n * MAX(p->k, 1) < 32768)
+        w.row_items = w.panel_items = 1;
+    ingot_parallel(c->team, p->matrices * w.row_items * w.panel_items, 1, multiply_items, &w);
     return INGOT_OK;
 }
 
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const ingot_tensor *a = c->in[0];
-    return 2 * ingot_count(c->out[0]) * (a->rank ? a->shape[a->rank - 1] : 1);
+    const bool transposed = ingot_attr_int(c->node, "transA", 0) != 0;
+    return a->rank ? 2 * ingot_count(c->out[0]) * a->shape[transposed ? 0 : a->rank - 1] : 0;
 }
 
-/* the last set of types stands for the inputs after it as well, which check_parameter() looks at */
+/* the last set of types stands for the inputs after it as well, which ingot_quantized_check() looks at */
+#define BYTES INGOT_TYPES_BYTE
+#define SCALES INGOT_TYPES_SCALE
+#define PRODUCT(name, since, min, max, origin, ...) \
+    { name, since, min, max, { __VA_ARGS__ }, infer_quantized, run_quantized, prepare_quantized, \
+      .flops = count_flops, .domain = origin }
+
 const ingot_op ingot_ops_quantized_matmul[] = {
-    { "MatMulInteger", 10, 2, 4, { INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE },
-      infer_quantized, run_quantized, prepare_quantized, .flops = count_flops },
-    { "QLinearMatMul", 10, 8, 8, { INGOT_TYPES_BYTE, INGOT_TYPES_SCALE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE,
-                                   INGOT_TYPES_SCALE, INGOT_TYPES_BYTE | INGOT_TYPES_SCALE },
-      infer_quantized, run_quantized, prepare_quantized, .flops = count_flops },
+    PRODUCT("MatMulInteger", 10, 2, 4, NULL, BYTES, BYTES, BYTES, BYTES),
+    PRODUCT("QLinearMatMul", 10, 8, 8, NULL, BYTES, SCALES, BYTES, BYTES, SCALES, BYTES | SCALES),
+    PRODUCT("MatMulIntegerToFloat", 1, 4, 7, "com.microsoft", BYTES, BYTES, SCALES, SCALES, BYTES, BYTES | SCALES),
+    PRODUCT("DynamicQuantizeMatMul", 1, 3, 5, "com.microsoft", INGOT_TYPE(FLOAT), BYTES, SCALES, BYTES, SCALES),
+    PRODUCT("QGemm", 1, 6, 9, "com.microsoft", BYTES, SCALES, BYTES, BYTES, SCALES,
+            BYTES | SCALES | INGOT_TYPE(INT32)),
     { 0 }
 };

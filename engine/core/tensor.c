@@ -49,12 +49,13 @@ int64_t ingot_count(const ingot_tensor *tensor) { return ingot_span(tensor, 0, t
 
 int64_t ingot_tensor_count(const ingot_tensor *tensor) { return ingot_count(tensor); }
 
-/* Blocked tensors are float and padded to whole blocks of channels: (N, ceil(C/8), spatial..., 8). */
+/* Blocked tensors are float or bytes, and padded to whole blocks of channels: (N, ceil(C/8), spatial..., 8). */
 size_t ingot_storage_bytes(const ingot_tensor *tensor)
 {
     if (tensor->layout == INGOT_BLOCKED) {
         const int64_t blocks = (tensor->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK;
-        return (size_t)(tensor->shape[0] * blocks * INGOT_BLOCK * ingot_span(tensor, 2, tensor->rank)) * sizeof(float);
+        return (size_t)(tensor->shape[0] * blocks * INGOT_BLOCK * ingot_span(tensor, 2, tensor->rank)) *
+               ingot_dtype_size_bytes(tensor->dtype);
     }
     return (size_t)ingot_count(tensor) * ingot_dtype_size_bytes(tensor->dtype);
 }

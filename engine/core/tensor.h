@@ -18,7 +18,7 @@
 #define INGOT_TYPES_ALL (((UINT64_C(1) << INGOT_N_DTYPES) - 1) & ~UINT64_C(1))
 
 /* Memory order of a tensor's elements. BLOCKED is NCHW8c: (N, C, spatial...) kept as (N, ceil(C/8), spatial..., 8);
- * the lanes past C hold finite values that nobody may rely on. float only, rank 3 to 5. */
+ * the lanes past C hold finite values that nobody may rely on. float, uint8 and int8 only, rank 3 to 5. */
 enum { INGOT_PLAIN = 0, INGOT_BLOCKED = 1, INGOT_BLOCK = 8 };
 
 /* Elements in logical order (shape product), and bytes of storage in the tensor's layout. */

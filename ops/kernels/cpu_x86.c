@@ -7,11 +7,13 @@
 enum {
     LEAF1_ECX_FMA = 1 << 12, LEAF1_ECX_OSXSAVE = 1 << 27, LEAF1_ECX_F16C = 1 << 29,
     LEAF7_EBX_AVX2 = 1 << 5, LEAF7_EBX_AVX512F = 1 << 16, LEAF7_EBX_AVX512DQ = 1 << 17, LEAF7_EBX_AVX512BW = 1 << 30,
+    LEAF7_ECX_AVX512_VNNI = 1 << 11, LEAF7_1_EAX_AVX_VNNI = 1 << 4,
     STATE_YMM = 0x6, STATE_ZMM = 0xe6,
 };
 #define LEAF7_EBX_AVX512VL (1u << 31)
 
-extern const ingot_kernels ingot_kernels_baseline, ingot_kernels_avx2, ingot_kernels_avx512;
+extern const ingot_kernels ingot_kernels_baseline, ingot_kernels_avx2, ingot_kernels_avxvnni, ingot_kernels_avx512,
+    ingot_kernels_avx512vnni;
 
 static bool has(unsigned value, unsigned bits) { return (value & bits) == bits; }
 
@@ -37,9 +39,23 @@ static bool has_avx512(void)
     return has_avx2() && has_all(LEAF1_ECX_FMA, avx512, STATE_ZMM);
 }
 
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, LEAF7_1_EAX_AVX_VNNI);
+}
+
+static bool has_avx512vnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && has(c, LEAF7_ECX_AVX512_VNNI);
+}
+
 const ingot_isa ingot_isas[] = {
     { &ingot_kernels_baseline, NULL },
     { &ingot_kernels_avx2, has_avx2 },
+    { &ingot_kernels_avxvnni, has_avxvnni },
     { &ingot_kernels_avx512, has_avx512 },
+    { &ingot_kernels_avx512vnni, has_avx512vnni },
     { NULL, NULL },
 };

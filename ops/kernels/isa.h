@@ -39,20 +39,34 @@
 #define INGOT_ISA_NUMBER_avx2 2
 #define INGOT_ISA_NUMBER_avx512 3
 #define INGOT_ISA_NUMBER_neon 4
+#define INGOT_ISA_NUMBER_avxvnni 5
+#define INGOT_ISA_NUMBER_avx512vnni 6
 #define INGOT_ISA_NUMBER INGOT_JOIN(INGOT_ISA_NUMBER, INGOT_ISA)
 
 #if INGOT_ISA_NUMBER == INGOT_ISA_NUMBER_avx512
 #include "ops/kernels/simd_avx2.h"
 #include "ops/kernels/simd_avx512.h"
+#include "ops/kernels/simd_pairs.h"
+#elif INGOT_ISA_NUMBER == INGOT_ISA_NUMBER_avx512vnni
+#include "ops/kernels/simd_avx2.h"
+#include "ops/kernels/simd_avx512.h"
+#include "ops/kernels/simd_vnni.h"
+#elif INGOT_ISA_NUMBER == INGOT_ISA_NUMBER_avxvnni
+#include "ops/kernels/simd_avx2.h"
+#include "ops/kernels/simd_alias8.h"
+#include "ops/kernels/simd_vnni.h"
 #elif INGOT_ISA_NUMBER == INGOT_ISA_NUMBER_avx2
 #include "ops/kernels/simd_avx2.h"
 #include "ops/kernels/simd_alias8.h"
+#include "ops/kernels/simd_pairs.h"
 #elif INGOT_ISA_NUMBER == INGOT_ISA_NUMBER_neon
 #include "ops/kernels/simd_neon.h"
 #include "ops/kernels/simd_alias8.h"
+#include "ops/kernels/simd_pairs.h"
 #else
 #include "ops/kernels/simd_generic.h"
 #include "ops/kernels/simd_alias8.h"
+#include "ops/kernels/simd_pairs.h"
 #endif
 
 INGOT_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -104,6 +104,42 @@ typedef struct ingot_pool {
     bool max, count_padding;   /* the mean counts elements of the padding as well */
 } ingot_pool;
 
+/* A product of 8-bit integers, exact modulo 2^32: C[i][j] = sum over l of (A[i][l] - zero of A)(B[l][j] - zero of B's
+ * column j) + bias[j]. A lies in memory as operand elements (ingot_kernels.dot_bytes: the bytes themselves, or 16-bit
+ * numbers less the zero point) in pieces of 8: l runs over `taps` times `blocks` pieces, so that a row may be a row of
+ * a matrix as well as what an output pixel of a convolution sees. All offsets count elements. */
+typedef struct ingot_dot {
+    int64_t n, taps, blocks;
+    const int64_t *tap_at;     /* from a row's beginning to the first piece of each tap */
+    ptrdiff_t block_step;      /* from a piece to the next one of the tap */
+    const int32_t *row_at;     /* where rows begin; NULL: row_step apart */
+    ptrdiff_t row_step;
+    bool a_signed, b_signed;
+    bool b_zeros;              /* columns of B may have zero points other than 0 */
+} ingot_dot;
+
+/* What becomes of the sums: they are stored as they are; times a scale and rounded to a byte; times a scale, plus a
+ * bias, as float. Arrays have dot_columns_i8() elements. */
+typedef enum ingot_dot_kind { INGOT_DOT_INT32, INGOT_DOT_BYTE, INGOT_DOT_FLOAT } ingot_dot_kind;
+
+typedef struct ingot_dot_out {
+    ingot_dot_kind kind;
+    const int32_t *add;        /* from dot_add_i8() */
+    const float *scale, *bias; /* bias NULL: none */
+    float low, high;           /* limits of the rounded product: those of the byte's type, less its zero point */
+    int zero;                  /* that is added to it then */
+    ptrdiff_t row, block;      /* elements of the result from row to row, and from 8 columns to the next 8 */
+    bool whole_blocks;         /* the result has room for 8 columns where fewer exist */
+} ingot_dot_out;
+
+/* Two tensors of bytes become one: round((a - a_zero) a_scale + (b - b_zero) b_scale) + zero, or for a product
+ * round((a - a_zero) (b - b_zero) a_scale) + zero; limits as in ingot_dot_out. */
+typedef struct ingot_mix {
+    bool product, is_signed, b_single;   /* b_single: b is one byte for all */
+    int a_zero, b_zero, zero;
+    float a_scale, b_scale, low, high;
+} ingot_mix;
+
 /* How the elements of a row become one: their sum, that of their magnitudes, squares, or exp(x - shift); the largest or
  * smallest (NaN if there is one); the product. */
 typedef enum ingot_fold {
@@ -112,8 +148,25 @@ typedef enum ingot_fold {
 
 enum { INGOT_STRIPE = 16 };
 
-/* X(result type, name, parameters), grouped by file. */
-#define INGOT_KERNELS(X) \
+/* X(result type, name, parameters), grouped by file: those that every build has, and those that are built again for
+ * processors with instructions for them. */
+#define INGOT_KERNELS(X) INGOT_KERNELS_COMMON(X) INGOT_KERNELS_DOT(X)
+
+#define INGOT_KERNELS_DOT(X) \
+    /* dot_i8.c: B[l][j] is b[l * b_row + j * b_col] for l < k when packed; the rest of the pieces counts nothing. \
+       zeros (NULL: 0) are one for each column. Rows [0, rows) at the columns of panels [p0, p1) then. dot_line_i8 \
+       makes operand elements of n bytes. */ \
+    X(int64_t, dot_panels_i8, (const ingot_dot *d)) \
+    X(int64_t, dot_columns_i8, (const ingot_dot *d)) \
+    X(int64_t, dot_packed_i8, (const ingot_dot *d)) \
+    X(void, dot_pack_i8, (const ingot_dot *d, void *packed, const void *b, ptrdiff_t b_row, ptrdiff_t b_col, \
+                          int64_t k, const int32_t *zeros, int64_t p0, int64_t p1)) \
+    X(void, dot_add_i8, (const ingot_dot *d, const void *packed, const int32_t *bias, int a_zero, int32_t *add)) \
+    X(void, dot_line_i8, (void *dst, const void *src, int64_t n, bool is_signed, int zero)) \
+    X(void, dot_i8, (const ingot_dot *d, const void *a, const void *packed, void *dst, const ingot_dot_out *o, \
+                     int64_t rows, int64_t p0, int64_t p1))
+
+#define INGOT_KERNELS_COMMON(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
     /* binary.c: dst may be the memory of an operand of period 0 */ \
@@ -143,6 +196,11 @@ enum { INGOT_STRIPE = 16 };
     X(int64_t, dwconv_items_f32, (const ingot_conv *d)) \
     X(void, dwconv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
                          const ingot_epilogue *e, int64_t i0, int64_t i1)) \
+    /* depthwise_i8.c: n output pixels of eight channels, `step` elements apart in src, which holds 16-bit numbers, \
+       eight of a pixel together; weights are [taps][8]. Arrays of *o have 8 elements; src may be read 8 elements too \
+       far. */ \
+    X(void, depthwise_i8, (void *dst, const int16_t *src, ptrdiff_t step, const int64_t *tap_at, int64_t taps, \
+                           const int32_t *weights, int64_t n, const ingot_dot_out *o)) \
     /* gemm.c: B[l][j] is b[l * b_row + j * b_col] when packed, panels [p0, p1) at a time; then rows [m0, m1) of the \
        columns of panels [p0, p1). gemm_packed_f32 counts floats. */ \
     X(int64_t, gemm_panels_f32, (int64_t n)) \
@@ -172,6 +230,16 @@ enum { INGOT_STRIPE = 16 };
     /* peak.c: the yardsticks. Results only keep the work from being optimized away. */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
     X(float, read_peak_f32, (const float *src, int64_t n)) \
+    /* quantize_i8.c: (src - zero) as 16-bit numbers; round(src / scale) between the limits, plus zero; (src - zero) \
+       scale; the range of n elements and 0, where NaN is left out */ \
+    X(void, widen_i8, (int16_t *dst, const void *src, int64_t n, bool is_signed, int zero)) \
+    X(void, quantize_i8, (void *dst, const float *src, int64_t n, float scale, int zero, float low, float high)) \
+    X(void, dequantize_i8, (float *dst, const void *src, int64_t n, bool is_signed, float scale, int zero)) \
+    X(void, range_f32, (const float *src, int64_t n, float *low, float *high)) \
+    X(void, mix_i8, (void *dst, const void *a, const void *b, int64_t n, const ingot_mix *m)) \
+    /* dst = max(dst, src) for n pixels of 8 bytes, those of src `step` bytes apart; the sums over n such pixels */ \
+    X(void, max_pixels_i8, (void *dst, const void *src, ptrdiff_t step, int64_t n, bool is_signed)) \
+    X(void, sum_pixels_i8, (int32_t *sums, const void *src, int64_t n, bool is_signed)) \
     /* reduce_rows.c: n >= 0 elements to one number (0, an infinity or 1 for none). rows >= 1, `stride` apart, onto \
        each other into dst; n elements of shift are read for INGOT_FOLD_EXP, else shift is any pointer to n floats. */ \
     X(double, fold_row_f32, (ingot_fold fold, const float *src, size_t n, float shift)) \
@@ -207,10 +275,11 @@ enum { INGOT_STRIPE = 16 };
     X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))
 
 typedef struct ingot_kernels {
-    const char *isa;         /* "baseline", "avx2", "avx512" or "neon" */
+    const char *isa;         /* "baseline", "avx2", "avxvnni", "avx512", "avx512vnni" or "neon" */
     int lanes;               /* floats in a vector of natural width */
     int gemm_rows;           /* of a matrix product's tile, two vectors wide */
     int conv_pixels[2];      /* of a convolution's tile that is one or two vectors wide */
+    int dot_bytes;           /* of an operand element of integer products: 1 or 2 */
 #define X(type, name, params) type (*name) params;
     INGOT_KERNELS(X)
 #undef X

@@ -33,6 +33,10 @@
 #define vi32_lt vi8_lt
 #define vi32_eq vi8_eq
 #define vi32_select vi8_select
+#define vi32_dot2 vi8_dot2
+#define vi32_load_i8 vi8_load_i8
+#define vi32_store_i8 vi8_store_i8
+#define vi32_store_i16 vi8_store_i16
 
 #define vf32_load vf8_load
 #define vf32_store vf8_store
@@ -69,6 +73,20 @@
 #define vm32_or vm8_or
 #define vm32_not vm8_not
 #define vm32_any vm8_any
+
+INGOT_INLINE vi32 vi32_repeat8(vi8 a) { return a; }
+
+INGOT_INLINE vi32 vi32_load_i16(const int16_t *p, ptrdiff_t next)
+{
+    (void)next;
+    return vi8_load_i16(p);
+}
+
+INGOT_INLINE void vi32_store_i8_blocks(char *p, ptrdiff_t next, int n, vi32 a)
+{
+    (void)next, (void)n;
+    vi8_store_i8(p, a);
+}
 
 /* x * 2^n for whole numbers n from -252 to 254, in floats; in two steps, so that the result may be denormal */
 INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n)

@@ -38,6 +38,30 @@ INGOT_INLINE vi8 vi8_shl(vi8 a, int count) { return _mm256_slli_epi32(a, count);
 INGOT_INLINE vi8 vi8_shr(vi8 a, int count) { return _mm256_srli_epi32(a, count); }
 INGOT_INLINE vi8 vi8_sar(vi8 a, int count) { return _mm256_srai_epi32(a, count); }
 
+INGOT_INLINE vi8 vi8_dot2(vi8 acc, vi8 a, vi8 b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+INGOT_INLINE vi8 vi8_load_i8(const void *p, bool is_signed)
+{
+    const __m128i x = _mm_loadl_epi64(p);
+    return is_signed ? _mm256_cvtepi8_epi32(x) : _mm256_cvtepu8_epi32(x);
+}
+INGOT_INLINE vi8 vi8_load_i16(const int16_t *p)
+{
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INGOT_INLINE __m128i vi8_low_halves(vi8 a)           /* the lower 16 bits of each lane */
+{
+    const __m256i pick = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1,
+                                          0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i x = _mm256_shuffle_epi8(a, pick);
+    return _mm_unpacklo_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
+INGOT_INLINE void vi8_store_i16(int16_t *p, vi8 a) { _mm_storeu_si128((__m128i *)(void *)p, vi8_low_halves(a)); }
+INGOT_INLINE void vi8_store_i8(void *p, vi8 a)
+{
+    const __m128i pick = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, -1, -1, -1, -1, -1, -1, -1, -1);
+    _mm_storel_epi64(p, _mm_shuffle_epi8(vi8_low_halves(a), pick));
+}
+
 INGOT_INLINE vf8 vf8_load(const float *p) { return _mm256_loadu_ps(p); }
 INGOT_INLINE void vf8_store(float *p, vf8 a) { _mm256_storeu_ps(p, a); }
 INGOT_INLINE vf8 vf8_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vi8_first(n)); }

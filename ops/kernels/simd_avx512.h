@@ -37,6 +37,35 @@ INGOT_INLINE vi32 vi32_shl(vi32 a, int count) { return _mm512_slli_epi32(a, (uns
 INGOT_INLINE vi32 vi32_shr(vi32 a, int count) { return _mm512_srli_epi32(a, (unsigned)count); }
 INGOT_INLINE vi32 vi32_sar(vi32 a, int count) { return _mm512_srai_epi32(a, (unsigned)count); }
 
+/* acc + the sum of the products of both 16-bit halves of each lane */
+INGOT_INLINE vi32 vi32_dot2(vi32 acc, vi32 a, vi32 b) { return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b)); }
+INGOT_INLINE vi32 vi32_load_i8(const void *p, bool is_signed)
+{
+    const __m128i x = _mm_loadu_si128(p);
+    return is_signed ? _mm512_cvtepi8_epi32(x) : _mm512_cvtepu8_epi32(x);
+}
+INGOT_INLINE vi32 vi32_load_i16(const int16_t *p, ptrdiff_t next)   /* eight from p, the next eight from p + next */
+{
+    const __m256i x = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm512_cvtepi16_epi32(
+        _mm256_inserti128_si256(x, _mm_loadu_si128((const __m128i *)(const void *)(p + next)), 1));
+}
+INGOT_INLINE void vi32_store_i8(void *p, vi32 a) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(a)); }
+INGOT_INLINE void vi32_store_i8_blocks(char *p, ptrdiff_t next, int n, vi32 a)   /* n times eight, `next` apart */
+{
+    const __m128i x = _mm512_cvtepi32_epi8(a);
+    _mm_storel_epi64((__m128i *)(void *)p, x);
+    if (n > 1)
+        _mm_storel_epi64((__m128i *)(void *)(p + next), _mm_unpackhi_epi64(x, x));
+}
+INGOT_INLINE void vi32_store_i16(int16_t *p, vi32 a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(a));
+}
+INGOT_INLINE vi32 vi32_repeat8(vi8 a) { return _mm512_broadcast_i64x4(a); }
+INGOT_INLINE vi8 vi32_low8(vi32 a) { return _mm512_castsi512_si256(a); }
+INGOT_INLINE vi8 vi32_high8(vi32 a) { return _mm512_extracti64x4_epi64(a, 1); }
+
 INGOT_INLINE vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
 INGOT_INLINE void vf32_store(float *p, vf32 a) { _mm512_storeu_ps(p, a); }
 INGOT_INLINE vf32 vf32_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vm32_first(n), p); }

@@ -17,6 +17,10 @@
 
 #include <math.h>
 
+#ifdef __SSE2__          /* every x86-64 processor multiplies pairs of 16-bit numbers in one instruction */
+#include <emmintrin.h>
+#endif
+
 #include "ops/kernels/isa.h"
 
 typedef float v4f __attribute__((vector_size(16)));
@@ -67,6 +71,53 @@ INGOT_INLINE vi8 vi8_xor(vi8 a, vi8 b) { return (vi8){ a.lo ^ b.lo, a.hi ^ b.hi 
 INGOT_INLINE vi8 vi8_shl(vi8 a, int count) { return (vi8){ (v4i)((v4u)a.lo << count), (v4i)((v4u)a.hi << count) }; }
 INGOT_INLINE vi8 vi8_shr(vi8 a, int count) { return (vi8){ (v4i)((v4u)a.lo >> count), (v4i)((v4u)a.hi >> count) }; }
 INGOT_INLINE vi8 vi8_sar(vi8 a, int count) { return (vi8){ a.lo >> count, a.hi >> count }; }
+
+#ifdef __SSE2__
+INGOT_INLINE v4i v4i_dot2(v4i acc, v4i a, v4i b)
+{
+    return (v4i)((v4u)acc + (v4u)_mm_madd_epi16((__m128i)a, (__m128i)b));
+}
+#else
+INGOT_INLINE v4i v4i_dot2(v4i acc, v4i a, v4i b)
+{
+    const v4i low = (v4i)((v4u)a << 16) >> 16, low_b = (v4i)((v4u)b << 16) >> 16;
+    return (v4i)((v4u)acc + (v4u)(low * low_b) + (v4u)((a >> 16) * (b >> 16)));
+}
+#endif
+INGOT_INLINE vi8 vi8_dot2(vi8 acc, vi8 a, vi8 b)
+{
+    return (vi8){ v4i_dot2(acc.lo, a.lo, b.lo), v4i_dot2(acc.hi, a.hi, b.hi) };
+}
+
+INGOT_INLINE vi8 vi8_load_i16(const int16_t *p)
+{
+    return (vi8){ { p[0], p[1], p[2], p[3] }, { p[4], p[5], p[6], p[7] } };
+}
+
+INGOT_INLINE vi8 vi8_load_i8(const void *p, bool is_signed)
+{
+    const uint8_t *u = p;
+    const int8_t *s = p;
+    return is_signed ? (vi8){ { s[0], s[1], s[2], s[3] }, { s[4], s[5], s[6], s[7] } }
+                     : (vi8){ { u[0], u[1], u[2], u[3] }, { u[4], u[5], u[6], u[7] } };
+}
+
+INGOT_INLINE void vi8_store_i16(int16_t *p, vi8 a)
+{
+    for (int i = 0; i < 4; i++) {
+        p[i] = (int16_t)a.lo[i];
+        p[4 + i] = (int16_t)a.hi[i];
+    }
+}
+
+INGOT_INLINE void vi8_store_i8(void *p, vi8 a)
+{
+    uint8_t *u = p;
+    for (int i = 0; i < 4; i++) {
+        u[i] = (uint8_t)a.lo[i];
+        u[4 + i] = (uint8_t)a.hi[i];
+    }
+}
 
 INGOT_INLINE vf8 vf8_load(const float *p)
 {

@@ -61,6 +61,32 @@ INGOT_INLINE vi8 vi8_shr(vi8 a, int count)
                   vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a.hi), c)) };
 }
 
+INGOT_INLINE int32x4_t neon_dot2(int32x4_t acc, int32x4_t a, int32x4_t b)
+{
+    const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vaddq_s32(acc, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
+
+INGOT_INLINE vi8 vi8_dot2(vi8 acc, vi8 a, vi8 b)
+{
+    return (vi8){ neon_dot2(acc.lo, a.lo, b.lo), neon_dot2(acc.hi, a.hi, b.hi) };
+}
+
+INGOT_INLINE vi8 vi8_load_i16(const int16_t *p)
+{
+    const int16x8_t x = vld1q_s16(p);
+    return (vi8){ vmovl_s16(vget_low_s16(x)), vmovl_high_s16(x) };
+}
+
+INGOT_INLINE vi8 vi8_load_i8(const void *p, bool is_signed)
+{
+    const int16x8_t x = is_signed ? vmovl_s8(vld1_s8(p)) : vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)));
+    return (vi8){ vmovl_s16(vget_low_s16(x)), vmovl_high_s16(x) };
+}
+
+INGOT_INLINE void vi8_store_i16(int16_t *p, vi8 a) { vst1q_s16(p, vmovn_high_s32(vmovn_s32(a.lo), a.hi)); }
+INGOT_INLINE void vi8_store_i8(void *p, vi8 a) { vst1_s8(p, vmovn_s16(vmovn_high_s32(vmovn_s32(a.lo), a.hi))); }
+
 INGOT_INLINE vf8 vf8_load(const float *p) { return (vf8){ vld1q_f32(p), vld1q_f32(p + 4) }; }
 INGOT_INLINE void vf8_store(float *p, vf8 a) { vst1q_f32(p, a.lo), vst1q_f32(p + 4, a.hi); }
 INGOT_INLINE vf8 vf8_set1(float x) { return (vf8){ vdupq_n_f32(x), vdupq_n_f32(x) }; }

@@ -41,12 +41,13 @@ def corpus():
     return path
 
 
-def save_model(path, nodes, inputs, outputs, initializers=(), opset=17):
-    """Write a model; inputs and outputs are rows (name, TensorProto type, shape)."""
+def save_model(path, nodes, inputs, outputs, initializers=(), opset=17, domains=()):
+    """Write a model; inputs and outputs are rows (name, TensorProto type, shape), domains other ones and their versions."""
     infos = [[helper.make_tensor_value_info(*row) for row in rows] for rows in (inputs, outputs)]
     values = [numpy_helper.from_array(np.asarray(a), name) for name, a in initializers]
     graph = helper.make_graph(nodes, "test", *infos, values)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8, producer_name="tests")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*d) for d in [("", opset), *domains]],
+                              ir_version=8, producer_name="tests")
     onnx.save(model, str(path))
     return str(path)
 
