@@ -17,6 +17,7 @@ typedef enum option_kind {
     OPTION_BYTES,  /* uint64_t, with a suffix K, M or G */
     OPTION_NUMBER, /* double, finite and not negative */
     OPTION_TEXT,   /* const char * */
+    OPTION_CHOICE, /* int: the place of the value among the words of `argument`, such as "auto|direct" */
     OPTION_LIST    /* cli_list: may be repeated */
 } option_kind;
 
@@ -54,6 +55,7 @@ typedef struct cli_common {
     cli_list disabled_passes;
     uint64_t max_memory_bytes;
     double timeout_s;
+    int conv_algorithm; /* ingot_conv_choice */
     bool quiet, help;
 } cli_common;
 

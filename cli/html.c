@@ -283,3 +283,13 @@ void cli_chart_label(cli_chart *chart, double x, double y, double dx, double dy,
     cli_page_text(chart->page, text);
     cli_page_add(chart->page, "</text>\n");
 }
+
+void cli_chart_line_label(cli_chart *chart, double x0, double y0, double x1, double y1, const char *text)
+{
+    const double x = x_of(chart, x0), y = y_of(chart, y0);
+    const double degrees = atan2(y_of(chart, y1) - y, x_of(chart, x1) - x) * 180 / 3.14159265358979;
+    cli_page_add(chart->page, "<text class=\"label\" transform=\"translate(%.1f %.1f) rotate(%.2f)\" dy=\"-6\">", x, y,
+                 degrees);
+    cli_page_text(chart->page, text);
+    cli_page_add(chart->page, "</text>\n");
+}

@@ -86,6 +86,8 @@ void cli_chart_line(cli_chart *chart, double x0, double y0, double x1, double y1
 void cli_chart_dot(cli_chart *chart, double x, double y, double radius, const char *css_class, const char *tip);
 /* Text beside a point: dx and dy in pixels. */
 void cli_chart_label(cli_chart *chart, double x, double y, double dx, double dy, const char *text);
+/* Text that begins above the first point and runs along the line to the second. */
+void cli_chart_line_label(cli_chart *chart, double x0, double y0, double x1, double y1, const char *text);
 
 /* ---- graphs (html_graph.c): boxes from top to bottom, edges between them ---- */
 

@@ -87,7 +87,7 @@ static void add_box(cli_page *page, const cli_graph_node *node, const place *at)
     cli_page_text(page, node->tip ? node->tip : "");
     cli_page_add(page, "\"><rect class=\"%s\" x=\"%zu\" y=\"%zu\" width=\"%d\" height=\"%d\" rx=\"6\" "
                  "style=\"--heat:%.0f%%\"/><text x=\"%zu\" y=\"%zu\">", node->css_class, x, y, BOX_WIDTH, BOX_HEIGHT,
-                 6 + 64 * node->heat, x + 9, y + 16);
+                 6 + 44 * node->heat, x + 9, y + 16);
     cli_page_textf(page, "%.28s", node->title);
     cli_page_add(page, "</text><text x=\"%zu\" y=\"%zu\">", x + 9, y + 30);
     cli_page_textf(page, "%.34s", node->detail);

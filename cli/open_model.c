@@ -56,6 +56,7 @@ ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session,
         .max_memory_bytes = common.max_memory_bytes,
         .timeout_s = common.timeout_s,
         .profile = profile,
+        .conv_algorithm = (ingot_conv_choice)common.conv_algorithm,
     };
     const ingot_status st = ingot_session_create(model, &options, session, error);
     if (!st)

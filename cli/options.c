@@ -17,6 +17,8 @@ static const cli_option common_options[] = {
     {"max-memory", OPTION_BYTES, &common.max_memory_bytes, "BYTES",
      "stop with exit code 6 rather than use more; K, M, G", 0},
     {"timeout", OPTION_NUMBER, &common.timeout_s, "SECONDS", "cancel a run that takes longer", 0},
+    {"conv-algorithm", OPTION_CHOICE, &common.conv_algorithm, "auto|direct|winograd",
+     "how convolutions are computed", 0},
     {"quiet", OPTION_FLAG, &common.quiet, NULL, "print nothing but errors, and JSON where asked for", 0},
     {"help", OPTION_FLAG, &common.help, NULL, "print this", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
@@ -133,6 +135,21 @@ static bool parse_number(const char *text, double *value)
     return true;
 }
 
+/* The place of the text among words separated by '|'. */
+static bool parse_choice(const char *text, const char *words, int *value)
+{
+    const size_t size = strlen(text);
+    for (int i = 0; *words; i++) {
+        const size_t word = strcspn(words, "|");
+        if (word == size && !memcmp(words, text, size)) {
+            *value = i;
+            return true;
+        }
+        words += word + (words[word] == '|');
+    }
+    return false;
+}
+
 /* Lists have room for every argument of the process: their items were counted before. */
 static void append_text(cli_list *list, const char *text)
 {
@@ -149,6 +166,7 @@ static ingot_status store(const cli_command *command, const cli_option *option, 
     case OPTION_INT: ok = parse_int(text, option->least, option->value); break;
     case OPTION_BYTES: ok = parse_bytes(text, option->value); break;
     case OPTION_NUMBER: ok = parse_number(text, option->value); break;
+    case OPTION_CHOICE: ok = parse_choice(text, option->argument, option->value); break;
     case OPTION_TEXT: *(const char **)option->value = text; break;
     case OPTION_LIST: append_text(option->value, text); break;
     }
@@ -156,9 +174,10 @@ static ingot_status store(const cli_command *command, const cli_option *option, 
         return INGOT_OK;
     return cli_fail(error, INGOT_USAGE, "%s: %s%s: '%.100s' is not %s", command->name, option->name[1] ? "--" : "-",
                     option->name, text,
-                    option->kind == OPTION_INT     ? "a whole number in range"
-                    : option->kind == OPTION_BYTES ? "a number of bytes, such as 500M"
-                                                   : "a number that is not negative");
+                    option->kind == OPTION_INT      ? "a whole number in range"
+                    : option->kind == OPTION_BYTES  ? "a number of bytes, such as 500M"
+                    : option->kind == OPTION_CHOICE ? option->argument
+                                                    : "a number that is not negative");
 }
 
 /* The name may hold '=' itself, the number cannot: the last one counts. */
@@ -249,7 +268,7 @@ static void print_options(const cli_option *table)
         char left[60];
         snprintf(left, sizeof left, "%s%s %s", table->name[1] ? "--" : "-", table->name,
                  table->argument ? table->argument : "");
-        printf("  %-24s %s\n", left, table->help);
+        printf("  %-24s %s%s\n", left, strlen(left) > 24 ? "\n                           " : "", table->help);
     }
 }
 

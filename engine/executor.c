@@ -98,8 +98,11 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
         if (must_stop(env))
             return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s",
                               env->deadline_ns && now_ns() > env->deadline_ns ? ": its time is up" : "");
-        if (env->profile)
+        if (env->profile) {
             step->start_ns = now_ns();
+            if (plan == env->outermost)
+                ingot_team_mark(env->team, s);
+        }
         ingot_status status = run_step(step, error);
         if (!status && env->observe && plan->graph == env->observed)
             status = ingot_observe_step(step, error);

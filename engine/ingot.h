@@ -181,12 +181,21 @@ INGOT_API const char *ingot_model_pass_report(const ingot_model *model, size_t i
 
 typedef struct ingot_session ingot_session;
 
+/* How float convolutions are computed. Winograd's way saves multiplications and costs some accuracy. */
+typedef enum ingot_conv_choice {
+    INGOT_CONV_AUTO = 0,     /* whatever is fastest for the shape */
+    INGOT_CONV_DIRECT = 1,   /* never by Winograd's way */
+    INGOT_CONV_WINOGRAD = 2  /* by Winograd's way wherever it is possible */
+} ingot_conv_choice;
+
+/* Fill with zeros and set size_bytes = sizeof(ingot_session_options); zero is the default everywhere. */
 typedef struct ingot_session_options {
     size_t size_bytes;
     int32_t n_threads;          /* 0: the smaller of the affinity mask and the cgroup's quota */
     uint64_t max_memory_bytes;  /* for plans, packed weights and activations; 0: no limit of ours */
     double timeout_s;           /* a run that takes longer ends with INGOT_CANCELLED; 0: none */
-    bool profile;               /* record what ingot_session_profile() tells */
+    bool profile;               /* record the times that ingot_session_step() and ingot_session_stretch() tell */
+    ingot_conv_choice conv_algorithm;
 } ingot_session_options;
 
 /**
@@ -245,18 +254,38 @@ INGOT_API const ingot_tensor *ingot_session_value(const ingot_session *session, 
 /** Number of threads the session runs on. */
 INGOT_API int32_t ingot_session_n_threads(const ingot_session *session);
 
-/* One step of the newest plan. Times are those of the last run and 0 unless the session profiles. */
+/* One step of the newest plan. Times are those of the last run and 0 unless the session profiles. Texts stay valid as
+ * long as the session keeps the plan. */
 typedef struct ingot_step_info {
     const char *node, *op_type;
-    const char *kernel;           /* algorithm, tile and layout chosen, such as "direct 6x4 nchw8c"; may be "" */
+    const char *kernel;           /* algorithm and layout chosen, such as "winograd 4x4 nchw8c"; may be "" */
     uint64_t time_ns, start_ns;   /* start counts from the start of the run */
     int64_t flops;                /* 2 per multiply-add of the mathematical operation; 0 where none are counted */
     int64_t bytes;                /* read and written once each */
-    const ingot_tensor *output;   /* first output: type and shape */
+    const ingot_tensor *output;   /* first output: type and shape; or NULL */
+    const char *fused;            /* operators fused into it, such as "Add Relu"; "" for none */
+    const char *layout;           /* of the first output: "row-major" or "nchw8c" */
+    int64_t flops_done;           /* arithmetic of the algorithm chosen: less than `flops` for Winograd's */
+    int32_t tile_rows, tile_columns; /* of the result that is held in registers; 0 where there is no such thing */
 } ingot_step_info;
 
 /** Fill `step` for the index-th step of the newest plan; false past the last. */
 INGOT_API bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *step);
+
+/** The step that computes the input-th input of the index-th step; -1 where none does (a constant, a graph input, an
+ * input that is left out); -2 past the last input. */
+INGOT_API int64_t ingot_session_step_source(const ingot_session *session, size_t index, size_t input);
+
+/* A stretch of time in which a thread worked on its share of a step of the last run. */
+typedef struct ingot_stretch {
+    size_t step;
+    int32_t thread;               /* 0: the one that called ingot_session_run() */
+    uint64_t time_ns, start_ns;   /* as the step's */
+} ingot_stretch;
+
+/** Fill `stretch` for the index-th stretch, by thread and then by time; false past the last, and where the session does not
+ * profile or runs on one thread. Of very long runs the end may be missing. */
+INGOT_API bool ingot_session_stretch(const ingot_session *session, size_t index, ingot_stretch *stretch);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------ */
 

@@ -320,13 +320,13 @@ static const char *const *value_names(ingot_model *model, const int *ids, int n)
     return names;
 }
 
-/* The operators fused into a node, separated by spaces: "Add Relu". Text in the model's arena. */
-static const char *fused_names(ingot_model *model, const ingot_node *node)
+/* Two walks: one for the length. */
+const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node)
 {
     size_t length = 1;
     for (int i = 0; i < node->n_fused; i++)
         length += strlen(node->fused[i].node->op_type) + 1;
-    char *text = ingot_arena_alloc(&model->onnx->arena, length);
+    char *text = ingot_arena_alloc(arena, length);
     for (int i = 0; i < node->n_fused && text; i++) {
         if (i)
             strcat(text, " ");
@@ -345,7 +345,7 @@ bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *i
     const ingot_node *node = graph->nodes[index];
     ingot_model *owner = (ingot_model *)model; /* the names' arrays live in its arena */
     *info = (ingot_node_info){.name = node->name, .op_type = node->op_type, .domain = node->domain,
-                              .fused = fused_names(owner, node), .n_inputs = (size_t)node->n_inputs,
+                              .fused = ingot_fused_text(&owner->onnx->arena, node), .n_inputs = (size_t)node->n_inputs,
                               .n_outputs = (size_t)node->n_outputs,
                               .inputs = value_names(owner, node->inputs, node->n_inputs),
                               .outputs = value_names(owner, node->outputs, node->n_outputs),

@@ -29,4 +29,7 @@ struct ingot_model {
 /* The name that error lines give the model. */
 const char *ingot_model_name(const ingot_model *model);
 
+/* The operators fused into a node, separated by spaces: "Add Relu". Text in `arena`; "" when memory is out. */
+const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node);
+
 #endif

@@ -29,14 +29,26 @@ static ingot_status out_of_memory(ingot_error *error)
 
 static const ingot_graph *graph_of(const ingot_session *session) { return session->model->onnx->graph; }
 
+/* What the caller's version of the options holds, and zeros for what it does not know yet. */
+static ingot_session_options known_options(const ingot_session_options *options)
+{
+    ingot_session_options known = {.size_bytes = sizeof known};
+    if (options)
+        memcpy(&known, options, MIN(options->size_bytes, sizeof known));
+    return known;
+}
+
 /* A model with unsupported operators can be inspected and saved but not run: its first problem is the error here. The
  * threads are probed now and start with the first run. */
 ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *options, ingot_session **result,
                                   ingot_error *error)
 {
     *result = NULL;
-    if (options && options->n_threads < 0)
-        return ingot_fail(error, INGOT_USAGE, "%d threads are not possible", options->n_threads);
+    const ingot_session_options wanted = known_options(options);
+    if ((unsigned)wanted.conv_algorithm > INGOT_CONV_WINOGRAD)
+        return ingot_fail(error, INGOT_USAGE, "there is no convolution algorithm %d", (int)wanted.conv_algorithm);
+    if (wanted.n_threads < 0)
+        return ingot_fail(error, INGOT_USAGE, "%d threads are not possible", wanted.n_threads);
     if (model->problems)
         return ingot_fail(error, INGOT_UNSUPPORTED, "%.150s: %s", ingot_model_name(model), model->problems->text);
     ingot_session *session = calloc(1, sizeof *session);
@@ -44,18 +56,18 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
         return out_of_memory(error);
     const ingot_graph *graph = model->onnx->graph;
     session->model = model;
-    session->memory.limit_bytes = options ? options->max_memory_bytes : 0;
-    session->timeout_s = options ? options->timeout_s : 0;
+    session->memory.limit_bytes = wanted.max_memory_bytes;
+    session->timeout_s = wanted.timeout_s;
     session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
-                                    .team = ingot_team_create(options ? options->n_threads : 0),
+                                    .team = ingot_team_create(wanted.n_threads),
                                     .kernels = ingot_kernels_best(), .cancel = &session->cancel,
-                                    .profile = options && options->profile,
+                                    .profile = wanted.profile, .conv_algorithm = wanted.conv_algorithm,
                                     .run_arena = {.memory = &session->memory}};
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
     session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);
     session->wanted = calloc((size_t)graph->n_values + 1, sizeof *session->wanted);
     atomic_fetch_add(&model->n_sessions, 1);
-    if (!session->env.team || !session->inputs || !session->is_bound || !session->wanted) {
+    if (!session->env.team || (wanted.profile && !ingot_team_record(session->env.team)) || !session->inputs || !session->is_bound || !session->wanted) {
         ingot_session_free(session);
         return out_of_memory(error);
     }
@@ -263,6 +275,8 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
     session->next_input = 0;
     if (status || (status = choose_plan(session, j.inputs, error)) || only_plan)
         return status;
+    session->env.outermost = session->plans;
+    ingot_team_forget(session->env.team);
     if (session->plans->work_us < TEAM_FROM_US)
         do_job(&j);
     else
@@ -326,29 +340,87 @@ const ingot_tensor *ingot_session_value(const ingot_session *session, const char
     return ingot_plan_output(session->plans, value);
 }
 
-/* Bytes of the tensors that a step reads and writes. */
+static int64_t tensor_bytes(const ingot_tensor *t)
+{
+    return t && t->kind == INGOT_TENSOR && t->rank >= 0 ? (int64_t)ingot_storage_bytes(t) : 0;
+}
+
+/* Does the input lie inside the output's memory, so that it needs no copy: a view, or a part of a Concat's result? */
+static bool lies_within(const ingot_tensor *in, const ingot_tensor *out)
+{
+    const uintptr_t from = (uintptr_t)in->data, to = (uintptr_t)out->data;
+    return from && to && from >= to && from + (uintptr_t)tensor_bytes(in) <= to + (uintptr_t)tensor_bytes(out);
+}
+
+/* Bytes that a step reads and writes: of all its tensors, but for what it passes on where it lies. What an operator
+ * computes in place is read and written all the same. */
 static int64_t step_bytes(const ingot_step *step)
 {
+    const ingot_op_ctx *c = &step->ctx;
     int64_t total = 0;
-    for (int i = 0; i < step->ctx.n_in + step->ctx.n_out; i++) {
-        const ingot_tensor *t = i < step->ctx.n_in ? step->ctx.in[i] : step->ctx.out[i - step->ctx.n_in];
-        if (t && t->kind == INGOT_TENSOR && t->rank >= 0)
-            total += (int64_t)ingot_storage_bytes(t);
-    }
-    return total;
+    for (int i = 0; i < c->n_in; i++)
+        total += tensor_bytes(c->in[i]);
+    for (int i = 0; i < c->n_out; i++)
+        total += tensor_bytes(c->out[i]);
+    for (int i = 0; i < c->n_in && c->out[0] && !(c->op->flags & INGOT_OP_INPLACE); i++)
+        if (tensor_bytes(c->in[i]) && lies_within(c->in[i], c->out[0]))
+            total -= 2 * tensor_bytes(c->in[i]);
+    return MAX(total, 0);
 }
 
 /* Steps of the newest plan in running order; times are those of its last run with profiling, and starts count from
- * the first step's. */
+ * the first step's. A dynamic step has shapes only once it ran. */
 bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *info)
 {
     const ingot_plan *plan = session->plans;
     if (!plan || index >= (size_t)plan->n_steps)
         return false;
-    const ingot_step *step = plan->steps[index];
-    *info = (ingot_step_info){.node = step->ctx.node->name, .op_type = step->ctx.node->op_type,
-                              .kernel = step->ctx.kernel, .time_ns = step->time_ns,
-                              .start_ns = step->start_ns - plan->steps[0]->start_ns, .flops = step->flops,
-                              .bytes = step_bytes(step), .output = step->ctx.out[0]};
+    ingot_step *step = plan->steps[index];
+    const ingot_op_ctx *c = &step->ctx;
+    const bool known = !step->dynamic || session->has_run;
+    ingot_op_work work = {.flops = step->flops, .bytes = step_bytes(step)};
+    if (!step->fused)
+        step->fused = ingot_fused_text(&step->plan->arena, c->node);
+    if (step->dynamic && known && c->op->flops)
+        work.flops = c->op->flops(c);
+    *info = (ingot_step_info){.node = c->node->name, .op_type = c->node->op_type, .kernel = c->kernel,
+                              .time_ns = step->time_ns, .start_ns = step->start_ns - plan->steps[0]->start_ns,
+                              .flops = work.flops, .output = c->out[0], .fused = step->fused,
+                              .layout = c->out[0] && c->out[0]->layout == INGOT_BLOCKED ? "nchw8c" : "row-major"};
+    if (known && c->op->describe && c->state)
+        c->op->describe(c, &work);
+    info->bytes = work.bytes;
+    info->flops_done = work.flops;
+    info->tile_rows = work.tile_rows;
+    info->tile_columns = work.tile_columns;
     return true;
+}
+
+/* Values know the step that computes them; those of constants and inputs none. */
+int64_t ingot_session_step_source(const ingot_session *session, size_t index, size_t input)
+{
+    const ingot_plan *plan = session->plans;
+    if (!plan || index >= (size_t)plan->n_steps || input >= (size_t)plan->steps[index]->ctx.n_in)
+        return -2;
+    const int value = plan->steps[index]->inputs[input];
+    return value == INGOT_NONE ? -1 : plan->values[value]->producer;
+}
+
+/* Times count from the first step's start, as those of steps do. */
+bool ingot_session_stretch(const ingot_session *session, size_t index, ingot_stretch *stretch)
+{
+    const ingot_plan *plan = session->plans;
+    for (int thread = 0; plan && plan->n_steps && thread < ingot_team_size(session->env.team); thread++) {
+        size_t n;
+        const ingot_team_span *spans = ingot_team_spans(session->env.team, thread, &n);
+        if (index < n) {
+            spans += index;
+            *stretch = (ingot_stretch){.step = (size_t)spans->mark, .thread = thread,
+                                 .start_ns = spans->start_ns - plan->steps[0]->start_ns,
+                                 .time_ns = spans->end_ns - spans->start_ns};
+            return true;
+        }
+        index -= n;
+    }
+    return false;
 }

@@ -148,8 +148,16 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(y) * ingot_span(w, 1, w->rank);
 }
 
+static void describe_conv(const ingot_op_ctx *c, ingot_op_work *work)
+{
+    const conv_state *s = c->state;
+
+    if (s->fast)
+        ingot_conv_blocked_describe(c, &s->blocked, work);
+}
+
 const ingot_op ingot_ops_conv[] = {
     { "Conv", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv,
-      .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+      .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { 0 }
 };

@@ -12,7 +12,7 @@ typedef struct run_call run_call;
 
 struct ingot_conv_algorithm {
     const char *names[5];                    /* by variant */
-    int (*variant)(const ingot_kernels *k, const ingot_conv *d);     /* -1: not for this convolution */
+    int (*variant)(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice); /* -1: not for this one */
     int64_t (*packed)(const ingot_conv_blocked *b, const ingot_kernels *k);
     int64_t (*units)(const ingot_conv_blocked *b, const ingot_kernels *k);
     void (*pack)(const run_call *call, int64_t begin, int64_t end);
@@ -32,7 +32,10 @@ struct run_call {
 
 /* --- direct: any convolution --- */
 
-static int direct_variant(const ingot_kernels *k, const ingot_conv *d) { return (void)k, d->plain_src; }
+static int direct_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
+{
+    return (void)k, (void)choice, d->plain_src;
+}
 
 static int64_t direct_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
@@ -58,9 +61,9 @@ static void direct_run(const run_call *call, int64_t begin, int64_t end, float *
 
 /* --- depthwise: every channel is a group --- */
 
-static int depthwise_variant(const ingot_kernels *k, const ingot_conv *d)
+static int depthwise_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
-    (void)k;
+    (void)k, (void)choice;
     return d->groups > 1 && d->groups == d->ic && d->ic == d->oc && !d->plain_src ? 0 : -1;
 }
 
@@ -90,9 +93,11 @@ static void depthwise_run(const run_call *call, int64_t begin, int64_t end, floa
 
 /* --- winograd: 3x3 of stride 1; the variant is the tile --- */
 
-static int winograd_variant(const ingot_kernels *k, const ingot_conv *d)
+static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
-    const int m = d->plain_src ? 0 : k->winograd_choose_f32(d);
+    if (d->plain_src || choice == INGOT_CONV_DIRECT)
+        return -1;
+    const int m = k->winograd_choose_f32(d, choice == INGOT_CONV_WINOGRAD);
     return m > 0 ? m : -1;
 }
 
@@ -232,7 +237,7 @@ void ingot_conv_blocked_plan(const ingot_op_ctx *c, const ingot_conv_shape *shap
     describe(shape, &b->conv);
     b->conv.plain_src = src_layout == INGOT_PLAIN && ingot_conv_reads_plain(shape);
     b->algorithm = algorithms;
-    while ((b->variant = b->algorithm->variant(c->kernels, &b->conv)) < 0)
+    while ((b->variant = b->algorithm->variant(c->kernels, &b->conv, c->conv_algorithm)) < 0)
         b->algorithm++;
     b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
@@ -291,3 +296,24 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
 }
 
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }
+
+/* Winograd's way multiplies at (m + 2)^2 points of each tile of m^2 results, the direct way 9 times for each. */
+static int64_t winograd_flops(const ingot_conv *d, int m)
+{
+    const int64_t tiles = d->n * ((d->out[1] + m - 1) / m) * ((d->out[2] + m - 1) / m);
+
+    return 2 * tiles * (m + 2) * (m + 2) * d->ic * d->oc;
+}
+
+void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked *b, ingot_op_work *work)
+{
+    const ingot_kernels *k = c->kernels;
+    const bool wide = b->conv.oc / b->conv.groups > k->lanes;
+
+    if (b->algorithm->variant == depthwise_variant)
+        return;
+    work->tile_rows = k->conv_pixels[wide];
+    work->tile_columns = wide ? 2 * k->lanes : k->lanes;
+    if (b->algorithm->variant == winograd_variant)
+        work->flops = winograd_flops(&b->conv, b->variant);
+}

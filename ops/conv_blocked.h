@@ -40,6 +40,9 @@ ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape 
 void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *src, const float *weights,
                             float *dst, const ingot_epilogue *epilogue, char *scratch);
 
+/* What a run computes, for profiles. */
+void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked *b, ingot_op_work *work);
+
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b);
 
 #endif

@@ -286,12 +286,23 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(c->out[0]) * k;
 }
 
+static void describe_product(const ingot_op_ctx *c, ingot_op_work *work)
+{
+    const matmul_state *s = c->state;
+
+    if (s->fast && s->plan.way == INGOT_PRODUCT_PANELS) {
+        work->tile_rows = c->kernels->gemm_rows;
+        work->tile_columns = 2 * c->kernels->lanes;
+    }
+}
+
 #define TYPES (INGOT_TYPES_FLOAT | INGOT_TYPE(INT32) | INGOT_TYPE(INT64) | INGOT_TYPE(UINT32) | INGOT_TYPE(UINT64))
 
 const ingot_op ingot_ops_matmul[] = {
     { "MatMul", 1, 2, 2, { TYPES }, infer_matmul, run_matmul, .prepare = prepare_matmul, .flops = count_flops,
-      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+      .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
     { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
-      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES, .layout = layout_gemm, .flattens = flattens_gemm },
+      .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES, .layout = layout_gemm,
+      .flattens = flattens_gemm },
     { 0 }
 };

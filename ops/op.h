@@ -47,6 +47,7 @@ struct ingot_op_ctx {
     const char *kernel;              /* algorithm chosen, for profiles; a constant string or from ingot_keep() */
     const _Atomic bool *cancel;      /* becomes true when the run is to stop */
     ingot_error *error;
+    ingot_conv_choice conv_algorithm; /* what the session asks for */
     ingot_host *host;                /* the engine's side: the functions below use it */
     ingot_op_ctx *parent;            /* of a copy that an operator made to call another one: the original; else NULL */
 };
@@ -67,6 +68,13 @@ enum {
 
 enum { INGOT_MANY = 0x7fffffff };
 
+/* What a prepared node really does, where its kernel knows better than the node: for profiles. */
+typedef struct ingot_op_work {
+    int64_t flops;                   /* of the algorithm chosen; preset to what flops() counts */
+    int64_t bytes;                   /* read and written; preset to the size of all inputs and outputs */
+    int tile_rows, tile_columns;     /* of the result that is held in registers; preset to 0 */
+} ingot_op_work;
+
 struct ingot_op {
     const char *op_type;
     int since;                       /* first opset version of the form; older forms are rewritten (upgrade.c) */
@@ -77,6 +85,7 @@ struct ingot_op {
     unsigned flags;
     ingot_layout (*layout)(const ingot_op_ctx *c);    /* NULL: plain. Called after infer() */
     int64_t (*flops)(const ingot_op_ctx *c);          /* NULL: none counted */
+    void (*describe)(const ingot_op_ctx *c, ingot_op_work *work); /* NULL: the presets. Called after prepare() */
     const char *domain;              /* NULL: ai.onnx */
     int until;                       /* last opset version that has this operator; 0: the newest */
     /* May input 0 (N, C * D1 * ...) come as the (N, C, D1, ...) that it was, blocked where layout() takes that? Asked

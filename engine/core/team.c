@@ -16,11 +16,18 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/core/tensor.h"
 
-enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, MAX_THREADS = 256 };
+enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, MAX_THREADS = 256, MAX_SPANS = 16384 };
+
+/* What one thread recorded; only that thread writes it. */
+typedef struct record {
+    size_t n;
+    ingot_team_span spans[MAX_SPANS];
+} record;
 
 struct ingot_team {
     int size;
@@ -32,6 +39,8 @@ struct ingot_team {
     _Atomic uint32_t n_chunks;
     _Atomic uint32_t n_done;
     _Atomic bool stop;
+    record **records;           /* one for each thread; NULL unless recording */
+    _Atomic int64_t mark;
 };
 
 static _Atomic pid_t openmp_process; /* the process that entered OpenMP first; 0: none yet */
@@ -49,14 +58,22 @@ static void relax(unsigned *spins)
     }
 }
 
-/* Claim and run chunks of generation `generation` until none is left. */
-static void work(ingot_team *team, uint32_t generation, int thread)
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Claim and run chunks of generation `generation` until none is left. Returns whether there was any. */
+static bool work(ingot_team *team, uint32_t generation, int thread)
 {
     ingot_task *task = atomic_load_explicit(&team->task, memory_order_relaxed);
     void *argument = atomic_load_explicit(&team->argument, memory_order_relaxed);
     const int64_t n = atomic_load_explicit(&team->n, memory_order_relaxed);
     const uint32_t n_chunks = atomic_load_explicit(&team->n_chunks, memory_order_relaxed);
     uint64_t word = atomic_load_explicit(&team->word, memory_order_acquire);
+    bool worked = false;
     while (word >> 32 == generation && (uint32_t)word < n_chunks) {
         if (!atomic_compare_exchange_weak(&team->word, &word, word + 1))
             continue;
@@ -64,9 +81,25 @@ static void work(ingot_team *team, uint32_t generation, int thread)
         const int64_t size = n / n_chunks, larger = n % n_chunks; /* the first `larger` chunks have one item more */
         const int64_t begin = chunk * size + MIN(chunk, larger);
         task(argument, begin, begin + size + (chunk < larger), thread);
+        worked = true;
         atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
         word = atomic_load_explicit(&team->word, memory_order_acquire);
     }
+    return worked;
+}
+
+/* The same, taking the time where that is wanted. The mark is read first: once the work is done it may change. */
+static void work_and_record(ingot_team *team, uint32_t generation, int thread)
+{
+    if (!team->records) {
+        work(team, generation, thread);
+        return;
+    }
+    record *r = team->records[thread];
+    const int64_t mark = atomic_load_explicit(&team->mark, memory_order_relaxed);
+    const uint64_t start = now_ns();
+    if (work(team, generation, thread) && r->n < MAX_SPANS)
+        r->spans[r->n++] = (ingot_team_span){start, now_ns(), mark};
 }
 
 /* Life of a helper thread during one run: take part in each new generation until the run ends. */
@@ -82,7 +115,7 @@ static void wait_for_work(ingot_team *team, int thread)
         }
         seen = generation;
         spins = 0;
-        work(team, generation, thread);
+        work_and_record(team, generation, thread);
     }
 }
 
@@ -105,7 +138,7 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
     atomic_store_explicit(&team->n_chunks, (uint32_t)n_chunks, memory_order_relaxed);
     atomic_store_explicit(&team->n_done, 0, memory_order_relaxed);
     atomic_store_explicit(&team->word, (uint64_t)generation << 32, memory_order_release);
-    work(team, generation, 0);
+    work_and_record(team, generation, 0);
     for (unsigned spins = 0; atomic_load_explicit(&team->n_done, memory_order_acquire) < (uint32_t)n_chunks;)
         relax(&spins);
 }
@@ -208,6 +241,48 @@ ingot_team *ingot_team_create(int n_threads)
     return team;
 }
 
-void ingot_team_free(ingot_team *team) { free(team); }
+void ingot_team_free(ingot_team *team)
+{
+    for (int i = 0; team && team->records && i < team->size; i++)
+        free(team->records[i]);
+    if (team)
+        free(team->records);
+    free(team);
+}
 
 int ingot_team_size(const ingot_team *team) { return team->size; }
+
+/* ---- recording ---- */
+
+bool ingot_team_record(ingot_team *team)
+{
+    record **records = calloc((size_t)team->size, sizeof *records);
+    bool complete = records != NULL;
+    for (int i = 0; complete && i < team->size; i++)
+        complete = (records[i] = calloc(1, sizeof **records)) != NULL;
+    if (complete) {
+        team->records = records;
+        return true;
+    }
+    for (int i = 0; records && i < team->size; i++)
+        free(records[i]);
+    free(records);
+    return false;
+}
+
+void ingot_team_forget(ingot_team *team)
+{
+    for (int i = 0; team->records && i < team->size; i++)
+        team->records[i]->n = 0;
+}
+
+void ingot_team_mark(ingot_team *team, int64_t mark)
+{
+    atomic_store_explicit(&team->mark, mark, memory_order_relaxed);
+}
+
+const ingot_team_span *ingot_team_spans(const ingot_team *team, int thread, size_t *n)
+{
+    *n = team->records && thread < team->size ? team->records[thread]->n : 0;
+    return *n ? team->records[thread]->spans : NULL;
+}

@@ -22,6 +22,19 @@ int ingot_default_threads(void);
 /* Call body(argument) with the team's threads standing by; ingot_parallel() may be used inside. */
 void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument);
 
+/* A stretch of time in which a thread worked on one call of ingot_parallel(); times of the monotonic clock. */
+typedef struct ingot_team_span {
+    uint64_t start_ns, end_ns;
+    int64_t mark;              /* that was set when it began */
+} ingot_team_span;
+
+/* Record such stretches from now on; false when memory is out. Not while the team runs. */
+bool ingot_team_record(ingot_team *team);
+void ingot_team_forget(ingot_team *team);             /* drop what was recorded so far */
+void ingot_team_mark(ingot_team *team, int64_t mark); /* by the thread that calls ingot_parallel(), before it does */
+/* What `thread` recorded, in order of time; the end is left out when there was too much. *n is 0 where nothing was. */
+const ingot_team_span *ingot_team_spans(const ingot_team *team, int thread, size_t *n);
+
 /* Split [0, n) into ranges of at least `grain` items and run the task on them; returns when all are done. Runs on the
  * calling thread alone outside ingot_team_run() and for n <= grain. Not to be called from within a task. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);

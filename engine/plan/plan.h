@@ -52,6 +52,7 @@ struct ingot_step {
     ingot_callee *callees;
     uint64_t start_ns, time_ns;
     int64_t flops;
+    const char *fused;         /* text, once it was asked for */
 };
 
 /* What all plans of a session share. */
@@ -66,6 +67,8 @@ typedef struct ingot_plan_env {
     ingot_observe_fn *observe;     /* told of every value of graph `observed`, or NULL */
     void *observer;
     const ingot_graph *observed;
+    ingot_conv_choice conv_algorithm;
+    const struct ingot_plan *outermost; /* the plan that the session runs: its steps mark what the team records */
     ingot_arena run_arena;         /* memory of one run: strings, items of sequences, state of dynamic steps */
 } ingot_plan_env;
 

@@ -253,9 +253,10 @@ enum { INGOT_STRIPE = 16 };
     X(void, arg_rows_f32, (float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, \
                            bool last)) \
     /* winograd.c: 3x3 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or 4), where \
-       winograd_choose_f32 gives that m, not 0. Units are those of conv_units_f32. scratch holds winograd_scratch_f32 \
-       floats, is best aligned to 64 bytes, and belongs to one call at a time. */ \
-    X(int, winograd_choose_f32, (const ingot_conv *d)) \
+       winograd_choose_f32 gives that m, not 0: where that is faster, or wherever it is possible. Units are those of \
+       conv_units_f32. scratch holds winograd_scratch_f32 floats, is best aligned to 64 bytes, and belongs to one call \
+       at a time. */ \
+    X(int, winograd_choose_f32, (const ingot_conv *d, bool wherever_possible)) \
     X(int64_t, winograd_packed_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_pack_f32, (const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, \
                                 int64_t u1)) \

@@ -113,15 +113,15 @@ static double cycles(const ingot_conv *d, int m)
     return (products > weights ? products : weights) + transforms;
 }
 
-int INGOT_FN(winograd_choose_f32)(const ingot_conv *d)
+int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
 {
     if (!suits(d))
         return 0;
 
-    const double direct = cycles(d, 0), two = cycles(d, 2), four = cycles(d, 4);
-    if (four < two && four < 0.95 * direct)
-        return 4;
-    return two < 0.95 * direct ? 2 : 0;
+    const double two = cycles(d, 2), four = cycles(d, 4), best = four < two ? four : two;
+    if (!wherever_possible && best >= 0.95 * cycles(d, 0))
+        return 0;
+    return four < two ? 4 : 2;
 }
 
 /* G: filter to points. */

@@ -68,7 +68,7 @@ static void bench_winograd(const ingot_kernels *k, const ingot_conv *d, const fl
     const ingot_epilogue e = { .act = INGOT_ACT_RELU, .bias = weights };
     char name[80];
 
-    snprintf(name, sizeof name, "  F(%d)%s", m, k->winograd_choose_f32(d) == m ? ", chosen" : "");
+    snprintf(name, sizeof name, "  F(%d)%s", m, k->winograd_choose_f32(d, false) == m ? ", chosen" : "");
     k->winograd_pack_f32(d, m, packed, weights, 0, k->conv_units_f32(d));
     BEST_TIME(seconds, k->winograd_f32(d, m, packed, src, dst, &e, scratch, 0, items))
     report(name, 18.0 * (double)(d->ic * d->oc * d->out[1] * d->out[2]), seconds);
