@@ -12,6 +12,8 @@ static const cli_option options[] = {
      "compare values inside the graph too, and name the first node that departs", 0},
     {"isolate", OPTION_FLAG, &verify_opts.isolate, NULL,
      "every node reads the values of --layers: one bad node is not blamed on those after it", 0},
+    {"no-shadow", OPTION_FLAG, &verify_opts.no_shadow, NULL,
+     "no float64 runs to tell rounding from mistakes: tolerances alone decide", 0},
     {"json", OPTION_FLAG, &verify_opts.json, NULL, "print one line of JSON", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -21,9 +23,28 @@ typedef struct verdict {
     cli_json *report, *rows;
 } verdict;
 
+/* The same elements as doubles, where they are floats. */
+static ingot_status widen_value(cli_value *value, ingot_error *error)
+{
+    const ingot_dtype from = value->tensor.dtype;
+    cli_value wide = {.tensor = value->tensor};
+    if (value->tensor.kind != INGOT_TENSOR ||
+        (from != INGOT_FLOAT && from != INGOT_FLOAT16 && from != INGOT_BFLOAT16))
+        return INGOT_OK;
+    wide.tensor.dtype = INGOT_DOUBLE;
+    const ingot_status st = cli_value_alloc(&wide, 0, error);
+    for (int64_t i = 0; i < ingot_tensor_count(&value->tensor) && !st; i++)
+        ((double *)wide.tensor.data)[i] = cli_element(&value->tensor, i);
+    if (st)
+        return st;
+    cli_value_free(value);
+    *value = wide;
+    return INGOT_OK;
+}
+
 /* An input that the dump does not have stays unbound: it may have a default, and the run tells when it is missed. */
-ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_dump *dump, cli_inputs *inputs,
-                         ingot_error *error)
+ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_dump *dump, bool in_double,
+                         cli_inputs *inputs, ingot_error *error)
 {
     const size_t n = ingot_model_n_inputs(model);
     ingot_status st = cli_inputs_alloc(inputs, n, error);
@@ -34,6 +55,8 @@ ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_d
         if ((st = cli_dump_read(dump, "input", k, info, &found, value, error)) || !found)
             continue;
         inputs->n++;
+        if (in_double && (st = widen_value(value, error)))
+            break;
         st = ingot_session_set_input(session, info->name, &value->tensor, error);
     }
     return st;
@@ -115,14 +138,17 @@ static ingot_status compare_layers(const char *path, cli_dump *dump, cli_json *r
     verify_graph graph = {.model = NULL};
     verify_rows rows = {.n = 0};
     cli_bundle *layers = NULL;
+    char note[600] = "";
     ingot_status st = cli_bundle_open(verify_opts.layers, &layers, error);
     if (!st && !(st = verify_graph_load(path, &graph, error)) && !(st = verify_survey(&graph, dump, error)) &&
         !(st = verify_pair(&graph, layers, &rows, error)))
         st = verify_fill(path, &graph, dump, layers, &rows, error);
+    if (!st && !verify_opts.no_shadow)
+        st = verify_shadow(path, &graph, dump, &rows, note, sizeof note, error);
     if (!st && report)
         verify_json_rows(&graph, &rows, report);
     else if (!st && !common.quiet)
-        verify_print_rows(&graph, &rows);
+        verify_print_rows(&graph, &rows, note);
     *departs = !st && verify_first(&rows) >= 0;
     verify_rows_free(&rows);
     verify_graph_free(&graph);
@@ -154,7 +180,7 @@ static ingot_status compare_all(cli_setup *s, const char *const *operands, cli_d
     ingot_status st;
     if ((st = cli_load(operands[0], false, &s->model, error)) || (st = cli_open(s->model, false, &s->session, error)) ||
         (st = cli_dump_open(operands[1], dump, error)) ||
-        (st = verify_bind(s->model, s->session, *dump, &s->inputs, error)) ||
+        (st = verify_bind(s->model, s->session, *dump, false, &s->inputs, error)) ||
         (st = ingot_session_run(s->session, error)) || (st = compare_outputs(s, *dump, v, error)) ||
         (st = check_extent(s, *dump, operands[1], v, error)))
         return st;

@@ -39,8 +39,14 @@ typedef enum verify_match { MATCH_NAME, MATCH_MODULE, MATCH_FOLDED, MATCH_GUESS 
 typedef enum verify_verdict {
     VERDICT_AGREES,      /* within tolerance and, where a bound is known, within it */
     VERDICT_ROUNDING,    /* out of tolerance, but rounding explains it */
-    VERDICT_MISTAKE      /* more than rounding explains, or out of tolerance where no bound is known */
+    VERDICT_DEPARTS,     /* out of tolerance, where no bound is known */
+    VERDICT_MISTAKE      /* more than rounding explains */
 } verify_verdict;
+
+/* How far two tensors are apart. */
+typedef struct verify_distance {
+    double max, rms;
+} verify_distance;
 
 /* A pair: a value of the dump and one of the graph. */
 typedef struct verify_row {
@@ -53,6 +59,10 @@ typedef struct verify_row {
     cli_errors errors;               /* of the first against the second */
     bool same_shape;
     verify_verdict verdict;
+    bool has_bound;                  /* the shadow run reached it; the rest is valid then */
+    cli_value exact;                 /* computed in float64 */
+    verify_distance bound;           /* how far rounding may carry a result from it */
+    verify_distance ours, theirs;    /* how far Ingot's and the dump's are from it */
 } verify_row;
 
 typedef struct verify_rows {
@@ -69,17 +79,17 @@ void verify_rows_free(verify_rows *rows);
 
 typedef struct verify_options {
     double rtol, atol;
-    bool json, isolate;
+    bool json, isolate, no_shadow;
     const char *layers;
 } verify_options;
 extern verify_options verify_opts;
 
 /** Bind the inputs of a dump to a session; what it holds is kept alive in `inputs` (verify.c). */
-ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_dump *dump, cli_inputs *inputs,
-                         ingot_error *error);
+ingot_status verify_bind(const ingot_model *model, ingot_session *session, cli_dump *dump, bool in_double,
+                         cli_inputs *inputs, ingot_error *error);
 
-/** Run a model on the dump's inputs, watched (verify_run.c). */
-ingot_status verify_watch(ingot_model *model, cli_dump *dump, ingot_observe_fn *observe, void *user,
+/** Run a model on the dump's inputs, watched (verify_run.c). in_double: it was loaded so. */
+ingot_status verify_watch(ingot_model *model, cli_dump *dump, bool in_double, ingot_observe_fn *observe, void *user,
                           ingot_error *error);
 
 /** Mean and root mean square of a tensor's finite elements. */
@@ -93,11 +103,22 @@ ingot_status verify_survey(verify_graph *graph, cli_dump *dump, ingot_error *err
 ingot_status verify_fill(const char *path, verify_graph *graph, cli_dump *dump, cli_bundle *layers, verify_rows *rows,
                          ingot_error *error);
 
-/** The first row that departs, or VERIFY_NONE (verify_report.c). */
+/* A copy of a tensor with memory of its own. */
+ingot_status verify_copy(const ingot_tensor *from, cli_value *to, ingot_error *error);
+
+/** Run the graph in float64, and several times with roundings of float32 made at random, and judge the rows anew: what
+ * rounding explains, and what it does not (verify_shadow.c). A graph that cannot run so leaves them as they are; `note`
+ * says why, or which nodes have no float64 form. */
+ingot_status verify_shadow(const char *path, verify_graph *graph, cli_dump *dump, verify_rows *rows, char *note,
+                           size_t capacity, ingot_error *error);
+
+bool verify_is_near(verify_distance d, verify_distance bound);
+
+/** The first row that departs by more than rounding, or VERIFY_NONE (verify_report.c). */
 int64_t verify_first(const verify_rows *rows);
 
 /** Print the table and the first departure, or put both into a JSON object. */
-void verify_print_rows(const verify_graph *graph, const verify_rows *rows);
+void verify_print_rows(const verify_graph *graph, const verify_rows *rows, const char *note);
 void verify_json_rows(const verify_graph *graph, const verify_rows *rows, cli_json *report);
 
 #endif

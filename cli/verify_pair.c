@@ -283,6 +283,7 @@ void verify_rows_free(verify_rows *rows)
     for (size_t i = 0; i < rows->n; i++) {
         cli_value_free(&rows->rows[i].got);
         cli_value_free(&rows->rows[i].want);
+        cli_value_free(&rows->rows[i].exact);
     }
     free(rows->rows);
     free(rows->unpaired);

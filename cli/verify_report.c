@@ -9,8 +9,8 @@
 enum { WIDEST = 44 }; /* columns that a name may take; of a longer one the end is shown */
 
 static const char *const match_names[] = {"name", "module", "folded", "guess"};
-static const char *const verdict_names[] = {"agrees", "rounding", "MISTAKE"};
-static const char *const verdict_colours[] = {"\033[32m", "\033[33m", "\033[31m"};
+static const char *const verdict_names[] = {"agrees", "rounding", "DEPARTS", "MISTAKE"};
+static const char *const verdict_colours[] = {"\033[32m", "\033[33m", "\033[31m", "\033[31m"};
 
 static bool is_coloured(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
 
@@ -23,10 +23,7 @@ static const char *tail(const char *text)
 int64_t verify_first(const verify_rows *rows)
 {
     for (size_t i = 0; i < rows->n; i++)
-        if (rows->rows[i].seen && rows->rows[i].verdict == VERDICT_MISTAKE)
-            return (int64_t)i;
-    for (size_t i = 0; i < rows->n; i++)
-        if (rows->rows[i].seen && rows->rows[i].verdict != VERDICT_AGREES)
+        if (rows->rows[i].seen && rows->rows[i].verdict >= VERDICT_DEPARTS)
             return (int64_t)i;
     return VERIFY_NONE;
 }
@@ -40,14 +37,16 @@ static void print_row(const verify_graph *graph, const verify_row *row, int valu
     const cli_errors *e = &row->errors;
     const char *colour = is_coloured() ? verdict_colours[row->verdict] : "", *plain = *colour ? "\033[0m" : "";
     char type[300];
-    const char *shape = strchr(cli_type_text(row->seen ? &row->got.tensor : &row->want.tensor, type, sizeof type), '[');
-    printf("%s%-8s%s  %-*s  %-*s  %-16s", colour, row->seen ? verdict_names[row->verdict] : "not run", plain,
+    const char *shape = strchr(cli_type_text(&row->got.tensor, type, sizeof type), '[');
+    printf("%s%-8s%s  %-*s  %-*s  %-16s", colour, verdict_names[row->verdict], plain,
            value_width, tail(cli_printable(value->name)), node_width, tail(cli_printable(node->name)), shape);
-    if (e->measured && row->seen)
+    if (e->measured)
         printf("  %9.3g %9.3g  %9.3g %9.3g  %9.3g  %.8f", e->max_abs, e->mean_abs, e->max_rel, e->mean_rel, e->max_ulps,
                e->cosine);
-    else if (row->seen)
+    else
         printf("  another shape or type: %s", cli_type_text(&row->want.tensor, type, sizeof type));
+    if (row->has_bound)
+        printf("  %9.3g %9.3g %9.3g", row->ours.max, row->theirs.max, row->bound.max);
     printf("%s%s\n", row->match == MATCH_GUESS ? "  (a guess)" : row->match == MATCH_FOLDED ? "  (folded)" : "",
            row->unfused ? "  (unfused)" : "");
 }
@@ -67,9 +66,11 @@ static void print_table(const verify_graph *graph, const verify_rows *rows)
         node_width = widest(node_width, graph->nodes[value->node].name);
     }
     printf("%-8s  %-*s  %-*s  %-16s  %9s %9s  %9s %9s  %9s  %s\n", "", value_width, "value", node_width, "node", "shape",
-           "max abs", "mean abs", "max rel", "mean rel", "ULPs", "cosine");
+           "max abs", "mean abs", "max rel", "mean rel", "ULPs",
+           "cosine      float64: Ingot     dump  rounding");
     for (size_t i = 0; i < rows->n; i++)
-        print_row(graph, &rows->rows[i], value_width, node_width);
+        if (rows->rows[i].seen)
+            print_row(graph, &rows->rows[i], value_width, node_width);
 }
 
 /* ---- the first departure ---------------------------------------------------------------------------------------- */
@@ -107,6 +108,14 @@ static size_t mark_suspects(const verify_graph *graph, const verify_rows *rows, 
     return n;
 }
 
+/* Whose mistake it is, as far as the float64 run can tell: it computes what the model says. */
+static const char *blame(const verify_row *row)
+{
+    if (!verify_is_near(row->ours, row->bound))
+        return "Ingot does not compute what the model says";
+    return "the model does not say what the dump shows";
+}
+
 static void print_first(const verify_graph *graph, const verify_rows *rows, const verify_row *row)
 {
     const ingot_node_info *node = &graph->nodes[graph->values[row->value].node];
@@ -124,6 +133,9 @@ static void print_first(const verify_graph *graph, const verify_rows *rows, cons
         printf("; %lld of %lld elements are out of tolerance\n", (long long)row->errors.n_differ,
                (long long)row->errors.n);
     }
+    if (row->has_bound)
+        printf("  %s: Ingot is %.3g from the float64 result, the dump %.3g; rounding explains %.3g\n", blame(row),
+               row->ours.max, row->theirs.max, row->bound.max);
     for (size_t k = 0; k < node->n_inputs; k++) {
         if (!*node->inputs[k])
             continue;
@@ -140,22 +152,30 @@ static void print_first(const verify_graph *graph, const verify_rows *rows, cons
     free(suspect);
 }
 
-void verify_print_rows(const verify_graph *graph, const verify_rows *rows)
+void verify_print_rows(const verify_graph *graph, const verify_rows *rows, const char *note)
 {
     const int64_t first = verify_first(rows);
-    size_t n_seen = 0, n_agree = 0, n_guess = 0;
+    size_t n_seen = 0, n_agree = 0, n_guess = 0, n_rounding = 0;
     for (size_t i = 0; i < rows->n; i++) {
         n_seen += rows->rows[i].seen;
         n_agree += rows->rows[i].seen && rows->rows[i].verdict == VERDICT_AGREES;
+        n_rounding += rows->rows[i].seen && rows->rows[i].verdict == VERDICT_ROUNDING;
         n_guess += rows->rows[i].match == MATCH_GUESS;
     }
     print_table(graph, rows);
+    if (*note)
+        printf("%s\n", note);
     if (first >= 0)
         print_first(graph, rows, &rows->rows[first]);
     for (size_t i = 0; i < rows->n_unpaired; i++)
         printf("%s '%s'%s", i ? "," : "not in the graph as such:", cli_printable(rows->unpaired[i]),
                i + 1 == rows->n_unpaired ? "\n" : "");
-    printf("%zu of %zu layers agree%s%s\n", n_agree, n_seen, n_guess ? "; they were paired by shape and order, a guess" : "",
+    if (n_seen < rows->n)
+        printf("%zu more are known before the run (shapes and constants)\n", rows->n - n_seen);
+    printf("%zu of %zu layers agree", n_agree, n_seen);
+    if (n_rounding)
+        printf("; %zu more are out of tolerance by rounding alone", n_rounding);
+    printf("%s%s\n", n_guess ? "; they were paired by shape and order, a guess" : "",
            verify_opts.isolate ? "; every node read the dump's values" : "");
 }
 
@@ -181,6 +201,14 @@ static void json_row(const verify_graph *graph, const verify_row *row, cli_json 
     cli_json_number(object, "max_ulps", e->max_ulps);
     cli_json_number(object, "cosine", e->cosine);
     cli_json_int(object, "differing", e->n_differ);
+    if (!row->has_bound)
+        return;
+    cli_json_number(object, "ingot_from_float64", row->ours.max);
+    cli_json_number(object, "ingot_from_float64_rms", row->ours.rms);
+    cli_json_number(object, "dump_from_float64", row->theirs.max);
+    cli_json_number(object, "dump_from_float64_rms", row->theirs.rms);
+    cli_json_number(object, "rounding", row->bound.max);
+    cli_json_number(object, "rounding_rms", row->bound.rms);
 }
 
 void verify_json_rows(const verify_graph *graph, const verify_rows *rows, cli_json *report)
@@ -198,6 +226,8 @@ void verify_json_rows(const verify_graph *graph, const verify_rows *rows, cli_js
     const ingot_node_info *node = &graph->nodes[value->node];
     bool *suspect = calloc(graph->n_nodes + 1, sizeof *suspect);
     cli_json *found = cli_json_object(report, "first");
+    if (rows->rows[first].has_bound)
+        cli_json_text(found, "blame", verify_is_near(rows->rows[first].ours, rows->rows[first].bound) ? "model" : "ingot");
     cli_json_text(found, "node", node->name);
     cli_json_text(found, "value", value->name);
     cli_json *inputs = cli_json_array(found, "inputs");

@@ -6,14 +6,14 @@
 
 #include "cli/verify.h"
 
-ingot_status verify_watch(ingot_model *model, cli_dump *dump, ingot_observe_fn *observe, void *user,
+ingot_status verify_watch(ingot_model *model, cli_dump *dump, bool in_double, ingot_observe_fn *observe, void *user,
                           ingot_error *error)
 {
     ingot_session *session = NULL;
     cli_inputs inputs = {.n = 0};
     ingot_status st = cli_open(model, false, &session, error);
     if (!st)
-        st = verify_bind(model, session, dump, &inputs, error);
+        st = verify_bind(model, session, dump, in_double, &inputs, error);
     if (!st) {
         ingot_session_observe(session, observe, user);
         st = ingot_session_run(session, error);
@@ -58,7 +58,7 @@ void verify_describe(const ingot_tensor *tensor, double *mean, double *rms)
 
 ingot_status verify_survey(verify_graph *graph, cli_dump *dump, ingot_error *error)
 {
-    return verify_watch(graph->model, dump, survey_value, graph, error);
+    return verify_watch(graph->model, dump, false, survey_value, graph, error);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -72,8 +72,7 @@ typedef struct filler {
     ingot_error *error;
 } filler;
 
-/* A copy of a tensor with memory of its own. */
-static ingot_status copy_value(const ingot_tensor *from, cli_value *to, ingot_error *error)
+ingot_status verify_copy(const ingot_tensor *from, cli_value *to, ingot_error *error)
 {
     to->tensor = *from;
     const ingot_status st = cli_value_alloc(to, 0, error);
@@ -100,7 +99,7 @@ static bool fill_row(void *user, const char *name, const char *node, ingot_tenso
     verify_row *row = &f->rows->rows[f->graph->values[index].row];
     const ingot_tensor *want = &row->want.tensor;
     cli_value_free(&row->got);
-    if ((f->status = copy_value(tensor, &row->got, f->error)))
+    if ((f->status = verify_copy(tensor, &row->got, f->error)))
         return false;
     row->seen = true;
     row->unfused = f->unfused;
@@ -118,7 +117,7 @@ static void judge(verify_row *row)
     row->errors = cli_measure(&row->got.tensor, &row->want.tensor, verify_opts.rtol, verify_opts.atol);
     row->same_shape = same_shape(&row->got.tensor, &row->want.tensor);
     const bool fits = row->errors.measured && (row->same_shape || row->match != MATCH_NAME);
-    row->verdict = fits && !row->errors.n_differ ? VERDICT_AGREES : VERDICT_MISTAKE;
+    row->verdict = fits && !row->errors.n_differ ? VERDICT_AGREES : VERDICT_DEPARTS;
 }
 
 /* The run without passes comes first; what the model as it is run computes then takes its place. */
@@ -130,12 +129,12 @@ ingot_status verify_fill(const char *path, verify_graph *graph, cli_dump *dump, 
     ingot_status st = INGOT_OK;
     for (size_t i = 0; i < rows->n && !st; i++)
         st = cli_bundle_read(layers, rows->rows[i].entry, INGOT_UNDEFINED, &rows->rows[i].want, error);
-    if (!st && !(st = verify_watch(graph->model, dump, fill_row, &f, error)))
+    if (!st && !(st = verify_watch(graph->model, dump, false, fill_row, &f, error)))
         st = f.status;
     if (!st)
         st = cli_load(path, false, &model, error);
     f.unfused = false;
-    if (!st && !(st = verify_watch(model, dump, fill_row, &f, error)))
+    if (!st && !(st = verify_watch(model, dump, false, fill_row, &f, error)))
         st = f.status;
     for (size_t i = 0; i < rows->n && !st; i++)
         if (rows->rows[i].seen)

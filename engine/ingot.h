@@ -105,6 +105,10 @@ typedef struct ingot_model_options {
     const char *const *disabled_passes; /* names of passes to leave out, NULL-terminated; "all" for every one */
     bool allow_unsupported;             /* load a model that would not run, so that it can be inspected */
     bool no_passes;                     /* keep the graph as it is in the file */
+    bool in_double;                     /* compute in double what the file says in float, float16 or bfloat16; without
+                                           passes. A pass report names the nodes that have no double form */
+    double noise;                       /* with in_double: weights are disturbed by so much of themselves at most ... */
+    uint64_t noise_seed;                /* ... at random, to see how far rounding may carry a result */
     const char *external_data_root;     /* where external data may lie besides the model's own folder; NULL: nowhere */
 } ingot_model_options;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/passes/pass.h"
+#include "engine/widen.h"
 
 const char *ingot_version(void) { return "0.1.0"; }
 
@@ -168,6 +169,11 @@ static void keep_report(void *sink, const char *line)
 static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, ingot_error *error)
 {
     static const _Atomic bool never = false;
+    if (options && options->in_double) {
+        const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
+        return status ? status : ingot_widen_graph(model->onnx->graph, options->noise, options->noise_seed, keep_report, model,
+                                             error);
+    }
     if (options && options->no_passes)
         return ingot_passes_upgrade(model->onnx->graph, error);
     folder f = {.model = model,

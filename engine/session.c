@@ -190,9 +190,12 @@ ingot_status ingot_session_request(ingot_session *session, const char *name, ing
     return INGOT_OK;
 }
 
-/* Plans do not depend on it: values are looked at where they are. */
+/* Plans that are made for a watched run leave out no value, so those made before go. */
 void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, void *user)
 {
+    ingot_plan_free_list(session->plans);
+    session->plans = NULL;
+    session->has_run = false;
     session->env.observe = observe;
     session->env.observer = user;
     session->env.observed = graph_of(session);

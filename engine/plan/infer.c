@@ -200,7 +200,8 @@ static bool drop_unused(ingot_plan *plan, const bool *wanted)
             used = used || (step->outputs[i] != INGOT_NONE && needed[step->outputs[i]]);
         if (!used)
             continue;
-        skip_flatten(plan, step, s);
+        if (!plan->env->observe) /* whoever watches wants to see what the Reshape shows */
+            skip_flatten(plan, step, s);
         for (int i = 0; i < step->ctx.n_in; i++)
             if (step->inputs[i] != INGOT_NONE)
                 needed[step->inputs[i]] = true;

@@ -138,3 +138,36 @@ def test_wrong_files_are_told_in_one_line(ingot, net):
     done, _ = verify(ingot, net, layers="absent.npz")
     assert done.code == 7
     assert ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--isolate").code == 2
+
+
+def test_a_mistake_within_tolerance_is_found(ingot, net):
+    """An epsilon of 2e-3 for 1e-3 changes results by half a thousandth: too little for --rtol 1e-2, too much for rounding."""
+    model = onnx.load(net.save())
+    model.graph.node[1].attribute[0].f = 2e-3
+    onnx.save(model, net.path / "bad.onnx")
+    done, report = verify(ingot, net, "--rtol", "1e-2", "--atol", "1e-2", model="bad.onnx")
+    assert done.code == 1 and report["first"]["node"] == "/block/bn/BatchNormalization" and report["first"]["blame"] == "model"
+    assert report["layers"][1]["dump_from_float64"] > report["layers"][1]["rounding"] > report["layers"][1]["ingot_from_float64"]
+    assert verify(ingot, net, "--rtol", "1e-2", "--atol", "1e-2", "--no-shadow", model="bad.onnx")[0].code == 0
+
+
+def test_rounding_is_no_departure(ingot, net):
+    """A tolerance of zero: every element that is rounded otherwise is out of it, and nothing is a mistake."""
+    done, report = verify(ingot, net, "--rtol", "0", "--atol", "0")
+    assert {r["verdict"] for r in report["layers"]} <= {"agrees", "rounding"} and "rounding" in {r["verdict"] for r in report["layers"]}
+    assert "first" not in report and done.code == 1    # the output itself is out of tolerance
+    done, report = verify(ingot, net, "--rtol", "0", "--atol", "0", "--no-shadow")
+    assert "DEPARTS" in {r["verdict"] for r in report["layers"]}
+
+
+def test_operators_without_a_double_form_stay_float(ingot, tmp_path):
+    x, w, r = weights(5, 1, 3, scale=1), weights(1, 16, 3), weights(1, 16, 4)
+    nodes = [helper.make_node("LSTM", ["x", "w", "r"], ["y", "h"], name="lstm", hidden_size=4), helper.make_node("Tanh", ["y"], ["z"], name="tanh")]
+    save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [5, 1, 3])], [("z", TensorProto.FLOAT, None), ("h", TensorProto.FLOAT, None)],
+               [("w", w), ("r", r)])
+    ingot("run", tmp_path / "m.onnx", "--output-dir", tmp_path)
+    y = ReferenceEvaluator(str(tmp_path / "m.onnx")).run(["y", "z", "h"], {"x": x})
+    np.savez(tmp_path / "dump.npz", input_0=x, output_0=y[1], output_1=y[2])
+    np.savez(tmp_path / "layers.npz", y=y[0], z=y[1])
+    done = ingot("verify", tmp_path / "m.onnx", tmp_path / "dump.npz", "--layers", tmp_path / "layers.npz")
+    assert done.code == 0 and "float64: 1 nodes stay float32: 'lstm' (LSTM)" in done.out, done.out

@@ -1,0 +1,13 @@
+/* widen.h - a float model made a double one (widen.c). */
+#ifndef INGOT_ENGINE_WIDEN_H
+#define INGOT_ENGINE_WIDEN_H
+
+#include "engine/core/graph.h"
+
+/* Make every float, float16 and bfloat16 of the graph and its subgraphs a double. noise: the largest relative
+ * disturbance of a weight, 0 for none; seed: of its random numbers. `report` (or NULL) receives one line that names the
+ * nodes which stay float. INGOT_LIMIT when memory is out. */
+ingot_status ingot_widen_graph(ingot_graph *graph, double noise, uint64_t seed,
+                         void (*report)(void *sink, const char *line), void *sink, ingot_error *error);
+
+#endif
