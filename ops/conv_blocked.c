@@ -6,7 +6,10 @@
 
 #include "ops/blocked.h"
 
-enum { FEW_CHANNELS = 4 };                   /* that would fill less than half of a block */
+enum {
+    FEW_CHANNELS = 4,                        /* that would fill less than half of a block */
+    HEAD_FLOATS = 16,                        /* of a thread's scratch: what the rest holds, an int64_t */
+};
 
 typedef struct run_call run_call;
 
@@ -113,7 +116,7 @@ static void winograd_pack(const run_call *call, int64_t begin, int64_t end)
 
 static int64_t winograd_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
-    return k->winograd_scratch_f32(&b->conv, b->variant);
+    return HEAD_FLOATS + k->winograd_scratch_f32(&b->conv, b->variant);
 }
 
 static int64_t winograd_items(const ingot_conv_blocked *b, const ingot_kernels *k)
@@ -123,8 +126,8 @@ static int64_t winograd_items(const ingot_conv_blocked *b, const ingot_kernels *
 
 static void winograd_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
 {
-    call->k->winograd_f32(&call->b->conv, call->b->variant, call->packed, call->src, call->dst, call->epilogue, scratch,
-                          begin, end);
+    call->k->winograd_f32(&call->b->conv, call->b->variant, call->packed, call->src, call->dst, call->epilogue,
+                          scratch + HEAD_FLOATS, (int64_t *)(void *)scratch, begin, end);
 }
 
 /* In order of preference; the last one takes everything. */
@@ -290,6 +293,8 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
         call.packed = call.to_pack = (float *)(void *)(scratch + b->src_bytes + b->dst_bytes);
         pack_weights(&call);
     }
+    for (int thread = 0; b->thread_scratch_bytes && thread < ingot_team_size(c->team); thread++)
+        *(int64_t *)(void *)ingot_thread_scratch(c, thread) = -1;      /* nothing yet */
     ingot_parallel(c->team, b->algorithm->items(b, c->kernels), 1, run_items, &call);
     if (b->unblock_dst)
         ingot_unblock(c, &out, call.dst, dst);

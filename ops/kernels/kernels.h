@@ -255,7 +255,7 @@ enum { INGOT_STRIPE = 16 };
     /* winograd.c: 3x3 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or 4), where \
        winograd_choose_f32 gives that m, not 0: where that is faster, or wherever it is possible. Units are those of \
        conv_units_f32. scratch holds winograd_scratch_f32 floats, is best aligned to 64 bytes, and belongs to one call \
-       at a time. */ \
+       at a time. *held tells which part of the source it holds from the call before, on the same src; -1: none. */ \
     X(int, winograd_choose_f32, (const ingot_conv *d, bool wherever_possible)) \
     X(int64_t, winograd_packed_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_pack_f32, (const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, \
@@ -263,7 +263,7 @@ enum { INGOT_STRIPE = 16 };
     X(int64_t, winograd_scratch_f32, (const ingot_conv *d, int m)) \
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
-                           const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)) \
+                           const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)) \
     /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); the mean of a block's pixels */ \
     X(void, pool_blocked_f32, (const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)) \
     X(void, mean_blocked_f32, (float *dst, const float *src, int64_t pixels)) \

@@ -12,7 +12,7 @@
  * A block of tiles (of one image or several) is transformed for all input channels into scratch memory, V[point][ic
  * block][tile][8]. For each unit of output channels the products go to M[point][tile][UNIT], still in the second-level
  * cache, and from there through the inverse transform to dst. Work items are (block of tiles, unit), the unit running
- * fastest, and a call transforms a block once for all of its items.
+ * fastest, and a block is transformed once for all of its items that follow each other on one scratch memory.
  *
  * Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015. */
 #include "ops/kernels/conv_tile.h"
@@ -47,11 +47,11 @@ static wino_shape wino_shape_of(const ingot_conv *d, int m)
     s.tiles_y = ceil_div(d->out[1], m);
     s.tiles_x = ceil_div(d->out[2], m);
     s.tiles = d->n * s.tiles_y * s.tiles_x;
+    s.units = ceil_div(d->oc, UNIT);
     s.blocks = ceil_div(s.tiles, most);
     s.block = s.blocks ? ceil_div(s.tiles, s.blocks) : 0;
     s.blocks = s.block ? ceil_div(s.tiles, s.block) : 0;
     s.ic_blocks = ceil_div(d->ic, BLOCK);
-    s.units = ceil_div(d->oc, UNIT);
     s.v_block = ceil_div(s.block, VECTOR_BLOCKS) * VECTOR_BLOCKS * BLOCK;
     s.v_point = s.ic_blocks * s.v_block + LINE;
     s.m_point = s.block * UNIT + LINE;
@@ -504,23 +504,22 @@ static void finish_vector(const wino_job *j, int64_t oc, const float *products, 
 }
 
 void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
-                            const ingot_epilogue *e, float *scratch, int64_t i0, int64_t i1)
+                            const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
     const wino_shape s = wino_shape_of(d, m);
     const wino_job j = { .d = d, .s = &s, .e = e, .src = src, .packed = packed, .dst = dst, .v = scratch,
                          .products = scratch + s.points * s.points * s.v_point };
-    int64_t transformed = -1;
 
     for (int64_t i = i0; i < i1; i++) {
         const int64_t block = i / s.units, unit = i % s.units;
         const int64_t tile0 = block * s.block, count = min64(s.block, s.tiles - tile0);
 
-        if (block != transformed) {
+        if (block != *held) {
             if (m == 2)
                 transform_source_2(&j, tile0, count);
             else
                 transform_source_4(&j, tile0, count);
-            transformed = block;
+            *held = block;
         }
         multiply_points(&j, unit, count);
         for (int v = 0; v < unit_width_of(d->oc, unit) / VF32_LANES; v++)

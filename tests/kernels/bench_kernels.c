@@ -70,7 +70,8 @@ static void bench_winograd(const ingot_kernels *k, const ingot_conv *d, const fl
 
     snprintf(name, sizeof name, "  F(%d)%s", m, k->winograd_choose_f32(d, false) == m ? ", chosen" : "");
     k->winograd_pack_f32(d, m, packed, weights, 0, k->conv_units_f32(d));
-    BEST_TIME(seconds, k->winograd_f32(d, m, packed, src, dst, &e, scratch, 0, items))
+    int64_t held;
+    BEST_TIME(seconds, (held = -1, k->winograd_f32(d, m, packed, src, dst, &e, scratch, &held, 0, items)))
     report(name, 18.0 * (double)(d->ic * d->oc * d->out[1] * d->out[2]), seconds);
     check_free(packed, n_packed, name), check_free(scratch, n_scratch, name);
 }

@@ -208,7 +208,10 @@ static const ingot_kernels *winograd;
     { \
         const int64_t n = winograd->winograd_scratch_f32(d, m); \
         float *scratch = check_floats(n); \
-        winograd->winograd_f32(d, m, packed, src, dst, e, scratch, i0, i1); \
+        const int64_t half = (i0 + i1) / 2;      /* in two calls, of which the second may find its source there */ \
+        int64_t held = -1; \
+        winograd->winograd_f32(d, m, packed, src, dst, e, scratch, &held, i0, half); \
+        winograd->winograd_f32(d, m, packed, src, dst, e, scratch, &held, half, i1); \
         check_free(scratch, n, "winograd scratch"); \
     }
 BIND(2)
