@@ -123,11 +123,16 @@ static void compare_exactly(const comparison *c, const ingot_tensor *got, const 
 }
 
 /* Strings are bytes: no normalization, no tolerance. */
+static bool same_string(const ingot_string *x, const ingot_string *y)
+{
+    return x->size_bytes == y->size_bytes && (!x->size_bytes || !memcmp(x->data, y->data, x->size_bytes));
+}
+
 static void compare_strings(const comparison *c, const ingot_tensor *got, const ingot_tensor *want, int64_t n)
 {
     const ingot_string *x = got->data, *y = want->data;
     for (int64_t i = 0; i < n; i++)
-        if (x[i].size_bytes != y[i].size_bytes || (x[i].size_bytes && memcmp(x[i].data, y[i].data, x[i].size_bytes)))
+        if (!same_string(&x[i], &y[i]))
             note_element(c, got, want, i);
 }
 
@@ -150,6 +155,59 @@ static bool compare_tensors(const comparison *c, const ingot_tensor *got, const 
     return c->d->n_differ == before;
 }
 
+static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_tensor *want, int depth);
+
+/* Index of the key that `want` has at i among the keys of `got`; they are often in the same order. -1: none. */
+static int64_t find_key(const ingot_tensor *got, const ingot_tensor *want, int64_t i)
+{
+    const size_t size = ingot_dtype_size_bytes(want->dtype);
+    const int64_t n = ingot_tensor_count(got);
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t at = i + k < n ? i + k : i + k - n;
+        const char *x = (const char *)got->data + (size_t)at * size, *y = (const char *)want->data + (size_t)i * size;
+        if (want->dtype != INGOT_STRING ? !memcmp(x, y, size) : same_string((const void *)x, (const void *)y))
+            return at;
+    }
+    return -1;
+}
+
+/* Value i of a map, whose values are a sequence or a tensor. */
+static ingot_tensor map_value(const ingot_tensor *map, int64_t i)
+{
+    const ingot_tensor *values = (const ingot_tensor *)map->data + 1;
+    if (values->kind != INGOT_TENSOR)
+        return ((const ingot_tensor *)values->data)[i];
+    return (ingot_tensor){.dtype = values->dtype,
+                          .data = (char *)values->data + (size_t)i * ingot_dtype_size_bytes(values->dtype)};
+}
+
+/* Maps have no order: the values of equal keys are compared. */
+static bool compare_maps(comparison *c, const ingot_tensor *got, const ingot_tensor *want, int depth)
+{
+    const ingot_tensor *keys = got->data, *wanted = want->data;
+    const size_t n_where = strlen(c->where);
+    const int64_t n = ingot_tensor_count(wanted);
+    char key[70];
+    bool same = true;
+    if (keys->dtype != wanted->dtype || ingot_tensor_count(keys) != n)
+        return note_type(c, keys, wanted);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = find_key(keys, wanted, i);
+        element_text(wanted, i, key, sizeof key);
+        snprintf(c->where + n_where, sizeof c->where - n_where, "key %s ", key);
+        if (at < 0) {
+            if (!c->d->n_differ++)
+                snprintf(c->d->first, sizeof c->d->first, "%.80s is missing", c->where);
+            same = false;
+        } else {
+            const ingot_tensor x = map_value(got, at), y = map_value(want, i);
+            same &= compare_values(c, &x, &y, depth);
+        }
+    }
+    c->where[n_where] = 0;
+    return same;
+}
+
 /* Calls itself for what is inside, MOST_DEPTH deep at most. */
 static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_tensor *want, int depth)
 {
@@ -159,10 +217,11 @@ static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_t
         return note_type(c, got, want);
     if (got->kind == INGOT_TENSOR)
         return compare_tensors(c, got, want);
-    if ((got->kind != INGOT_MAP && got->shape[0] != want->shape[0]) || depth == MOST_DEPTH)
+    if (got->shape[0] != want->shape[0] || depth == MOST_DEPTH)
         return note_type(c, got, want);
-    const int64_t n = got->kind == INGOT_MAP ? 2 : got->shape[0];
-    for (int64_t i = 0; i < n; i++) {
+    if (got->kind == INGOT_MAP)
+        return compare_maps(c, got, want, depth + 1);
+    for (int64_t i = 0; i < got->shape[0]; i++) {
         if (got->kind == INGOT_SEQUENCE)
             snprintf(c->where + n_where, sizeof c->where - n_where, "item %lld ", (long long)i);
         same &= compare_values(c, (const ingot_tensor *)got->data + i, (const ingot_tensor *)want->data + i, depth + 1);

@@ -1,9 +1,11 @@
-/* ml_label_encoder.c - LabelEncoder: maps every element by a table of keys and values. Keys are compared byte by byte
- * (so that even NaN can be one), sorted when planning, and found by bisection. */
+/* ml_label_encoder.c - LabelEncoder and CategoryMapper: map every element by a table of keys and values. Keys are
+ * compared byte by byte (so that even NaN can be one), sorted when planning, and found by bisection. The first
+ * LabelEncoder and CategoryMapper have two lists that go either way, as the type of the input says; one that has no
+ * list of integers counts. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/op.h"
+#include "ops/ml.h"
 
 #define TYPES_LABEL                                                                                                    \
     (INGOT_TYPE(STRING) | INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(INT16) | INGOT_TYPES_INDEX)
@@ -50,12 +52,39 @@ static bool read_column(const ingot_op_ctx *c, const char *const names[4], ingot
 static const char *const key_names[4] = { "keys_floats", "keys_int64s", "keys_strings", "keys_tensor" };
 static const char *const value_names[4] = { "values_floats", "values_int64s", "values_strings", "values_tensor" };
 
+/* The two lists of the older operators: strings, and integers that are 0, 1, 2, ... (data is NULL) where they are not
+ * given. */
+static bool read_pair(const ingot_op_ctx *c, ingot_tensor *keys, ingot_tensor *values)
+{
+    const bool encoder = *c->node->op_type == 'L';
+    int64_t n_strings, n_ints;
+    const ingot_string *strings = ingot_ml_strings(c, encoder ? "classes_strings" : "cats_strings", &n_strings);
+    const int64_t *ints = ingot_ml_ints(c, "cats_int64s", &n_ints);
+    const ingot_tensor texts = { .dtype = INGOT_STRING, .rank = 1, .shape = { n_strings },
+                                 .data = (void *)(uintptr_t)strings },
+                       numbers = { .dtype = INGOT_INT64, .rank = 1, .shape = { encoder ? n_strings : n_ints },
+                                   .data = (void *)(uintptr_t)(encoder ? NULL : ints) };
+
+    *keys = c->in[0]->dtype == INGOT_STRING ? texts : numbers;
+    *values = c->in[0]->dtype == INGOT_STRING ? numbers : texts;
+    return n_strings > 0;
+}
+
+/* Keys and values, of whichever form the operator has. */
+static bool read_table(const ingot_op_ctx *c, ingot_tensor *keys, ingot_tensor *values, const ingot_const *lazy[2])
+{
+    lazy[0] = lazy[1] = NULL;
+    if (*c->node->op_type == 'C' || c->op->until)
+        return read_pair(c, keys, values);
+    return read_column(c, key_names, keys, &lazy[0]) && read_column(c, value_names, values, &lazy[1]);
+}
+
 static ingot_status infer_encoder(ingot_op_ctx *c)
 {
     ingot_tensor keys, values;
-    const ingot_const *lazy;
+    const ingot_const *lazy[2];
 
-    if (!read_column(c, key_names, &keys, &lazy) || !read_column(c, value_names, &values, &lazy))
+    if (!read_table(c, &keys, &values, lazy))
         return ingot_op_fail(c, INGOT_INVALID,
                              "no attribute with keys, or none with values, of a type that is supported");
     if (keys.dtype != c->in[0]->dtype || ingot_count(&keys) != ingot_count(&values))
@@ -116,29 +145,33 @@ static ingot_status read_default(ingot_op_ctx *c, encoder_state *s)
     return INGOT_OK;
 }
 
-/* Give a column that is still in the file memory of the plan. */
+/* Give a column that is still in the file, or counts, memory of the plan. */
 static bool settle(ingot_op_ctx *c, ingot_tensor *column, const ingot_const *lazy)
 {
-    if (!lazy)
+    if (column->data && !lazy)
         return true;
     column->data = ingot_keep(c, ingot_storage_bytes(column));
-    if (column->data)
+    if (!column->data)
+        return false;
+    if (lazy)
         ingot_const_read(lazy, column->data);
-    return column->data != NULL;
+    for (int64_t i = 0; i < ingot_count(column) && !lazy; i++)
+        ((int64_t *)column->data)[i] = i;
+    return true;
 }
 
 static ingot_status prepare_encoder(ingot_op_ctx *c)
 {
     encoder_state *s = c->state = ingot_keep(c, sizeof *s);
-    const ingot_const *lazy_keys = NULL, *lazy_values = NULL;
+    const ingot_const *lazy[2];
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    if (!read_column(c, key_names, &s->keys, &lazy_keys) || !read_column(c, value_names, &s->values, &lazy_values))
+    if (!read_table(c, &s->keys, &s->values, lazy))
         return ingot_op_fail(c, INGOT_INVALID, "no keys or no values");
     const int64_t n = ingot_count(&s->keys);
     s->sorted = ingot_keep(c, (size_t)n * sizeof *s->sorted);
-    if (!s->sorted || !settle(c, &s->keys, lazy_keys) || !settle(c, &s->values, lazy_values))
+    if (!s->sorted || !settle(c, &s->keys, lazy[0]) || !settle(c, &s->values, lazy[1]))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     for (int64_t i = 0; i < n; i++)
         s->sorted[i] = key_at(&s->keys, i);
@@ -183,7 +216,12 @@ static ingot_status run_encoder(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+#define TYPES_PAIR (INGOT_TYPE(STRING) | INGOT_TYPE(INT64))
+#define ML .domain = INGOT_ML_DOMAIN
+
 const ingot_op ingot_ops_ml_label_encoder[] = {
-    { "LabelEncoder", 2, 1, 1, { TYPES_LABEL }, infer_encoder, run_encoder, prepare_encoder, .domain = "ai.onnx.ml" },
+    { "CategoryMapper", 1, 1, 1, { TYPES_PAIR }, infer_encoder, run_encoder, prepare_encoder, ML },
+    { "LabelEncoder", 1, 1, 1, { TYPES_PAIR }, infer_encoder, run_encoder, prepare_encoder, .until = 1, ML },
+    { "LabelEncoder", 2, 1, 1, { TYPES_LABEL }, infer_encoder, run_encoder, prepare_encoder, ML },
     { 0 }
 };

@@ -19,6 +19,9 @@
     X(regex) \
     X(ml_features) \
     X(ml_label_encoder) \
+    X(ml_linear) \
+    X(ml_maps) \
+    X(ml_svm) \
     X(ml_trees) \
     X(power) \
     X(swiglu) \
