@@ -143,6 +143,23 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
         relax(&spins);
 }
 
+int ingot_team_active(const ingot_team *team) { return MAX(team->active, 1); }
+
+/* The last to arrive opens the barrier for the others and resets it for the next round. */
+void ingot_barrier_wait(ingot_barrier *barrier, uint32_t parties)
+{
+    const uint32_t round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
+    if (parties <= 1)
+        return;
+    if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == parties) {
+        atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
+        return;
+    }
+    for (unsigned spins = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round;)
+        relax(&spins);
+}
+
 /* May this process use OpenMP? Not in a child whose parent used it before the fork. */
 static bool openmp_allowed(void)
 {
