@@ -1,9 +1,9 @@
 /* recurrent.c - RNN, GRU and LSTM.
  *
- * The inputs' part of all gates is one matrix product over every step and sample; a step then adds the state's part,
- * one packed product per gate with the inputs' part as its residual, and combines the gates. A step is split by columns
- * of the state (panels of the packed weights), so that a range of the state needs nothing of the others before the next
- * step; with two directions and more than one thread each direction runs whole on a thread of its own.
+ * Units of the state are taken in blocks of a vector's lanes, and weights are packed by block, all gates together. A
+ * thread computes whole blocks: first the inputs' part of their gates for every step and sample, one matrix product;
+ * then step by step the state's part on top of it, and the gates combined (ops/kernels/cell.c). Between steps the
+ * threads that share a direction meet.
  *
  * Gates stand in ONNX's order: i o f c (LSTM), z r h (GRU). 16-bit floats are widened to float first. */
 #include <math.h>
@@ -22,13 +22,14 @@ static ingot_status out_of_memory(ingot_op_ctx *c)
 /* ---- attributes and shapes ---- */
 
 /* The three operators differ in gates only and share everything else here. */
-static ingot_cell cell_of(const ingot_op_ctx *c)
+static ingot_cell_kind kind_of(const ingot_op_ctx *c)
 {
-    return !strcmp(c->op->op_type, "LSTM") ? INGOT_CELL_LSTM : !strcmp(c->op->op_type, "GRU") ? INGOT_CELL_GRU
-                                                                                              : INGOT_CELL_RNN;
+    if (strcmp(c->op->op_type, "GRU"))
+        return !strcmp(c->op->op_type, "LSTM") ? INGOT_CELL_LSTM : INGOT_CELL_RNN;
+    return ingot_attr_int(c->node, "linear_before_reset", 0) ? INGOT_CELL_GRU_BEFORE : INGOT_CELL_GRU;
 }
 
-/* An optional input that is left out fits; another must have exactly this shape. */
+/* An optional input that is left out fits; another must have exactly this shape, and X's type. */
 static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0, int64_t d1, int64_t d2)
 {
     char text[128];
@@ -36,6 +37,8 @@ static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0
     if (!ingot_has(c, input))
         return INGOT_OK;
     const ingot_tensor *t = c->in[input];
+    if (input != SEQUENCE_LENS && t->dtype != c->in[X]->dtype)
+        return ingot_op_fail(c, INGOT_INVALID, "input %d does not have the type of the first", input);
     bool fits = t->rank == rank;
     for (int i = 0; i < rank && fits; i++)
         fits = t->shape[i] == want[i];
@@ -49,8 +52,8 @@ static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0
 static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
 {
     const ingot_tensor *x = c->in[X], *w = c->in[W], *state = c->in[R];
-    r->cell = cell_of(c);
-    r->gates = r->cell == INGOT_CELL_LSTM ? 4 : r->cell == INGOT_CELL_GRU ? 3 : 1;
+    const ingot_cell_kind kind = kind_of(c);
+    r->gates = kind == INGOT_CELL_LSTM ? 4 : kind == INGOT_CELL_RNN ? 1 : 3;
     r->batch_first = ingot_attr_int(c->node, "layout", 0) != 0;
     if (x->rank != 3 || w->rank != 3 || state->rank != 3)
         return ingot_op_fail(c, INGOT_INVALID, "inputs X, W and R must have rank 3");
@@ -62,6 +65,7 @@ static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
     const int64_t gates = r->gates * r->hidden, d = w->shape[0];
     const int64_t s0 = r->batch_first ? r->batch : d, s1 = r->batch_first ? d : r->batch;
     ingot_status st;
+    r->cell[0] = r->cell[1] = (ingot_cell){ .kind = kind, .hidden = r->hidden };
     if (d < 1 || d > 2 || r->hidden < 1 || r->hidden > INT32_MAX)
         return ingot_op_fail(c, INGOT_INVALID, "%lld directions of %lld hidden units are not possible", (long long)d,
                              (long long)r->hidden);
@@ -124,7 +128,7 @@ static bool same_word(const char *a, const char *b)
 static ingot_status read_activations(ingot_op_ctx *c, ingot_recurrent *r)
 {
     static const char *const defaults[] = {"Tanh", "Sigmoid", "Tanh", "Tanh"};
-    const int n = r->cell == INGOT_CELL_LSTM ? 3 : r->cell == INGOT_CELL_GRU ? 2 : 1;
+    const int n = r->gates == 4 ? 3 : r->gates == 3 ? 2 : 1;
     const ingot_attr *attr = ingot_node_attr(c->node, "activations");
     const bool listed = attr && attr->type == INGOT_ATTR_STRINGS && attr->n > 0;
     if (listed && attr->n != (size_t)(n * r->directions))
@@ -132,7 +136,7 @@ static ingot_status read_activations(ingot_op_ctx *c, ingot_recurrent *r)
                              n * r->directions);
     for (int i = 0; i < n * r->directions; i++) {
         const char *name = listed ? attr->strings[i].data : defaults[n == 1 ? 0 : 1 + i % n];
-        ingot_gate *gate = &r->activation[i / n][i % n];
+        ingot_gate *gate = &r->cell[i / n].gate[i % n];
         int f = 0;
         while (f < N_FUNCTIONS && !same_word(functions[f].name, name))
             f++;
@@ -152,9 +156,11 @@ static ingot_status read_attributes(ingot_op_ctx *c, ingot_recurrent *r)
     const bool both = !strcmp(direction, "bidirectional");
     const int64_t hidden = ingot_attr_int(c->node, "hidden_size", r->hidden);
     r->reverse = !strcmp(direction, "reverse");
-    r->clip = ingot_attr_float(c->node, "clip", 0.0f);
-    r->linear_before_reset = ingot_attr_int(c->node, "linear_before_reset", 0) != 0;
-    r->input_forget = ingot_attr_int(c->node, "input_forget", 0) != 0;
+    for (int d = 0; d < 2; d++) {
+        const float clip = ingot_attr_float(c->node, "clip", 0.0f);
+        r->cell[d].clip = clip > 0.0f ? clip : INFINITY;
+        r->cell[d].input_forget = ingot_attr_int(c->node, "input_forget", 0) != 0;
+    }
     if (!both && !r->reverse && strcmp(direction, "forward"))
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'direction': '%.40s' is not known", direction);
     if (both != (r->directions == 2))
@@ -170,90 +176,140 @@ static ingot_status read_attributes(ingot_op_ctx *c, ingot_recurrent *r)
 
 enum { PACK_TAG = 0x52 };
 
-/* Pack W (all gates of a direction in one) and R (each gate by itself) of every direction. */
-static void pack_weights(const ingot_op_ctx *c, const ingot_recurrent *r, const float *w, const float *state, float *to)
+static void choose_kernels(const ingot_op_ctx *c, ingot_recurrent *r)
 {
     const ingot_kernels *k = c->kernels;
-    const int64_t gates = r->gates * r->hidden;
-    for (int d = 0; d < r->directions; d++) {
-        k->gemm_pack_f32(to, w + d * gates * r->inputs, 1, r->inputs, gates, r->inputs, 0, k->gemm_panels_f32(gates));
-        to += r->packed_w;
-        for (int g = 0; g < r->gates; g++, to += r->packed_r)
-            k->gemm_pack_f32(to, state + (d * gates + g * r->hidden) * r->hidden, 1, r->hidden, r->hidden, r->hidden, 0,
-                             k->gemm_panels_f32(r->hidden));
+
+    if (c->in[X]->dtype == INGOT_DOUBLE)
+        r->kernels = (ingot_cell_kernels){ 1, sizeof(double), k->cell_pack_f64, k->cell_inputs_f64, k->cell_step_f64 };
+    else
+        r->kernels = (ingot_cell_kernels){ k->lanes, sizeof(float), k->cell_pack_f32, k->cell_inputs_f32,
+                                           k->cell_step_f32 };
+    r->blocks = (r->hidden + r->kernels.lanes - 1) / r->kernels.lanes;
+    r->units = r->blocks * r->kernels.lanes;
+    r->packed_w = r->gates * r->units * r->inputs;
+    r->packed_r = r->gates * r->units * r->hidden;
+    r->packed_direction = r->packed_w + r->packed_r + (r->gates + 1) * r->units;
+}
+
+/* Entry i of an array of floats or doubles, plus entry j of it where there is one. */
+static void put_sum(size_t size, void *to, int64_t at, const void *b, int64_t i, int64_t j)
+{
+    if (size == sizeof(double))
+        ((double *)to)[at] = ((const double *)b)[i] + (j < 0 ? 0 : ((const double *)b)[j]);
+    else
+        ((float *)to)[at] = ((const float *)b)[i] + (j < 0 ? 0 : ((const float *)b)[j]);
+}
+
+/* Wb + Rb, but what GRU adds to the candidate inside of the reset stays apart. b: Wb, then Rb; or NULL. */
+static void pack_bias(const ingot_recurrent *r, const void *b, char *bias)
+{
+    const int lanes = r->kernels.lanes;
+    const size_t size = r->kernels.size;
+    char *state_bias = bias + (size_t)(r->gates * r->units) * size;
+
+    memset(bias, 0, (size_t)((r->gates + 1) * r->units) * size);
+    for (int64_t i = 0; b && i < r->gates * r->hidden; i++) {
+        const int64_t gate = i / r->hidden, unit = i % r->hidden, other = r->gates * r->hidden + i;
+        const int64_t at = (unit / lanes * r->gates + gate) * lanes + unit % lanes;
+        const bool apart = r->cell->kind == INGOT_CELL_GRU_BEFORE && gate == 2;
+        put_sum(size, bias, at, b, i, apart ? -1 : other);
+        if (apart)
+            put_sum(size, state_bias, unit, b, other, -1);
     }
 }
 
-/* W and R in the product's panels. Constants are packed once and shared by all sessions; others are packed in each
- * run. */
-static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r)
+/* Pack W, R and B (or NULL) of every direction. GRU's candidate has a product of its own when it follows the others. */
+static void pack_weights(const ingot_recurrent *r, const void *w, const void *state, const void *b, void *packed)
 {
+    const ingot_cell_kernels *k = &r->kernels;
+    const int64_t gates = r->gates * r->hidden;
+    const int first = r->cell->kind == INGOT_CELL_GRU ? 2 : r->gates;
+
+    for (int d = 0; d < r->directions; d++) {
+        char *to = (char *)packed + (size_t)(d * r->packed_direction) * k->size;
+        const char *from = (const char *)state + (size_t)(d * gates * r->hidden) * k->size;
+        const char *bias = b ? (const char *)b + (size_t)(d * 2 * gates) * k->size : NULL;
+        k->pack(to, (const char *)w + (size_t)(d * gates * r->inputs) * k->size, r->gates, r->hidden, r->inputs, 0,
+                r->blocks);
+        to += (size_t)r->packed_w * k->size;
+        k->pack(to, from, first, r->hidden, r->hidden, 0, r->blocks);
+        if (first < r->gates)
+            k->pack(to + (size_t)(first * r->units * r->hidden) * k->size,
+                    from + (size_t)(first * r->hidden * r->hidden) * k->size, r->gates - first, r->hidden, r->hidden, 0,
+                    r->blocks);
+        pack_bias(r, bias, to + (size_t)r->packed_r * k->size);
+    }
+}
+
+/* All weights of the layer in the kernels' order. Constants are packed once and shared by all sessions; others are
+ * packed in each run. */
+static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *bytes)
+{
+    const bool biased = ingot_has(c, B);
     bool fill;
-    void *own_w = NULL, *own_r = NULL;
-    r->packed_w = c->kernels->gemm_packed_f32(r->gates * r->hidden, r->inputs);
-    r->packed_r = c->kernels->gemm_packed_f32(r->hidden, r->hidden);
-    r->packed_floats = r->directions * (r->packed_w + r->gates * r->packed_r);
-    if (!c->constants[W] || !c->constants[R] || ingot_is_16bit(c->in[W]->dtype))
+    void *own_w = NULL, *own_r = NULL, *own_b = NULL;
+
+    if (!ingot_mul_size((size_t)r->packed_direction, (size_t)r->directions * r->kernels.size, bytes))
+        return out_of_memory(c);
+    if (!c->constants[W] || !c->constants[R] || (biased && !c->constants[B]) || ingot_is_16bit(c->in[W]->dtype))
         return INGOT_OK;
-    float *packed = ingot_packed(c, PACK_TAG, (size_t)r->packed_floats * sizeof *packed, &fill);
+    void *packed = ingot_packed(c, PACK_TAG, *bytes, &fill);
     if (!packed)
         return out_of_memory(c);
     r->packed = packed;
     if (!fill)
         return INGOT_OK;
-    const float *w = ingot_read_constant(c, W, &own_w), *state = ingot_read_constant(c, R, &own_r);
-    if (w && state)
-        pack_weights(c, r, w, state, packed);
+    const void *w = ingot_read_constant(c, W, &own_w), *state = ingot_read_constant(c, R, &own_r);
+    const void *b = biased ? ingot_read_constant(c, B, &own_b) : NULL;
+    const bool read = w && state && (b || !biased);
+    if (read)
+        pack_weights(r, w, state, b, packed);
     ingot_unread_constant(c, W, own_w);
     ingot_unread_constant(c, R, own_r);
-    return w && state ? INGOT_OK : out_of_memory(c);
+    if (biased)
+        ingot_unread_constant(c, B, own_b);
+    return read ? INGOT_OK : out_of_memory(c);
 }
 
-/* Scratch for each direction: the inputs' part of all steps, done as one product, and the state of one step. */
+/* Scratch: that of each direction, and the weights that no plan keeps. */
 static ingot_status prepare_recurrent(ingot_op_ctx *c)
 {
     ingot_recurrent *r = c->state = ingot_keep(c, sizeof *r);
     ingot_status st = r ? read_sizes(c, r) : out_of_memory(c);
-    if (st || (st = read_attributes(c, r)) || (st = prepare_packed(c, r)))
+    size_t packed_bytes = 0, bytes;
+
+    if (st || (st = read_attributes(c, r)))
         return st;
-    for (int i = B; i <= P; i++) /* the small ones are read as they are */
+    r->ragged = ingot_has(c, SEQUENCE_LENS);
+    choose_kernels(c, r);
+    if ((st = prepare_packed(c, r, &packed_bytes)))
+        return st;
+    for (int i = r->packed ? SEQUENCE_LENS : W; i <= P; i++) /* what is not packed is read as it is */
         if (i < c->n_in && (st = ingot_load_constant(c, i, &r->loaded[i])))
             return st;
-    for (int i = W; i <= R; i++)
-        if (!r->packed && (st = ingot_load_constant(c, i, &r->loaded[i])))
-            return st;
-    const int64_t gates = r->gates * r->hidden;
-    r->direction_floats = r->steps * r->batch * gates + 2 * gates +               /* inputs' part, bias */
-                          (2 * r->gates + 4) * r->batch * r->hidden;               /* one step */
-    size_t floats, bytes;
-    if (!ingot_mul_size((size_t)r->direction_floats, (size_t)r->directions, &floats) ||
-        !ingot_add_size(floats, r->packed ? 0 : (size_t)r->packed_floats, &floats) ||
-        !ingot_mul_size(floats, sizeof(float), &bytes))
+    if (!ingot_recurrent_scratch(r) ||
+        !ingot_mul_size((size_t)r->direction_elements, (size_t)r->directions * r->kernels.size, &bytes) ||
+        !ingot_add_size(bytes, r->packed ? 0 : packed_bytes, &bytes) ||
+        !ingot_add_size(bytes, ingot_widen_bytes(c), &bytes))
         return out_of_memory(c);
-    ingot_want_scratch(c, bytes + ingot_widen_bytes(c), 0);
+    ingot_want_scratch(c, bytes, 0);
     c->kernel = r->packed ? "packed gates" : "gates packed in every run";
     return INGOT_OK;
 }
 
 /* ---- running ---- */
 
-/* The elements of an input: a constant read from the file, or the bound tensor's. */
-static const void *input_data(const ingot_op_ctx *c, const ingot_recurrent *r, int i)
-{
-    if (!ingot_has(c, i))
-        return NULL;
-    return r->loaded[i] ? r->loaded[i]->data : c->in[i]->data;
-}
+static const void *input_data(const ingot_op_ctx *c, int i) { return ingot_has(c, i) ? c->in[i]->data : NULL; }
 
 /* sequence_lens is content, so its range (0 to steps) is checked in the run. */
-static ingot_status run_f32(ingot_op_ctx *c)
+static ingot_status run_layer(ingot_op_ctx *c)
 {
     ingot_recurrent *r = c->state;
-    float *scratch = (float *)(void *)c->scratch;
     ingot_recurrent_data data = {
-        .x = c->in[X]->data, .bias = input_data(c, r, B), .lens = input_data(c, r, SEQUENCE_LENS),
-        .h0 = input_data(c, r, INITIAL_H), .c0 = input_data(c, r, INITIAL_C), .peepholes = input_data(c, r, P),
-        .packed = r->packed, .y = c->out[0] ? c->out[0]->data : NULL,
+        .x = c->in[X]->data, .lens = input_data(c, SEQUENCE_LENS), .h0 = input_data(c, INITIAL_H),
+        .c0 = input_data(c, INITIAL_C), .peepholes = input_data(c, P), .packed = r->packed,
+        .scratch = c->scratch, .y = c->out[0] ? c->out[0]->data : NULL,
         .y_h = c->n_out > 1 && c->out[1] ? c->out[1]->data : NULL,
         .y_c = c->n_out > 2 && c->out[2] ? c->out[2]->data : NULL,
     };
@@ -262,25 +318,31 @@ static ingot_status run_f32(ingot_op_ctx *c)
             return ingot_op_fail(c, INGOT_INVALID, "a sequence length of %d does not fit %lld steps", data.lens[b],
                                  (long long)r->steps);
     if (!data.packed) {
-        pack_weights(c, r, input_data(c, r, W), input_data(c, r, R), scratch);
-        data.packed = scratch;
-        scratch += r->packed_floats;
+        pack_weights(r, input_data(c, W), input_data(c, R), input_data(c, B), c->scratch);
+        data.packed = c->scratch;
+        data.scratch = c->scratch + (size_t)(r->directions * r->packed_direction) * r->kernels.size;
     }
-    data.scratch = scratch;
     ingot_recurrent_run(c, r, &data);
     return INGOT_OK;
 }
 
+/* With constants that were read from the file in their places. */
 static ingot_status run_recurrent(ingot_op_ctx *c)
 {
-    return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_f32) : run_f32(c);
+    const ingot_recurrent *r = c->state;
+    ingot_tensor *in[P + 1];
+    ingot_op_ctx sub = *c;
+
+    for (int i = 0; i < c->n_in; i++)
+        in[i] = r->loaded[i] ? r->loaded[i] : c->in[i];
+    sub.parent = c;
+    sub.in = in;
+    return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(&sub, run_layer) : run_layer(&sub);
 }
 
+/* That all are of X's type is checked with their shapes. */
 #define TYPES \
-    {INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16), \
-     INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16), \
-     INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16), \
-     INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16), INGOT_TYPE(INT32)}
+    {INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT, INGOT_TYPE(INT32)}
 
 /* Both products of each step; the gates' functions do not count. */
 static int64_t recurrent_flops(const ingot_op_ctx *c)

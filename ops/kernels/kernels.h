@@ -140,6 +140,59 @@ typedef struct ingot_mix {
     float a_scale, b_scale, low, high;
 } ingot_mix;
 
+/* Functions of a recurrent cell's gates. */
+typedef enum ingot_gate_function {
+    INGOT_GATE_SIGMOID,
+    INGOT_GATE_TANH,
+    INGOT_GATE_RELU,
+    INGOT_GATE_LEAKY_RELU,     /* x < 0 ? alpha x : x */
+    INGOT_GATE_HARD_SIGMOID,   /* alpha x + beta, clipped to [0, 1] */
+    INGOT_GATE_ELU,            /* x < 0 ? alpha (exp(x) - 1) : x */
+    INGOT_GATE_AFFINE,         /* alpha x + beta */
+    INGOT_GATE_THRESHOLDED_RELU, /* x >= alpha ? x : 0 */
+    INGOT_GATE_SCALED_TANH,    /* alpha tanh(beta x) */
+    INGOT_GATE_SOFTSIGN,       /* x / (1 + |x|) */
+    INGOT_GATE_SOFTPLUS        /* log(1 + exp(x)) */
+} ingot_gate_function;
+
+typedef struct ingot_gate {
+    ingot_gate_function function;
+    float alpha, beta;
+} ingot_gate;
+
+typedef enum ingot_cell_kind {
+    INGOT_CELL_RNN,
+    INGOT_CELL_GRU_BEFORE,     /* GRU with linear_before_reset: the reset gate is applied to the product */
+    INGOT_CELL_GRU,            /* it is applied to the state, so a step has two halves */
+    INGOT_CELL_LSTM
+} ingot_cell_kind;
+
+/* A recurrent layer. Gates stand in ONNX's order: i o f c (LSTM), z r h (GRU). Units are taken in blocks of as many as
+ * a vector has lanes (1 for double), and what belongs to a block lies gate after gate. A state is a row of all blocks'
+ * lanes; those past the last unit hold finite numbers of no meaning. */
+typedef struct ingot_cell {
+    ingot_cell_kind kind;
+    int64_t hidden;            /* units */
+    bool input_forget;         /* LSTM: the forget gate is 1 - i */
+    float clip;                /* limit of what the gates' functions get; INFINITY: none */
+    ingot_gate gate[3];        /* f, g, h */
+    const void *peepholes;     /* LSTM: (3, hidden), for i o f; or NULL */
+    const void *state_bias;    /* GRU_BEFORE: a row like the state's, added to the product of the candidate */
+} ingot_cell;
+
+/* One step of a batch. Rows are `..._row` elements apart; h, h_next, cell and reset are states, `state_row` apart. */
+typedef struct ingot_cell_step {
+    int64_t batch;
+    int half;                  /* GRU: 0, then 1 when all units have done 0 */
+    bool backward;             /* last block first: what one step read last the next reads first. Changes no bit */
+    const void *packed;        /* recurrent weights; GRU: of this half's gates */
+    void *inputs;              /* the inputs' part of all gates; GRU keeps z here from half to half */
+    const void *h;
+    void *h_next, *cell, *reset;
+    void *y;                   /* (batch, hidden): the new state once more; or NULL */
+    ptrdiff_t inputs_row, state_row, y_row;
+} ingot_cell_step;
+
 /* How the elements of a row become one: their sum, that of their magnitudes, squares, or exp(x - shift); the largest or
  * smallest (NaN if there is one); the product. */
 typedef enum ingot_fold {
@@ -171,6 +224,19 @@ enum { INGOT_STRIPE = 16 };
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
     /* binary.c: dst may be the memory of an operand of period 0 */ \
     X(void, binary_f32, (ingot_binary function, float *dst, ingot_operand x, ingot_operand y, int64_t n)) \
+    /* cell.c and cell_f64.c: elements are float or double. Packing takes `gates` matrices (hidden, k), one after \
+       the other, into blocks [b0, b1) of gates * k * lanes elements. inputs: the same blocks of rows [m0, m1) of x, \
+       with k numbers each, times those weights plus bias, into rows of all blocks' gates. step: these blocks. */ \
+    X(void, cell_pack_f32, (void *packed, const void *weights, int gates, int64_t hidden, int64_t k, int64_t b0, \
+                            int64_t b1)) \
+    X(void, cell_inputs_f32, (const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias, \
+                              void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)) \
+    X(void, cell_step_f32, (const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)) \
+    X(void, cell_pack_f64, (void *packed, const void *weights, int gates, int64_t hidden, int64_t k, int64_t b0, \
+                            int64_t b1)) \
+    X(void, cell_inputs_f64, (const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias, \
+                              void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)) \
+    X(void, cell_step_f64, (const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)) \
     /* map.c and map_f64.c: dst may be src. The second computes in double with the C library. */ \
     X(void, map_f32, (ingot_map function, float *dst, const float *src, int64_t n, float a, float b)) \
     X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \

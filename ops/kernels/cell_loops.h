@@ -1,0 +1,288 @@
+/* cell_loops.h - recurrent layers for one element type: T, TYPED(name), a vector of LANES of them with V(operation),
+ * and as many such vectors as stay in registers: SUMS.
+ *
+ * Weights are packed [block of units][k][gate][lane], so that one tile (some rows of the batch by one block) holds all
+ * gates of its units in registers: the sums start at the inputs' part, and the gates are combined as soon as the sums
+ * are complete. The weights of a block are read as one stream; with a batch of 1 their way from the cache is the time a
+ * step takes. A single row would leave the multipliers waiting for each other's sums, so it has several sums of each
+ * gate, which take the steps of k in turn. */
+
+enum { MAX_ROWS = 8, MAX_GATES = 4, ROW_SUMS = SUMS < 8 ? SUMS : 8 /* of a single row */ };
+
+/* A tile: rows of a (k numbers each) times the packed weights of a block, added to where each gate starts. */
+typedef struct tile_job {
+    const T *a, *weights;
+    int64_t k;
+    ptrdiff_t a_row;
+    const T *start[MAX_GATES];
+    ptrdiff_t start_row[MAX_GATES];
+    T *out;                                 /* [row][gate][lane] */
+    ptrdiff_t out_row;
+} tile_job;
+
+/* One step of k onto the sums from `first` on. The smaller of the two sets of operands is kept in registers. */
+INGOT_INLINE void add_step(vector acc[MAX_ROWS][ROW_SUMS], const T *a, ptrdiff_t a_row, const T *w, int rows, int gates,
+                           int first)
+{
+    const int kept = rows < gates ? rows : gates, passed = rows < gates ? gates : rows;
+    vector keep[MAX_GATES];
+
+    INGOT_UNROLL
+    for (int i = 0; i < kept; i++)
+        keep[i] = rows < gates ? V(set1)(a[i * a_row]) : V(load)(w + i * LANES);
+    INGOT_UNROLL
+    for (int j = 0; j < passed; j++) {
+        const vector v = rows < gates ? V(load)(w + j * LANES) : V(set1)(a[j * a_row]);
+        INGOT_UNROLL
+        for (int i = 0; i < kept; i++) {
+            const int row = rows < gates ? i : j, sum = first + (rows < gates ? j : i);
+            acc[row][sum] = V(acc)(acc[row][sum], keep[i], v);
+        }
+    }
+}
+
+INGOT_INLINE void tile(const tile_job *t, int rows, int gates)
+{
+    const int sums = rows > 1 ? 1 : ROW_SUMS / gates;
+    const T *a = t->a, *w = t->weights;
+    vector acc[MAX_ROWS][ROW_SUMS];
+    int64_t l = 0;
+
+    INGOT_UNROLL
+    for (int i = 0; i < rows; i++) {
+        INGOT_UNROLL
+        for (int j = 0; j < gates * sums; j++)
+            acc[i][j] = j < gates ? V(load)(t->start[j] + i * t->start_row[j]) : V(zero)();
+    }
+    for (; l + sums <= t->k; l += sums, w += sums * gates * LANES) {
+        INGOT_UNROLL
+        for (int s = 0; s < sums; s++)
+            add_step(acc, a + l + s, t->a_row, w + s * gates * LANES, rows, gates, s * gates);
+    }
+    for (; l < t->k; l++, w += gates * LANES)           /* with one sum, nothing is left */
+        add_step(acc, a + l, t->a_row, w, 1, gates, 0);
+    INGOT_UNROLL
+    for (int i = 0; i < rows; i++) {
+        INGOT_UNROLL
+        for (int g = 0; g < gates; g++) {
+            vector sum = acc[i][g];
+            INGOT_UNROLL
+            for (int s = 1; s < sums; s++)
+                sum = V(add)(sum, acc[i][s * gates + g]);
+            V(store)(t->out + i * t->out_row + g * LANES, sum);
+        }
+    }
+}
+
+static int most_rows(int gates) { return (int)min64(MAX_ROWS, SUMS / gates); }
+
+#define ROWS_CASE(rows, gates) \
+    case rows: \
+        if (rows * gates <= SUMS) \
+            tile(t, rows, gates); \
+        break;
+#define ROWS_CASES(gates) \
+    ROWS_CASE(1, gates) ROWS_CASE(2, gates) ROWS_CASE(3, gates) ROWS_CASE(4, gates) ROWS_CASE(5, gates) \
+    ROWS_CASE(6, gates) ROWS_CASE(7, gates) ROWS_CASE(8, gates)
+
+static void tile_1(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(1) } }
+static void tile_2(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(2) } }
+static void tile_3(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(3) } }
+static void tile_4(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(4) } }
+
+static void run_tile(const tile_job *t, int rows, int gates)
+{
+    static void (*const tiles[])(const tile_job *, int) = { tile_1, tile_2, tile_3, tile_4 };
+    tiles[gates - 1](t, rows);
+}
+
+/* Gates of the inputs' part. */
+static int count_gates(const ingot_cell *d)
+{
+    return d->kind == INGOT_CELL_LSTM ? 4 : d->kind == INGOT_CELL_RNN ? 1 : 3;
+}
+
+void INGOT_FN(TYPED(cell_pack))(void *packed, const void *weights, int gates, int64_t hidden, int64_t k, int64_t b0,
+                                int64_t b1)
+{
+    enum { STEPS = 16 };                    /* taken at a time, so that the matrix is read along its cache lines */
+
+    for (int64_t b = b0; b < b1; b++)
+        for (int64_t l = 0; l < k; l += STEPS)
+            for (int row = 0; row < gates * LANES; row++) {
+                const int64_t unit = b * LANES + row % LANES;
+                const T *from = (const T *)weights + (row / LANES * hidden + unit) * k + l;
+                T *to = (T *)packed + (b * k + l) * gates * LANES + row;
+                for (int64_t i = 0; i < min64(STEPS, k - l); i++)
+                    to[i * gates * LANES] = unit < hidden ? from[i] : 0;
+            }
+}
+
+void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias,
+                                  void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)
+{
+    const int gates = count_gates(d);
+    const ptrdiff_t block = gates * LANES, row = ceil_div(d->hidden, LANES) * block;
+
+    for (int64_t b = b0; b < b1; b++) {
+        tile_job t = { .weights = (const T *)packed + b * block * k, .k = k, .a_row = k, .out_row = row };
+        int64_t strips = ceil_div(m1 - m0, most_rows(gates));
+
+        for (int g = 0; g < gates; g++)
+            t.start[g] = (const T *)bias + b * block + g * LANES;
+        for (int64_t m = m0; m < m1; strips--) {
+            const int rows = (int)ceil_div(m1 - m, strips);
+            t.a = (const T *)x + m * k;
+            t.out = (T *)inputs + m * row + b * block;
+            run_tile(&t, rows, gates);
+            m += rows;
+        }
+    }
+}
+
+/* ---- the gates of one block of a row ---- */
+
+INGOT_INLINE vector gate(const ingot_gate *g, float limit, vector x)
+{
+    x = V(min)(V(set1)(limit), V(max)(V(set1)(-limit), x));
+    return g->function == INGOT_GATE_SIGMOID ? V(sigmoid)(x) : g->function == INGOT_GATE_TANH ? V(tanh)(x)
+                                                                                             : rare_gate(g, x);
+}
+
+/* Where a block of a row is: in states, in the batch, in the layer; and how many of its units there are. */
+typedef struct place {
+    ptrdiff_t at;
+    int64_t row, unit;
+    size_t have;
+} place;
+
+INGOT_INLINE void put_state(const ingot_cell_step *s, const place *p, vector h)
+{
+    T *y = (T *)s->y + p->row * s->y_row + p->unit;
+
+    V(store)((T *)s->h_next + p->at, h);
+    if (s->y && p->have == LANES)
+        V(store)(y, h);
+    else if (s->y)
+        V(store_n)(y, h, p->have);
+}
+
+/* What gate `index` sees of the cell, added to x. */
+INGOT_INLINE vector peep(const ingot_cell *d, const place *p, int index, vector cell, vector x)
+{
+    if (!d->peepholes)
+        return x;
+    return V(fma)(V(load_n)((const T *)d->peepholes + index * d->hidden + p->unit, p->have), cell, x);
+}
+
+INGOT_INLINE void finish_lstm(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g)
+{
+    T *cell = (T *)s->cell + p->at;
+    const vector before = V(load)(cell);
+    const vector i = gate(&d->gate[0], d->clip, peep(d, p, 0, before, V(load)(g)));
+    const vector c = gate(&d->gate[1], d->clip, V(load)(g + 3 * LANES));
+    const vector f = d->input_forget ? V(sub)(V(set1)(1), i)
+                                     : gate(&d->gate[0], d->clip, peep(d, p, 2, before, V(load)(g + 2 * LANES)));
+    const vector now = V(fma)(f, before, V(mul)(i, c));
+    const vector o = gate(&d->gate[0], d->clip, peep(d, p, 1, now, V(load)(g + LANES)));
+
+    V(store)(cell, now);
+    put_state(s, p, V(mul)(o, gate(&d->gate[2], INFINITY, now)));
+}
+
+/* (1 - z) candidate + z h */
+INGOT_INLINE void finish_gru(const ingot_cell_step *s, const place *p, vector z, vector candidate)
+{
+    const vector h = V(load)((const T *)s->h + p->at);
+    put_state(s, p, V(fma)(z, h, V(mul)(V(sub)(V(set1)(1), z), candidate)));
+}
+
+INGOT_INLINE void finish_gru_before(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g,
+                                    const T *inputs)
+{
+    const vector z = gate(&d->gate[0], d->clip, V(load)(g)), r = gate(&d->gate[0], d->clip, V(load)(g + LANES));
+    const vector candidate = V(fma)(r, V(load)(g + 2 * LANES), V(load)(inputs + 2 * LANES));
+
+    finish_gru(s, p, z, gate(&d->gate[1], d->clip, candidate));
+}
+
+/* The first half leaves z with the inputs' part, and what the second multiplies by the candidate's weights. */
+INGOT_INLINE void finish_gru_half(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g, T *inputs)
+{
+    if (s->half) {
+        finish_gru(s, p, V(load)(inputs), gate(&d->gate[1], d->clip, V(load)(g)));
+        return;
+    }
+    const vector r = gate(&d->gate[0], d->clip, V(load)(g + LANES));
+    V(store)(inputs, gate(&d->gate[0], d->clip, V(load)(g)));
+    V(store)((T *)s->reset + p->at, V(mul)(r, V(load)((const T *)s->h + p->at)));
+}
+
+/* g: the sums of the block's gates; inputs: where the row keeps the inputs' part of them. */
+INGOT_INLINE void finish(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g, T *inputs)
+{
+    switch (d->kind) {
+    case INGOT_CELL_LSTM: finish_lstm(d, s, p, g); break;
+    case INGOT_CELL_GRU_BEFORE: finish_gru_before(d, s, p, g, inputs); break;
+    case INGOT_CELL_GRU: finish_gru_half(d, s, p, g, inputs); break;
+    case INGOT_CELL_RNN: put_state(s, p, gate(&d->gate[0], d->clip, V(load)(g))); break;
+    }
+}
+
+/* ---- a step ---- */
+
+/* The sums of `rows` rows from place p on. */
+INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const place *p, int rows, T *sums)
+{
+    const bool halves = d->kind == INGOT_CELL_GRU;
+    const int all = count_gates(d), gates = !halves ? all : s->half ? 1 : 2, first = halves && s->half ? 2 : 0;
+    const T *inputs = (const T *)s->inputs + p->row * s->inputs_row + p->unit * all;
+    tile_job t = { .a = (const T *)(first ? s->reset : s->h) + p->row * s->state_row, .a_row = s->state_row,
+                   .weights = (const T *)s->packed + p->unit * gates * d->hidden, .k = d->hidden,
+                   .out = sums, .out_row = MAX_GATES * LANES };
+
+    for (int g = 0; g < gates; g++) {
+        t.start[g] = inputs + (first + g) * LANES;
+        t.start_row[g] = s->inputs_row;
+    }
+    if (d->kind == INGOT_CELL_GRU_BEFORE) {
+        t.start[2] = (const T *)d->state_bias + p->unit;
+        t.start_row[2] = 0;
+    }
+    run_tile(&t, rows, gates);
+}
+
+/* Rows from row on, of block b and the next ones. Gates are combined for all of them at a time: each is a long chain of
+ * dependent instructions. */
+static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row, int rows, int64_t b, int blocks)
+{
+    T sums[MAX_ROWS][MAX_GATES * LANES];
+
+    for (int n = 0; n < blocks; n++) {
+        const int i = s->backward ? blocks - 1 - n : n;
+        sum_gates(d, s, &(place){ .row = row, .unit = (b + i) * LANES }, rows, sums[i * rows]);
+    }
+    for (int i = 0; i < blocks * rows; i++) {
+        place p = { .row = row + i % rows, .unit = (b + i / rows) * LANES };
+        p.at = p.row * s->state_row + p.unit;
+        p.have = (size_t)min64(LANES, d->hidden - p.unit);
+        finish(d, s, &p, sums[i], (T *)s->inputs + p.row * s->inputs_row + p.unit * count_gates(d));
+    }
+}
+
+void INGOT_FN(TYPED(cell_step))(const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)
+{
+    const int most = most_rows(d->kind == INGOT_CELL_GRU ? 2 - s->half : count_gates(d));
+    const int together = s->batch <= MAX_ROWS / 2 && s->batch <= most ? MAX_ROWS / (int)max64(1, s->batch) : 1;
+
+    for (int64_t i = b0; i < b1; i += together) {
+        const int blocks = (int)min64(together, b1 - i);
+        const int64_t b = s->backward ? b0 + b1 - i - blocks : i;
+        int64_t strips = ceil_div(s->batch, most);
+        for (int64_t row = 0; row < s->batch; strips--) {
+            const int rows = (int)ceil_div(s->batch - row, strips);
+            run_rows(d, s, row, rows, b, blocks);
+            row += rows;
+        }
+    }
+}
