@@ -39,8 +39,8 @@ const ingot_team_span *ingot_team_spans(const ingot_team *team, int thread, size
  * calling thread alone outside ingot_team_run() and for n <= grain. Not to be called from within a task. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);
 
-/* How many threads ingot_parallel() has just now. Its task may let threads wait for each other at a barrier when n is at
- * most that many and the grain is 1, so that each item has a thread of its own. */
+/* How many threads ingot_parallel() has just now. Its task may let threads wait for each other at a barrier when n is
+ * at most that many and the grain is 1, so that each item has a thread of its own. */
 int ingot_team_active(const ingot_team *team);
 
 typedef struct ingot_barrier {
