@@ -54,8 +54,10 @@ typedef struct cli_common {
     int64_t n_threads;
     cli_list disabled_passes;
     uint64_t max_memory_bytes;
+    int64_t max_nodes;
     double timeout_s;
     int conv_algorithm; /* ingot_conv_choice */
+    const char *external_data_root;
     bool quiet, help;
 } cli_common;
 

@@ -247,8 +247,11 @@ static ingot_status make_up(binder *b, size_t index, missing_inputs missing, ing
     for (int32_t d = 0; d < info->rank; d++)
         value->tensor.shape[d] = info->shape[d] >= 0 ? info->shape[d] : size_of_symbol(b, info->symbols[d]);
     const ingot_status st = cli_value_alloc(value, 0, error);
-    if (st)
-        return st;
+    if (st) {
+        char reason[sizeof error->message];
+        snprintf(reason, sizeof reason, "%s", error->message);
+        return cli_fail(error, st, "input '%s': %.300s", cli_printable(info->name), reason);
+    }
     if (missing == MISSING_RANDOM)
         cli_fill_random(&value->tensor, index + 1);
     return bind(b, (int64_t)index, info->name, NULL, error);

@@ -43,6 +43,9 @@ ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **mo
         .max_memory_bytes = common.max_memory_bytes,
         .disabled_passes = common.disabled_passes.items,
         .allow_unsupported = allow_unsupported,
+        .external_data_root = common.external_data_root,
+        .max_nodes = (uint64_t)common.max_nodes,
+        .timeout_s = common.timeout_s,
     };
     return ingot_model_load(path, &options, model, error);
 }

@@ -13,6 +13,12 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Centuries count as no deadline. */
+uint64_t ingot_deadline_ns(double timeout_s)
+{
+    return timeout_s > 0 && timeout_s < 4e9 ? now_ns() + (uint64_t)(timeout_s * 1e9) : 0;
+}
+
 /* ---- dynamic steps ---- */
 
 /* Prepare a step whose shapes only this run has. Packing goes through the model's cache under its lock, as in
@@ -88,16 +94,19 @@ static ingot_status run_step(ingot_step *step, ingot_error *error)
     return status;
 }
 
-/* All steps in order. Between any two the run may be cancelled; times are taken only when profiling. The error line
- * of a step that fails gets the node's name. */
+/* All steps in order. Before each and after the last the run may be cancelled; a body without steps that a Loop runs
+ * for ever must end too. Times are taken only when profiling. The error line of a step that fails gets the node's
+ * name. */
 static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
 {
     const ingot_plan_env *env = plan->env;
-    for (int s = 0; s < plan->n_steps; s++) {
-        ingot_step *step = plan->steps[s];
+    for (int s = 0;; s++) {
         if (must_stop(env))
             return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s",
-                              env->deadline_ns && now_ns() > env->deadline_ns ? ": its time is up" : "");
+                              env->deadline_ns && now_ns() > env->deadline_ns ? ": its time is up (--timeout)" : "");
+        if (s == plan->n_steps)
+            return INGOT_OK;
+        ingot_step *step = plan->steps[s];
         if (env->profile) {
             step->start_ns = now_ns();
             if (plan == env->outermost)
@@ -111,7 +120,6 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
         if (env->profile)
             step->time_ns = now_ns() - step->start_ns;
     }
-    return INGOT_OK;
 }
 
 /* Let a value from outside point at the caller's tensor. Known values keep their own memory, and a NULL tensor the
@@ -170,6 +178,8 @@ static ingot_callee *find_callee(ingot_step *step, const ingot_graph *graph)
     callee->first_capture = step->ctx.node->n_inputs;
     callee->next = step->callees;
     step->callees = callee;
+    callee->next_of_plan = step->plan->callees;
+    step->plan->callees = callee;
     /* Captures of the node's subgraphs follow its own inputs, graph attributes in order. */
     const ingot_node *node = step->ctx.node;
     for (size_t a = 0; a < node->n_attrs; a++) {

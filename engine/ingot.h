@@ -97,11 +97,11 @@ INGOT_API const char *ingot_isa(void);
 
 typedef struct ingot_model ingot_model;
 
-/* Options of ingot_model_load(). Fill with zeros and set size_bytes = sizeof(ingot_model_options); zero is the default
- * everywhere. */
+/* Options of ingot_model_load(). Fill with zeros and set size_bytes = sizeof(ingot_model_options), without which they
+ * are refused; zero is the default everywhere else. */
 typedef struct ingot_model_options {
     size_t size_bytes;
-    uint64_t max_memory_bytes;          /* for what loading allocates; 0: no limit of ours */
+    uint64_t max_memory_bytes;          /* for what loading allocates; 0: what the machine has, or its cgroup allows */
     const char *const *disabled_passes; /* names of passes to leave out, NULL-terminated; "all" for every one */
     bool allow_unsupported;             /* load a model that would not run, so that it can be inspected */
     bool no_passes;                     /* keep the graph as it is in the file */
@@ -110,6 +110,8 @@ typedef struct ingot_model_options {
     double noise;                       /* with in_double: weights are disturbed by so much of themselves at most ... */
     uint64_t noise_seed;                /* ... at random, to see how far rounding may carry a result */
     const char *external_data_root;     /* where external data may lie besides the model's own folder; NULL: nowhere */
+    uint64_t max_nodes;                 /* of all graphs, functions inlined; 0: 40,000 more than the file could hold */
+    double timeout_s;                   /* loading that takes longer ends with INGOT_CANCELLED; 0: none */
 } ingot_model_options;
 
 /**
@@ -196,7 +198,7 @@ typedef enum ingot_conv_choice {
 typedef struct ingot_session_options {
     size_t size_bytes;
     int32_t n_threads;          /* 0: the smaller of the affinity mask and the cgroup's quota */
-    uint64_t max_memory_bytes;  /* for plans, packed weights and activations; 0: no limit of ours */
+    uint64_t max_memory_bytes;  /* for plans and activations; 0: what the machine has, or its cgroup allows */
     double timeout_s;           /* a run that takes longer ends with INGOT_CANCELLED; 0: none */
     bool profile;               /* record the times that ingot_session_step() and ingot_session_stretch() tell */
     ingot_conv_choice conv_algorithm;

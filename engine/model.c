@@ -7,6 +7,7 @@
 
 #include "engine/passes/pass.h"
 #include "engine/widen.h"
+#include "ops/schema.h"
 
 const char *ingot_version(void) { return "0.1.0"; }
 
@@ -32,6 +33,20 @@ static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
     **last = line;
     *last = &line->next;
     return true;
+}
+
+/* Every options struct begins with its size. NULL stands for zeros. */
+ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given, ingot_error *error)
+{
+    memset(full, 0, full_bytes);
+    if (!given)
+        return INGOT_OK;
+    size_t size_bytes;
+    memcpy(&size_bytes, given, sizeof size_bytes);
+    if (size_bytes < sizeof size_bytes)
+        return ingot_fail(error, INGOT_USAGE, "size_bytes of the options is not set");
+    memcpy(full, given, MIN(size_bytes, full_bytes));
+    return INGOT_OK;
 }
 
 /* ---- operators ---- */
@@ -74,13 +89,19 @@ static ingot_status find_operator(ingot_model *model, ingot_node *node, bool col
     return status && !add_line(model, &model->last_problem, problem.message) ? out_of_memory(error) : INGOT_OK;
 }
 
-/* Operators always have a first output: one that is left out becomes a value that nobody reads. */
-static ingot_status complete_outputs(ingot_graph *graph, int depth, ingot_error *error)
+/* Every node against its schema, subgraphs too. Operators always have a first output: one that is left out becomes a
+ * value that nobody reads. */
+static ingot_status check_nodes(ingot_graph *graph, int depth, ingot_error *error)
 {
     if (depth > MAX_GRAPH_DEPTH)
         return ingot_fail(error, INGOT_LIMIT, "subgraphs nest more than %d deep", MAX_GRAPH_DEPTH);
     for (int i = 0; i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
+        const ingot_status wrong = ingot_schema_check(node, error);
+        if (wrong) {
+            ingot_error_prefix(error, "node '%.80s' (%.80s)", node->name, node->op_type);
+            return wrong;
+        }
         if (node->n_outputs > 0 && node->outputs[0] == INGOT_NONE) {
             const int value = ingot_graph_add_value(graph, NULL);
             if (value == INGOT_NONE || !ingot_node_set_output(graph, i, 0, value))
@@ -90,7 +111,7 @@ static ingot_status complete_outputs(ingot_graph *graph, int depth, ingot_error 
             for (size_t g = 0; g < node->attrs[a].n; g++) {
                 const bool holds = node->attrs[a].type == INGOT_ATTR_GRAPH || node->attrs[a].type == INGOT_ATTR_GRAPHS;
                 const ingot_status status =
-                    holds ? complete_outputs(node->attrs[a].graphs[g], depth + 1, error) : INGOT_OK;
+                    holds ? check_nodes(node->attrs[a].graphs[g], depth + 1, error) : INGOT_OK;
                 if (status)
                     return status;
             }
@@ -166,23 +187,24 @@ static void keep_report(void *sink, const char *line)
 
 /* Run the passes with a team of one thread, which folding constants needs; it is gone before the model is used.
  * Without passes only old forms are brought up to date, since kernels know the newest form alone. */
-static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, ingot_error *error)
+static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, uint64_t deadline_ns,
+                               ingot_error *error)
 {
     static const _Atomic bool never = false;
-    if (options && options->in_double) {
+    if (options->in_double) {
         const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
-        return status ? status : ingot_widen_graph(model->onnx->graph, options->noise, options->noise_seed, keep_report, model,
-                                             error);
+        return status ? status : ingot_widen_graph(model->onnx->graph, options->noise, options->noise_seed, keep_report,
+                                                   model, error);
     }
-    if (options && options->no_passes)
+    if (options->no_passes)
         return ingot_passes_upgrade(model->onnx->graph, error);
     folder f = {.model = model,
                 .env = {.memory = &model->memory, .packs = model->packs, .kernels = ingot_kernels_best(),
-                        .cancel = &never, .run_arena = {.memory = &model->memory}}};
+                        .cancel = &never, .deadline_ns = deadline_ns, .run_arena = {.memory = &model->memory}}};
     f.env.team = ingot_team_create(1);
     if (!f.env.team)
         return out_of_memory(error);
-    const ingot_pass_options pass_options = {.disabled = options ? options->disabled_passes : NULL,
+    const ingot_pass_options pass_options = {.disabled = options->disabled_passes,
                                              .fix_defaults = model->onnx->ir_version < 4,
                                              .evaluate = evaluate_node, .engine = &f,
                                              .report = keep_report, .sink = model};
@@ -229,15 +251,20 @@ static bool describe_interface(ingot_model *model)
 
 /* Load from a path or, where path is NULL, from bytes. One way in and one cleanup: ingot_model_free() accepts the
  * half-built model. Errors of the model itself begin with the file's name. */
-static ingot_status load(const char *path, const void *data, size_t size_bytes, const ingot_model_options *options,
+static ingot_status load(const char *path, const void *data, size_t size_bytes, const ingot_model_options *given,
                          ingot_model **result, ingot_error *error)
 {
+    ingot_model_options full;
+    const ingot_model_options *options = &full;
     *result = NULL;
+    ingot_status status = ingot_take_options(&full, sizeof full, given, error);
+    if (status)
+        return status;
+    const uint64_t deadline_ns = ingot_deadline_ns(options->timeout_s);
     ingot_model *model = calloc(1, sizeof *model);
     if (!model)
         return out_of_memory(error);
-    ingot_status status;
-    model->memory.limit_bytes = options ? options->max_memory_bytes : 0;
+    model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     model->last_problem = &model->problems;
     model->last_report = &model->reports;
     if ((status = ingot_onnx_open(path, data, size_bytes, options, &model->memory, &model->onnx, error)))
@@ -246,11 +273,11 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
         status = out_of_memory(error);
         goto fail;
     }
-    status = complete_outputs(model->onnx->graph, 0, error);
+    status = check_nodes(model->onnx->graph, 0, error);
     if (!status)
-        status = run_passes(model, options, error);
+        status = run_passes(model, options, deadline_ns, error);
     if (!status)
-        status = resolve_graph(model, model->onnx->graph, options && options->allow_unsupported, 0, error);
+        status = resolve_graph(model, model->onnx->graph, options->allow_unsupported, 0, error);
     if (status) {
         if (status != INGOT_USAGE)
             ingot_error_prefix(error, "%.200s", ingot_model_name(model));

@@ -26,6 +26,10 @@ struct ingot_model {
     _Atomic int n_sessions;
 };
 
+/* Options that a caller gave, completed to today's form: *full receives as much as size_bytes says, and zeros. A caller
+ * built with an older header has a shorter struct. INGOT_USAGE where size_bytes is not set. */
+ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given, ingot_error *error);
+
 /* The name that error lines give the model. */
 const char *ingot_model_name(const ingot_model *model);
 

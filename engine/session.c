@@ -2,7 +2,6 @@
  * and a team of threads. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/model.h"
 
@@ -29,26 +28,21 @@ static ingot_status out_of_memory(ingot_error *error)
 
 static const ingot_graph *graph_of(const ingot_session *session) { return session->model->onnx->graph; }
 
-/* What the caller's version of the options holds, and zeros for what it does not know yet. */
-static ingot_session_options known_options(const ingot_session_options *options)
-{
-    ingot_session_options known = {.size_bytes = sizeof known};
-    if (options)
-        memcpy(&known, options, MIN(options->size_bytes, sizeof known));
-    return known;
-}
-
 /* A model with unsupported operators can be inspected and saved but not run: its first problem is the error here. The
  * threads are probed now and start with the first run. */
-ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *options, ingot_session **result,
+ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *given, ingot_session **result,
                                   ingot_error *error)
 {
+    ingot_session_options full;
+    const ingot_session_options *options = &full;
     *result = NULL;
-    const ingot_session_options wanted = known_options(options);
-    if ((unsigned)wanted.conv_algorithm > INGOT_CONV_WINOGRAD)
-        return ingot_fail(error, INGOT_USAGE, "there is no convolution algorithm %d", (int)wanted.conv_algorithm);
-    if (wanted.n_threads < 0)
-        return ingot_fail(error, INGOT_USAGE, "%d threads are not possible", wanted.n_threads);
+    const ingot_status status = ingot_take_options(&full, sizeof full, given, error);
+    if (status)
+        return status;
+    if ((unsigned)options->conv_algorithm > INGOT_CONV_WINOGRAD)
+        return ingot_fail(error, INGOT_USAGE, "there is no convolution algorithm %d", (int)options->conv_algorithm);
+    if (options->n_threads < 0)
+        return ingot_fail(error, INGOT_USAGE, "%d threads are not possible", options->n_threads);
     if (model->problems)
         return ingot_fail(error, INGOT_UNSUPPORTED, "%.150s: %s", ingot_model_name(model), model->problems->text);
     ingot_session *session = calloc(1, sizeof *session);
@@ -56,18 +50,19 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
         return out_of_memory(error);
     const ingot_graph *graph = model->onnx->graph;
     session->model = model;
-    session->memory.limit_bytes = wanted.max_memory_bytes;
-    session->timeout_s = wanted.timeout_s;
+    session->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
+    session->timeout_s = options->timeout_s;
     session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
-                                    .team = ingot_team_create(wanted.n_threads),
+                                    .team = ingot_team_create(options->n_threads),
                                     .kernels = ingot_kernels_best(), .cancel = &session->cancel,
-                                    .profile = wanted.profile, .conv_algorithm = wanted.conv_algorithm,
+                                    .profile = options->profile, .conv_algorithm = options->conv_algorithm,
                                     .run_arena = {.memory = &session->memory}};
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
     session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);
     session->wanted = calloc((size_t)graph->n_values + 1, sizeof *session->wanted);
     atomic_fetch_add(&model->n_sessions, 1);
-    if (!session->env.team || (wanted.profile && !ingot_team_record(session->env.team)) || !session->inputs || !session->is_bound || !session->wanted) {
+    if (!session->env.team || (options->profile && !ingot_team_record(session->env.team)) || !session->inputs ||
+        !session->is_bound || !session->wanted) {
         ingot_session_free(session);
         return out_of_memory(error);
     }
@@ -264,6 +259,23 @@ static void do_job(void *argument)
         ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
 }
 
+/* What was computed must be what the model declares, wherever it declares a type: a caller relies on it. */
+static ingot_status check_outputs(const ingot_session *session, ingot_error *error)
+{
+    const ingot_model *model = session->model;
+    for (size_t i = 0; i < model->n_outputs; i++) {
+        const ingot_value_info *declared = &model->outputs[i];
+        const ingot_tensor *got = ingot_plan_output(session->plans, graph_of(session)->outputs[i]);
+        if (declared->dtype && got->dtype && got->kind == INGOT_TENSOR &&
+            (declared->dtype != got->dtype || declared->kind != INGOT_TENSOR))
+            return ingot_fail(error, INGOT_INVALID, "%.150s: output '%.80s' is declared as %s but computed as %s",
+                              ingot_model_name(model), declared->name,
+                              declared->kind == INGOT_TENSOR ? ingot_dtype_name(declared->dtype) : "another kind",
+                              ingot_dtype_name(got->dtype));
+    }
+    return INGOT_OK;
+}
+
 /* Plans shorter than this run on the calling thread: waking the others would cost more than they help. */
 enum { TEAM_FROM_US = 60 };
 
@@ -284,6 +296,8 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
         do_job(&j);
     else
         ingot_team_run(session->env.team, do_job, &j);
+    if (!j.status)
+        j.status = check_outputs(session, error);
     session->has_run = !j.status;
     return j.status;
 }
@@ -293,13 +307,7 @@ ingot_status ingot_session_plan(ingot_session *session, ingot_error *error) { re
 /* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only. */
 ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
 {
-    session->env.deadline_ns = 0;
-    if (session->timeout_s > 0) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        session->env.deadline_ns =
-            (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (uint64_t)(session->timeout_s * 1e9);
-    }
+    session->env.deadline_ns = ingot_deadline_ns(session->timeout_s);
     const ingot_status status = start_job(session, false, error);
     atomic_store(&session->cancel, false);
     return status;

@@ -164,9 +164,10 @@ ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorPro
                                                         "[n,rank]");
     if (d->dtype == INGOT_STRING)
         return ingot_fail(reader->error, INGOT_UNSUPPORTED, "sparse tensors of strings are not supported");
-    if (ingot_storage_bytes(d) > INGOT_MAX_DENSE_BYTES)
-        return ingot_fail(reader->error, INGOT_LIMIT, "a sparse tensor takes more than %d MiB when dense",
+    if (ingot_storage_bytes(d) > INGOT_MAX_DENSE_BYTES - reader->dense_bytes)
+        return ingot_fail(reader->error, INGOT_LIMIT, "sparse tensors take more than %d MiB when dense",
                           INGOT_MAX_DENSE_BYTES >> 20);
+    reader->dense_bytes += ingot_storage_bytes(d);
     d->data = ingot_arena_alloc(arena, ingot_storage_bytes(d));
     if (!d->data || !ingot_const_materialize(arena, values) || !ingot_const_materialize(arena, indices))
         return ingot_out_of_memory(reader);

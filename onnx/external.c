@@ -184,7 +184,8 @@ static ingot_status find_mapping(ingot_reader *reader, const char *location, con
     if (file >= 0)
         return map_file(onnx, file, location, mapping, reader->error);
     if (failed == EXDEV || failed == ELOOP)
-        return ingot_fail(reader->error, INGOT_INVALID, "lies outside of the model's folder");
+        return ingot_fail(reader->error, INGOT_INVALID, "a path or link that leads outside of the model's folder "
+                                                        "(--external-data-root allows another one)");
     return ingot_fail(reader->error, INGOT_IO, "%s", strerror(failed));
 }
 

@@ -1,6 +1,6 @@
 /* functions.c - calls of the model's own functions, replaced by the nodes of their bodies. A body has a scope of its
  * own: its inputs and outputs stand for the values of the call, everything else becomes a new value whose name starts
- * with the call's. How much inlining may produce is bounded by memory (see ingot_read_node), how deep by the call's
+ * with the call's. How much inlining may produce is bounded (see count_node() in reader.c), how deep by the call's
  * depth; a function that reaches itself is refused. */
 #include "onnx/reader.h"
 
@@ -186,16 +186,17 @@ static ingot_status pass_on(ingot_reader *reader, const Onnx__NodeProto *call, c
     return INGOT_OK;
 }
 
-/* A name for a value of the body that no other value of the graph has: PREFIX/NAME, or PREFIX/NAME_N. */
-static const char *unique_name(const ingot_scope *scope, ingot_arena *arena, const char *name)
+/* A name for a value of the body that no other value of the graph has: PREFIX/NAME, or PREFIX/NAME_N, where N goes on
+ * counting through the model: calls of one name are many, and starting over would look at all of them each time. */
+static const char *unique_name(ingot_reader *reader, const ingot_scope *scope, const char *name)
 {
     const size_t size = strlen(scope->prefix) + strlen(name) + 16;
-    char *full = ingot_arena_alloc(arena, size);
+    char *full = ingot_arena_alloc(&reader->onnx->arena, size);
     if (!full)
         return NULL;
     snprintf(full, size, "%s/%s", scope->prefix, name);
-    for (unsigned n = 2; ingot_graph_find_value(scope->graph, full) != INGOT_NONE; n++)
-        snprintf(full, size, "%s/%s_%u", scope->prefix, name, n);
+    while (ingot_graph_find_value(scope->graph, full) != INGOT_NONE)
+        snprintf(full, size, "%s/%s_%u", scope->prefix, name, 1 + ++reader->n_renamed);
     return full;
 }
 
@@ -214,7 +215,7 @@ static ingot_status declare_body(ingot_reader *reader, ingot_scope *scope, int n
                 n_bound++;
                 continue;
             }
-            const char *full = unique_name(scope, &reader->onnx->arena, name);
+            const char *full = unique_name(reader, scope, name);
             value = full ? ingot_graph_add_value(scope->graph, full) : INGOT_NONE;
             if (value == INGOT_NONE || !ingot_scope_define(reader, scope, name, value))
                 return ingot_out_of_memory(reader);

@@ -10,9 +10,12 @@
 
 #include <string.h>
 
-/* A file may grow to this many times its size, and this much more, before it is refused. Far above what a model takes;
- * functions that call functions can multiply without end. */
+/* A file may grow to this many times its size, and this much more, before it is refused. Far above what a model
+ * takes. */
 static const uint64_t growth_factor = 64, growth_extra_bytes = 256 << 20;
+
+/* Nodes that inlining may make beyond one for each of these bytes of the file, which is more than it can hold itself. */
+static const uint64_t extra_nodes = 40000, node_bytes = 16;
 
 /* A copy that lives as long as the model; "" for NULL. */
 static const char *keep(ingot_onnx *onnx, const char *text)
@@ -116,7 +119,7 @@ static ingot_status build(ingot_reader *reader)
 }
 
 /* The unpacked message lives in here only. */
-static ingot_status unpack_and_build(ingot_onnx *onnx, ingot_error *error)
+static ingot_status unpack_and_build(ingot_onnx *onnx, uint64_t max_nodes, ingot_error *error)
 {
     ingot_unpacked unpacked;
     const ingot_mapping *file = onnx->mappings;
@@ -131,6 +134,7 @@ static ingot_status unpack_and_build(ingot_onnx *onnx, ingot_error *error)
             __builtin_add_overflow(reader.memory_limit, growth_extra_bytes + onnx->memory->used_bytes,
                                    &reader.memory_limit))
             reader.memory_limit = UINT64_MAX;
+        reader.node_limit = max_nodes ? max_nodes : extra_nodes + file->size_bytes / node_bytes;
         status = build(&reader);
     }
     ingot_unpacked_free(&unpacked);
@@ -155,7 +159,7 @@ ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_byt
     if (!status)
         status = ingot_map_model(onnx, data, size_bytes, &line);
     if (!status)
-        status = unpack_and_build(onnx, &line);
+        status = unpack_and_build(onnx, options ? options->max_nodes : 0, &line);
     if (status) {
         ingot_onnx_close(onnx);
         return ingot_fail(error, status, "%s: %s", path ? path : "model", line.message);

@@ -261,13 +261,27 @@ static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto 
     return ingot_read_attributes(reader, proto, scope, graph->n_nodes - 1);
 }
 
-/* Every node of every graph and function comes through here, so here is where growth is bounded. */
+/* Every node of every graph and function comes by here, so here is where growth is bounded: functions that call
+ * functions can multiply without end. */
+static ingot_status count_node(ingot_reader *reader)
+{
+    if (++reader->n_nodes > reader->node_limit)
+        return ingot_fail(reader->error, INGOT_LIMIT, "functions grow the model beyond %llu nodes (--max-nodes allows "
+                                                      "more)", (unsigned long long)reader->node_limit);
+    if (reader->onnx->memory->used_bytes > reader->memory_limit)
+        return ingot_fail(reader->error, INGOT_LIMIT, "functions and sparse tensors grow the model beyond what a file "
+                                                      "of its size may take");
+    return INGOT_OK;
+}
+
 ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope)
 {
     const char *domain = ingot_plain_domain(proto->domain);
     const Onnx__FunctionProto *function = ingot_find_function(reader, proto);
-    ingot_status status;
-    if (!proto->op_type || !*proto->op_type)
+    ingot_status status = count_node(reader);
+    if (status)
+        ; /* told below */
+    else if (!proto->op_type || !*proto->op_type)
         status = ingot_fail(reader->error, INGOT_INVALID, "has no op_type");
     else if (function)
         status = ingot_inline_call(reader, function, proto, scope);
@@ -275,9 +289,6 @@ ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto,
         status = read_constant(reader, proto, scope);
     else
         status = read_plain_node(reader, proto, scope, domain);
-    if (!status && reader->onnx->memory->used_bytes > reader->memory_limit)
-        status = ingot_fail(reader->error, INGOT_LIMIT, "functions and sparse tensors grow the model beyond what a "
-                                                        "file of its size may take");
     /* Of many levels the innermost are told: the line is of limited length. */
     if (status && strlen(reader->error->message) < 2 * sizeof reader->error->message / 3)
         ingot_error_prefix(reader->error, "node '%s' (%s)", ingot_node_label(proto),

@@ -8,7 +8,7 @@
 
 enum {
     INGOT_MAX_SUBGRAPHS = 64,          /* levels of graphs within graphs, and of functions calling functions */
-    INGOT_MAX_DENSE_BYTES = 256 << 20, /* of one sparse tensor made dense */
+    INGOT_MAX_DENSE_BYTES = 256 << 20, /* of all sparse tensors made dense */
 };
 
 /* An attribute that a call of a function gives a value to. */
@@ -38,6 +38,9 @@ typedef struct ingot_reader {
     const Onnx__ModelProto *model;
     const ingot_mapping *file;  /* the model's bytes */
     uint64_t memory_limit;      /* of memory->used_bytes: what a file of this size may grow to */
+    uint64_t node_limit, n_nodes; /* nodes read so far, those of inlined functions at each call */
+    size_t dense_bytes;         /* of sparse tensors so far */
+    unsigned n_renamed;         /* for names of inlined values that are taken */
     ingot_name_table functions; /* by name: index of the last one */
     int *next_function;         /* of the same name, by index; INGOT_NONE ends the list */
     int *ids;                   /* scratch for a node's inputs and outputs */

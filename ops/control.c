@@ -270,14 +270,16 @@ static ingot_status run_loop(ingot_op_ctx *c)
     const int n_carried = MAX(0, c->node->n_inputs - 2);
     int64_t count = INT64_MAX, n = 0;
     bool condition = true;
+    if (ingot_has(c, 0) && (c->in[0]->kind != INGOT_TENSOR || ingot_count(c->in[0]) != 1))
+        return ingot_op_fail(c, INGOT_INVALID, "the trip count must be one number");
     if (ingot_has(c, 0))
         count = ingot_int_at(c->in[0], 0);
     if (ingot_has(c, 1) && (status = read_bool(c, c->in[1], "the condition", &condition)))
         return status;
     const int n_collected = l.body->n_outputs - 1 - n_carried;
-    if (n_collected < 0)
-        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d carried values", l.body->n_outputs,
-                             n_carried);
+    if (n_collected < 0 || c->n_out > n_carried + n_collected)
+        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d carried values, the node %d",
+                             l.body->n_outputs, n_carried, c->n_out);
     status = open_loop(&l, c, n_carried, n_collected, 2);
     for (int k = 0; k < n_carried && !status; k++)
         status = c->in[2 + k] ? carry(&l, &l.values[k], c->in[2 + k])
@@ -382,11 +384,13 @@ static ingot_status run_scan(ingot_op_ctx *c)
                              (long long)n_scanned, c->node->n_inputs);
     const int n_slices = (int)n_scanned, n_carried = c->node->n_inputs - n_slices;
     const int n_collected = l.body->n_outputs - n_carried;
-    if (n_collected < 0)
-        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states", l.body->n_outputs, n_carried);
+    if (n_collected < 0 || c->n_out > n_carried + n_collected)
+        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states, the node %d", l.body->n_outputs,
+                             n_carried, c->n_out);
     int64_t length = 0;
     slice *slices = ingot_run_alloc(c, (size_t)n_slices * sizeof *slices);
-    status = slices ? open_slices(c, slices, n_slices, (const ingot_tensor *const *)c->in + n_carried, &length) : out_of_memory(c);
+    status = slices ? open_slices(c, slices, n_slices, (const ingot_tensor *const *)c->in + n_carried, &length)
+                    : out_of_memory(c);
     if (status || (status = open_loop(&l, c, n_carried, n_collected, n_slices)))
         goto done;
     for (int k = 0; k < n_carried && !status; k++)
@@ -542,10 +546,10 @@ static ingot_status run_scan_8(ingot_op_ctx *c)
 const ingot_op ingot_ops_control[] = {
     {"If", 1, 1, 1, {INGOT_TYPE(BOOL)}, infer_unknown, run_if},
     {"Loop", 1, 0, INGOT_MANY, {INGOT_TYPE(INT64), INGOT_TYPE(BOOL), INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
-                                INGOT_TYPES_ALL}, infer_unknown, run_loop},
+                                INGOT_TYPES_ALL}, infer_unknown, run_loop, .flags = INGOT_OP_KINDS},
     {"Scan", 8, 0, INGOT_MANY, {INGOT_TYPE(INT64), INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
-                                INGOT_TYPES_ALL}, infer_unknown, run_scan_8, .until = 8},
+                                INGOT_TYPES_ALL}, infer_unknown, run_scan_8, .flags = INGOT_OP_KINDS, .until = 8},
     {"Scan", 9, 1, INGOT_MANY, {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
-                                INGOT_TYPES_ALL}, infer_unknown, run_scan},
+                                INGOT_TYPES_ALL}, infer_unknown, run_scan, .flags = INGOT_OP_KINDS},
     {0},
 };

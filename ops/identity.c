@@ -23,6 +23,6 @@ static ingot_status run_identity(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_identity[] = {
-    {"Identity", 1, 1, 1, {INGOT_TYPES_ALL}, infer_identity, run_identity, .flags = INGOT_OP_VIEW},
+    {"Identity", 1, 1, 1, {INGOT_TYPES_ALL}, infer_identity, run_identity, .flags = INGOT_OP_VIEW | INGOT_OP_KINDS},
     {0},
 };

@@ -64,6 +64,7 @@ enum {
     INGOT_OP_FUSES = 32,    /* runs the nodes that are fused into it as well: see fused.h */
     INGOT_OP_SPLITS = 64,   /* the outputs are pieces of input 0; where output 0 is blocked, so are the others */
     INGOT_OP_JOINS = 128,   /* output 0 is made of the inputs, as pieces */
+    INGOT_OP_KINDS = 256,   /* takes sequences and optionals too, and looks at the kinds itself; others get tensors */
 };
 
 enum { INGOT_MANY = 0x7fffffff };

@@ -103,6 +103,8 @@ static ingot_status run_insert(ingot_op_ctx *c)
     if (status || (ingot_has(c, 2) && (status = read_position(c, 2, n, n, &at))))
         return status;
     const ingot_tensor from = *c->in[0];
+    if (c->in[1]->kind != INGOT_TENSOR || (n && c->in[1]->dtype != from.dtype))
+        return ingot_op_fail(c, INGOT_INVALID, "the item is not a tensor of type %s", ingot_dtype_name(from.dtype));
     if ((status = make_items(c, c->out[0], INGOT_SEQUENCE, from.dtype, n + 1)))
         return status;
     ingot_tensor *to = items_of(c->out[0]);
@@ -315,15 +317,15 @@ static ingot_status infer_map(ingot_op_ctx *c)
 const ingot_op ingot_ops_sequence[] = {
     {"SequenceConstruct", 11, 1, INGOT_MANY, TENSORS, infer_sequence, run_construct},
     {"SequenceEmpty", 11, 0, 0, TENSORS, infer_sequence, run_empty},
-    {"SequenceAt", 11, 2, 2, TENSORS, infer_any, run_at},
-    {"SequenceInsert", 11, 2, 3, TENSORS, infer_sequence, run_insert},
-    {"SequenceErase", 11, 1, 2, TENSORS, infer_sequence, run_erase},
-    {"SequenceLength", 11, 1, 1, TENSORS, infer_any, run_length},
+    {"SequenceAt", 11, 2, 2, TENSORS, infer_any, run_at, .flags = INGOT_OP_KINDS},
+    {"SequenceInsert", 11, 2, 3, TENSORS, infer_sequence, run_insert, .flags = INGOT_OP_KINDS},
+    {"SequenceErase", 11, 1, 2, TENSORS, infer_sequence, run_erase, .flags = INGOT_OP_KINDS},
+    {"SequenceLength", 11, 1, 1, TENSORS, infer_any, run_length, .flags = INGOT_OP_KINDS},
     {"SplitToSequence", 11, 1, 2, TENSORS, infer_sequence, run_split},
-    {"ConcatFromSequence", 11, 1, 1, TENSORS, infer_any, run_concat},
-    {"SequenceMap", 17, 1, INGOT_MANY, TENSORS, infer_map, run_map},
-    {"Optional", 15, 0, 1, TENSORS, infer_optional, run_optional},
-    {"OptionalHasElement", 15, 0, 1, TENSORS, infer_any, run_has_element},
-    {"OptionalGetElement", 15, 1, 1, TENSORS, infer_any, run_get_element},
+    {"ConcatFromSequence", 11, 1, 1, TENSORS, infer_any, run_concat, .flags = INGOT_OP_KINDS},
+    {"SequenceMap", 17, 1, INGOT_MANY, TENSORS, infer_map, run_map, .flags = INGOT_OP_KINDS},
+    {"Optional", 15, 0, 1, TENSORS, infer_optional, run_optional, .flags = INGOT_OP_KINDS},
+    {"OptionalHasElement", 15, 0, 1, TENSORS, infer_any, run_has_element, .flags = INGOT_OP_KINDS},
+    {"OptionalGetElement", 15, 1, 1, TENSORS, infer_any, run_get_element, .flags = INGOT_OP_KINDS},
     {0},
 };

@@ -3,8 +3,9 @@
     build/venv/bin/python tests/run.py [PART ...]
 
 Parts: unit (C tests, every instruction set), python (command line, passes, reader and writer, from outside), corpus (models
-beside their PyTorch dumps), conformance (the ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests and
-models under the address and undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user).
+beside their PyTorch dumps), malformed (the tables of tests/malformed: an exit code and one line for each), conformance (the
+ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests, malformed and other models under the address and
+undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user).
 """
 import json
 import os
@@ -106,6 +107,19 @@ def corpus():
     return passed + more[0], failed + more[1]
 
 
+def malformed(folder=BUILD, *options):
+    """Every row of the tables; counts from the runner's report."""
+    report = os.path.join(ROOT, "build", "malformed.json")
+    if os.path.exists(report):
+        os.remove(report)
+    run(sys.executable, "tests/malformed/run.py", os.path.join(folder, "ingot"), os.path.join(folder, "tests", "malformed", "measure"),
+        "--json", report, *options)
+    if not os.path.exists(report):
+        return 0, 1
+    result = json.load(open(report))
+    return result["passed"], len(result["failed"])
+
+
 def conformance():
     if not os.path.isdir(SHARED):
         print("conformance: ../shared is not here: left out")
@@ -133,8 +147,10 @@ def sanitize():
         return 0, 1
     environment = {"UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
     passed, failed = c_tests(folder, "--timeout-multiplier", "10", env=environment)
+    os.environ.update(environment)
+    more = malformed(folder, "--sanitize")
+    passed, failed = passed + more[0], failed + more[1]
     if corpus_folder():
-        os.environ.update(environment)
         small = [n for n in listed("corpus.txt") if n.startswith(("bn_", "ops_", "mynet_bn", "mynet_ts_op7", "ctrl_"))]
         more = verify_corpus([VERIFY.replace(INGOT, os.path.join(folder, "ingot"))], small)
         passed, failed = passed + more[0], failed + more[1]
@@ -155,7 +171,7 @@ def arm():
     return c_tests(folder, "--timeout-multiplier", "20")
 
 
-PARTS = [unit, python, corpus, conformance, sanitize, clang, arm]
+PARTS = [unit, python, corpus, malformed, conformance, sanitize, clang, arm]
 
 
 def main():

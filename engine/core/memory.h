@@ -21,6 +21,9 @@ void *ingot_alloc(ingot_memory *memory, size_t size_bytes);
 void *ingot_zalloc(ingot_memory *memory, size_t size_bytes);
 void ingot_release(ingot_memory *memory, void *pointer); /* NULL is allowed */
 
+/* Memory that the machine has, or the cgroup of this process allows: the limit where the caller sets none. */
+uint64_t ingot_memory_of_machine(void);
+
 /* Products and sums of sizes that come from files: false on overflow, *result is of no use then. */
 bool ingot_mul_size(size_t a, size_t b, size_t *result);
 bool ingot_add_size(size_t a, size_t b, size_t *result);

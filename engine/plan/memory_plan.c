@@ -124,7 +124,20 @@ static void bind_tensors(ingot_plan *plan)
             plan->steps[s]->ctx.scratch = plan->memory + plan->arena_bytes;
 }
 
-/* One allocation holds the arena and the scratch. An error names the size that was not to be had. */
+/* The line for a plan that is too large names the node of its largest value, which is where to look. */
+static ingot_status too_large(const ingot_plan *plan, size_t total, ingot_error *error)
+{
+    const ingot_plan_value *largest = NULL;
+    for (int v = 0; v < plan->n_values; v++)
+        if (plan->values[v]->place == INGOT_PLACE_ARENA && plan->values[v]->producer != INGOT_NONE &&
+            (!largest || plan->values[v]->size_bytes > largest->size_bytes))
+            largest = plan->values[v];
+    ingot_fail(error, INGOT_LIMIT, "the plan needs %zu MiB of memory, which are not to be had or more than "
+                                   "--max-memory allows", total >> 20);
+    return largest ? ingot_step_error(plan->steps[largest->producer], INGOT_LIMIT, error) : INGOT_LIMIT;
+}
+
+/* One allocation holds the arena and the scratch. */
 ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
 {
     size_t total;
@@ -135,7 +148,7 @@ ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
         return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
     plan->memory = ingot_alloc(plan->env->memory, total + INGOT_ALIGNMENT);
     if (!plan->memory)
-        return ingot_fail(error, INGOT_LIMIT, "the plan needs %zu MiB of memory, which are not to be had", total >> 20);
+        return too_large(plan, total, error);
     bind_tensors(plan);
     return INGOT_OK;
 }

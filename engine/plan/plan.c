@@ -121,8 +121,10 @@ static ingot_status check_type(const ingot_step *step, int i, ingot_error *error
 {
     const ingot_op *op = step->ctx.op;
     const ingot_tensor *in = step->ctx.in[i];
+    if (in->kind != INGOT_TENSOR && !(op->flags & INGOT_OP_KINDS))
+        return ingot_fail(error, INGOT_INVALID, "input %d is a sequence, optional or map, expected a tensor", i);
     if (in->kind != INGOT_TENSOR || in->rank < 0)
-        return INGOT_OK; /* the operator looks at kinds itself */
+        return INGOT_OK;
     uint64_t allowed = op->types[0];
     for (int k = 1; k <= MIN(i, 5) && allowed; k++)
         allowed = op->types[k];
@@ -289,9 +291,8 @@ void ingot_plan_free(ingot_plan *plan)
 {
     if (!plan)
         return;
-    for (int i = 0; i < plan->n_steps; i++)
-        for (ingot_callee *callee = plan->steps[i]->callees; callee; callee = callee->next)
-            ingot_plan_free_list(callee->plans);
+    for (ingot_callee *callee = plan->callees; callee; callee = callee->next_of_plan)
+        ingot_plan_free_list(callee->plans);
     for (int i = 0; i < plan->n_values; i++)
         if (plan->values[i]->place == INGOT_PLACE_DYNAMIC && plan->values[i]->tensor.kind == INGOT_TENSOR)
             ingot_release(plan->env->memory, plan->values[i]->tensor.data);

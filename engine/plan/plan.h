@@ -39,7 +39,8 @@ typedef struct ingot_callee {
     const ingot_graph *graph;
     int first_capture;         /* of the node's inputs */
     ingot_plan *plans;
-    struct ingot_callee *next;
+    struct ingot_callee *next;         /* of the step */
+    struct ingot_callee *next_of_plan; /* of all steps, those too that were computed while planning */
 } ingot_callee;
 
 struct ingot_step {
@@ -85,6 +86,7 @@ struct ingot_plan {
     ingot_tensor *signature;       /* graph inputs, then captures: types and shapes the plan was made for */
     char *memory;                  /* arena_bytes, then scratch_bytes */
     size_t arena_bytes, scratch_bytes;
+    ingot_callee *callees;         /* of all steps, for freeing them */
     double work_us;                /* rough estimate of a run on one thread, for deciding whether more pay */
     ingot_plan *next;              /* in a cache, newest first */
 };
@@ -115,6 +117,9 @@ ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs,
 /* Run a subgraph for an operator: what ingot_call() forwards to. */
 ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
                              ingot_tensor *outputs, int n_outputs);
+
+/* The monotonic clock's time after which work that may take timeout_s (0: any time) has to stop; 0 for none. */
+uint64_t ingot_deadline_ns(double timeout_s);
 
 /* The tensor of graph value `value` after a run, row-major. */
 const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value);
