@@ -69,6 +69,21 @@ static bool all_known(const ingot_plan *plan, const ingot_step *step)
     return out_bytes <= KNOWN_LIMIT_BYTES || out_bytes <= in_bytes;
 }
 
+/* Strings and items of sequences were made in memory of the run, and known values outlive it: take copies. */
+static ingot_status keep_outputs(ingot_plan *plan, ingot_step *step)
+{
+    ingot_op_ctx *c = &step->ctx;
+    ingot_status status = INGOT_OK;
+    plan->keeps = true;
+    for (int i = 0; i < c->n_out && !status; i++)
+        if (c->out[i] && (c->out[i]->kind != INGOT_TENSOR || c->out[i]->dtype == INGOT_STRING)) {
+            const ingot_tensor made = *c->out[i];
+            status = ingot_run_copy(c, &made, c->out[i]);
+        }
+    plan->keeps = false;
+    return status;
+}
+
 /* Compute a step while planning: its outputs become known. */
 static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error *error)
 {
@@ -93,6 +108,8 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
         c->scratch = scratch;
     }
     status = c->op->run(c);
+    if (!status)
+        status = keep_outputs(plan, step);
     ingot_release(plan->env->memory, scratch);
     for (int i = 0; i < c->n_out && !status; i++)
         if (c->out[i])

@@ -29,7 +29,8 @@ static void *host_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool 
 /* Memory that goes with the next run; NULL past the limit. */
 static void *host_run_alloc(ingot_op_ctx *c, size_t size_bytes)
 {
-    return ingot_arena_alloc(&step_of(c)->plan->env->run_arena, size_bytes);
+    ingot_plan *plan = step_of(c)->plan;
+    return ingot_arena_alloc(plan->keeps ? &plan->arena : &plan->env->run_arena, size_bytes);
 }
 
 /* While planning (no arena yet) and for known values outputs live in the plan; while running they are dynamic. */

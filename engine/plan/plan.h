@@ -87,6 +87,7 @@ struct ingot_plan {
     char *memory;                  /* arena_bytes, then scratch_bytes */
     size_t arena_bytes, scratch_bytes;
     ingot_callee *callees;         /* of all steps, for freeing them */
+    bool keeps;                    /* what operators ask for now lives as long as the plan, not as the run */
     double work_us;                /* rough estimate of a run on one thread, for deciding whether more pay */
     ingot_plan *next;              /* in a cache, newest first */
 };
