@@ -530,8 +530,9 @@ static ingot_status run_scan_8(ingot_op_ctx *c)
                              (long long)n_scanned, c->node->n_inputs);
     const int n_slices = (int)n_scanned, n_carried = c->node->n_inputs - 1 - n_slices;
     const int n_collected = l.body->n_outputs - n_carried;
-    if (n_collected < 0)
-        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states", l.body->n_outputs, n_carried);
+    if (n_collected < 0 || c->n_out > n_carried + n_collected)
+        return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states, the node %d", l.body->n_outputs,
+                             n_carried, c->n_out);
     status = open_batch(c, &b, n_carried, n_slices);
     for (int k = 0; k < n_slices && !status; k++)
         b.slices[k].backward = list_item(c, "directions", k) != 0;
@@ -548,8 +549,8 @@ const ingot_op ingot_ops_control[] = {
     {"Loop", 1, 0, INGOT_MANY, {INGOT_TYPE(INT64), INGOT_TYPE(BOOL), INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
                                 INGOT_TYPES_ALL}, infer_unknown, run_loop, .flags = INGOT_OP_KINDS},
     {"Scan", 8, 0, INGOT_MANY, {INGOT_TYPE(INT64), INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
-                                INGOT_TYPES_ALL}, infer_unknown, run_scan_8, .flags = INGOT_OP_KINDS, .until = 8},
+                                INGOT_TYPES_ALL}, infer_unknown, run_scan_8, .until = 8},
     {"Scan", 9, 1, INGOT_MANY, {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL,
-                                INGOT_TYPES_ALL}, infer_unknown, run_scan, .flags = INGOT_OP_KINDS},
+                                INGOT_TYPES_ALL}, infer_unknown, run_scan},
     {0},
 };

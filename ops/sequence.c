@@ -103,7 +103,7 @@ static ingot_status run_insert(ingot_op_ctx *c)
     if (status || (ingot_has(c, 2) && (status = read_position(c, 2, n, n, &at))))
         return status;
     const ingot_tensor from = *c->in[0];
-    if (c->in[1]->kind != INGOT_TENSOR || (n && c->in[1]->dtype != from.dtype))
+    if (c->in[1]->kind != INGOT_TENSOR || (n && from.dtype && c->in[1]->dtype != from.dtype))
         return ingot_op_fail(c, INGOT_INVALID, "the item is not a tensor of type %s", ingot_dtype_name(from.dtype));
     if ((status = make_items(c, c->out[0], INGOT_SEQUENCE, from.dtype, n + 1)))
         return status;
