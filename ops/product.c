@@ -150,20 +150,23 @@ bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || 
 /* Likewise a D that is one row is the epilogue's bias. */
 bool ingot_product_takes_bias(const ingot_product *p) { return !p->has_d || p->d_row; }
 
-/* Part `item` of the current matrix: a range of rows by a range of panels. */
+/* Items [begin, end) of the current matrix, numbered row range by row range; each is a range of rows by a range of
+ * panels. Neighbours that make a rectangle run as one, so that the kernel can look ahead from panel to panel. */
 static void run_panel_items(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
     const ingot_product *p = call->p;
-    const int64_t panels = call->k->gemm_panels_f32(p->n), at = call->matrix * p->m * p->n;
+    const int64_t panels = call->k->gemm_panels_f32(p->n), at = call->matrix * p->m * p->n, n = call->panel_items;
     const float *a = (const float *)p->a + (p->a_at ? p->a_at[call->matrix] : 0);
 
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t r = i / call->panel_items, s = i % call->panel_items;
+    while (begin < end) {
+        const int64_t r = begin / n, s = begin % n, whole = s ? 0 : (end - begin) / n;
+        const int64_t rows = MAX(whole, 1), items = whole ? n : MIN(n - s, end - begin);
         call->k->gemm_f32(&call->gemm, a, call->b, (float *)p->c + at, &call->epilogue,
-                          r * call->item_rows, MIN(p->m, (r + 1) * call->item_rows),
-                          panels * s / call->panel_items, panels * (s + 1) / call->panel_items);
+                          r * call->item_rows, MIN(p->m, (r + rows) * call->item_rows),
+                          panels * s / n, panels * (s + items) / n);
+        begin += rows * items;
     }
 }
 
@@ -255,6 +258,20 @@ static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Cut a matrix into items: along the larger of rows and columns first, whose part of A or B is then read once. */
+static void cut_matrix(run_call *call, int64_t panels)
+{
+    const ingot_product *p = call->p;
+    const int64_t most_rows = MAX(1, MIN(ITEMS, p->m / ITEM_ROWS)), most_panels = MIN(ITEMS, panels);
+
+    call->row_items = p->m > p->n ? most_rows : MIN(most_rows, ceil_div(ITEMS, most_panels));
+    call->panel_items = MIN(most_panels, ceil_div(ITEMS, call->row_items));
+    if (p->m * p->n * MAX(p->k, 1) < 32768)
+        call->row_items = call->panel_items = 1;
+    call->item_rows = call->row_items == 1 ? p->m : ceil_div(ceil_div(p->m, call->row_items), TILE_ROWS) * TILE_ROWS;
+    call->row_items = ceil_div(p->m, call->item_rows);
+}
+
 /* One matrix after the other, each shared out over the team. */
 static void run_each(run_call *call, char *scratch)
 {
@@ -264,12 +281,7 @@ static void run_each(run_call *call, char *scratch)
     const int64_t work = 1 + 32768 / (1 + p->m * MAX(p->k, 1) * INGOT_BLOCK);
     const float *residual = call->epilogue.residual, *b = call->b;
 
-    call->row_items = MAX(1, MIN(ITEMS, p->m / ITEM_ROWS));
-    call->panel_items = MIN(panels, ceil_div(ITEMS, call->row_items));
-    if (p->m * p->n * MAX(p->k, 1) < 32768)
-        call->row_items = call->panel_items = 1;
-    call->item_rows = call->row_items == 1 ? p->m : ceil_div(ceil_div(p->m, call->row_items), TILE_ROWS) * TILE_ROWS;
-    call->row_items = ceil_div(p->m, call->item_rows);
+    cut_matrix(call, panels);
     for (call->matrix = 0; call->matrix < p->matrices; call->matrix++) {
         if (residual)
             call->epilogue.residual = residual + call->matrix * p->m * p->n;

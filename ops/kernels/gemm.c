@@ -2,18 +2,19 @@
  *
  * B is cut into panels of PANEL columns (two vectors), each stored [k][PANEL]; the last is one vector wide when that is
  * enough, and padded with zeros. A tile of up to GEMM_MR rows by one panel lives in registers; A is read in place, one
- * broadcast per row and step. Panels are taken in blocks that stay in the second-level cache while all rows pass.
- * Long k is cut into chunks of fixed length, whose sums are added up in C; the first brings bias and residual along, so
- * that the residual may be C itself, and the last clips. */
+ * broadcast per row and step. All rows of a block that stays in the second-level cache pass by one panel, while the
+ * next panel is fetched a little with every step: weights that come from far away cost no more than those at hand.
+ * Long k is cut into chunks of nearly equal length, whose sums are added up in C; the first brings bias and residual
+ * along, so that the residual may be C itself, and the last clips. */
 #include "ops/kernels/epilogue.h"
 
 enum {
     PANEL = 2 * VF32_LANES,
     K_CHUNK = 1024,            /* steps per pass: a panel's chunk is at most 128 KiB */
-    BLOCK_FLOATS = 96 * 1024,  /* of packed B that stay in the second-level cache: 384 KiB */
+    BLOCK_FLOATS = 96 * 1024,  /* of A that stay in the second-level cache: 384 KiB */
 };
 
-/* One tile's work: everything a strip of rows meets at one panel. */
+/* One tile's work: everything a strip of rows meets at one chunk of a panel. */
 typedef struct tile_job {
     const float *a, *b;
     float *c;
@@ -21,6 +22,8 @@ typedef struct tile_job {
     const float *onto;         /* what to add, laid out as c: the residual, or c itself from the second chunk on */
     ptrdiff_t a_row, a_col, ldc;
     int64_t k;
+    const char *next;          /* packed B that other tiles will read: where this tile's share of fetching it begins, */
+    int64_t next_step;         /* and its bytes for each step of k */
     int n;                     /* columns that exist, <= PANEL */
     float alpha, low, high;
 } tile_job;
@@ -56,14 +59,55 @@ INGOT_INLINE void finish(const tile_job *t, vf32 x, int row, int v)
     store_columns(c, vf32_min(vf32_set1(t->high), vf32_max(vf32_set1(t->low), x)), t->n, v);
 }
 
+/* Whole vectors of columns without row_bias or alpha, as most products are: bias and bounds stay in registers. */
+INGOT_INLINE void finish_plain(const tile_job *t, vf32 acc[][2], int mr, int nv, bool onto)
+{
+    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+    vf32 bias[2];
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++)
+        bias[v] = t->bias ? vf32_load(t->bias + v * VF32_LANES) : vf32_zero();
+    INGOT_UNROLL
+    for (int i = 0; i < mr; i++) {
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++) {
+            const ptrdiff_t at = i * t->ldc + v * VF32_LANES;
+            vf32 x = vf32_add(acc[i][v], bias[v]);
+            if (onto)
+                x = vf32_add(x, vf32_load(t->onto + at));
+            vf32_store(t->c + at, vf32_min(high, vf32_max(low, x)));
+        }
+    }
+}
+
+/* The accumulators of mr rows by nv vectors into C. */
+INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
+{
+    if (t->alpha == 1.0f && !t->row_bias && t->n == nv * VF32_LANES) {
+        if (t->onto)
+            finish_plain(t, acc, mr, nv, true);
+        else
+            finish_plain(t, acc, mr, nv, false);
+        return;
+    }
+    INGOT_UNROLL
+    for (int i = 0; i < mr; i++) {
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++)
+            finish(t, acc[i][v], i, v);
+    }
+}
+
 /* mr rows by nv vectors. */
 INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
 {
     enum { MAX_ROWS = 12 };
     vf32 acc[MAX_ROWS][2];
     const float *a = t->a, *b = t->b;
+    const char *next = t->next;
     const ptrdiff_t row = t->a_row, col = t->a_col;
-    const int64_t k = t->k;
+    const int64_t k = t->k, next_step = t->next_step;
 
     INGOT_UNROLL
     for (int i = 0; i < mr; i++) {
@@ -85,13 +129,10 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
         }
         a += col;
         b += nv * VF32_LANES;
+        __builtin_prefetch(next, 0, 2);                /* into the second level */
+        next += next_step;
     }
-    INGOT_UNROLL
-    for (int i = 0; i < mr; i++) {
-        INGOT_UNROLL
-        for (int v = 0; v < nv; v++)
-            finish(t, acc[i][v], i, v);
-    }
+    finish_tile(t, acc, mr, nv);
 }
 
 /* A case for each height: the compiler makes one straight-line tile of each, and drops those above GEMM_MR. */
@@ -148,61 +189,105 @@ void INGOT_FN(gemm_pack_f32)(float *packed, const float *b, ptrdiff_t b_row, ptr
     }
 }
 
-/* Rows [m0, m1) at one panel, for steps [k0, k1). */
-static void run_strip(const ingot_gemm *g, const float *a, const float *packed, float *c, const ingot_epilogue *e,
-                      int64_t row, int mr, int64_t panel, int64_t k0, int64_t k1)
+/* What gemm_f32 was called with. */
+typedef struct product {
+    const ingot_gemm *g;
+    const ingot_epilogue *e;
+    const float *a, *packed;
+    float *c;
+    int64_t chunk;             /* steps of k in a pass */
+} product;
+
+/* Where the chunk of a panel that starts at step k0 is stored. */
+static const float *packed_at(const product *p, int64_t panel, int64_t k0)
 {
-    const int width = panel_width(g->n, panel);
-    const int64_t at = row * g->ldc + panel * PANEL;
-    const bool first = k0 == 0, last = k1 == g->k;
+    return p->packed + panel * PANEL * p->g->k + k0 * panel_width(p->g->n, panel);
+}
+
+/* The job of the tiles at one chunk of a panel, for row 0. */
+static tile_job chunk_job(const product *p, int64_t panel, int64_t k0, int64_t k1)
+{
+    const ingot_gemm *g = p->g;
+    const ingot_epilogue *e = p->e;
+    const int64_t column = panel * PANEL;
+    const bool first = k0 == 0;
     tile_job t = {
-        .a = a + row * g->a_row + k0 * g->a_col,
-        .b = packed + panel * PANEL * g->k + k0 * width,
-        .c = c + at,
-        .bias = first && e->bias ? e->bias + panel * PANEL : NULL,
-        .row_bias = first && e->row_bias ? e->row_bias + row : NULL,
-        .onto = !first ? c + at : e->residual ? e->residual + at : NULL,
+        .a = p->a + k0 * g->a_col,
+        .b = packed_at(p, panel, k0),
+        .c = p->c + column,
+        .bias = first && e->bias ? e->bias + column : NULL,
+        .row_bias = first ? e->row_bias : NULL,
+        .onto = !first ? p->c + column : e->residual ? e->residual + column : NULL,
         .a_row = g->a_row, .a_col = g->a_col, .ldc = g->ldc, .k = k1 - k0,
-        .n = (int)min64(g->n - panel * PANEL, PANEL),
+        .n = (int)min64(g->n - column, PANEL),
         .alpha = g->alpha, .low = -INFINITY, .high = INFINITY,
     };
 
-    if (last)
+    if (k1 == g->k)
         clip_range(e, &t.low, &t.high);
-    if (width == PANEL)
-        tile_wide(&t, mr);
-    else
-        tile_narrow(&t, mr);
-    if (last && act_follows(e))
-        INGOT_FN(act_rows_f32)(t.c, g->ldc, mr, t.n, e);
+    return t;
 }
 
-/* Rows [m0, m1) of panels [p0, p1) for one chunk of k: strips of rows of nearly equal height, all panels for each. */
-static void run_block(const ingot_gemm *g, const float *a, const float *packed, float *c, const ingot_epilogue *e,
-                      int64_t m0, int64_t m1, int64_t p0, int64_t p1, int64_t k0)
+/* Rows [m0, m1) at one chunk of a panel, in strips of nearly equal height, while `next` is fetched. */
+static void run_chunk(const product *p, int64_t m0, int64_t m1, int64_t panel, int64_t k0, const float *next)
 {
-    const int64_t k1 = min64(g->k, k0 + K_CHUNK);
-    int64_t strips = (m1 - m0 + GEMM_MR - 1) / GEMM_MR;
+    const ingot_gemm *g = p->g;
+    const int64_t k1 = min64(g->k, k0 + p->chunk);
+    const int width = panel_width(g->n, panel);
+    const bool act = k1 == g->k && act_follows(p->e);
+    const tile_job job = chunk_job(p, panel, k0, k1);
+    int64_t strips = ceil_div(m1 - m0, GEMM_MR);
+    const int64_t next_step = next ? ceil_div(width * (int64_t)sizeof *next, strips) : 0;
+    const char *fetch = next ? (const char *)next : (const char *)job.b;
 
     for (int64_t row = m0; row < m1; strips--) {
-        const int mr = (int)((m1 - row + strips - 1) / strips);
-        for (int64_t p = p0; p < p1; p++)
-            run_strip(g, a, packed, c, e, row, mr, p, k0, k1);
+        const int mr = (int)ceil_div(m1 - row, strips);
+        tile_job t = job;
+
+        t.a += row * g->a_row;
+        t.c += row * g->ldc;
+        t.row_bias = t.row_bias ? t.row_bias + row : NULL;
+        t.onto = t.onto ? t.onto + row * g->ldc : NULL;
+        t.next = fetch;
+        t.next_step = next_step;
+        if (width == PANEL)
+            tile_wide(&t, mr);
+        else
+            tile_narrow(&t, mr);
+        if (act)
+            INGOT_FN(act_rows_f32)(t.c, g->ldc, mr, t.n, p->e);
+        fetch += next_step * t.k;
         row += mr;
+    }
+}
+
+/* Rows [m0, m1) of panels [p0, p1). Once even for k = 0, which leaves bias and residual. */
+static void run_block(const product *p, int64_t m0, int64_t m1, int64_t p0, int64_t p1)
+{
+    for (int64_t panel = p0; panel < p1; panel++) {
+        int64_t k0 = 0;
+        do {
+            const bool ends = k0 + p->chunk >= p->g->k;
+            const float *next = !ends           ? packed_at(p, panel, k0 + p->chunk)
+                              : panel + 1 < p1 ? packed_at(p, panel + 1, 0)
+                                               : NULL;
+            run_chunk(p, m0, m1, panel, k0, next);
+            k0 += p->chunk;
+        } while (k0 < p->g->k);
     }
 }
 
 void INGOT_FN(gemm_f32)(const ingot_gemm *g, const float *a, const float *packed, float *c, const ingot_epilogue *e,
                         int64_t m0, int64_t m1, int64_t p0, int64_t p1)
 {
-    const int64_t chunk = g->k < K_CHUNK ? g->k + 1 : K_CHUNK, fit = BLOCK_FLOATS / (PANEL * chunk);
-    const int64_t block = fit < 1 ? 1 : fit;
+    const int64_t chunks = max64(1, ceil_div(g->k, K_CHUNK)), chunk = ceil_div(g->k, chunks);
+    const product p = { .g = g, .e = e, .a = a, .packed = packed, .c = c, .chunk = chunk };
+    const int64_t fit = max64(4 * GEMM_MR, BLOCK_FLOATS / max64(chunk, 1));
+    int64_t blocks = ceil_div(m1 - m0, fit);
 
-    for (int64_t p = p0; p < p1; p += block) {
-        int64_t k0 = 0;
-        do {                                        /* once even for k = 0, which leaves bias and residual */
-            run_block(g, a, packed, c, e, m0, m1, p, min64(p1, p + block), k0);
-            k0 += K_CHUNK;
-        } while (k0 < g->k);
+    for (int64_t row = m0; row < m1; blocks--) {
+        const int64_t even = ceil_div(m1 - row, blocks), rows = min64(m1 - row, ceil_div(even, GEMM_MR) * GEMM_MR);
+        run_block(&p, row, row + rows, p0, p1);
+        row += rows;
     }
 }
