@@ -14,6 +14,7 @@ typedef struct attention_state {
     ingot_attention attention;
     bool caches[2];                      /* keys, values: are past and new ones put together? */
     size_t cache_bytes[2];               /* scratch for that; 0 where an output receives them */
+    int64_t first[3];                    /* of Q, K and V, for an attention that the planner found */
     size_t scaled_bytes;                 /* scratch for scaled keys, where they are 16-bit floats */
 } attention_state;
 
@@ -27,14 +28,14 @@ static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int
     if (t->rank == 4) {
         *heads = t->shape[1];
         *depth = t->shape[3];
-        *at = (ingot_heads){ t->shape[1] * t->shape[2] * t->shape[3], t->shape[2] * t->shape[3], t->shape[3] };
+        *at = (ingot_heads){ t->shape[1] * t->shape[2] * t->shape[3], t->shape[2] * t->shape[3], t->shape[3], 1 };
     } else {
         if (declared < 1 || t->shape[2] % declared)
             return ingot_op_fail(c, INGOT_INVALID, "attribute '%s' is %lld, for %lld elements", name,
                                  (long long)declared, (long long)t->shape[2]);
         *heads = declared;
         *depth = t->shape[2] / declared;
-        *at = (ingot_heads){ t->shape[1] * t->shape[2], *depth, t->shape[2] };
+        *at = (ingot_heads){ t->shape[1] * t->shape[2], *depth, t->shape[2], 1 };
     }
     if (*heads < 1 || *depth < 1 || (declared && declared != *heads))
         return ingot_op_fail(c, INGOT_INVALID, "input %d: %lld heads of %lld elements are not possible", input,
@@ -82,7 +83,7 @@ static ingot_status check_mask(ingot_op_ctx *c, ingot_attention *a)
     if (!fits)
         return ingot_op_fail(c, INGOT_INVALID, "attn_mask does not broadcast to %lld x %lld x %lld x %lld",
                              (long long)a->batch, (long long)a->heads, (long long)a->queries, (long long)a->keys);
-    a->mask_at = (ingot_heads){ step[0], step[1], step[2] };
+    a->mask_at = (ingot_heads){ step[0], step[1], step[2], 1 };
     return INGOT_OK;
 }
 
@@ -136,8 +137,9 @@ static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
     if (a->heads % a->kv_heads || v_heads != a->kv_heads || k_depth != a->depth || k->shape[0] != a->batch ||
         v->shape[0] != a->batch || v->shape[v->rank - 2] != a->keys)
         return ingot_op_fail(c, INGOT_INVALID, "the shapes of Q, K and V do not fit each other");
-    a->y_at = q->rank == 4 ? (ingot_heads){ a->heads * a->queries * a->v_depth, a->queries * a->v_depth, a->v_depth }
-                           : (ingot_heads){ a->heads * a->queries * a->v_depth, a->v_depth, a->heads * a->v_depth };
+    a->y_at.batch = a->heads * a->queries * a->v_depth;
+    a->y_at.head = q->rank == 4 ? a->queries * a->v_depth : a->v_depth;
+    a->y_at.row = q->rank == 4 ? a->v_depth : a->heads * a->v_depth;
     if (ingot_has(c, VALID) &&
         (c->in[VALID]->dtype != INGOT_INT64 || c->in[VALID]->rank != 1 || c->in[VALID]->shape[0] != a->batch))
         return ingot_op_fail(c, INGOT_INVALID, "nonpad_kv_seqlen must have one int64 for each sample");
@@ -190,7 +192,7 @@ static ingot_status prepare_attention(ingot_op_ctx *c)
         s->scaled_bytes = (size_t)(a->batch * a->kv_heads * a->keys * a->depth) * sizeof(float);
     ingot_want_scratch(c, ingot_widen_bytes(c) + s->cache_bytes[0] + s->cache_bytes[1] + s->scaled_bytes,
                        ingot_attention_scratch(c, a));
-    c->kernel = a->queries > 4 ? "packed heads" : "few queries";
+    c->kernel = ingot_attention_name(a);
     return INGOT_OK;
 }
 
@@ -262,7 +264,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
         if (!s->caches[i])
             continue;
         fill_cache(&a, ingot_has(c, PAST_K) ? c->in[PAST_K + i] : NULL, i ? a.v : a.k, at, depth, cache);
-        *at = (ingot_heads){ a.kv_heads * a.keys * depth, a.keys * depth, depth };
+        *at = (ingot_heads){ a.kv_heads * a.keys * depth, a.keys * depth, depth, 1 };
         *(i ? &a.v : &a.k) = cache;
     }
     if (a.narrow)
@@ -298,11 +300,60 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * a->batch * a->heads * a->queries * a->keys * (a->depth + a->v_depth);
 }
 
+/* ---- attention that the planner found ---- */
+
+/* Models cannot name this operator: what its attribute says is not checked. */
+static ingot_status infer_found(ingot_op_ctx *c)
+{
+    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
+}
+
+static ingot_status prepare_found(ingot_op_ctx *c)
+{
+    attention_state *s = c->state = ingot_keep(c, sizeof *s);
+    const ingot_attr *attr = ingot_node_attr(c->node, "form");
+    ingot_attention_form form;
+    float scale;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    memcpy(&form, attr->ints, sizeof form);
+    memcpy(&scale, &form.scale_bits, sizeof scale);
+    s->first[Q] = form.q_first;
+    s->first[K] = form.k_first;
+    s->first[V] = form.v_first;
+    s->attention = (ingot_attention){
+        .batch = form.batch, .heads = form.heads, .kv_heads = form.heads, .queries = form.queries, .keys = form.keys,
+        .depth = form.depth, .v_depth = form.v_depth, .q_at = form.q_at, .k_at = form.k_at, .v_at = form.v_at,
+        .y_at = form.y_at, .mask_at = form.mask_at, .mask_keys = form.keys, .left = -1, .right = -1,
+        .scale = (double)scale, .exact = true, .dtype = INGOT_FLOAT,
+    };
+    ingot_want_scratch(c, 0, ingot_attention_scratch(c, &s->attention));
+    c->kernel = ingot_attention_name(&s->attention);
+    return INGOT_OK;
+}
+
+static ingot_status run_found(ingot_op_ctx *c)
+{
+    const attention_state *s = c->state;
+    ingot_attention a = s->attention;
+
+    a.q = (const float *)c->in[Q]->data + s->first[Q];
+    a.k = (const float *)c->in[K]->data + s->first[K];
+    a.v = (const float *)c->in[V]->data + s->first[V];
+    a.mask = ingot_has(c, MASK) ? c->in[MASK] : NULL;
+    a.y = c->out[Y]->data;
+    ingot_attention_run(c, &a);
+    return INGOT_OK;
+}
+
 #define F INGOT_TYPES_FLOAT
 
 const ingot_op ingot_ops_attention[] = {                  /* the last type holds for nonpad_kv_seqlen as well */
     { "Attention", 23, 3, 7, { F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64) },
       infer_attention, run_attention,
       .prepare = prepare_attention, .flops = count_flops },
+    { "Attention", 1, 3, 4, { INGOT_TYPE(FLOAT) }, infer_found, run_found, .prepare = prepare_found,
+      .flops = count_flops, .domain = "ingot.internal" },
     {0},
 };

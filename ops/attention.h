@@ -5,9 +5,10 @@
 
 #include "ops/op.h"
 
-/* Steps between batches, heads and rows of a tensor, in elements; the elements of a row lie together. */
+/* Steps between batches, heads, rows and the elements of a row, in elements. Of a mask and of Y these lie together, and
+ * `column` is not read; doubles want so of Q, K and V too. */
 typedef struct ingot_heads {
-    int64_t batch, head, row;
+    int64_t batch, head, row, column;
 } ingot_heads;
 
 typedef enum ingot_scores {
@@ -16,6 +17,15 @@ typedef enum ingot_scores {
     INGOT_SCORES_BIASED,
     INGOT_SCORES_SOFTMAX
 } ingot_scores;
+
+/* Attribute "form" of the internal operator Attention (Q, K, V, mask or none): an array of these numbers. The elements
+ * of an input begin at its element ..._first. Made by the planner, which vouches for them. */
+typedef struct ingot_attention_form {
+    int64_t batch, heads, queries, keys, depth, v_depth;
+    int64_t q_first, k_first, v_first;
+    ingot_heads q_at, k_at, v_at, y_at, mask_at;
+    int64_t scale_bits;                  /* a float, in the first bytes */
+} ingot_attention_form;
 
 /* The stages of attention; one may run some of them, with `scores` as what goes between. */
 typedef enum ingot_stage { INGOT_STAGE_ALL, INGOT_STAGE_SCORES, INGOT_STAGE_SOFTMAX, INGOT_STAGE_VALUES } ingot_stage;
@@ -41,11 +51,13 @@ typedef struct ingot_attention {
     void *y;
     void *scores;                        /* (batch, heads, queries, keys); may be NULL for all stages in one */
     const ingot_tensor *mask;            /* bool, or numbers to add; NULL: none */
+    bool exact;                          /* a row that the mask hides is NaN, as Softmax makes it, not 0 */
     const int64_t *valid;                /* keys of each batch, or NULL: all */
 } ingot_attention;
 
 /* Memory that each thread needs, in bytes; sizes must be set. */
 size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a);
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a);
+const char *ingot_attention_name(const ingot_attention *a);      /* of the way, for profiles */
 
 #endif

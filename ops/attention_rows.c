@@ -8,10 +8,31 @@
 #include "ops/narrow.h"
 #include "ops/scalar.h"
 
-enum { BLOCK = 64, FEW = 4 };            /* queries of a block; up to which nothing is packed */
+enum { FEW = 4, BLOCK_FLOATS = 8192, TILE_ROWS = 12 };   /* queries up to which nothing is packed; scores of a block */
 
-/* Packing K and V pays off only when enough queries share them. */
-static bool packs(const ingot_attention *a) { return a->dtype == INGOT_FLOAT && a->queries > FEW; }
+/* Queries of a block: as many as leave its scores in the first-level cache, in whole tiles. */
+static int64_t block_rows(const ingot_attention *a)
+{
+    const int64_t tiles = BLOCK_FLOATS / TILE_ROWS / MAX(a->keys, 1);
+    return MIN(a->queries, MAX(1, MIN(tiles, 5)) * TILE_ROWS);
+}
+
+/* Packing K and V pays off only when enough queries share them; rows that do not lie together leave no choice. */
+static bool packs(const ingot_attention *a)
+{
+    return a->dtype == INGOT_FLOAT &&
+           (a->queries > FEW || a->q_at.column != 1 || a->k_at.column != 1 || a->v_at.column != 1);
+}
+
+const char *ingot_attention_name(const ingot_attention *a) { return packs(a) ? "packed heads" : "few queries"; }
+
+/* Nothing between the two products but a scale, numbers to add and the softmax: whole rows are done at once. */
+static bool is_plain(const ingot_attention *a)
+{
+    return a->dtype == INGOT_FLOAT && a->stage == INGOT_STAGE_ALL && !a->scores && !(a->softcap > 0) && !a->narrow &&
+           (a->precision == INGOT_UNDEFINED || a->precision == INGOT_FLOAT) && !a->valid && !a->is_causal &&
+           a->left < 0 && a->right < 0 && (!a->mask || a->exact) && a->keys > 0;
+}
 
 /* Keys [*low, *high) that position and padding let a query see. */
 static void attended(const ingot_attention *a, int64_t batch, int64_t query, int64_t *low, int64_t *high)
@@ -109,7 +130,7 @@ static size_t round_floats(int64_t n) { return ((size_t)n + 15) / 16 * 16; }
 /* Floats (or doubles) of the three parts of a thread's memory: scores, packed keys, packed values. */
 static void measure(const ingot_op_ctx *c, const ingot_attention *a, size_t part[3])
 {
-    part[0] = round_floats(MIN(a->queries, BLOCK) * a->keys);
+    part[0] = (size_t)block_rows(a) * round_floats(a->keys);
     part[1] = packs(a) ? round_floats(c->kernels->gemm_packed_f32(a->keys, a->depth)) : 0;
     part[2] = packs(a) ? round_floats(c->kernels->gemm_packed_f32(a->v_depth, a->keys)) : 0;
 }
@@ -126,16 +147,18 @@ size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a)
 static void pack_head(const ingot_kernels *k, const ingot_attention *a, const block *b, float *packed_k,
                       float *packed_v)
 {
-    k->gemm_pack_f32(packed_k, b->k, 1, a->k_at.row, a->keys, a->depth, 0, k->gemm_panels_f32(a->keys));
-    k->gemm_pack_f32(packed_v, b->v, a->v_at.row, 1, a->v_depth, a->keys, 0, k->gemm_panels_f32(a->v_depth));
+    k->gemm_pack_f32(packed_k, b->k, a->k_at.column, a->k_at.row, a->keys, a->depth, 0, k->gemm_panels_f32(a->keys));
+    k->gemm_pack_f32(packed_v, b->v, a->v_at.row, a->v_at.column, a->v_depth, a->keys, 0,
+                     k->gemm_panels_f32(a->v_depth));
 }
 
-/* scores (rows, keys) = scale * Q K^T. Packed keys go through the tiled product, few queries through dots over the
- * keys up to the highest one visible. */
-static void score_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b)
+/* scores (rows, keys) = scale * Q K^T, `stride` from row to row. Packed keys go through the tiled product, few queries
+ * through dots over the keys up to the highest one visible. */
+static void score_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b, float scale,
+                            ptrdiff_t stride)
 {
-    const ingot_gemm g = { .m = b->rows, .n = a->keys, .k = a->depth, .alpha = (float)a->scale, .a_row = a->q_at.row,
-                           .a_col = 1, .ldc = a->keys };
+    const ingot_gemm g = { .m = b->rows, .n = a->keys, .k = a->depth, .alpha = scale, .a_row = a->q_at.row,
+                           .a_col = a->q_at.column, .ldc = stride };
     const ingot_epilogue e = { .act = INGOT_ACT_NONE };
 
     if (b->packed_k)
@@ -145,10 +168,10 @@ static void score_block_f32(const ingot_kernels *k, const ingot_attention *a, co
 }
 
 /* Y (rows, v_depth) = scores V; the unpacked form stops at the highest visible key. */
-static void weigh_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b)
+static void weigh_block_f32(const ingot_kernels *k, const ingot_attention *a, const block *b, ptrdiff_t stride)
 {
     const ingot_gemm g = { .m = b->rows, .n = a->v_depth, .k = b->packed_v ? a->keys : b->high, .alpha = 1,
-                           .a_row = a->keys, .a_col = 1, .ldc = a->y_at.row };
+                           .a_row = stride, .a_col = 1, .ldc = a->y_at.row };
     const ingot_epilogue e = { .act = INGOT_ACT_NONE };
 
     if (b->packed_v)
@@ -204,16 +227,30 @@ static void run_stage(const ingot_kernels *k, const ingot_attention *a, block *b
 
     b->high = a->keys;
     if (a->stage == INGOT_STAGE_SCORES) {
-        is_float ? score_block_f32(k, a, b) : score_block_f64(a, b);
+        is_float ? score_block_f32(k, a, b, (float)a->scale, a->keys) : score_block_f64(a, b);
         memcpy(rows, b->scores, (size_t)b->rows * row_bytes);
     } else if (a->stage == INGOT_STAGE_VALUES) {
         memcpy(b->scores, rows, (size_t)b->rows * row_bytes);
-        is_float ? weigh_block_f32(k, a, b) : weigh_block_f64(a, b);
+        is_float ? weigh_block_f32(k, a, b, a->keys) : weigh_block_f64(a, b);
     } else {
         for (int64_t i = 0; i < b->rows; i++, rows += row_bytes)
             is_float ? finish_row_f32(k, a, first_row + i, (float *)(void *)rows)
                      : finish_row_f64(k, a, first_row + i, (double *)(void *)rows);
     }
+}
+
+/* The block where the scale goes along with the softmax, and rows of scores begin on cache lines. */
+static void run_plain_block(const ingot_kernels *k, const ingot_attention *a, block *b, int64_t first_row)
+{
+    const int64_t query = first_row % a->queries, head = first_row / a->queries;
+    const int64_t mask_at = head / a->heads * a->mask_at.batch + head % a->heads * a->mask_at.head +
+                            query * a->mask_at.row;
+    const ptrdiff_t stride = (ptrdiff_t)round_floats(a->keys);
+
+    score_block_f32(k, a, b, 1.0f, stride);
+    k->softmax_scaled_f32(b->scores, stride, b->rows, a->keys, (float)a->scale,
+                          a->mask ? (const float *)a->mask->data + mask_at : NULL, a->mask_at.row);
+    weigh_block_f32(k, a, b, stride);
 }
 
 /* One block of queries of one head: scores, then mask and softmax row by row, then values. No visible key leaves
@@ -226,8 +263,12 @@ static void run_block(const ingot_kernels *k, const ingot_attention *a, block *b
         run_stage(k, a, b, first_row);
         return;
     }
+    if (is_plain(a)) {
+        run_plain_block(k, a, b, first_row);
+        return;
+    }
     if (b->high && is_float)
-        score_block_f32(k, a, b);
+        score_block_f32(k, a, b, (float)a->scale, a->keys);
     else if (b->high)
         score_block_f64(a, b);
     for (int64_t i = 0; i < b->rows; i++) {
@@ -241,7 +282,7 @@ static void run_block(const ingot_kernels *k, const ingot_attention *a, block *b
             memset((char *)b->y + (size_t)(i * a->y_at.row) * ingot_dtype_size_bytes(a->dtype), 0,
                    (size_t)a->v_depth * ingot_dtype_size_bytes(a->dtype));
     else if (is_float)
-        weigh_block_f32(k, a, b);
+        weigh_block_f32(k, a, b, a->keys);
     else
         weigh_block_f64(a, b);
 }
@@ -258,15 +299,16 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     const attention_call *call = argument;
     const ingot_attention *a = call->a;
     char *memory = ingot_thread_scratch(call->ctx, thread);
+    const int64_t rows = block_rows(a);
     int64_t packed = -1;                 /* key head that the packed memory holds */
     size_t part[3];
 
     measure(call->ctx, a, part);
     float *packed_k = (float *)(void *)memory + part[0], *packed_v = packed_k + part[1];
     for (int64_t item = begin; item < end; item++) {
-        const int64_t first = item % call->blocks * BLOCK, at = item / call->blocks;
+        const int64_t first = item % call->blocks * rows, at = item / call->blocks;
         const int64_t head = at % a->heads, batch = at / a->heads, kv_head = head / (a->heads / a->kv_heads);
-        block b = { .rows = MIN(a->queries - first, BLOCK), .scores = memory };
+        block b = { .rows = MIN(a->queries - first, rows), .scores = memory };
         b.high = block_high(a, batch, first, b.rows);
         b.q = offset(a->q, a, batch * a->q_at.batch + head * a->q_at.head + first * a->q_at.row);
         b.k = offset(a->k, a, batch * a->k_at.batch + kv_head * a->k_at.head);
@@ -287,7 +329,8 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 /* Every block of every head is its own item of work; they share nothing they write. */
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a)
 {
-    attention_call call = { .ctx = c, .a = a, .blocks = (a->queries + BLOCK - 1) / BLOCK };
+    const int64_t rows = block_rows(a);
+    attention_call call = { .ctx = c, .a = a, .blocks = rows > 0 ? (a->queries + rows - 1) / rows : 0 };
 
     ingot_parallel(c->team, a->batch * a->heads * call.blocks, 1, run_blocks, &call);
 }

@@ -196,10 +196,26 @@ static ingot_status run_split(ingot_op_ctx *c)
     return status;
 }
 
+static bool strided_split(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
+{
+    const ingot_tensor *x = c->in[0];
+    int axis;
+    if (ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis))
+        return false;
+    ingot_steps(x, strides);
+    *offset = 0;
+    for (int i = 0; i < output; i++) {
+        if (!c->out[i])
+            return false;
+        *offset += c->out[i]->shape[axis] * strides[axis];
+    }
+    return true;
+}
+
 const ingot_op ingot_ops_concat[] = {
     {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat,
      .flags = INGOT_OP_JOINS, .layout = layout_concat, .piece = concat_piece},
     {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split,
-     .flags = INGOT_OP_SPLITS, .layout = layout_split, .piece = split_piece},
+     .flags = INGOT_OP_SPLITS, .layout = layout_split, .piece = split_piece, .strided = strided_split},
     {0},
 };

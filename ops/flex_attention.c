@@ -32,10 +32,10 @@ static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
     if (precision && precision != INGOT_FLOAT && precision != INGOT_DOUBLE && precision != INGOT_FLOAT16 &&
         precision != INGOT_BFLOAT16)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'softmax_precision' is %lld", (long long)precision);
-    a->q_at = (ingot_heads){ a->heads * a->queries * a->depth, a->queries * a->depth, a->depth };
-    a->k_at = (ingot_heads){ a->kv_heads * a->keys * a->depth, a->keys * a->depth, a->depth };
-    a->v_at = (ingot_heads){ a->kv_heads * a->keys * a->v_depth, a->keys * a->v_depth, a->v_depth };
-    a->y_at = (ingot_heads){ a->heads * a->queries * a->v_depth, a->queries * a->v_depth, a->v_depth };
+    a->q_at = (ingot_heads){ a->heads * a->queries * a->depth, a->queries * a->depth, a->depth, 1 };
+    a->k_at = (ingot_heads){ a->kv_heads * a->keys * a->depth, a->keys * a->depth, a->depth, 1 };
+    a->v_at = (ingot_heads){ a->kv_heads * a->keys * a->v_depth, a->keys * a->v_depth, a->v_depth, 1 };
+    a->y_at = (ingot_heads){ a->heads * a->queries * a->v_depth, a->queries * a->v_depth, a->v_depth, 1 };
     a->dtype = q->dtype == INGOT_DOUBLE || precision == INGOT_DOUBLE ? INGOT_DOUBLE : INGOT_FLOAT;
     a->precision = precision ? (ingot_dtype)precision : a->dtype;
     a->scale =

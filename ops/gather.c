@@ -87,6 +87,48 @@ static ingot_status run_gather(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The only index, where it is known before a run. */
+static bool known_index(const ingot_op_ctx *c, int64_t *index)
+{
+    const ingot_tensor *indices = c->in[1];
+    const ingot_const *constant = c->constants ? c->constants[1] : NULL;
+    int64_t element = 0;
+    ingot_tensor copy = *indices;
+    if (ingot_count(indices) != 1 || (!indices->data && !constant))
+        return false;
+    if (!indices->data) {
+        ingot_const_read(constant, &element);
+        copy.data = &element;
+    }
+    *index = ingot_int_at(&copy, 0);
+    return true;
+}
+
+/* One index that is known picks a slice. */
+static bool strided_gather(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
+{
+    const ingot_tensor *x = c->in[0], *indices = c->in[1];
+    int64_t steps[INGOT_MAX_RANK];
+    int64_t index;
+    int axis, n = 0;
+    (void)output;
+    if (!known_index(c, &index) || c->out[0]->rank > INGOT_MAX_RANK ||
+        ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis))
+        return false;
+    const int64_t at = index < 0 ? index + x->shape[axis] : index;
+    if (at < 0 || at >= x->shape[axis])
+        return false;
+    ingot_steps(x, steps);
+    for (int d = 0; d < x->rank; d++)
+        if (d != axis)
+            strides[n++] = steps[d];
+        else
+            for (int k = 0; k < indices->rank; k++)
+                strides[n++] = 0;
+    *offset = at * steps[axis];
+    return true;
+}
+
 /* Y is shaped like indices, which may be smaller than data in every dimension but the axis. */
 static ingot_status infer_gather_elements(ingot_op_ctx *c)
 {
@@ -205,7 +247,8 @@ static ingot_status run_gather_nd(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_gather[] = {
-    {"Gather", 1, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather, run_gather},
+    {"Gather", 1, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather, run_gather,
+     .strided = strided_gather},
     {"GatherElements", 11, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather_elements, run_gather_elements},
     {"GatherND", 11, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_gather_nd, run_gather_nd},
     {0},

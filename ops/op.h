@@ -95,6 +95,10 @@ struct ingot_op {
     /* For SPLITS and JOINS: first byte of piece i in the whole when it lies there in one run, else -1. The planner may
      * then place it there, and run() must skip pieces whose data already is. Called after layouts are chosen. */
     int64_t (*piece)(const ingot_op_ctx *c, int i);
+    /* Is output `output` made of elements of input 0 in even steps: element (i0, i1, ...) that of number
+     * *offset + i0 strides[0] + i1 strides[1] + ...? What reads it may then read input 0 instead. Called after infer();
+     * NULL: no. */
+    bool (*strided)(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides);
 };
 
 /* The record for a node of (domain, op_type, version), or NULL with *known telling whether any version exists. */

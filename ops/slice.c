@@ -62,20 +62,38 @@ static ingot_status infer_slice(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
 }
 
-static ingot_status run_slice(ingot_op_ctx *c)
+/* The first element that is selected, and the steps from there. */
+static int64_t selected(const ingot_tensor *x, const slice_range *ranges, int64_t *from)
 {
-    const ingot_tensor *x = c->in[0], *y = c->out[0];
-    slice_range ranges[INGOT_MAX_RANK];
-    int64_t from[INGOT_MAX_RANK], to[INGOT_MAX_RANK], first = 0;
-    const ingot_status status = read_ranges(c, ranges);
-    if (status || ingot_count(y) == 0)
-        return status;
+    int64_t first = 0;
     ingot_steps(x, from);
-    ingot_steps(y, to);
     for (int d = 0; d < x->rank; d++) {
         first += ranges[d].start * from[d];
         from[d] = ranges[d].n > 1 ? from[d] * ranges[d].step : 0; /* a huge step selects one element */
     }
+    return first;
+}
+
+static bool strided_slice(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
+{
+    slice_range ranges[INGOT_MAX_RANK];
+    (void)output;
+    if (read_ranges(c, ranges) || ingot_count(c->out[0]) == 0)
+        return false;
+    *offset = selected(c->in[0], ranges, strides);
+    return true;
+}
+
+static ingot_status run_slice(ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[0], *y = c->out[0];
+    slice_range ranges[INGOT_MAX_RANK];
+    int64_t from[INGOT_MAX_RANK], to[INGOT_MAX_RANK];
+    const ingot_status status = read_ranges(c, ranges);
+    if (status || ingot_count(y) == 0)
+        return status;
+    const int64_t first = selected(x, ranges, from);
+    ingot_steps(y, to);
     const ingot_copy copy = ingot_copy_box(y, y->rank, y->shape, from, to);
     ingot_copy_run(c->team, &copy, (const char *)x->data + first * (int64_t)copy.item_bytes, y->data);
     return INGOT_OK;
@@ -155,7 +173,7 @@ static ingot_status run_tile(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_slice[] = {
     {"Slice", 10, 3, 5, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX, INGOT_TYPES_INDEX, INGOT_TYPES_INDEX, INGOT_TYPES_INDEX},
-     infer_slice, run_slice},
+     infer_slice, run_slice, .strided = strided_slice},
     {"Expand", 8, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_expand, run_expand},
     {"Tile", 6, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_tile, run_tile},
     {0},

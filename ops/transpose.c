@@ -35,6 +35,20 @@ static ingot_status infer_transpose(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
 }
 
+static bool strided_transpose(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
+{
+    int perm[INGOT_MAX_RANK];
+    int64_t steps[INGOT_MAX_RANK];
+    (void)output;
+    if (read_perm(c, perm))
+        return false;
+    ingot_steps(c->in[0], steps);
+    for (int d = 0; d < c->in[0]->rank; d++)
+        strides[d] = steps[perm[d]];
+    *offset = 0;
+    return true;
+}
+
 /* A copy of a box whose source steps are permuted; movement.c finds the fast way. */
 static ingot_status run_transpose(ingot_op_ctx *c)
 {
@@ -142,7 +156,7 @@ static ingot_status run_space_to_depth(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_transpose[] = {
-    {"Transpose", 1, 1, 1, {INGOT_TYPES_ALL}, infer_transpose, run_transpose},
+    {"Transpose", 1, 1, 1, {INGOT_TYPES_ALL}, infer_transpose, run_transpose, .strided = strided_transpose},
     {"DepthToSpace", 1, 1, 1, {INGOT_TYPES_ALL}, infer_depth_to_space, run_depth_to_space},
     {"SpaceToDepth", 1, 1, 1, {INGOT_TYPES_ALL}, infer_space_to_depth, run_space_to_depth},
     {0},

@@ -136,6 +136,9 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
 /* One step of it: shapes of its outputs, or their elements where all inputs are known. INGOT_LATER: neither can be told
  * before a run. */
 ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_error *error);
+/* attention.c: scaled dot-product attention that is spelled out becomes one step. Before steps that nobody needs are
+ * dropped. */
+ingot_status ingot_plan_attention(ingot_plan *plan, const bool *wanted, ingot_error *error);
 /* layout.c: which values are blocked; inserts Reorder steps. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
 /* memory_plan.c: lifetimes, sharing, offsets; allocates the arena and binds the tensors. */
@@ -146,6 +149,19 @@ void ingot_plan_share(ingot_plan *plan);
 int ingot_plan_root(const ingot_plan *plan, int id, size_t *shift);
 
 /* --- shared by the stages --- */
+
+enum { INGOT_STRIDED_RANK = 4 };
+
+/* Elements of a value, evenly spaced along each dimension. */
+typedef struct ingot_strided {
+    int value;
+    int64_t offset, shape[INGOT_STRIDED_RANK], strides[INGOT_STRIDED_RANK];
+} ingot_strided;
+
+/* strided.c: all of a value; and the same elements in the value that they come from, where a run keeps them.
+ * producers[v] is the step that makes value v, or INGOT_NONE. */
+ingot_strided ingot_strided_whole(const ingot_plan *plan, int value);
+void ingot_strided_trace(const ingot_plan *plan, const int *producers, ingot_strided *view);
 
 int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor); /* INGOT_NONE: memory is out */
 /* A step for `node`, whose values are given by plan value ids; not yet in plan->steps. */

@@ -165,6 +165,38 @@ int64_t INGOT_FN(gemm_packed_f32)(int64_t n, int64_t k)
     return n <= 0 ? 0 : ((panels - 1) * PANEL + panel_width(n, panels - 1)) * k;
 }
 
+/* Eight columns of B, stored one after the other with `from_step` between, become parts of eight steps of a panel. */
+INGOT_INLINE void pack_square(float *to, int width, const float *from, ptrdiff_t from_step)
+{
+    vf8 r[8];
+
+    INGOT_UNROLL
+    for (int j = 0; j < 8; j++)
+        r[j] = vf8_load(from + j * from_step);
+    vf8_transpose(r);
+    INGOT_UNROLL
+    for (int i = 0; i < 8; i++)
+        vf8_store(to + i * width, r[i]);
+}
+
+/* `steps` steps of `have` columns of a B that is stored by columns. */
+static void pack_columns(float *to, int width, const float *from, ptrdiff_t b_row, ptrdiff_t b_col, int steps, int have)
+{
+    int i = 0;
+
+    for (; b_row == 1 && i + 8 <= steps; i += 8) {
+        int j = 0;
+        for (; j + 8 <= have; j += 8)
+            pack_square(to + i * width + j, width, from + i + j * b_col, b_col);
+        for (; j < have; j++)
+            for (int l = i; l < i + 8; l++)
+                to[l * width + j] = from[l + j * b_col];
+    }
+    for (; i < steps; i++)
+        for (int j = 0; j < have; j++)
+            to[i * width + j] = from[i * b_row + j * b_col];
+}
+
 /* Steps are taken sixteen at a time, so that either way of storing B is read along its cache lines. */
 void INGOT_FN(gemm_pack_f32)(float *packed, const float *b, ptrdiff_t b_row, ptrdiff_t b_col, int64_t n, int64_t k,
                              int64_t p0, int64_t p1)
@@ -179,12 +211,13 @@ void INGOT_FN(gemm_pack_f32)(float *packed, const float *b, ptrdiff_t b_row, ptr
         for (int64_t l = 0; l < k; l += STEPS, to += STEPS * width, from += STEPS * b_row) {
             const int steps = (int)min64(STEPS, k - l);
 
-            memset(to, 0, (size_t)(steps * width) * sizeof *to);
-            for (int i = 0; b_col == 1 && i < steps; i++)
-                memcpy(to + i * width, from + i * b_row, (size_t)have * sizeof *to);
-            for (int j = 0; b_col != 1 && j < have; j++)
+            if (have < width)
+                memset(to, 0, (size_t)(steps * width) * sizeof *to);
+            if (b_col == 1)
                 for (int i = 0; i < steps; i++)
-                    to[i * width + j] = from[i * b_row + j * b_col];
+                    memcpy(to + i * width, from + i * b_row, (size_t)have * sizeof *to);
+            else
+                pack_columns(to, width, from, b_row, b_col, steps, have);
         }
     }
 }

@@ -293,6 +293,10 @@ enum { INGOT_STRIPE = 16 };
                                       const float *add)) \
     X(void, scale_row_f32, (float *dst, const float *src, int64_t n, float sub, float mul, const float *scale, \
                             const float *add)) \
+    /* Each pixel of [p0, p1) of a blocked image, over its channels: (x - mean) / sqrt(variance + epsilon) scale + add, \
+       with a number per channel each (add NULL: 0). dst may be src. */ \
+    X(void, norm_channels_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, \
+                                int64_t p1, float epsilon, const float *scale, const float *add)) \
     /* peak.c: the yardsticks. Results only keep the work from being optimized away. */ \
     X(float, fma_peak_f32, (int64_t iterations, int64_t *flops)) \
     X(float, read_peak_f32, (const float *src, int64_t n)) \
@@ -339,7 +343,11 @@ enum { INGOT_STRIPE = 16 };
     X(void, unblock_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)) \
     /* softmax_rows.c: one row; dst may be src */ \
     X(void, softmax_f32, (float *dst, const float *src, int64_t n)) \
-    X(void, log_softmax_f32, (float *dst, const float *src, int64_t n))
+    X(void, log_softmax_f32, (float *dst, const float *src, int64_t n)) \
+    /* softmax of scale x + mask, in place, over rows of n > 0 floats that lie stride apart; mask may be NULL, and its \
+       rows lie mask_stride apart, which may be 0 */ \
+    X(void, softmax_scaled_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, float scale, \
+                                 const float *mask, ptrdiff_t mask_stride))
 
 typedef struct ingot_kernels {
     const char *isa;         /* "baseline", "avx2", "avxvnni", "avx512", "avx512vnni" or "neon" */

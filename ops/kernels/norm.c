@@ -67,6 +67,83 @@ void INGOT_FN(scale_shift_blocked_f32)(float *dst, const float *src, int64_t n, 
         vf8_store(dst + 8 * i, vf8_fma(vf8_sub(vf8_load(src + 8 * i), s), m, a));
 }
 
+/* Channels of the block from channel c on. */
+INGOT_INLINE vf8 load_channels(const float *p, int64_t c, int64_t channels)
+{
+    return channels - c >= 8 ? vf8_load(p + c) : vf8_load_n(p + c, (size_t)(channels - c));
+}
+
+/* What a few neighbouring pixels need of their channels; lanes past the last channel count as 0. */
+typedef struct pixels {
+    const float *src;
+    float *dst;
+    int64_t channels, stride;            /* stride: from block to block */
+} pixels;
+
+/* Per pixel of `count` <= 8: the sum over all channels of x - shift, or of its square. */
+INGOT_INLINE vf8 sum_channels(const pixels *p, const float *shift, int count, bool square)
+{
+    static const float ones[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+    vf8 sum[8];
+
+    INGOT_UNROLL
+    for (int i = 0; i < 8; i++)
+        sum[i] = vf8_zero();
+    for (int64_t c = 0; c < p->channels; c += 8) {
+        const float *at = p->src + c / 8 * p->stride;
+        const bool whole = p->channels - c >= 8;
+        const vf8 lanes = whole ? vf8_load(ones) : vf8_load_n(ones, (size_t)(p->channels - c));
+
+        INGOT_UNROLL
+        for (int i = 0; i < 8; i++) {
+            if (i >= count)
+                break;
+            vf8 x = vf8_sub(vf8_load(at + 8 * i), vf8_set1(shift[i]));
+            if (!whole)
+                x = vf8_mul(x, lanes);
+            sum[i] = square ? vf8_fma(x, x, sum[i]) : vf8_add(sum[i], x);
+        }
+    }
+    vf8_transpose(sum);
+    return vf8_add(vf8_add(vf8_add(sum[0], sum[1]), vf8_add(sum[2], sum[3])),
+                   vf8_add(vf8_add(sum[4], sum[5]), vf8_add(sum[6], sum[7])));
+}
+
+INGOT_INLINE void norm_pixels(const pixels *p, int count, float epsilon, const float *scale, const float *add)
+{
+    const vf8 share = vf8_set1(1.0f / (float)p->channels), zero = vf8_zero();
+    float mean[8] = { 0 }, factor[8];
+
+    vf8_store(mean, vf8_mul(sum_channels(p, mean, count, false), share));
+    const vf8 variance = vf8_mul(sum_channels(p, mean, count, true), share);
+    vf8_store(factor, vf8_div(vf8_set1(1.0f), vf8_sqrt(vf8_add(variance, vf8_set1(epsilon)))));
+    for (int64_t c = 0; c < p->channels; c += 8) {
+        const vf8 s = load_channels(scale, c, p->channels), a = add ? load_channels(add, c, p->channels) : zero;
+
+        INGOT_UNROLL
+        for (int i = 0; i < 8; i++) {
+            if (i >= count)
+                break;
+            const ptrdiff_t at = c / 8 * p->stride + 8 * i;
+            const vf8 x = vf8_mul(vf8_sub(vf8_load(p->src + at), vf8_set1(mean[i])), vf8_set1(factor[i]));
+            vf8_store(p->dst + at, vf8_fma(x, s, a));
+        }
+    }
+}
+
+void INGOT_FN(norm_channels_f32)(float *dst, const float *src, int64_t channels, int64_t n_pixels, int64_t p0,
+                                 int64_t p1, float epsilon, const float *scale, const float *add)
+{
+    for (int64_t i = p0; i < p1; i += 8) {
+        const pixels p = { src + 8 * i, dst + 8 * i, channels, 8 * n_pixels };
+
+        if (p1 - i >= 8)
+            norm_pixels(&p, 8, epsilon, scale, add);
+        else
+            norm_pixels(&p, (int)(p1 - i), epsilon, scale, add);
+    }
+}
+
 void INGOT_FN(scale_row_f32)(float *dst, const float *src, int64_t n, float sub, float mul, const float *scale,
                              const float *add)
 {

@@ -68,6 +68,61 @@ static void check_softmax(const ingot_kernels *k, int64_t n, float special)
     check_free(x, n, what), check_free(y, n, what), check_free(z, n, what);
 }
 
+/* Rows of softmax(scale x + mask), apart and in place. */
+static void check_softmax_scaled(const ingot_kernels *k, int64_t rows, int64_t n, bool masked, float special)
+{
+    const int64_t stride = n + 3, mask_stride = n + 1;
+    const float scale = masked ? -0.5f : 3.0f;
+    float *x = check_randoms(rows * stride), *y = check_floats(rows * stride), *mask = check_randoms(rows * mask_stride);
+    char what[80];
+
+    snprintf(what, sizeof what, "softmax_scaled %s %lld rows of %lld", k->isa, (long long)rows, (long long)n);
+    if (special != 0.0f)
+        mask[n / 2] = special;
+    memcpy(y, x, (size_t)(rows * stride) * sizeof *x);
+    k->softmax_scaled_f32(y, stride, rows, n, scale, masked ? mask : NULL, mask_stride);
+    for (int64_t i = 0; i < rows; i++) {
+        double most = -INFINITY, sum = 0, z[1000];
+        for (int64_t j = 0; j < n; j++) {
+            z[j] = (double)scale * (double)x[i * stride + j] + (masked ? (double)mask[i * mask_stride + j] : 0);
+            most = z[j] > most ? z[j] : most;
+        }
+        for (int64_t j = 0; j < n; j++)
+            sum += exp(z[j] - most);
+        for (int64_t j = 0; j < stride; j++)
+            check_near(y[i * stride + j], j < n ? exp(z[j] - most) / sum : (double)x[i * stride + j], 1e-6, what, j);
+    }
+    check_free(x, rows * stride, what), check_free(y, rows * stride, what), check_free(mask, rows * mask_stride, what);
+}
+
+/* Pixels of a blocked image, of which the lanes past the last channel hold what they like. */
+static void check_norm_channels(const ingot_kernels *k, int64_t channels, int64_t pixels, int64_t p0, bool with_add)
+{
+    const int64_t n = (channels + 7) / 8 * 8 * pixels;
+    float *x = check_randoms(n), *y = check_floats(n), *scale = check_randoms(channels), *add = check_randoms(channels);
+    char what[80];
+
+    snprintf(what, sizeof what, "norm_channels %s %lld of %lld", k->isa, (long long)pixels, (long long)channels);
+    k->norm_channels_f32(y, x, channels, pixels, p0, (p0 + pixels) / 2, 1e-3f, scale, with_add ? add : NULL);
+    k->norm_channels_f32(y, x, channels, pixels, (p0 + pixels) / 2, pixels, 1e-3f, scale, with_add ? add : NULL);
+    for (int64_t p = 0; p < pixels; p++) {
+        double mean = 0, variance = 0;
+        for (int64_t c = 0; c < channels; c++)
+            mean += (double)x[(c / 8 * pixels + p) * 8 + c % 8] / (double)channels;
+        for (int64_t c = 0; c < channels; c++) {
+            const double d = (double)x[(c / 8 * pixels + p) * 8 + c % 8] - mean;
+            variance += d * d / (double)channels;
+        }
+        for (int64_t c = 0; c < channels; c++) {
+            const int64_t at = (c / 8 * pixels + p) * 8 + c % 8;
+            const double z = ((double)x[at] - mean) / sqrt(variance + 1e-3) * (double)scale[c];
+            check_near(y[at], p < p0 ? (double)CANARY : z + (with_add ? (double)add[c] : 0), 2e-6, what, at);
+        }
+    }
+    check_free(x, n, what), check_free(y, n, what);
+    check_free(scale, channels, what), check_free(add, channels, what);
+}
+
 static void check_reorder(const ingot_kernels *k, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
 {
     const int64_t have = channels < 8 ? channels : 8;
@@ -180,6 +235,15 @@ static void test(const ingot_kernels *k)
     check_softmax(k, 37, -INFINITY);
     check_softmax(k, 37, NAN);
     check_mean(k, 1000);
+    for (int64_t n = 1; n <= 70; n++)
+        check_softmax_scaled(k, n % 11 + 1, n, n & 1, 0.0f);
+    check_softmax_scaled(k, 2, 1000, true, 0.0f);
+    check_softmax_scaled(k, 3, 37, true, -INFINITY);
+    check_softmax_scaled(k, 3, 37, true, NAN);
+    check_softmax_scaled(k, 1, 1, true, -INFINITY);
+    for (int64_t channels = 1; channels <= 41; channels += 4)
+        for (int64_t pixels = 1; pixels <= 19; pixels++)
+            check_norm_channels(k, channels, pixels, pixels / 3, channels & 4);
     for (int64_t channels = 1; channels <= 10; channels++)
         for (int64_t pixels = 1; pixels <= 40; pixels += 13)
             check_reorder(k, channels, pixels, pixels / 4, pixels);

@@ -1,0 +1,190 @@
+"""Attention spelled out by exporters: run as one step where it can be, and right in any case."""
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+N, H, L, S, D, V = 2, 3, 19, 33, 12, 20  # batch, heads, queries, keys, depth, depth of values
+
+
+class Graph:
+    """Nodes and constants as they are named on the way."""
+
+    def __init__(self):
+        self.nodes, self.constants, self.random = [], {}, np.random.default_rng(3)
+
+    def add(self, op, *inputs, n_outputs=1, **attributes):
+        names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
+        outputs = [f"v{len(self.nodes)}_{i}" for i in range(n_outputs)]
+        self.nodes.append(helper.make_node(op, names, outputs, **attributes))
+        return outputs[0] if n_outputs == 1 else outputs
+
+    def constant(self, value):
+        name = f"c{len(self.constants)}"
+        self.constants[name] = np.asarray(value)
+        return name
+
+    def model(self, inputs, outputs, opset=18):
+        infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * a.ndim) for n, a in inputs.items()]
+        graph = helper.make_graph(self.nodes, "test", infos, [helper.make_empty_tensor_value_info(o) for o in outputs],
+                                  [numpy_helper.from_array(a, n) for n, a in self.constants.items()])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+def number(value):
+    return np.array(value, np.float32)
+
+
+def random(*shape):
+    return np.random.default_rng(len(shape) + shape[-1]).normal(size=shape).astype(np.float32)
+
+
+def attend(g, q, kt, v, scale=None, mask=None, op="Mul", axis=-1):
+    """The products with what comes between them."""
+    scores = g.add("MatMul", q, kt)
+    if scale is not None:
+        scores = g.add(op, scores, number(scale))
+    if mask is not None:
+        scores = g.add("Add", *mask(scores))
+    return g.add("MatMul", g.add("Softmax", scores, axis=axis), v)
+
+
+@pytest.fixture
+def check(ingot, tmp_path):
+    """Run a graph by Ingot on one and three threads and by the reference; returns how many steps were Attention."""
+
+    def call(g, inputs, outputs, **options):
+        path, trace = tmp_path / "model.onnx", tmp_path / "trace.json"
+        onnx.save(g.model(inputs, outputs, **options), path)
+        arguments, results = [], []
+        for name, array in inputs.items():
+            np.save(tmp_path / f"{name}.npy", array)
+            arguments += ["--input", f"{name}={tmp_path}/{name}.npy"]
+        for threads in (1, 3):
+            ran = ingot("run", path, *arguments, "--output-dir", tmp_path / "out", "--threads", threads)
+            assert ran.code == 0, ran.err
+            results.append([np.load(tmp_path / "out" / f"{o}.npy") for o in outputs])
+        wanted = ReferenceEvaluator(str(path)).run(None, inputs)
+        for one, three, want in zip(*results, wanted):
+            assert one.tobytes() == three.tobytes()
+            np.testing.assert_allclose(one, want, rtol=2e-5, atol=2e-5)
+        done = ingot("profile", path, *arguments, "--iterations", 1, "--trace", trace)
+        assert done.code == 0, done.err
+        return sum(e.get("name") == "Attention" for e in json.loads(trace.read_text())["traceEvents"])
+
+    return call
+
+
+@pytest.mark.parametrize("scale, op", [(None, "Mul"), (0.3, "Mul"), (4.0, "Div")])
+@pytest.mark.parametrize("mask", [None, (N, 1, 1, S), (N, H, L, S), (L, S), (1, 1, L, S), (S,)])
+def test_heads(check, scale, op, mask):
+    """(batch, length, heads * depth) cut into heads and put together again."""
+    g = Graph()
+    cut = [g.add("Transpose", g.add("Reshape", x, ints(0, 0, H, -1)), perm=p) for x, p in
+           (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3]))]
+    add = None if mask is None else lambda scores: [scores, random(*mask)]
+    y = attend(g, *cut, scale, add, op)
+    y = g.add("Reshape", g.add("Transpose", y, perm=[0, 2, 1, 3]), ints(0, 0, -1))
+    inputs = {"q": random(N, L, H * D), "k": random(N, S, H * D), "v": random(N, S, H * V)}
+    assert check(g, inputs, [y]) == 1
+
+
+@pytest.mark.parametrize("queries", [1, 4, 5, 70])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_packed_projection(check, queries, batch):
+    """Sequence first and Q, K, V in one tensor, as torch.nn.MultiheadAttention has them."""
+    g, e = Graph(), H * D
+    x = g.add("Unsqueeze", g.add("Reshape", "x", ints(queries, batch, 3, e)), ints(0))
+    x = g.add("Squeeze", g.add("Transpose", x, perm=[3, 1, 2, 0, 4]), ints(-2))
+    q, k, v = (g.add("Transpose", g.add("Reshape", g.add("Gather", x, np.array(i, np.int64), axis=0),
+                                        ints(queries, batch * H, D)), perm=[1, 0, 2]) for i in range(3))
+    q, k, v = (g.add("Reshape", t, ints(batch, H, queries, D)) for t in (q, k, v))
+    flat = g.add("Transpose", g.add("Reshape", k, ints(-1, queries, D)), perm=[0, 2, 1])
+    kt = g.add("Mul", g.add("Reshape", flat, ints(batch, H, D, queries)), number(0.5))
+    y = attend(g, g.add("Mul", q, number(0.5)), kt, v, axis=3)
+    y = g.add("Reshape", g.add("Transpose", y, perm=[2, 0, 1, 3]), ints(-1, e))
+    assert check(g, {"x": random(queries, batch, 3 * e)}, [y]) == 1
+
+
+@pytest.mark.parametrize("cut", ["Split", "Slice"])
+def test_channels_first(check, cut):
+    """Queries, keys and values along the last axis, as attention over the pixels of an image has them."""
+    g = Graph()
+    x = g.add("Reshape", "x", ints(N, 3, H, D, L))
+    if cut == "Split":
+        parts = g.add("Split", x, n_outputs=3, num_outputs=3, axis=1)
+    else:
+        parts = [g.add("Slice", x, ints(i), ints(i + 1), ints(1)) for i in range(3)]
+    q, k, v = (g.add("Squeeze", p, ints(1)) for p in parts)
+    y = attend(g, g.add("Transpose", q, perm=[0, 1, 3, 2]), k, g.add("Transpose", v, perm=[0, 1, 3, 2]), 0.25)
+    y = g.add("Transpose", y, perm=[0, 1, 3, 2])
+    assert check(g, {"x": random(N, 3 * H * D, L)}, [y]) == 1
+
+
+@pytest.mark.parametrize("ranks", [(2, 2, 2), (3, 3, 3), (3, 2, 3), (4, 3, 3), (4, 2, 2), (4, 4, 2)])
+def test_ranks(check, ranks):
+    """What is missing in front is repeated."""
+    g, shapes = Graph(), [(N, H, L, D), (N, H, S, D), (N, H, S, V)]
+    q, k, v = (random(*shape[4 - rank:]) for shape, rank in zip(shapes, ranks))
+    kt = g.add("Transpose", "k", perm=[*range(k.ndim - 2), k.ndim - 1, k.ndim - 2])
+    assert check(g, {"q": q, "k": k, "v": v}, [attend(g, "q", kt, "v", 0.3)]) == 1
+
+
+def test_shared_keys(check):
+    """One head of keys and values for all queries; backwards keys, which only the reshuffling can read."""
+    g = Graph()
+    k = g.add("Slice", "k", ints(-1), ints(-(2**62)), ints(2), ints(-1))
+    y = attend(g, "q", g.add("Transpose", k, perm=[0, 1, 3, 2]), "v", 0.3)
+    assert check(g, {"q": random(N, H, L, D), "k": random(N, 1, S, D), "v": random(N, 1, S, V)}, [y]) == 1
+
+
+def test_hidden_row(check):
+    """A row that a mask hides is what Softmax makes of it."""
+    g, mask = Graph(), np.zeros((L, S), np.float32)
+    mask[3, :] = -np.inf
+    mask[5, 7:] = -np.inf
+    y = attend(g, "q", "k", "v", 0.3, lambda scores: [mask, scores])
+    assert check(g, {"q": random(N, H, L, D), "k": random(N, H, D, S), "v": random(N, H, S, V)}, [y]) == 1
+
+
+@pytest.mark.parametrize("what", ["scores", "weights", "axis", "grows", "column"])
+def test_not_one_step(check, what):
+    """Steps in between that somebody reads, and what only looks like attention."""
+    g, outputs = Graph(), []
+    scores = g.add("Mul", g.add("MatMul", "q", "k"), number(0.3))
+    if what in ("grows", "column"):
+        scores = g.add("Add", scores, random(2, N, H, L, S) if what == "grows" else random(L, 1))
+    weights = g.add("Softmax", scores, axis=2 if what == "axis" else -1)
+    outputs = {"scores": [scores], "weights": [weights]}.get(what, [])
+    y = g.add("MatMul", weights, "v")
+    inputs = {"q": random(N, H, L, D), "k": random(N, H, D, S), "v": random(N, H, S, V)}
+    assert check(g, inputs, [y, *outputs]) == 0
+
+
+def test_two_layers(check):
+    """The result of one attention is cut into the heads of the next."""
+    g, x = Graph(), "x"
+    for _ in range(2):
+        q, k, v = (g.add("Transpose", g.add("Reshape", g.add("MatMul", x, random(H * D, H * D) / 6), ints(0, 0, H, D)),
+                         perm=[0, 2, 1, 3]) for _ in range(3))
+        y = attend(g, q, g.add("Transpose", k, perm=[0, 1, 3, 2]), v, 0.3)
+        x = g.add("Reshape", g.add("Transpose", y, perm=[0, 2, 1, 3]), ints(0, 0, H * D))
+    assert check(g, {"x": random(N, L, H * D)}, [x]) == 2
+
+
+def test_models_cannot_name_it(ingot, tmp_path):
+    """The step's operator is no part of the format: a file that uses it is refused."""
+    node = helper.make_node("Attention", ["q", "k", "v"], ["y"], domain="ingot.internal", form=[1] * 30)
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 4, 4]) for n in "qkv"]
+    graph = helper.make_graph([node], "test", infos, [helper.make_empty_tensor_value_info("y")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("ingot.internal", 1)],
+                                ir_version=8), tmp_path / "model.onnx")
+    done = ingot("run", tmp_path / "model.onnx")
+    assert done.code == 3 and "no part of a model" in done.err
