@@ -14,6 +14,11 @@ static const cli_option options[] = {
      "every node reads the values of --layers: one bad node is not blamed on those after it", 0},
     {"no-shadow", OPTION_FLAG, &verify_opts.no_shadow, NULL,
      "no float64 runs to tell rounding from mistakes: tolerances alone decide", 0},
+    {"bisect-passes", OPTION_FLAG, &verify_opts.bisect, NULL,
+     "where the outputs agree without passes and not with them: name the pass and the node", 0},
+    {"extract", OPTION_TEXT, &verify_opts.extract, "NODE",
+     "write the smallest model around a node, with inputs and outputs; \"first\": what departs", 0},
+    {"o", OPTION_TEXT, &verify_opts.folder, "DIR", "the folder for --extract", 0},
     {"json", OPTION_FLAG, &verify_opts.json, NULL, "print one line of JSON", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -131,28 +136,39 @@ static ingot_status check_extent(const cli_setup *s, cli_dump *dump, const char 
     return v->n_outputs ? INGOT_OK : cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no output to compare with");
 }
 
-/* With --layers: the table of values inside the graph. *departs tells whether any does. */
-static ingot_status compare_layers(const char *path, cli_dump *dump, cli_json *report, bool *departs,
-                                   ingot_error *error)
+/* Fill the rows, judge them and report; *departs tells whether any does. */
+static ingot_status compare_layers(const char *path, verify_graph *graph, cli_dump *dump, verify_rows *rows,
+                                   cli_json *report, bool *departs, ingot_error *error)
 {
-    verify_graph graph = {.model = NULL};
-    verify_rows rows = {.n = 0};
     cli_bundle *layers = NULL;
     char note[600] = "";
     ingot_status st = cli_bundle_open(verify_opts.layers, &layers, error);
-    if (!st && !(st = verify_graph_load(path, &graph, error)) && !(st = verify_survey(&graph, dump, error)) &&
-        !(st = verify_pair(&graph, layers, &rows, error)))
-        st = verify_fill(path, &graph, dump, layers, &rows, error);
+    if (!st && !(st = verify_survey(graph, dump, error)) && !(st = verify_pair(graph, layers, rows, error)))
+        st = verify_fill(path, graph, dump, layers, rows, error);
     if (!st && !verify_opts.no_shadow)
-        st = verify_shadow(path, &graph, dump, &rows, note, sizeof note, error);
+        st = verify_shadow(path, graph, dump, rows, note, sizeof note, error);
     if (!st && report)
-        verify_json_rows(&graph, &rows, report);
+        verify_json_rows(graph, rows, report);
     else if (!st && !common.quiet)
-        verify_print_rows(&graph, &rows, note);
-    *departs = !st && verify_first(&rows) >= 0;
+        verify_print_rows(graph, rows, note);
+    *departs = !st && verify_first(rows) >= 0;
+    cli_bundle_close(layers);
+    return st;
+}
+
+/* What needs the graph without passes: --layers and --extract. */
+static ingot_status look_inside(const char *path, cli_dump *dump, cli_json *report, bool *departs, ingot_error *error)
+{
+    verify_graph graph = {.model = NULL};
+    verify_rows rows = {.n = 0};
+    ingot_status st = verify_graph_load(path, &graph, error);
+    if (!st && verify_opts.layers)
+        st = compare_layers(path, &graph, dump, &rows, report, departs, error);
+    if (!st && verify_opts.extract)
+        st = verify_extract(&graph, dump, verify_opts.layers ? &rows : NULL, verify_opts.extract, verify_opts.folder,
+                            error);
     verify_rows_free(&rows);
     verify_graph_free(&graph);
-    cli_bundle_close(layers);
     return st;
 }
 
@@ -184,7 +200,10 @@ static ingot_status compare_all(cli_setup *s, const char *const *operands, cli_d
         (st = ingot_session_run(s->session, error)) || (st = compare_outputs(s, *dump, v, error)) ||
         (st = check_extent(s, *dump, operands[1], v, error)))
         return st;
-    if (verify_opts.layers && (st = compare_layers(operands[0], *dump, v->report, &layers_depart, error)))
+    if ((verify_opts.layers || verify_opts.extract) &&
+        (st = look_inside(operands[0], *dump, v->report, &layers_depart, error)))
+        return st;
+    if (verify_opts.bisect && (st = verify_bisect(operands[0], *dump, s->model, v->report, error)))
         return st;
     return conclude(v, layers_depart);
 }
@@ -196,6 +215,8 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     verdict v = {.n_outputs = 0};
     if (verify_opts.isolate && !verify_opts.layers)
         return cli_fail(error, INGOT_USAGE, "--isolate needs --layers");
+    if (!verify_opts.extract != !verify_opts.folder)
+        return cli_fail(error, INGOT_USAGE, "--extract NODE and -o DIR need each other");
     ingot_status st = verify_opts.json ? cli_json_new(&v.report, error) : INGOT_OK;
     if (st)
         return st;

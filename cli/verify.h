@@ -79,8 +79,8 @@ void verify_rows_free(verify_rows *rows);
 
 typedef struct verify_options {
     double rtol, atol;
-    bool json, isolate, no_shadow;
-    const char *layers;
+    bool json, isolate, no_shadow, bisect;
+    const char *layers, *extract, *folder;
 } verify_options;
 extern verify_options verify_opts;
 
@@ -111,6 +111,16 @@ ingot_status verify_copy(const ingot_tensor *from, cli_value *to, ingot_error *e
  * says why, or which nodes have no float64 form. */
 ingot_status verify_shadow(const char *path, verify_graph *graph, cli_dump *dump, verify_rows *rows, char *note,
                            size_t capacity, ingot_error *error);
+
+/** Write the smallest model around a node to a folder, with the inputs and outputs that the dump has for it, else those
+ * that the graph computes (verify_extract.c). name: of the node or a value; "first" for the one that departs first.
+ * rows: NULL where there are none. */
+ingot_status verify_extract(const verify_graph *graph, cli_dump *dump, const verify_rows *rows, const char *name,
+                            const char *folder, ingot_error *error);
+
+/** Find the pass that breaks a model which agrees without passes, and the node that it rewrote (verify_passes.c). */
+ingot_status verify_bisect(const char *path, cli_dump *dump, const ingot_model *model, cli_json *json,
+                           ingot_error *error);
 
 bool verify_is_near(verify_distance d, verify_distance bound);
 

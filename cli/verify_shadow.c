@@ -71,24 +71,30 @@ static verify_distance distance(const ingot_tensor *a, const ingot_tensor *b)
 static bool put_wanted(const verify_row *row, ingot_tensor *tensor)
 {
     const int64_t n = ingot_tensor_count(tensor);
-    if (!verify_opts.isolate || n != ingot_tensor_count(&row->want.tensor))
+    if (!verify_opts.isolate || n != ingot_tensor_count(&row->want.tensor) ||
+        (tensor->dtype != INGOT_DOUBLE && tensor->dtype != row->want.tensor.dtype))
         return false;
+    if (tensor->dtype != INGOT_DOUBLE) {
+        memcpy(tensor->data, row->want.tensor.data, n ? (size_t)n * ingot_dtype_size_bytes(tensor->dtype) : 0);
+        return true;
+    }
     for (int64_t i = 0; i < n; i++)
         ((double *)tensor->data)[i] = cli_element(&row->want.tensor, i);
     return true;
 }
 
-/* Only values that are float in the file are of interest here. */
+/* Whole numbers are not disturbed themselves, but may follow from what is (quantized values). */
 static bool watch(void *user, const char *name, const char *node, ingot_tensor *tensor)
 {
     shadow *s = user;
     const int64_t index = verify_graph_find(s->graph, name);
     (void)node;
-    if (s->status || index < 0 || tensor->kind != INGOT_TENSOR || tensor->dtype != INGOT_DOUBLE)
+    if (s->status || index < 0 || tensor->kind != INGOT_TENSOR || tensor->dtype == INGOT_STRING)
         return false;
     const verify_value *value = &s->graph->values[index];
     verify_row *row = value->row < 0 ? NULL : &s->rows->rows[value->row];
-    if (s->random && value->dtype != INGOT_DOUBLE)
+    const bool is_widened = tensor->dtype == INGOT_DOUBLE && value->dtype != INGOT_DOUBLE;
+    if (s->random && is_widened)
         disturb(s, tensor, epsilon_of(value->dtype));
     if (row && !s->random) {
         cli_value_free(&row->exact);
@@ -99,7 +105,7 @@ static bool watch(void *user, const char *name, const char *node, ingot_tensor *
         row->bound.max = fmax(row->bound.max, d.max);
         row->bound.rms = fmax(row->bound.rms, d.rms);
     }
-    return (row && put_wanted(row, tensor)) || s->random;
+    return (row && put_wanted(row, tensor)) || (s->random && is_widened);
 }
 
 /* One run: seed 0 without noise. */
@@ -126,7 +132,8 @@ bool verify_is_near(verify_distance d, verify_distance bound)
 /* No bound is below two roundings of the result itself. */
 static void judge(const verify_graph *graph, verify_row *row)
 {
-    const double least = 2 * epsilon_of(graph->values[row->value].dtype);
+    const ingot_dtype dtype = graph->values[row->value].dtype;
+    const double least = cli_is_float(dtype) ? 2 * epsilon_of(dtype) : 0;
     double mean, rms, largest = 0;
     verify_describe(&row->exact.tensor, &mean, &rms);
     for (int64_t i = 0; i < ingot_tensor_count(&row->exact.tensor); i++) {

@@ -105,6 +105,8 @@ typedef struct ingot_model_options {
     const char *const *disabled_passes; /* names of passes to leave out, NULL-terminated; "all" for every one */
     bool allow_unsupported;             /* load a model that would not run, so that it can be inspected */
     bool no_passes;                     /* keep the graph as it is in the file */
+    size_t most_pass_runs;              /* stop after so many runs of passes, each of which may run several times; 0: no
+                                           limit. See ingot_model_pass_run() */
     bool in_double;                     /* compute in double what the file says in float, float16 or bfloat16; without
                                            passes. A pass report names the nodes that have no double form */
     double noise;                       /* with in_double: weights are disturbed by so much of themselves at most ... */
@@ -183,6 +185,9 @@ INGOT_API const char *ingot_model_problem(const ingot_model *model, size_t index
 /** The index-th pass's report ("fold-batch-normalization: 53 of 53; ..."), or NULL past the last. */
 INGOT_API const char *ingot_model_pass_report(const ingot_model *model, size_t index);
 
+/** Name of the index-th run of a pass, in order, or NULL past the last. */
+INGOT_API const char *ingot_model_pass_run(const ingot_model *model, size_t index);
+
 /* ---- sessions -------------------------------------------------------------------------------------------------- */
 
 typedef struct ingot_session ingot_session;
@@ -256,6 +261,12 @@ INGOT_API void ingot_session_cancel(ingot_session *session);
  * of it. */
 INGOT_API const ingot_tensor *ingot_session_output(const ingot_session *session, size_t index);
 INGOT_API const ingot_tensor *ingot_session_value(const ingot_session *session, const char *name);
+
+/** Write a model of a single node, found by its name or by that of a value it makes: its constants stay, what else it
+ * reads become inputs with the types and shapes of the last run. INGOT_BAD_INPUT: no such node; INGOT_UNSUPPORTED: it
+ * reads sequences, or passes have fused others into it (load with no_passes); INGOT_USAGE before the first run. */
+INGOT_API ingot_status ingot_session_extract(const ingot_session *session, const char *node, const char *path,
+                                             ingot_error *error);
 
 /** Number of threads the session runs on. */
 INGOT_API int32_t ingot_session_n_threads(const ingot_session *session);

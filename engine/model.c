@@ -185,6 +185,12 @@ static void keep_report(void *sink, const char *line)
     add_line(model, &model->last_report, line); /* a report that finds no memory is not worth failing for */
 }
 
+static void keep_pass_run(void *sink, const char *name)
+{
+    ingot_model *model = sink;
+    add_line(model, &model->last_pass_run, name);
+}
+
 /* Run the passes with a team of one thread, which folding constants needs; it is gone before the model is used.
  * Without passes only old forms are brought up to date, since kernels know the newest form alone. */
 static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, uint64_t deadline_ns,
@@ -207,7 +213,8 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     const ingot_pass_options pass_options = {.disabled = options->disabled_passes,
                                              .fix_defaults = model->onnx->ir_version < 4,
                                              .evaluate = evaluate_node, .engine = &f,
-                                             .report = keep_report, .sink = model};
+                                             .most_runs = options ? options->most_pass_runs : 0,
+                                             .ran = keep_pass_run, .report = keep_report, .sink = model};
     const ingot_status status = ingot_passes_run(model->onnx->graph, &pass_options, error);
     ingot_arena_free(&f.env.run_arena);
     ingot_team_free(f.env.team);
@@ -267,6 +274,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     model->last_problem = &model->problems;
     model->last_report = &model->reports;
+    model->last_pass_run = &model->pass_runs;
     if ((status = ingot_onnx_open(path, data, size_bytes, options, &model->memory, &model->onnx, error)))
         goto fail;
     if (!(model->packs = ingot_pack_cache_create(&model->memory)) || !describe_interface(model)) {
@@ -397,3 +405,5 @@ static const char *line_at(const ingot_line *line, size_t index)
 const char *ingot_model_problem(const ingot_model *model, size_t index) { return line_at(model->problems, index); }
 
 const char *ingot_model_pass_report(const ingot_model *model, size_t index) { return line_at(model->reports, index); }
+
+const char *ingot_model_pass_run(const ingot_model *model, size_t index) { return line_at(model->pass_runs, index); }

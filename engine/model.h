@@ -23,12 +23,17 @@ struct ingot_model {
     size_t n_outputs;
     ingot_line *problems, **last_problem;
     ingot_line *reports, **last_report;
+    ingot_line *pass_runs, **last_pass_run;
     _Atomic int n_sessions;
 };
 
 /* Options that a caller gave, completed to today's form: *full receives as much as size_bytes says, and zeros. A caller
  * built with an older header has a shorter struct. INGOT_USAGE where size_bytes is not set. */
 ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given, ingot_error *error);
+
+/* extract.c: write a model of one node with the types that its values have in a plan that has run. */
+ingot_status ingot_extract(const ingot_model *model, const ingot_plan *plan, const char *name, const char *path,
+                           ingot_error *error);
 
 /* The name that error lines give the model. */
 const char *ingot_model_name(const ingot_model *model);

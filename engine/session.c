@@ -341,6 +341,14 @@ const ingot_tensor *ingot_session_output(const ingot_session *session, size_t in
     return ingot_plan_output(session->plans, graph->outputs[index]);
 }
 
+ingot_status ingot_session_extract(const ingot_session *session, const char *node, const char *path, ingot_error *error)
+{
+    if (!session->has_run)
+        return ingot_fail(error, INGOT_USAGE, "%.150s: there was no run to take types and shapes from",
+                          ingot_model_name(session->model));
+    return ingot_extract(session->model, session->plans, node, path, error);
+}
+
 /* As ingot_session_output(), for values that were requested, and for outputs by name. */
 const ingot_tensor *ingot_session_value(const ingot_session *session, const char *name)
 {

@@ -21,6 +21,10 @@ typedef struct ingot_pass_options {
     ingot_status (*evaluate)(void *engine, ingot_graph *graph, int node, ingot_error *error);
     void *engine;
 
+    /* Stop after so many runs of passes; 0: no limit. `ran` (or NULL) is told of each run. */
+    size_t most_runs;
+    void (*ran)(void *sink, const char *name);
+
     /* Receives one line per pass, such as "fold-batch-normalization: 53 of 53". The text is valid during the call.
      * NULL: no reports. */
     void (*report)(void *sink, const char *line);

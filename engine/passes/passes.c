@@ -72,6 +72,17 @@ static bool is_disabled(const ingot_pass_options *options, const char *pass)
     return false;
 }
 
+/* Counts the runs, and ends them where the options say so. */
+static bool may_run(const ingot_pass_options *options, const char *name, size_t *n_runs)
+{
+    if (options->most_runs && *n_runs == options->most_runs)
+        return false;
+    ++*n_runs;
+    if (options->ran)
+        options->ran(options->sink, name);
+    return true;
+}
+
 /* "name: 52 of 53; kept 'bn7': its input feeds 2 nodes" */
 static void report(const ingot_pass_ctx *c, const char *name)
 {
@@ -147,6 +158,7 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
     for (int i = 0; i < N_ROWS; i++)
         contexts[i] = (ingot_pass_ctx){.options = options, .error = error};
 
+    size_t n_runs = 0;
     for (int first = 0, last; !status && first < N_ROWS; first = last) {
         last = first + 1;
         while (rows[first].repeated && last < N_ROWS && rows[last].repeated)
@@ -155,7 +167,7 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
         for (int round = 0; changed && round < (rows[first].repeated ? MAX_ROUNDS : 1); round++) {
             changed = false;
             for (int i = first; !status && i < last; i++)
-                if (!is_disabled(options, rows[i].name))
+                if (!is_disabled(options, rows[i].name) && may_run(options, rows[i].name, &n_runs))
                     status = run_pass(graph, &rows[i], &contexts[i], &changed);
         }
     }

@@ -1,5 +1,7 @@
 """`ingot verify` with values from inside the graph: pairing, the table, the first departure, rounding and mistakes."""
 import json
+import os
+import subprocess
 
 import numpy as np
 import onnx
@@ -7,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from conftest import save_model
+from conftest import INGOT, save_model
 
 RNG = np.random.default_rng(7)
 
@@ -171,3 +173,40 @@ def test_operators_without_a_double_form_stay_float(ingot, tmp_path):
     np.savez(tmp_path / "layers.npz", y=y[0], z=y[1])
     done = ingot("verify", tmp_path / "m.onnx", tmp_path / "dump.npz", "--layers", tmp_path / "layers.npz")
     assert done.code == 0 and "float64: 1 nodes stay float32: 'lstm' (LSTM)" in done.out, done.out
+
+
+def test_bisect_passes_names_the_pass_and_the_node(ingot, net):
+    broken = os.path.join(os.path.dirname(INGOT), "tests", "ingot_broken")
+    if not os.path.exists(broken):
+        pytest.skip(f"{broken} is not built")
+    command = [broken, "verify", net.path / "net.onnx", net.path / "dump.npz", "--bisect-passes"]
+    done = subprocess.run([*command, "--json"], capture_output=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)["bisect_passes"]
+    assert found["pass"] == "fold-batch-normalization" and found["node"] == "/block/conv/Conv" and found["value"] == "n1"
+    done = subprocess.run([*command, "--disable-pass", "fold-batch-normalization"], capture_output=True, timeout=60, text=True)
+    assert done.returncode == 0 and "the outputs agree with all of them" in done.stdout
+    done = subprocess.run([*command[:-1], "--layers", net.path / "layers.npz", "--json"], capture_output=True, timeout=60)
+    assert json.loads(done.stdout)["first"]["blame"] == "ingot"
+    assert "with all of them" in ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--bisect-passes").out
+
+
+@pytest.mark.parametrize("name, layers", [("/block/bn/BatchNormalization", True), ("n1", False), ("first", True)])
+def test_extract_writes_a_case_that_can_be_sent(ingot, net, name, layers):
+    net.save("bad.onnx", mean=net.constants["mean"] + 0.25)
+    arguments = ["--layers", net.path / "layers.npz"] if layers else []
+    done = ingot("verify", net.path / "bad.onnx", net.path / "dump.npz", "--extract", name, "-o", net.path / "case", *arguments)
+    assert done.code == 1 and "node '/block/bn/BatchNormalization'" in done.out, done.err + done.out
+    model = onnx.load(net.path / "case" / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [n.op_type for n in model.graph.node] == ["BatchNormalization"] and [i.name for i in model.graph.input] == ["c1"]
+    want = numpy_helper.to_array(onnx.load_tensor(net.path / "case" / "test_data_set_0" / "output_0.pb"))
+    if layers:
+        np.testing.assert_array_equal(want, net.values["n1"])
+    assert ingot("verify", net.path / "case" / "model.onnx", net.path / "case" / "test_data_set_0").code == (1 if layers else 0)
+
+
+def test_extract_says_what_is_missing(ingot, net):
+    case = ("verify", net.path / "net.onnx", net.path / "dump.npz", "--extract")
+    assert ingot(*case, "nowhere", "-o", net.path / "case").code == 2
+    assert ingot(*case, "n1").code == 2
