@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/blocked.h"
+#include "ops/quantized_pool.h"
 #include "ops/weights.h"
 #include "ops/window.h"
 
@@ -270,6 +271,10 @@ static ingot_status run_blocked(ingot_op_ctx *c)
     pool_call *s = c->state;
     const int64_t blocks = ingot_blocks(c->in[0]), rows = blocks * s->blocked.out[0] * s->blocked.out[1];
 
+    if (c->in[0]->dtype != INGOT_FLOAT) {
+        ingot_max_pool_bytes(c, &s->window);
+        return INGOT_OK;
+    }
     s->x = c->in[0]->data;
     s->y = c->out[0]->data;
     if (is_global(c) && !s->blocked.max)
@@ -305,7 +310,8 @@ static ingot_status run_pool(ingot_op_ctx *c)
 static ingot_layout layout_pool(const ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
-    const bool can = x->dtype == INGOT_FLOAT && x->rank >= 3 && x->rank <= 5 && pool_kind(c) != POOL_LP &&
+    const bool bytes = x->dtype == INGOT_UINT8 || x->dtype == INGOT_INT8;
+    const bool can = (x->dtype == INGOT_FLOAT || bytes) && x->rank >= 3 && x->rank <= 5 && pool_kind(c) != POOL_LP &&
                      !(c->n_out > 1 && c->out[1]) && ingot_count(x) > 0 && ingot_count(c->out[0]) > 0;
     const bool worth = x->layout == INGOT_BLOCKED || (x->shape[1] >= INGOT_BLOCK / 2 && !is_global(c));
 

@@ -341,6 +341,16 @@ static ingot_status prepare_dequantize(ingot_op_ctx *c)
     return read_grid(c, &s->grid);
 }
 
+/* Floats and bytes with one scale may be blocked. */
+static ingot_layout layout_simple(const ingot_op_ctx *c)
+{
+    const ingot_tensor *x = c->in[X], *y = c->out[0];
+    const uint64_t types = INGOT_TYPE(FLOAT) | INGOT_TYPES_BYTE;
+    const bool fits = x->rank >= 3 && x->rank <= 5 && ingot_count(x) > 0 && ingot_count(c->in[SCALE]) == 1 &&
+                      (types >> x->dtype & 1) && (types >> y->dtype & 1) && !ingot_attr_int(c->node, "block_size", 0);
+    return (ingot_layout){ fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits };
+}
+
 /* Turn scales and zero points into floats and run the task over all elements. */
 static ingot_status run_quantize_task(ingot_op_ctx *c, ingot_task *task)
 {
@@ -356,7 +366,8 @@ static ingot_status run_quantize_task(ingot_op_ctx *c, ingot_task *task)
         ingot_convert(&conversion, zeros, c->in[ZERO]->data, n);
     else
         memset(zeros, 0, (size_t)n * sizeof *zeros);
-    ingot_parallel(c->team, ingot_count(c->in[X]), GRAIN, task, (void *)(uintptr_t)&w);
+    const int64_t elements = (int64_t)(ingot_storage_bytes(c->in[X]) / ingot_dtype_size_bytes(c->in[X]->dtype));
+    ingot_parallel(c->team, elements, GRAIN, task, (void *)(uintptr_t)&w);
     return INGOT_OK;
 }
 
@@ -396,10 +407,9 @@ static ingot_status run_dynamic(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_quantize[] = {
     { "QuantizeLinear", 10, 2, 3, { TYPES_REAL | INGOT_TYPE(INT32), TYPES_SCALE | INGOT_TYPE(INT32), TYPES_QUANTIZED },
-      infer_quantize, run_quantize, prepare_quantize },
+      infer_quantize, run_quantize, prepare_quantize, .layout = layout_simple },
     { "DequantizeLinear", 10, 2, 3, { TYPES_QUANTIZED | INGOT_TYPE(INT32), TYPES_SCALE }, infer_dequantize,
-      run_dequantize,
-      prepare_dequantize },
+      run_dequantize, prepare_dequantize, .layout = layout_simple },
     { "DynamicQuantizeLinear", 11, 1, 1, { INGOT_TYPE(FLOAT) }, infer_dynamic, run_dynamic },
     { 0 }
 };

@@ -11,8 +11,11 @@
     X(dropout) \
     X(logic) \
     X(quantize) \
+    X(quantized_concat) \
     X(quantized_conv) \
+    X(quantized_elementwise) \
     X(quantized_matmul) \
+    X(quantized_pool) \
     X(strings) \
     X(tfidf) \
     X(string_normalizer) \

@@ -14,6 +14,7 @@ static const struct row {
     ingot_pass_fn *run;
     bool repeated;
 } rows[] = {
+    {"use-integers", ingot_use_integers, false},
     {"eliminate-identity", ingot_eliminate_identity, true},
     {"fold-constants", ingot_fold_constants, true},
     {"common-subexpressions", ingot_common_subexpressions, true},

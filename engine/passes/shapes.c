@@ -183,6 +183,27 @@ static void conv(walk *w)
     windowed(w, weights->rank > 0 ? weights->dim[0] : fresh(w->shapes), weights);
 }
 
+/* The type of bytes is that of their zero point. */
+static void quantized(walk *w)
+{
+    const ingot_dtype given = (ingot_dtype)ingot_attr_int(w->node, "output_dtype", INGOT_UNDEFINED);
+    *w->out = *in(w, 0);
+    w->out->dtype = ingot_input(w->node, 2) != INGOT_NONE ? in(w, 2)->dtype : given ? given : INGOT_UINT8;
+}
+
+static void dequantized(walk *w)
+{
+    *w->out = *in(w, 0);
+    w->out->dtype = in(w, 1)->dtype;
+}
+
+static void quantized_conv(walk *w)
+{
+    const ingot_shape *weights = in(w, 3);
+    windowed(w, weights->rank > 0 ? weights->dim[0] : fresh(w->shapes), weights);
+    w->out->dtype = in(w, 7)->dtype;
+}
+
 static void pool(walk *w)
 {
     if (in(w, 0)->rank >= 3)
@@ -579,6 +600,7 @@ static const struct {
     {"ConvTranspose", conv_transpose},
     {"Cos", same},
     {"CumSum", same},
+    {"DequantizeLinear", dequantized},
     {"Div", broadcast_all},
     {"Dropout", same},
     {"Elu", same},
@@ -621,6 +643,8 @@ static const struct {
     {"PRelu", same},
     {"Pad", pad},
     {"Pow", broadcast_all},
+    {"QLinearConv", quantized_conv},
+    {"QuantizeLinear", quantized},
     {"RMSNormalization", same},
     {"Reciprocal", same},
     {"ReduceMax", reduce},

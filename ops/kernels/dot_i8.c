@@ -142,54 +142,105 @@ INGOT_INLINE vi32 broadcast(const char *p, bool flip)
     return flip ? vi32_xor(vi32_set1(group), vi32_set1((int32_t)0x80808080)) : vi32_set1(group);
 }
 
-/* VF32_LANES results of eight columns each to p, as far as there are columns. */
-INGOT_INLINE void store(const ingot_dot_out *o, char *p, vi32 x, int64_t size, int n)
+/* One row's results of a vector, 32 bits each, to p, as far as there are columns. */
+INGOT_INLINE void store_words(const ingot_dot_out *o, char *p, vi32 x, int n)
 {
     int32_t lanes[VF32_LANES];
-    uint8_t bytes[VF32_LANES];
 
-    if (size == 1 && (o->whole_blocks || n >= VF32_LANES)) {
-        vi32_store_i8_blocks(p, o->block, (n + 7) / 8, x);
-        return;
-    }
     if (o->block == 8 && n >= VF32_LANES) {
         vi32_store((int32_t *)(void *)p, x);
         return;
     }
     vi32_store(lanes, x);
-    for (int j = 0; j < VF32_LANES; j++)
-        bytes[j] = (uint8_t)lanes[j];
-    for (int j = 0; j < VF32_LANES && j < n; j += 8) {
-        const int64_t left = o->whole_blocks || n - j >= 8 ? 8 : n - j;
-        memcpy(p + j / 8 * o->block * size, size == 1 ? (const void *)(bytes + j) : (const void *)(lanes + j),
-               (size_t)(left * size));
+    for (int j = 0; j < VF32_LANES && j < n; j += 8)
+        memcpy(p + j / 8 * o->block * 4, lanes + j, (size_t)(o->whole_blocks || n - j >= 8 ? 8 : n - j) * 4);
+}
+
+/* The same for bytes, the last block of which may not be whole. */
+INGOT_INLINE void store_some_bytes(const ingot_dot_out *o, char *p, vi32 x, int n)
+{
+    uint8_t bytes[VF32_LANES];
+
+    vi32_store_i8(bytes, x);
+    for (int j = 0; j < VF32_LANES && j < n; j += 8)
+        memcpy(p + j / 8 * o->block, bytes + j, (size_t)(n - j < 8 ? n - j : 8));
+}
+
+/* A vector of columns: what finish_() needs of each. */
+typedef struct column_job {
+    const tile_job *t;
+    const int32_t *sums;
+    char *dst;
+    vi32 add, zeros;
+    vf32 scale, bias;
+    int n;
+} column_job;
+
+/* Row i's sums with all that dot_add_i8() says; `zeros`: less the row's sum times the columns' zero points. */
+INGOT_INLINE vi32 complete(const column_job *c, int i, bool zeros)
+{
+    const int32_t *sums = c->sums + i * PANEL;
+    const vi32 x = vi32_add(vi32_load(sums), c->add);
+
+    return zeros ? vi32_sub(x, vi32_mul(c->zeros, vi32_load(sums + VF32_LANES))) : x;
+}
+
+INGOT_INLINE void finish_bytes(const column_job *c, bool zeros, bool whole)
+{
+    const ingot_dot_out *o = c->t->o;
+    const vf32 low = vf32_set1(o->low), high = vf32_set1(o->high);
+    const vi32 zero = vi32_set1(o->zero);
+    const int blocks = (c->n + 7) / 8;
+    char *dst = c->dst;
+
+    for (int i = 0; i < c->t->rows; i++, dst += o->row) {
+        const vf32 y = vf32_mul(vf32_from_i32(complete(c, i, zeros)), c->scale);
+        const vi32 x = vi32_add(vf32_to_i32(vf32_min(vf32_max(y, low), high)), zero);
+        if (whole)
+            vi32_store_i8_blocks(dst, o->block, blocks, x);
+        else
+            store_some_bytes(o, dst, x, c->n);
     }
 }
 
-/* Rows of sums, two vectors each, become results: what dot_add_i8() says, then the output's kind. */
+INGOT_INLINE void finish_words(const column_job *c, bool zeros)
+{
+    const ingot_dot_out *o = c->t->o;
+
+    for (int i = 0; i < c->t->rows; i++) {
+        vi32 x = complete(c, i, zeros);
+        if (o->kind == INGOT_DOT_FLOAT) {
+            const vf32 y = vf32_mul(vf32_from_i32(x), c->scale);
+            x = vf32_bits(o->bias ? vf32_add(y, c->bias) : y);
+        }
+        store_words(o, c->dst + i * o->row * 4, x, c->n);
+    }
+}
+
+/* Rows of sums, two vectors each, become results of the output's kind; for vector v. */
 static void finish(const tile_job *t, const int32_t *sums, int v)
 {
     const ingot_dot_out *o = t->o;
     const int64_t column = t->column + v * VF32_LANES, size = o->kind == INGOT_DOT_BYTE ? 1 : 4;
-    const vi32 add = vi32_load(o->add + column), zeros = t->zeros ? vi32_load(t->zeros + column) : vi32_set1(0);
-    const vf32 scale = o->kind == INGOT_DOT_INT32 ? vf32_zero() : vf32_load(o->scale + column);
-    const vf32 bias = o->bias ? vf32_load(o->bias + column) : vf32_zero();
-    const vf32 low = vf32_set1(o->low), high = vf32_set1(o->high);
-    char *dst = t->dst + column / 8 * o->block * size;
+    const column_job c = {
+        .t = t, .sums = sums + v * VF32_LANES, .dst = t->dst + column / 8 * o->block * size,
+        .add = vi32_load(o->add + column), .zeros = t->zeros ? vi32_load(t->zeros + column) : vi32_set1(0),
+        .scale = o->kind == INGOT_DOT_INT32 ? vf32_zero() : vf32_load(o->scale + column),
+        .bias = o->bias ? vf32_load(o->bias + column) : vf32_zero(), .n = t->n - v * VF32_LANES,
+    };
 
-    for (int i = 0; i < t->rows; i++, sums += PANEL, dst += o->row * size) {
-        vi32 x = vi32_add(vi32_load(sums + v * VF32_LANES), add);
-        if (t->zeros)
-            x = vi32_sub(x, vi32_mul(zeros, vi32_load(sums + VF32_LANES)));
-        if (o->kind == INGOT_DOT_BYTE) {
-            const vf32 y = vf32_mul(vf32_from_i32(x), scale);
-            x = vi32_add(vf32_to_i32(vf32_min(vf32_max(y, low), high)), vi32_set1(o->zero));
-        } else if (o->kind == INGOT_DOT_FLOAT) {
-            const vf32 y = vf32_mul(vf32_from_i32(x), scale);
-            x = vf32_bits(o->bias ? vf32_add(y, bias) : y);
-        }
-        store(o, dst, x, size, t->n - v * VF32_LANES);
-    }
+    if (c.n <= 0)
+        return;
+    if (size == 4 && t->zeros)
+        finish_words(&c, true);
+    else if (size == 4)
+        finish_words(&c, false);
+    else if (!o->whole_blocks && c.n < VF32_LANES)
+        finish_bytes(&c, t->zeros != NULL, false);
+    else if (t->zeros)
+        finish_bytes(&c, true, true);
+    else
+        finish_bytes(&c, false, true);
 }
 
 /* mr rows by nv vectors; `flip` makes bytes of A unsigned. */
@@ -247,33 +298,36 @@ static void tile_narrow(const tile_job *t, int32_t *sums) { tile_height(t, sums,
 static void tile_wide_signed(const tile_job *t, int32_t *sums) { tile_height(t, sums, 2, true); }
 static void tile_narrow_signed(const tile_job *t, int32_t *sums) { tile_height(t, sums, 1, true); }
 
-/* Up to GEMM_MR rows from `row` on at one panel; the tile may be higher, and repeats the last row then. */
+/* Up to GEMM_MR rows from `row` on at panels [p0, p1); the tile may be higher, and repeats the last row then. */
 static void run_strip(const ingot_dot *d, const char *a, const char *packed, char *dst, const ingot_dot_out *o,
-                      int64_t row, int rows, int64_t panel)
+                      int64_t row, int rows, int64_t p0, int64_t p1)
 {
-    const int64_t size = o->kind == INGOT_DOT_BYTE ? 1 : 4, column = panel * panel_columns(d);
-    const int vectors = panel_vectors(d, panel);
+    const int64_t size = o->kind == INGOT_DOT_BYTE ? 1 : 4;
     const bool flip = OUTSIDE && d->a_signed;
     int32_t sums[MAX_ROWS * PANEL];
     tile_job t = {
-        .b = packed + panel_at(d, panel), .tap_at = d->tap_at, .taps = d->taps, .blocks = d->blocks,
-        .block_bytes = d->block_step * DOT_BYTES, .o = o,
+        .tap_at = d->tap_at, .taps = d->taps, .blocks = d->blocks, .block_bytes = d->block_step * DOT_BYTES, .o = o,
         .zeros = sums_rows(d) ? (const int32_t *)(const void *)packed + INGOT_FN(dot_columns_i8)(d) : NULL,
-        .dst = dst + row * o->row * size, .column = column, .rows = rows,
-        .n = (int)min64(d->n - column, panel_columns(d)),
+        .dst = dst + row * o->row * size, .rows = rows,
     };
 
     for (int i = 0; i < MAX_ROWS; i++) {
         const int64_t at = row + (i < rows ? i : rows - 1);
         t.a[i] = a + (d->row_at ? d->row_at[at] : at * d->row_step) * DOT_BYTES;
     }
-    if (vectors == 2)
-        (flip ? tile_wide_signed : tile_wide)(&t, sums);
-    else
-        (flip ? tile_narrow_signed : tile_narrow)(&t, sums);
-    finish(&t, sums, 0);
-    if (vectors == 2 && !t.zeros)
-        finish(&t, sums, 1);
+    for (int64_t p = p0; p < p1; p++) {
+        const int vectors = panel_vectors(d, p);
+        t.b = packed + panel_at(d, p);
+        t.column = p * panel_columns(d);
+        t.n = (int)min64(d->n - t.column, panel_columns(d));
+        if (vectors == 2)
+            (flip ? tile_wide_signed : tile_wide)(&t, sums);
+        else
+            (flip ? tile_narrow_signed : tile_narrow)(&t, sums);
+        finish(&t, sums, 0);
+        if (vectors == 2 && !t.zeros)
+            finish(&t, sums, 1);
+    }
 }
 
 void INGOT_FN(dot_i8)(const ingot_dot *d, const void *a, const void *packed, void *dst, const ingot_dot_out *o,
@@ -283,6 +337,5 @@ void INGOT_FN(dot_i8)(const ingot_dot *d, const void *a, const void *packed, voi
 
     for (int64_t p = p0; p < p1; p += block)
         for (int64_t row = 0; row < rows; row += GEMM_MR)
-            for (int64_t q = p; q < min64(p1, p + block); q++)
-                run_strip(d, a, packed, dst, o, row, (int)min64(rows - row, GEMM_MR), q);
+            run_strip(d, a, packed, dst, o, row, (int)min64(rows - row, GEMM_MR), p, min64(p1, p + block));
 }

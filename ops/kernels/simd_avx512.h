@@ -46,6 +46,8 @@ INGOT_INLINE vi32 vi32_load_i8(const void *p, bool is_signed)
 }
 INGOT_INLINE vi32 vi32_load_i16(const int16_t *p, ptrdiff_t next)   /* eight from p, the next eight from p + next */
 {
+    if (__builtin_constant_p(next) && next == 8)
+        return _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
     const __m256i x = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
     return _mm512_cvtepi16_epi32(
         _mm256_inserti128_si256(x, _mm_loadu_si128((const __m128i *)(const void *)(p + next)), 1));
