@@ -1,5 +1,5 @@
-/* conv.c - Conv. float goes to the blocked kernels, in whatever layout the planner chose; the other types to loops that
- * follow the definition. */
+/* conv.c - Conv and ConvTranspose. float goes to the blocked kernels, in whatever layout the planner chose; the other
+ * types to loops that follow the definition. */
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
 #include "ops/weights.h"
@@ -17,10 +17,14 @@ typedef struct conv_state {
     ingot_tensor host;                   /* own result, before fused nodes */
 } conv_state;
 
+static bool is_transposed(const ingot_op_ctx *c) { return !strcmp(c->op->op_type, "ConvTranspose"); }
+
 /* Check inputs against each other and resolve the window. */
 static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
 {
-    return ingot_conv_shape_read(c, c->in[X], c->in[W], c->node->n_inputs > B ? c->in[B] : NULL, shape);
+    const ingot_tensor *bias = c->node->n_inputs > B ? c->in[B] : NULL;
+    return is_transposed(c) ? ingot_conv_transposed_shape_read(c, c->in[X], c->in[W], bias, shape)
+                            : ingot_conv_shape_read(c, c->in[X], c->in[W], bias, shape);
 }
 
 /* (N, oc, D1...). */
@@ -31,7 +35,7 @@ static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)
     memcpy(sizes + 2, shape->window.out, (size_t)shape->window.rank * sizeof *sizes);
 }
 
-/* Conv's Y (N, oc, D1...), then the shape of whatever is fused behind it. */
+/* Y (N, oc, D1...), then the shape of whatever is fused behind it. */
 static ingot_status infer_conv(ingot_op_ctx *c)
 {
     ingot_conv_shape shape;
@@ -141,11 +145,12 @@ static ingot_layout layout_conv(const ingot_op_ctx *c)
     return ingot_chain_layout(c, (ingot_layout){ INGOT_LAYOUT_NATIVE, reads_plain ? 0u : 1u << X });
 }
 
-/* Two per multiply-add, padding included. */
+/* Two per multiply-add, padding included: weights (oc, ic, ...) meet every output, and transposed ones (ic, oc, ...)
+ * every input. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
-    const ingot_tensor *w = c->in[W], *y = c->out[0];
-    return 2 * ingot_count(y) * ingot_span(w, 1, w->rank);
+    const ingot_tensor *w = c->in[W];
+    return 2 * ingot_count(is_transposed(c) ? c->in[X] : c->out[0]) * ingot_span(w, 1, w->rank);
 }
 
 static void describe_conv(const ingot_op_ctx *c, ingot_op_work *work)
@@ -156,8 +161,8 @@ static void describe_conv(const ingot_op_ctx *c, ingot_op_work *work)
         ingot_conv_blocked_describe(c, &s->blocked, work);
 }
 
-const ingot_op ingot_ops_conv[] = {
-    { "Conv", 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv,
-      .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
-    { 0 }
-};
+#define CONV(name) \
+    { name, 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv, \
+      .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES }
+
+const ingot_op ingot_ops_conv[] = { CONV("Conv"), CONV("ConvTranspose"), { 0 } };

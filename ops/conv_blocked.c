@@ -130,7 +130,35 @@ static void winograd_run(const run_call *call, int64_t begin, int64_t end, float
                           scratch + HEAD_FLOATS, (int64_t *)(void *)scratch, begin, end);
 }
 
-/* In order of preference; the last one takes everything. */
+/* --- transposed: the convolutions of its phases --- */
+
+static int64_t transposed_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->deconv_packed_f32(&b->conv);
+}
+
+static int64_t transposed_units(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->deconv_units_f32(&b->conv);
+}
+
+static void transposed_pack(const run_call *call, int64_t begin, int64_t end)
+{
+    call->k->deconv_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
+}
+
+static int64_t transposed_items(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->deconv_items_f32(&b->conv);
+}
+
+static void transposed_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
+{
+    (void)scratch;
+    call->k->deconv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
+}
+
+/* In order of preference; the one before the transposed takes everything. */
 static const ingot_conv_algorithm algorithms[] = {
     { { "depthwise nchw8c" },
       depthwise_variant,
@@ -156,7 +184,17 @@ static const ingot_conv_algorithm algorithms[] = {
       no_scratch,
       direct_items,
       direct_run },
+    { { "phases nchw8c" },
+      NULL,
+      transposed_packed,
+      transposed_units,
+      transposed_pack,
+      no_scratch,
+      transposed_items,
+      transposed_run },
 };
+
+enum { TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
 
 bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
 {
@@ -166,7 +204,10 @@ bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
            ingot_window_volume(v->out, v->rank) > 0;
 }
 
-bool ingot_conv_reads_plain(const ingot_conv_shape *shape) { return shape->group == 1 && shape->ic <= FEW_CHANNELS; }
+bool ingot_conv_reads_plain(const ingot_conv_shape *shape)
+{
+    return !shape->transposed && shape->group == 1 && shape->ic <= FEW_CHANNELS;
+}
 
 /* The convolution in the kernels' terms: three axes, those that are missing first. */
 static void describe(const ingot_conv_shape *shape, ingot_conv *d)
@@ -195,13 +236,6 @@ static void pack_weights(const run_call *call)
     ingot_parallel(call->ctx->team, call->b->algorithm->units(call->b, call->k), 1, pack_units, (void *)call);
 }
 
-void ingot_conv_blocked_pack(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *weights, float *to)
-{
-    const run_call call = { .ctx = c, .b = b, .k = c->kernels, .weights = weights, .to_pack = to };
-
-    pack_weights(&call);
-}
-
 /* Constant weights are packed once for all plans; the tag tells the ways of packing apart. */
 static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked *b)
 {
@@ -214,7 +248,7 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
     if (packed && fill) {
         const float *weights = ingot_read_constant(c, input, &owned);
         if (weights)
-            ingot_conv_blocked_pack(c, b, weights, packed);
+            pack_weights(&(run_call){ .ctx = c, .b = b, .k = c->kernels, .weights = weights, .to_pack = packed });
         else
             packed = NULL;
         ingot_unread_constant(c, input, owned);
@@ -228,8 +262,9 @@ static size_t float_bytes(int64_t n)
     return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
-void ingot_conv_blocked_plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_layout, int dst_layout,
-                             bool packed, ingot_conv_blocked *b)
+/* Choose the algorithm, and count what it needs; `packed`: the weights are packed beforehand, not in every run. */
+static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_layout, int dst_layout, bool packed,
+                 ingot_conv_blocked *b)
 {
     const int64_t in = ingot_window_volume(shape->window.in, shape->window.rank);
     const int64_t out = ingot_window_volume(shape->window.out, shape->window.rank);
@@ -239,8 +274,8 @@ void ingot_conv_blocked_plan(const ingot_op_ctx *c, const ingot_conv_shape *shap
     memset(b, 0, sizeof *b);
     describe(shape, &b->conv);
     b->conv.plain_src = src_layout == INGOT_PLAIN && ingot_conv_reads_plain(shape);
-    b->algorithm = algorithms;
-    while ((b->variant = b->algorithm->variant(c->kernels, &b->conv, c->conv_algorithm)) < 0)
+    b->algorithm = shape->transposed ? &algorithms[TRANSPOSED] : algorithms;
+    while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &b->conv, c->conv_algorithm)) < 0)
         b->algorithm++;
     b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
@@ -256,7 +291,7 @@ ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape 
 {
     const bool constant = c->constants && c->constants[weights];
 
-    ingot_conv_blocked_plan(c, shape, src_layout, dst_layout, constant, b);
+    plan(c, shape, src_layout, dst_layout, constant, b);
     return constant ? pack_constant(c, weights, b) : INGOT_OK;
 }
 

@@ -24,15 +24,8 @@ bool ingot_conv_blocked_fits(const ingot_conv_shape *shape);
 /* Does a convolution of these channels read its source best as it is, row-major? */
 bool ingot_conv_reads_plain(const ingot_conv_shape *shape);
 
-/* Choose the algorithm for a source and a result in these layouts, with weights that are packed beforehand (`packed`)
- * or in every run. The caller asks for the scratch memory. */
-void ingot_conv_blocked_plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_layout, int dst_layout,
-                             bool packed, ingot_conv_blocked *b);
-
-/* Pack row-major weights into b->packed_bytes at `to`. */
-void ingot_conv_blocked_pack(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *weights, float *to);
-
-/* Both: input `weights` is packed once for all plans when it is a constant. */
+/* Choose the algorithm for a source and a result in these layouts. Input `weights` is packed once for all plans when it
+ * is a constant, else in every run. The caller asks for the scratch memory. */
 ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
                                         int dst_layout, ingot_conv_blocked *b);
 

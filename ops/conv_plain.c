@@ -2,6 +2,8 @@
  * alone. A transposed convolution runs the window backwards: input and output sizes change places in it. */
 #include "ops/conv_plain.h"
 
+#include <string.h>
+
 typedef struct conv_call {
     const ingot_conv_shape *shape;
     const void *x, *w, *b;
@@ -9,27 +11,58 @@ typedef struct conv_call {
     void (*plane)(const struct conv_call *call, int64_t index);
 } conv_call;
 
-ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
-                                   ingot_conv_shape *shape)
+/* Ranks and bias, and what all convolutions take from the input. `shape->oc` is known. */
+static ingot_status check_parts(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
+                                const ingot_conv_shape *shape)
 {
-    const int64_t group = ingot_attr_int(c->node, "group", 1);
-
-    if (x->rank < 3 || w->rank != x->rank)
-        return ingot_op_fail(c, INGOT_INVALID, "input has rank %d and weights %d, expected the same and at least 3",
-                             x->rank, w->rank);
-    shape->n = x->shape[0];
-    shape->ic = x->shape[1];
-    shape->oc = w->shape[0];
-    shape->group = group;
-    if (group < 1 || shape->ic % group || shape->oc % group || w->shape[1] != shape->ic / group)
+    if (shape->group < 1 || x->shape[1] % shape->group || shape->oc % shape->group ||
+        (shape->transposed ? w->shape[0] != x->shape[1] : w->shape[1] != x->shape[1] / shape->group))
         return ingot_op_fail(c, INGOT_INVALID,
-                             "%lld input channels, weights for %lld and %lld output channels do not go "
-                             "with group %lld",
-                             (long long)shape->ic, (long long)w->shape[1], (long long)shape->oc, (long long)group);
+                             "%lld input channels and weights (%lld, %lld, ...) do not go with group %lld",
+                             (long long)x->shape[1], (long long)w->shape[0], (long long)w->shape[1],
+                             (long long)shape->group);
     if (b && (b->rank != 1 || b->shape[0] != shape->oc))
         return ingot_op_fail(c, INGOT_INVALID, "the bias does not have one element for each of %lld output channels",
                              (long long)shape->oc);
-    return ingot_window_resolve(c, x, w, &shape->window);
+    return INGOT_OK;
+}
+
+static ingot_status check_ranks(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w)
+{
+    if (x->rank >= 3 && w->rank == x->rank)
+        return INGOT_OK;
+    return ingot_op_fail(c, INGOT_INVALID, "input has rank %d and weights %d, expected the same and at least 3",
+                         x->rank, w->rank);
+}
+
+ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
+                                   ingot_conv_shape *shape)
+{
+    ingot_status st = check_ranks(c, x, w);
+
+    if (st)
+        return st;
+    *shape = (ingot_conv_shape){ .n = x->shape[0], .ic = x->shape[1], .oc = w->shape[0],
+                                 .group = ingot_attr_int(c->node, "group", 1) };
+    st = check_parts(c, x, w, b, shape);
+    return st ? st : ingot_window_resolve(c, x, w, &shape->window);
+}
+
+ingot_status ingot_conv_transposed_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w,
+                                              const ingot_tensor *b, ingot_conv_shape *shape)
+{
+    const int64_t group = ingot_attr_int(c->node, "group", 1);
+    ingot_status st = check_ranks(c, x, w);
+
+    if (st)
+        return st;
+    if (group < 1 || group > INT32_MAX || w->shape[1] > INT32_MAX)
+        return ingot_op_fail(c, INGOT_INVALID, "attribute 'group': %lld groups of %lld output channels",
+                             (long long)group, (long long)w->shape[1]);
+    *shape = (ingot_conv_shape){ .n = x->shape[0], .ic = x->shape[1], .oc = w->shape[1] * group, .group = group,
+                                 .transposed = true };
+    st = check_parts(c, x, w, b, shape);
+    return st ? st : ingot_window_resolve_transposed(c, x, w, &shape->window);
 }
 
 /* The row that output row `at` reads under `tap`, both without their last dimension; false when it is padding. */
@@ -63,30 +96,17 @@ static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
         call->plane(call, i);
 }
 
-static void run_call(ingot_team *team, conv_call *call, int64_t plane)
-{
-    if (plane > 0)
-        ingot_parallel(team, call->shape->n * call->shape->oc, 1, run_planes, call);
-}
-
 void ingot_conv_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shape *shape, const void *x, const void *w,
                       const void *b, void *y)
 {
-    conv_call call = { shape, x, w, b, y, dtype == INGOT_DOUBLE ? conv_plane_f64 : conv_plane_f32 };
+    ingot_conv_shape seen = *shape;
+    conv_call call = { &seen, x, w, b, y, dtype == INGOT_DOUBLE ? conv_plane_f64 : conv_plane_f32 };
 
-    run_call(team, &call, ingot_window_volume(shape->window.out, shape->window.rank));
-}
-
-void ingot_conv_transpose_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shape *shape, const void *x,
-                                const void *w, const void *b, void *y)
-{
-    ingot_conv_shape backwards = *shape;
-    conv_call call = { &backwards, x, w, b, y, dtype == INGOT_DOUBLE ? conv_transpose_plane_f64
-                                                                     : conv_transpose_plane_f32 };
-
-    for (int i = 0; i < shape->window.rank; i++) {
-        backwards.window.in[i] = shape->window.out[i];
-        backwards.window.out[i] = shape->window.in[i];
+    if (shape->transposed) {
+        call.plane = dtype == INGOT_DOUBLE ? conv_transpose_plane_f64 : conv_transpose_plane_f32;
+        memcpy(seen.window.in, shape->window.out, sizeof seen.window.in);
+        memcpy(seen.window.out, shape->window.in, sizeof seen.window.out);
     }
-    run_call(team, &call, ingot_window_volume(shape->window.out, shape->window.rank));
+    if (ingot_window_volume(shape->window.out, shape->window.rank) > 0)
+        ingot_parallel(team, shape->n * shape->oc, 1, run_planes, &call);
 }

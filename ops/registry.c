@@ -36,7 +36,6 @@
     X(image_decoder) \
     X(batch_norm) \
     X(blocked) \
-    X(conv_transpose) \
     X(lp_normalization) \
     X(normalization) \
     X(pool) \
