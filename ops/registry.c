@@ -7,6 +7,7 @@
 #define INGOT_OP_FAMILIES(X) \
     X(arithmetic) \
     X(cast) \
+    X(channel_norm) \
     X(compare) \
     X(dropout) \
     X(logic) \

@@ -249,7 +249,7 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
     for (int i = 0; i < plan->graph->n_nodes; i++)
         if ((status = add_step(plan, i, error)))
             return status;
-    if ((status = ingot_plan_attention(plan, wanted, error)))
+    if ((status = ingot_plan_merge(plan, wanted, error)))
         return status;
     if (!drop_unused(plan, wanted))
         return out_of_memory(error);

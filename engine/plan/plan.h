@@ -136,9 +136,8 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
 /* One step of it: shapes of its outputs, or their elements where all inputs are known. INGOT_LATER: neither can be told
  * before a run. */
 ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_error *error);
-/* attention.c: scaled dot-product attention that is spelled out becomes one step. Before steps that nobody needs are
- * dropped. */
-ingot_status ingot_plan_attention(ingot_plan *plan, const bool *wanted, ingot_error *error);
+/* merge.c: several steps become one that does the same better. Before steps that nobody needs are dropped. */
+ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error *error);
 /* layout.c: which values are blocked; inserts Reorder steps. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
 /* memory_plan.c: lifetimes, sharing, offsets; allocates the arena and binds the tensors. */
@@ -149,6 +148,18 @@ void ingot_plan_share(ingot_plan *plan);
 int ingot_plan_root(const ingot_plan *plan, int id, size_t *shift);
 
 /* --- shared by the stages --- */
+
+/* merge.c: by value, the step that makes it, or INGOT_NONE, and how often it is read. */
+typedef struct ingot_uses {
+    int *producers, *readers;
+} ingot_uses;
+
+bool ingot_step_is(const ingot_step *step, const char *op_type); /* static, of the default domain, making floats */
+/* The step of this operator that makes `value` as its output 0, if nothing else reads it or need not (`alone` false). */
+ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int value, const char *op_type, bool alone);
+/* find_attention.c: scaled dot-product attention. find_channel_norm.c: LayerNormalization of the channels of images. */
+ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
+ingot_status ingot_plan_channel_norm(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 
 enum { INGOT_STRIDED_RANK = 4 };
 

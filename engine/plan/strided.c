@@ -1,5 +1,5 @@
-/* strided.c - reading a value where its elements come from. Steps that only rearrange (Reshape, Transpose, Slice, Split,
- * Gather of one index) are followed back while the elements stay evenly spaced along every dimension. */
+/* strided.c - reading a value where its elements come from. Steps that only rearrange (Reshape, Transpose, Slice,
+ * Split, Gather of one index) are followed back while the elements stay evenly spaced along every dimension. */
 #include "engine/plan/plan.h"
 
 /* The dimension of shape along which a step of `stride` elements moves; INGOT_NONE where it moves along several. */
@@ -11,8 +11,8 @@ static int moved_dimension(int rank, const int64_t *shape, const int64_t *steps,
     return INGOT_NONE;
 }
 
-/* The view of a row-major tensor `of` becomes one of the tensor whose element `offset` + sum of index[j] * strides[j] is
- * of's element at index. False, with nothing changed, where a dimension of the view crosses those of `of`. */
+/* The view of a row-major tensor `of` becomes one of the tensor whose element `offset` + sum of index[j] * strides[j]
+ * is of's element at index. False, with nothing changed, where a dimension of the view crosses those of `of`. */
 static bool compose(ingot_strided *view, const ingot_tensor *of, int64_t offset, const int64_t *strides)
 {
     int64_t steps[INGOT_MAX_RANK], last[INGOT_MAX_RANK], rest = view->offset, next = 1;

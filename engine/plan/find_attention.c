@@ -1,8 +1,8 @@
-/* attention.c - scaled dot-product attention as exporters spell it: MatMul(Softmax(scale Q K' [+ mask]), V), where the
- * scale is a number on the scores, on Q, on K', or on several of them. With every shape known it is found by looking, and
- * its last product becomes one step of the internal operator Attention, which reads Q, K and V where their elements come
- * from: heads need not be cut out and transposed first. A Transpose of the result is written in place as well. The graph
- * keeps its nodes; steps that nobody needs any more are dropped with the others. */
+/* find_attention.c - scaled dot-product attention as exporters spell it: MatMul(Softmax(scale Q K' [+ mask]), V), where
+ * the scale is a number on the scores, on Q, on K', or on several of them. With every shape known it is found by
+ * looking, and its last product becomes one step of the internal operator Attention, which reads Q, K and V where their
+ * elements come from: heads need not be cut out and transposed first. A Transpose of the result is written in place as
+ * well. The graph keeps its nodes; steps that nobody needs any more are dropped with the others. */
 #include <string.h>
 
 #include "engine/plan/plan.h"
@@ -10,7 +10,7 @@
 
 typedef struct finder {
     ingot_plan *plan;
-    int *producers, *readers;            /* by value: the step that makes it; how often it is read */
+    ingot_uses *uses;
 } finder;
 
 typedef struct found {
@@ -19,14 +19,9 @@ typedef struct found {
     double scale;
 } found;
 
-/* The static step that makes `value` by this operator, if it may be left out where `alone`: nothing else reads it. */
 static ingot_step *made_by(const finder *f, int value, const char *op_type, bool alone)
 {
-    const int s = value == INGOT_NONE ? INGOT_NONE : f->producers[value];
-    ingot_step *step = s == INGOT_NONE ? NULL : f->plan->steps[s];
-    const bool is_it = step && !step->dynamic && !*step->ctx.node->domain && step->outputs[0] == value &&
-                       !strcmp(step->ctx.node->op_type, op_type) && step->ctx.out[0]->dtype == INGOT_FLOAT;
-    return is_it && (!alone || f->readers[value] == 1) ? step : NULL;
+    return ingot_made_by(f->plan, f->uses, value, op_type, alone);
 }
 
 /* A known number. */
@@ -69,7 +64,7 @@ static ingot_strided operand(const finder *f, int value, const ingot_strided *sc
 {
     ingot_strided view = ingot_strided_whole(f->plan, value);
 
-    ingot_strided_trace(f->plan, f->producers, &view);
+    ingot_strided_trace(f->plan, f->uses->producers, &view);
     for (int d = 0; d < 2; d++)
         view.shape[d] = scores->shape[d];                /* a step of 0 where that was 1 */
     return view;
@@ -114,7 +109,7 @@ static bool mask_fits(const finder *f, int mask, const ingot_tensor *scores)
 static bool find_attention(const finder *f, const ingot_step *step, found *a)
 {
     const ingot_node *node = step->ctx.node;
-    if (strcmp(node->op_type, "MatMul") || *node->domain || step->dynamic || node->n_fused || step->ctx.n_in != 2)
+    if (!ingot_step_is(step, "MatMul") || node->n_fused || step->ctx.n_in != 2)
         return false;
     const ingot_step *softmax = made_by(f, step->inputs[0], "Softmax", true);
     if (!softmax || softmax->ctx.op->until)
@@ -123,7 +118,7 @@ static bool find_attention(const finder *f, const ingot_step *step, found *a)
     const int64_t axis = ingot_attr_int(softmax->ctx.node, "axis", -1);
     if ((axis != -1 && axis != scores->rank - 1) || scores->rank < 2 || scores->rank > INGOT_STRIDED_RANK ||
         v->rank < 2 || v->rank > scores->rank || y->rank != scores->rank || ingot_count(scores) == 0 ||
-        ingot_count(y) == 0 || f->readers[softmax->inputs[0]] != 1)
+        ingot_count(y) == 0 || f->uses->readers[softmax->inputs[0]] != 1)
         return false;
     for (int d = 0; d < y->rank - 2; d++)
         if (y->shape[d] != scores->shape[d])
@@ -159,11 +154,11 @@ static int place_result(const finder *f, ingot_step *step, ingot_heads *at)
 
     *result = heads_of(&whole);
     result->column = 1;
-    for (int s = 0; s < f->plan->n_steps && f->readers[own] == 1; s++) {
+    for (int s = 0; s < f->plan->n_steps && f->uses->readers[own] == 1; s++) {
         ingot_step *next = f->plan->steps[s];
         int64_t offset, strides[INGOT_MAX_RANK], place[INGOT_STRIDED_RANK] = {0}, size = 1;
-        if (next->inputs[0] != own || next->dynamic || strcmp(next->ctx.node->op_type, "Transpose") ||
-            *next->ctx.node->domain || !next->ctx.op->strided(&next->ctx, 0, &offset, strides))
+        if (next->inputs[0] != own || !ingot_step_is(next, "Transpose") ||
+            !next->ctx.op->strided(&next->ctx, 0, &offset, strides))
             continue;
         const ingot_tensor *to = next->ctx.out[0];
         if (to->shape[to->rank - 1] != whole.shape[3] || strides[to->rank - 1] != 1)
@@ -223,53 +218,23 @@ static bool replace(finder *f, int s, const found *a)
         return false;
     plan->steps[s] = step;
     if (to != last->outputs[0]) {                        /* the Transpose has nothing to do any more */
-        ingot_step *transpose = plan->steps[f->producers[to]];
+        ingot_step *transpose = plan->steps[f->uses->producers[to]];
         transpose->outputs[0] = INGOT_NONE;
         transpose->ctx.out[0] = NULL;
-        f->producers[last->outputs[0]] = INGOT_NONE;
-        f->producers[to] = s;
+        f->uses->producers[last->outputs[0]] = INGOT_NONE;
+        f->uses->producers[to] = s;
     }
     return true;
 }
 
-/* Who makes and who reads each value; one that must survive the run counts as read once more. */
-static bool count_readers(finder *f, const bool *wanted)
+ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_error *error)
 {
-    ingot_plan *plan = f->plan;
+    finder f = {plan, uses};
 
-    f->producers = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *f->producers);
-    f->readers = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *f->readers);
-    if (!f->producers || !f->readers)
-        return false;
-    for (int v = 0; v < plan->n_values; v++) {
-        f->producers[v] = INGOT_NONE;
-        f->readers[v] = v < plan->graph->n_values && (plan->graph->values[v].n_outputs || (wanted && wanted[v]));
-    }
     for (int s = 0; s < plan->n_steps; s++) {
-        const ingot_step *step = plan->steps[s];
-        for (int i = 0; i < step->ctx.n_in; i++)
-            if (step->inputs[i] != INGOT_NONE)
-                f->readers[step->inputs[i]]++;
-        for (int i = 0; i < step->ctx.n_out; i++)
-            if (step->outputs[i] != INGOT_NONE)
-                f->producers[step->outputs[i]] = s;
-    }
-    return true;
-}
-
-ingot_status ingot_plan_attention(ingot_plan *plan, const bool *wanted, ingot_error *error)
-{
-    finder f = {.plan = plan};
-    bool enough = true, any = false;
-
-    for (int s = 0; s < plan->n_steps && !any; s++)
-        any = !strcmp(plan->steps[s]->ctx.node->op_type, "Softmax");
-    if (any)
-        enough = count_readers(&f, wanted);
-    for (int s = 0; s < plan->n_steps && enough && any; s++) {
         found a;
-        if (find_attention(&f, plan->steps[s], &a))
-            enough = replace(&f, s, &a);
+        if (find_attention(&f, plan->steps[s], &a) && !replace(&f, s, &a))
+            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
     }
-    return enough ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    return INGOT_OK;
 }

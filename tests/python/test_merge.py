@@ -1,4 +1,4 @@
-"""Attention spelled out by exporters: run as one step where it can be, and right in any case."""
+"""Steps that the planner makes of several: attention, channels normalized. One step where it can be, right in any case."""
 import json
 
 import numpy as np
@@ -58,9 +58,9 @@ def attend(g, q, kt, v, scale=None, mask=None, op="Mul", axis=-1):
 
 @pytest.fixture
 def check(ingot, tmp_path):
-    """Run a graph by Ingot on one and three threads and by the reference; returns how many steps were Attention."""
+    """Run a graph by Ingot on one and three threads and by the reference; returns how many steps were merged ones."""
 
-    def call(g, inputs, outputs, **options):
+    def call(g, inputs, outputs, kernel=("packed heads", "few queries"), **options):
         path, trace = tmp_path / "model.onnx", tmp_path / "trace.json"
         onnx.save(g.model(inputs, outputs, **options), path)
         arguments, results = [], []
@@ -77,7 +77,7 @@ def check(ingot, tmp_path):
             np.testing.assert_allclose(one, want, rtol=2e-5, atol=2e-5)
         done = ingot("profile", path, *arguments, "--iterations", 1, "--trace", trace)
         assert done.code == 0, done.err
-        return sum(e.get("name") == "Attention" for e in json.loads(trace.read_text())["traceEvents"])
+        return sum(e.get("args", {}).get("kernel") in kernel for e in json.loads(trace.read_text())["traceEvents"])
 
     return call
 
@@ -179,9 +179,49 @@ def test_two_layers(check):
     assert check(g, {"x": random(N, L, H * D)}, [x]) == 2
 
 
-def test_models_cannot_name_it(ingot, tmp_path):
+NORM = ("over channels nchw8c",)
+
+
+def normalize(g, x, perm, channels, axis=-1, bias=True):
+    """Channels last, normalized, with numbers for each."""
+    x = g.add("Transpose", x, perm=perm)
+    parameters = [random(channels)] + ([random(channels) + 1] if bias else [])
+    return g.add("LayerNormalization", x, *parameters, axis=axis, epsilon=1e-3)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(2, 8, 5), (2, 20, 7, 9), (1, 11, 3, 4, 5), (3, 64, 9, 16)])
+def test_channels(check, shape, bias):
+    g, r = Graph(), len(shape)
+    y = normalize(g, "x", [0, *range(2, r), 1], shape[1], bias=bias)
+    y = g.add("Transpose", y, perm=[0, r - 1, *range(1, r - 1)])
+    assert check(g, {"x": random(*shape)}, [y], NORM) == 1
+
+
+@pytest.mark.parametrize("channels", [16, 19])
+def test_channels_between_convolutions(check, channels):
+    g, c = Graph(), channels
+    x = g.add("Conv", "x", random(c, 3, 3, 3), random(c))
+    y = g.add("Transpose", normalize(g, x, [0, 2, 3, 1], c, axis=3), perm=[0, 3, 1, 2])
+    y = g.add("Add", g.add("Conv", y, random(c, c, 1, 1) / 4), x)
+    assert check(g, {"x": random(2, 3, 9, 8)}, [y], NORM) == 1
+
+
+@pytest.mark.parametrize("what", ["other perm", "other axis", "few", "last", "read twice"])
+def test_channels_not_one_step(check, what):
+    g, c = Graph(), 4 if what == "few" else 12
+    perm = [0, 3, 2, 1] if what == "other perm" else [0, 2, 3, 1]
+    x = g.add("Transpose", "x", perm=perm)
+    y = g.add("LayerNormalization", x, random(7, c) if what == "other axis" else random(c),
+              axis=2 if what == "other axis" else -1)
+    z = y if what == "last" else g.add("Transpose", y, perm=[0, 3, 1, 2])
+    assert check(g, {"x": random(2, c, 6, 7)}, [z, y] if what == "read twice" else [z], NORM) == 0
+
+
+@pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {})])
+def test_models_cannot_name_it(ingot, tmp_path, op, attributes):
     """The step's operator is no part of the format: a file that uses it is refused."""
-    node = helper.make_node("Attention", ["q", "k", "v"], ["y"], domain="ingot.internal", form=[1] * 30)
+    node = helper.make_node(op, ["q", "k", "v"], ["y"], domain="ingot.internal", **attributes)
     infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 4, 4]) for n in "qkv"]
     graph = helper.make_graph([node], "test", infos, [helper.make_empty_tensor_value_info("y")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("ingot.internal", 1)],

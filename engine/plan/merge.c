@@ -1,0 +1,52 @@
+/* merge.c - several steps that one does better. Here is what the finders of such steps share; they run when every shape
+ * is known, and leave behind steps that nobody needs. */
+#include <string.h>
+
+#include "engine/plan/plan.h"
+
+/* Who makes and who reads each value; one that must survive the run counts as read once more. */
+static bool count_uses(ingot_plan *plan, const bool *wanted, ingot_uses *uses)
+{
+    uses->producers = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *uses->producers);
+    uses->readers = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *uses->readers);
+    if (!uses->producers || !uses->readers)
+        return false;
+    for (int v = 0; v < plan->n_values; v++) {
+        uses->producers[v] = INGOT_NONE;
+        uses->readers[v] = v < plan->graph->n_values && (plan->graph->values[v].n_outputs || (wanted && wanted[v]));
+    }
+    for (int s = 0; s < plan->n_steps; s++) {
+        const ingot_step *step = plan->steps[s];
+        for (int i = 0; i < step->ctx.n_in; i++)
+            if (step->inputs[i] != INGOT_NONE)
+                uses->readers[step->inputs[i]]++;
+        for (int i = 0; i < step->ctx.n_out; i++)
+            if (step->outputs[i] != INGOT_NONE)
+                uses->producers[step->outputs[i]] = s;
+    }
+    return true;
+}
+
+/* Static, and of this operator of the default domain, on floats? */
+bool ingot_step_is(const ingot_step *step, const char *op_type)
+{
+    return !step->dynamic && !*step->ctx.node->domain && !strcmp(step->ctx.node->op_type, op_type) &&
+           step->outputs[0] != INGOT_NONE && step->ctx.out[0]->dtype == INGOT_FLOAT;
+}
+
+ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int value, const char *op_type, bool alone)
+{
+    const int s = value == INGOT_NONE ? INGOT_NONE : uses->producers[value];
+    ingot_step *step = s == INGOT_NONE ? NULL : plan->steps[s];
+    const bool is_it = step && ingot_step_is(step, op_type) && step->outputs[0] == value;
+    return is_it && (!alone || uses->readers[value] == 1) ? step : NULL;
+}
+
+ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error *error)
+{
+    ingot_uses uses;
+    if (!count_uses(plan, wanted, &uses))
+        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    const ingot_status status = ingot_plan_attention(plan, &uses, error);
+    return status ? status : ingot_plan_channel_norm(plan, &uses, error);
+}
