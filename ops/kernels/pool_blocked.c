@@ -1,13 +1,19 @@
 /* pool_blocked.c - pools over blocked tensors, eight channels at a time.
  *
- * Work items are rows of the output, (image and block, depth, height). A row is cut into runs of pixels whose windows
- * meet the same columns of the source: the long one in the middle takes whole windows, a few pixels at once. */
+ * Work items are rows of the output, (image and block, depth, height). The largest element is found along columns
+ * first: the rows of a window become one line in a small buffer, -infinity where the padding is, and the windows of that
+ * line follow. Otherwise a row is cut into runs of pixels whose windows meet the same columns of the source: the long
+ * one in the middle takes whole windows, a few pixels at once. */
 #include <math.h>
 
 #include "ops/kernels/isa.h"
 
-enum { BLOCK = 8, PIXELS = 4 };
-
+enum {
+    BLOCK = 8,
+    PIXELS = 4,                         /* of a run at a time */
+    VECTOR_PIXELS = VF32_LANES / BLOCK,
+    LINE = 192,                         /* pixels of the buffer */
+};
 
 /* The taps of output index i along an axis that fall inside the source. */
 typedef struct tap_range { int64_t from, to; } tap_range;
@@ -86,38 +92,111 @@ static void fill(float *dst, int64_t n, float value)
         dst[i] = value;
 }
 
-/* Row (z, y) of one block. */
-static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t z, int64_t y)
-{
-    const tap_range tz = taps_at(d, 0, z), ty = taps_at(d, 1, y);
-    const int64_t width = d->out[2];
-    int64_t begin = 0, end;
+/* The larger one, or NaN when either is. */
+INGOT_INLINE vf32 largest(vf32 a, vf32 b) { return vf32_select(vf32_eq(a, a), vf32_max(a, b), a); }
 
-    for (; begin < width; begin = end) {
+/* dst[i] = the largest of src[i] in all rows of the windows that job describes, n > 0 floats. */
+INGOT_INLINE void fold_columns(const window_job *j, float *dst, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += VF32_LANES) {
+        const size_t have = (size_t)min64(VF32_LANES, n - i);
+        vf32 acc = vf32_set1(-INFINITY);
+        for (int64_t z = 0; z < j->taps[0]; z++)
+            for (int64_t y = 0; y < j->taps[1]; y++) {
+                const float *src = j->src + z * j->step[0] + y * j->step[1] + i;
+                acc = largest(acc, have == VF32_LANES ? vf32_load(src) : vf32_load_n(src, have));
+            }
+        vf32_store(dst + i, acc);
+    }
+}
+
+/* n pixels of dst from the line: window p begins p * pixel floats into it. */
+INGOT_INLINE void fold_line(const float *line, float *dst, int64_t n, int64_t taps, ptrdiff_t step, ptrdiff_t pixel)
+{
+    for (int64_t p = 0; p < n; p += VECTOR_PIXELS) {
+        const float *first = line + p * pixel, *second = first + (p + 1 < n ? pixel : 0);
+        vf32 acc = vf32_load_pair8(first, second);
+        for (int64_t t = 1; t < taps; t++)
+            acc = largest(acc, vf32_load_pair8(first + t * step, second + t * step));
+        if (p + VECTOR_PIXELS <= n)
+            vf32_store(dst + p * BLOCK, acc);
+        else
+            vf32_store_n(dst + p * BLOCK, acc, (size_t)(n - p) * BLOCK);
+    }
+}
+
+/* Source columns that n outputs of a row see. */
+static int64_t reach(const ingot_pool *d, int64_t n)
+{
+    return (n - 1) * d->stride[2] + (d->kernel[2] - 1) * d->dilation[2] + 1;
+}
+
+/* Outputs [x0, x0 + n) of a row, the largest ones. Job: the window of source column 0. */
+static void max_run(const ingot_pool *d, window_job j, float *dst, int64_t x0, int64_t n)
+{
+    const int64_t start = x0 * d->stride[2] - d->pad[2], columns = reach(d, n);
+    const int64_t from = min64(columns, max64(0, -start)), to = max64(from, min64(columns, d->in[2] - start));
+    float line[(LINE + VECTOR_PIXELS) * BLOCK];
+
+    fill(line, from, -INFINITY);
+    if (from < to) {
+        j.src += (start + from) * BLOCK;
+        fold_columns(&j, line + from * BLOCK, (to - from) * BLOCK);
+    }
+    fill(line + to * BLOCK, columns - to, -INFINITY);
+    if (d->kernel[2] == 3)              /* a loop of known length */
+        fold_line(line, dst, n, 3, j.step[2], j.pixel);
+    else
+        fold_line(line, dst, n, d->kernel[2], j.step[2], j.pixel);
+}
+
+/* Row (z, y) of one block, in runs of equal windows. Job: the windows of source column 0. */
+static void pool_runs(const ingot_pool *d, window_job *j, float *dst, int64_t z, int64_t y)
+{
+    const float *rows = j->src;
+    int64_t end;
+
+    for (int64_t begin = 0; begin < d->out[2]; begin = end) {
         const tap_range tx = taps_at(d, 2, begin);
         const int64_t counted = d->count_padding ? padded_taps(d, 2, begin) : tx.to - tx.from;
-        for (end = begin + 1; end < width; end++) {
+        for (end = begin + 1; end < d->out[2]; end++) {
             const tap_range next = taps_at(d, 2, end);
             if (next.from != tx.from || next.to != tx.to || (d->count_padding && padded_taps(d, 2, end) != counted))
                 break;
         }
-        window_job j = {
-            .taps = {tz.to - tz.from, ty.to - ty.from, tx.to - tx.from},
-            .step = {d->dilation[0] * d->in[1] * d->in[2] * BLOCK, d->dilation[1] * d->in[2] * BLOCK,
-                     d->dilation[2] * BLOCK},
-            .pixel = d->stride[2] * BLOCK,
-        };
-        const int64_t taps = j.taps[0] * j.taps[1] * j.taps[2];
+        j->taps[2] = tx.to - tx.from;
+        const int64_t taps = j->taps[0] * j->taps[1] * j->taps[2];
         if (taps == 0) {
             fill(dst + begin * BLOCK, end - begin, d->max ? -INFINITY : 0.0f);
             continue;
         }
-        j.src = src + (((z * d->stride[0] - d->pad[0] + tz.from * d->dilation[0]) * d->in[1] +
-                        y * d->stride[1] - d->pad[1] + ty.from * d->dilation[1]) * d->in[2] +
-                       begin * d->stride[2] - d->pad[2] + tx.from * d->dilation[2]) * BLOCK;
+        j->src = rows + (begin * d->stride[2] - d->pad[2] + tx.from * d->dilation[2]) * BLOCK;
         const int64_t count = d->count_padding ? padded_taps(d, 0, z) * padded_taps(d, 1, y) * counted : taps;
-        fold_run(&j, dst + begin * BLOCK, end - begin, (double)count, d->max);
+        fold_run(j, dst + begin * BLOCK, end - begin, (double)count, d->max);
     }
+}
+
+/* Row (z, y) of one block. Kernels that reach further than the buffer take their windows whole. */
+static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t z, int64_t y)
+{
+    const tap_range tz = taps_at(d, 0, z), ty = taps_at(d, 1, y);
+    const int64_t width = d->out[2];
+    window_job j = {
+        .src = src + ((z * d->stride[0] - d->pad[0] + tz.from * d->dilation[0]) * d->in[1] +
+                      y * d->stride[1] - d->pad[1] + ty.from * d->dilation[1]) * d->in[2] * BLOCK,
+        .taps = {tz.to - tz.from, ty.to - ty.from, 0},
+        .step = {d->dilation[0] * d->in[1] * d->in[2] * BLOCK, d->dilation[1] * d->in[2] * BLOCK,
+                 d->dilation[2] * BLOCK},
+        .pixel = d->stride[2] * BLOCK,
+    };
+
+    if (!d->max || reach(d, 1) > LINE) {
+        pool_runs(d, &j, dst, z, y);
+        return;
+    }
+    const int64_t run = (LINE - reach(d, 1)) / d->stride[2] + 1;
+    for (int64_t x = 0; x < width; x += run)
+        max_run(d, j, dst + x * BLOCK, x, min64(run, width - x));
 }
 
 void INGOT_FN(pool_blocked_f32)(const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)
