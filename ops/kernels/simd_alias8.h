@@ -14,6 +14,8 @@
 #define CONV_PX2 CONV_PX2_8
 #define DW_VECTORS 7      /* of a depthwise tile at stride 1: as many pixels */
 
+#define EXP2_BITS EXP2_BITS_8
+
 #define vi32_load vi8_load
 #define vi32_store vi8_store
 #define vi32_load_n vi8_load_n
@@ -37,6 +39,7 @@
 #define vi32_load_i8 vi8_load_i8
 #define vi32_store_i8 vi8_store_i8
 #define vi32_store_i16 vi8_store_i16
+#define vi32_exp2_table vi8_exp2_table
 
 #define vf32_load vf8_load
 #define vf32_store vf8_store

@@ -14,6 +14,7 @@ typedef __m256 vm8;
 #define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 6      /* the same for two vectors */
+#define EXP2_BITS_8 3     /* vi8_exp2_table has 2^3 entries */
 
 INGOT_INLINE vi8 vi8_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 INGOT_INLINE void vi8_store(int32_t *p, vi8 a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
@@ -94,6 +95,13 @@ INGOT_INLINE vi8 vf8_to_i32(vf8 a) { return _mm256_cvtps_epi32(a); }
 INGOT_INLINE vf8 vf8_from_i32(vi8 a) { return _mm256_cvtepi32_ps(a); }
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return _mm256_castps_si256(a); }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return _mm256_castsi256_ps(a); }
+
+INGOT_INLINE vi8 vi8_exp2_table(vi8 k)
+{
+    const vi8 table = _mm256_setr_epi32(0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
+                                        0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7);
+    return _mm256_permutevar8x32_epi32(table, k);
+}
 
 INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 INGOT_INLINE vm8 vf8_le(vf8 a, vf8 b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }

@@ -17,6 +17,7 @@ typedef __mmask16 vm32;
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
 #define DW_VECTORS 7      /* of a depthwise tile at stride 1: 14 pixels */
+#define EXP2_BITS 5       /* vi32_exp2_table has 2^5 entries */
 
 INGOT_INLINE vm32 vm32_first(size_t n) { return (vm32)((1u << n) - 1u); }
 
@@ -102,6 +103,17 @@ INGOT_INLINE vf32 vf32_from_bits(vi32 a) { return _mm512_castsi512_ps(a); }
 /* x * 2^n for whole numbers n from -252 to 254, in floats; the result may be denormal */
 INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n) { return _mm512_scalef_ps(x, n); }
 
+INGOT_INLINE vi32 vi32_exp2_table(vi32 k)
+{
+    const vi32 low = _mm512_setr_epi32(
+        0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+        0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6);
+    const vi32 high = _mm512_setr_epi32(
+        0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+        0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3);
+    return _mm512_permutex2var_epi32(low, k, high);
+}
+
 INGOT_INLINE vm32 vf32_lt(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 INGOT_INLINE vm32 vf32_le(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 INGOT_INLINE vm32 vf32_eq(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
@@ -118,7 +130,7 @@ INGOT_INLINE vf8 vf32_low8(vf32 a) { return _mm512_castps512_ps256(a); }
 INGOT_INLINE vf8 vf32_high8(vf32 a) { return _mm512_extractf32x8_ps(a, 1); }
 INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1); }
 
-INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return vf32_from8(a, a); }
+INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return _mm512_broadcast_f32x8(a); }
 
 INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* the high half of a, then the low half of b */
 {

@@ -2,16 +2,20 @@
  * every processor. A pair of halves in a struct stays in registers where a 32-byte vector type would live in memory.
  *
  * What the primitives mean, on every instruction set:
- *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest reads
- * 0 min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero fma(a, b, c)
- * a * b + c; fnma is c - a * b; rounded once where the processor can, else twice acc(c, a, b)      fma for loops that
- * accumulate; by way of double here, so that the products of long sums are not rounded and results stay as near to
- * PyTorch's as with a fused multiply-add round             to nearest, ties to even; floor, ceil, trunc as in math.h;
- * NaN and infinities stay to_i32            to nearest even; outside of the int32 range the result is unspecified bits,
- * from_bits   the same 32 bits seen as integers and back shr, sar          shift right, filling with zeros or with the
- * sign; count is 0..31 lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b transpose         eight
- * vectors as the rows of a matrix become its columns hsum, hmax, hmin  over the lanes, halves first; hmax and hmin of
- * NaN are unspecified */
+ *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest
+ *                     reads 0
+ *   min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero
+ *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
+ *   acc(c, a, b)      fma for loops that accumulate; by way of double here, so that the products of long sums are not
+ *                     rounded and results stay as near to PyTorch's as with a fused multiply-add
+ *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
+ *   to_i32            to nearest even; outside of the int32 range the result is unspecified
+ *   bits, from_bits   the same 32 bits seen as integers and back
+ *   shr, sar          shift right, filling with zeros or with the sign; count is 0..31
+ *   exp2_table(k)     for j = k mod 2^EXP2_BITS the bits of 2^(j / 2^EXP2_BITS), less j << (23 - EXP2_BITS)
+ *   lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b
+ *   transpose         eight vectors as the rows of a matrix become its columns
+ *   hsum, hmax, hmin  over the lanes, halves first; hmax and hmin of NaN are unspecified */
 #ifndef INGOT_OPS_KERNELS_SIMD_GENERIC_H
 #define INGOT_OPS_KERNELS_SIMD_GENERIC_H
 
@@ -35,6 +39,7 @@ typedef struct { v4i lo, hi; } vm8;
 #define GEMM_MR_8 2       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 4      /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 2      /* the same for two vectors */
+#define EXP2_BITS_8 0     /* no table */
 
 #define V4F_SPLAT(x) ((v4f){ (x), (x), (x), (x) })
 #define V4I_SPLAT(x) ((v4i){ (x), (x), (x), (x) })
@@ -219,6 +224,8 @@ INGOT_INLINE vf8 vf8_from_i32(vi8 a)
 
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return (vi8){ (v4i)a.lo, (v4i)a.hi }; }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return (vf8){ (v4f)a.lo, (v4f)a.hi }; }
+
+INGOT_INLINE vi8 vi8_exp2_table(vi8 k) { return (void)k, vi8_set1(0x3f800000); }
 
 INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return (vm8){ a.lo < b.lo, a.hi < b.hi }; }
 INGOT_INLINE vm8 vf8_le(vf8 a, vf8 b) { return (vm8){ a.lo <= b.lo, a.hi <= b.hi }; }

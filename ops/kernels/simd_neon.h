@@ -14,6 +14,7 @@ typedef struct { uint32x4_t lo, hi; } vm8;
 #define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 6      /* the same for two vectors */
+#define EXP2_BITS_8 0     /* no table */
 
 /* f on both halves: one and two arguments. */
 #define NEON1(type, f, a) ((type){ f((a).lo), f((a).hi) })
@@ -132,6 +133,8 @@ INGOT_INLINE vi8 vf8_to_i32(vf8 a) { return NEON1(vi8, vcvtnq_s32_f32, a); }
 INGOT_INLINE vf8 vf8_from_i32(vi8 a) { return NEON1(vf8, vcvtq_f32_s32, a); }
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return NEON1(vi8, vreinterpretq_s32_f32, a); }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return NEON1(vf8, vreinterpretq_f32_s32, a); }
+
+INGOT_INLINE vi8 vi8_exp2_table(vi8 k) { return (void)k, vi8_set1(0x3f800000); }
 
 INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return NEON2(vm8, vcltq_f32, a, b); }
 INGOT_INLINE vm8 vf8_le(vf8 a, vf8 b) { return NEON2(vm8, vcleq_f32, a, b); }

@@ -20,20 +20,61 @@ INGOT_INLINE vf32 vf32_exp_tail(vf32 r)
     return vf32_fma(p, r, vf32_set1(0.49999994f));
 }
 
-/* exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 P(r); 1 ulp, for -170 < x < 170 */
+/* x = n ln 2 + r, where n is a whole multiple of 2^-EXP2_BITS and |r| <= ln 2 / 2 of that; |x| < 2^18. Adding 1.5 times
+ * a power of two rounds to such multiples, and leaves n 2^EXP2_BITS in the low bits of the sum. */
+typedef struct vf32_power { vf32 n, r; vi32 k; } vf32_power;
+
+INGOT_INLINE vf32_power vf32_power_of(vf32 x)
+{
+    const vf32 magic = vf32_set1((float)(12582912 >> EXP2_BITS));
+    const vf32 sum = vf32_fma(x, vf32_set1(1.44269504f), magic), n = vf32_sub(sum, magic);
+    const vf32 r = vf32_fnma(n, vf32_set1(0.693145752f), x);         /* ln 2 in two parts, the first with 15 bits */
+
+    return (vf32_power){ .n = n, .r = vf32_fnma(n, vf32_set1(1.42860677e-6f), r), .k = vf32_bits(sum) };
+}
+
+/* exp(r) - 1 = r P(r) for the r above: 1e-9 with 32 steps, 3e-8 with 8 */
+INGOT_INLINE vf32 vf32_exp_rest(vf32 r)
+{
+    const vf32 one = vf32_set1(1.0f), cubic = vf32_set1(EXP2_BITS == 5 ? 0.166666667f : 0.166642934f);
+    const vf32 square = vf32_set1(EXP2_BITS == 5 ? 0.5f : 0.500064909f);
+
+    if (EXP2_BITS == 0)
+        return vf32_fma(vf32_mul(r, r), vf32_exp_tail(r), r);
+    return vf32_mul(r, vf32_fma(r, vf32_fma(r, cubic, square), one));
+}
+
+/* exp(x) = 2^whole(n) * 2^fraction(n) * exp(r); 1.5 ulp, for -170 < x < 170 */
 INGOT_INLINE vf32 vf32_exp_within(vf32 x)
 {
-    const vf32 n = vf32_round(vf32_mul(x, vf32_set1(1.44269504f)));
-    vf32 r = vf32_fnma(n, vf32_set1(0.693145752f), x);               /* ln 2 in two parts, the first with 15 bits */
+    const vf32_power p = vf32_power_of(x);
+    const vi32 step = vi32_shl(vi32_and(p.k, vi32_set1((1 << EXP2_BITS) - 1)), 23 - EXP2_BITS);
+    const vf32 fraction = vf32_from_bits(vi32_add(step, vi32_exp2_table(p.k))), rest = vf32_exp_rest(p.r);
 
-    r = vf32_fnma(n, vf32_set1(1.42860677e-6f), r);
-    return vf32_scale2(vf32_add(vf32_fma(vf32_mul(r, r), vf32_exp_tail(r), r), vf32_set1(1.0f)), n);
+    if (EXP2_BITS == 0)
+        return vf32_scale2(vf32_add(rest, vf32_set1(1.0f)), p.n);
+    return vf32_scale2(vf32_fma(fraction, rest, fraction), vf32_floor(p.n));
 }
 
 /* The same for all x: overflows to infinity and underflows through the denormals to 0. Clamping keeps NaN. */
 INGOT_INLINE vf32 vf32_exp(vf32 x)
 {
     return vf32_exp_within(vf32_max(vf32_set1(-110.0f), vf32_min(vf32_set1(90.0f), x)));
+}
+
+/* For sums with something larger: 1e-38 where exp(x) is less, infinity from 3.2e38 on, in fewer steps; 5e-8 from the
+ * square that ends the series with 32 steps. */
+INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
+{
+    if (EXP2_BITS == 0)
+        return vf32_exp(x);
+
+    const vf32 one = vf32_set1(1.0f);
+    const vf32_power p = vf32_power_of(vf32_max(vf32_set1(-87.3f), vf32_min(vf32_set1(88.73f), x)));
+    const vi32 power = vi32_add(vi32_shl(p.k, 23 - EXP2_BITS), vi32_exp2_table(p.k));
+    const vf32 slope = EXP2_BITS == 5 ? vf32_fma(p.r, vf32_set1(0.49999997f), vf32_set1(1.00001466f))
+        : vf32_fma(p.r, vf32_fma(p.r, vf32_set1(0.166642934f), vf32_set1(0.500064909f)), one);
+    return vf32_mul(vf32_from_bits(power), vf32_fma(p.r, slope, one));
 }
 
 INGOT_INLINE vf32 vf32_abs(vf32 x) { return vf32_from_bits(vi32_and(vf32_bits(x), vi32_set1(INT32_MAX))); }
@@ -47,14 +88,14 @@ INGOT_INLINE vf32 vf32_copysign(vf32 magnitude, vf32 sign)
 INGOT_INLINE vf32 vf32_sigmoid(vf32 x)
 {
     const vf32 one = vf32_set1(1.0f);
-    return vf32_div(one, vf32_add(one, vf32_exp(vf32_sub(vf32_zero(), x))));
+    return vf32_div(one, vf32_add(one, vf32_exp_normal(vf32_sub(vf32_zero(), x))));
 }
 
 /* tanh(x) = x + x^3 P(x^2) for |x| < 0.625, else sign(x) (1 - 2 / (exp(2 |x|) + 1)); 1.3 ulp */
 INGOT_INLINE vf32 vf32_tanh(vf32 x)
 {
     const vf32 magnitude = vf32_abs(x), one = vf32_set1(1.0f), x2 = vf32_mul(x, x);
-    const vf32 e = vf32_exp(vf32_add(magnitude, magnitude));
+    const vf32 e = vf32_exp_normal(vf32_add(magnitude, magnitude));
     const vf32 large = vf32_copysign(vf32_sub(one, vf32_div(vf32_set1(2.0f), vf32_add(e, one))), x);
     vf32 p = vf32_set1(-0.00571704516f);
 
@@ -217,7 +258,7 @@ INGOT_INLINE vf32 vf32_elu(vf32 x, vf32 below, vf32 width, vf32 above)
 /* x sigmoid(x), written as one division */
 INGOT_INLINE vf32 vf32_silu(vf32 x)
 {
-    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp(vf32_sub(vf32_zero(), x))));
+    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp_normal(vf32_sub(vf32_zero(), x))));
 }
 
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
@@ -255,7 +296,7 @@ INGOT_INLINE vf32 vf32_gelu(vf32 x)
 INGOT_INLINE vf32 vf32_gelu_tanh(vf32 x)
 {
     const vf32 slope = vf32_fma(vf32_mul(x, x), vf32_set1(-0.0713548163f), vf32_set1(-1.59576912f));
-    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp(vf32_mul(x, slope))));
+    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp_normal(vf32_mul(x, slope))));
 }
 
 #endif

@@ -173,6 +173,7 @@ static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
     for (int i = 0; i < 3; i++)
         in *= d.in[i], out *= d.out[i];
     float *x = check_randoms(in), *y = check_floats(out);
+    x[in / 2] = NAN;
     const int64_t rows = blocks * d.out[0] * d.out[1], row = d.out[2] * 8;
     char what[96];
 
@@ -207,6 +208,12 @@ static void check_pools(const ingot_kernels *k)
             }
     check_pool(k, (ingot_pool){ .in = { 4, 5, 6 }, .out = { 2, 3, 3 }, .kernel = { 2, 2, 3 }, .stride = { 2, 2, 2 },
                                 .dilation = { 1, 1, 1 }, .pad = { 0, 1, 1 }, .pad_end = { 0, 1, 1 } }, 2);
+    ingot_pool wide = { .in = { 2, 3, 420 }, .out = { 2, 2, 420 }, .kernel = { 1, 2, 3 }, .stride = { 1, 1, 1 },
+                        .dilation = { 1, 1, 1 }, .pad = { 0, 0, 1 }, .pad_end = { 0, 0, 1 }, .max = true };
+    check_pool(k, wide, 2);                          /* rows longer than the buffer, then windows that are */
+    wide.kernel[2] = 201;
+    wide.out[2] = 222;
+    check_pool(k, wide, 1);
 }
 
 static void check_mean(const ingot_kernels *k, int64_t pixels)
