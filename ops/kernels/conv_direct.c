@@ -31,7 +31,7 @@ typedef struct conv_shape {
     int64_t group_ic, group_oc;
     int64_t ic_block, ic_blocks;        /* channels that lie together in src, and how many times per group */
     int64_t taps, units;                /* units per group */
-    int64_t unit_floats, group_floats;  /* of packed weights; the last unit may be half as large */
+    int64_t unit_floats, group_floats;  /* of packed weights; the last unit may be smaller */
     int64_t in_image, out_image;        /* floats of an image */
     int64_t in_plane, out_plane;        /* from one block (plain: channel) to the next */
     int64_t rows, band, bands;          /* rows (flat: pixels) of an image, of a band, and bands */
@@ -199,6 +199,7 @@ typedef struct tile_job {
     ptrdiff_t dst_pixel, dst_plane;     /* steps in dst and residual */
     int channels;                       /* output channels that exist, of those in the unit */
     float low, high;
+    const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
     ahead next_unit;
     bool cold;                          /* the first unit to pass over this band */
 } tile_job;
@@ -213,24 +214,37 @@ INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
                               : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
 }
 
-/* Residual, clipping, and the blocks of each vector to their planes. */
-INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int nv)
-{
-    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+/* A vector's place among the results: its first eight lanes, and the step to the next eight, which exist if n > 1. */
+typedef struct lane_place { ptrdiff_t at, step; int n; } lane_place;
 
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
-        const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
-        const ptrdiff_t at = v * VECTOR_BLOCKS * t->dst_plane;
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++) {
-            vf32 x = acc[p][v];
-            if (t->residual)
-                x = vf32_add(x, vf32_load_blocks(t->residual + at + p * t->dst_pixel, t->dst_plane, blocks));
-            x = vf32_min(high, vf32_max(low, x));
-            vf32_store_blocks(t->dst + at + p * t->dst_pixel, t->dst_plane, blocks, x);
+/* Of vector v of pixel p. */
+INGOT_INLINE lane_place place_of(const tile_job *t, int p, int v)
+{
+    return (lane_place){ v * VECTOR_BLOCKS * t->dst_plane + p * t->dst_pixel, t->dst_plane,
+                         (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK };
+}
+
+/* Residual and clipping; then to dst, or with an activation to come into `held`. */
+INGOT_INLINE void finish(const tile_job *t, vf32 x, lane_place to, float *held)
+{
+    if (t->residual)
+        x = vf32_add(x, vf32_load_blocks(t->residual + to.at, to.step, to.n));
+    if (t->act)
+        vf32_store(held, x);
+    else
+        vf32_store_blocks(t->dst + to.at, to.step, to.n,
+                          vf32_min(vf32_set1(t->high), vf32_max(vf32_set1(t->low), x)));
+}
+
+/* The activation on the vectors that are held, and from there to dst: nv vectors of each pixel. */
+static void activate(const tile_job *t, float *held, int px, int nv)
+{
+    INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
+    for (int v = 0; v < nv; v++)
+        for (int p = 0; p < px; p++, held += VF32_LANES) {
+            const lane_place to = place_of(t, p, v);
+            vf32_store_blocks(t->dst + to.at, to.step, to.n, vf32_load(held));
         }
-    }
 }
 
 /* Ask for the next tile's pixels of a source row: its rows are too many streams for the processor to see by itself. */
@@ -253,13 +267,32 @@ static bool has_all_taps(const tile_job *t)
     return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
 }
 
+/* What a tile runs over: rows of taps that lie `step` apart in src. One tap alone takes the channel blocks as its row. */
+typedef struct tap_rows {
+    int64_t blocks, planes, rows, taps;
+    ptrdiff_t src_step, weight_step;
+    tap_range first, last;              /* that the first and the last pixel have */
+} tap_rows;
+
+static tap_rows rows_of(const tile_job *t)
+{
+    const bool single = t->block_channels == BLOCK && t->taps[0] == 1 && t->taps[1] == 1 && t->taps[2] == 1;
+
+    if (single && has_all_taps(t))
+        return (tap_rows){ 1, 1, 1, t->blocks, t->plane, t->weight_block, { 0, t->blocks }, { 0, t->blocks } };
+    return (tap_rows){ t->blocks, t->taps[0], t->taps[1], t->taps[2], t->tap[2], t->weight_tap[2], t->first, t->last };
+}
+
 /* In a row-major source without dilation, the taps of a row lie as the channels of a block do, and are taken likewise.
  */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
-    const ptrdiff_t to_last = (px - 1) * t->pixel;
+    const tap_rows r = rows_of(t);
+    const ptrdiff_t pixel = t->pixel, to_last = (px - 1) * pixel;
     const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
-    const int64_t taps = taps_touch ? 1 : t->taps[2], channels = taps_touch ? t->taps[2] : t->block_channels;
+    const int64_t taps = taps_touch ? 1 : r.taps, channels = taps_touch ? r.taps : t->block_channels;
+    _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
+    ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
     INGOT_UNROLL
@@ -268,24 +301,34 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
         for (int v = 0; v < nv; v++)
             acc[p][v] = start_at_bias(t, v);
     }
-    for (int64_t b = 0; b < t->blocks; b++)
-        for (int64_t z = 0; z < t->taps[0]; z++)
-            for (int64_t y = 0; y < t->taps[1]; y++) {
+    for (int64_t b = 0; b < r.blocks; b++)
+        for (int64_t z = 0; z < r.planes; z++)
+            for (int64_t y = 0; y < r.rows; y++) {
                 const float *src = t->src + b * t->plane + z * t->tap[0] + y * t->tap[1];
                 const float *w = t->weights + b * t->weight_block + z * t->weight_tap[0] + y * t->weight_tap[1];
 
-                fetch_pixels(t, src, px);
-                for (int64_t x = 0; x < taps; x++) {
-                    const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
-                    const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
+                for (int64_t x = 0; x < taps; x++, src += r.src_step, w += r.weight_step) {
+                    const float *first = x >= r.first.from && x < r.first.to ? src : zeros;
+                    const float *last = x >= r.last.from && x < r.last.to ? src + to_last : zeros;
 
-                    fetch_ahead(&t->next_unit, 1);
-                    accumulate(acc, src, first, last, t->pixel, w, channels, px, nv);
-                    src += t->tap[2];
-                    w += t->weight_tap[2];
+                    fetch_ahead(&next_unit, 1);
+                    if (x == 0 || r.src_step == t->plane)
+                        fetch_pixels(t, src, px);
+                    if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
+                        accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
+                    else
+                        accumulate(acc, src, first, last, pixel, w, channels, px, nv);
                 }
             }
-    finish(t, acc, px, nv);
+    t->next_unit = next_unit;
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++)
+            finish(t, acc[p][v], place_of(t, p, v), held + (v * px + p) * VF32_LANES);
+    }
+    if (t->act)
+        activate(t, held, px, nv);
 }
 
 #define TILE_ONE(px) tile(t, px, 1)
@@ -330,18 +373,6 @@ static int64_t place_at(const conv_place *p, int64_t z, int64_t y, int64_t x)
 {
     const int64_t row = (p->first[0] + z * p->step[0]) * p->size[1] + p->first[1] + y * p->step[1];
     return row * p->size[2] + p->first[2] + x * p->step[2];
-}
-
-/* The activation on the px pixels of the tile just finished. */
-static void activate(const item *it, int px)
-{
-    const tile_job *t = &it->job;
-    const int64_t blocks = ceil_div(t->channels, BLOCK);
-
-    for (int64_t b = 0; t->dst_pixel != BLOCK && b < blocks; b++)
-        INGOT_FN(act_rows_f32)(t->dst + b * t->dst_plane, t->dst_pixel, px, BLOCK, it->e);
-    if (t->dst_pixel == BLOCK)
-        INGOT_FN(act_rows_f32)(t->dst, t->dst_plane, blocks, px * BLOCK, it->e);
 }
 
 /* to[0..n) = from[0..n), and zeros up to n rounded up to whole vectors and one more. */
@@ -418,8 +449,6 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
             tile_two(t, px);
         else
             tile_one(t, px);
-        if (act_follows(it->e))
-            activate(it, px);
         x += px;
     }
 }
@@ -480,6 +509,7 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
         .plane = s->in_plane,
         .dst_pixel = s->place.step[2] * BLOCK, .dst_plane = s->out_plane,
         .channels = (int)min64(s->group_oc - unit * UNIT, width),
+        .act = act_follows(e) ? e : NULL,
     };
 
     t.weight_tap[2] = width * s->ic_block;
