@@ -156,7 +156,8 @@ INGOT_API const ingot_value_info *ingot_model_output(const ingot_model *model, s
 /* What the model is made of. */
 typedef struct ingot_model_summary {
     const char *producer, *graph_name;
-    int64_t ir_version;
+    const char *producer_version, *domain;
+    int64_t ir_version, model_version;
     int64_t opset;            /* of the default domain */
     size_t n_nodes;           /* after the passes, without subgraphs */
     int64_t n_parameters;     /* elements of the initializers in the file */
@@ -164,6 +165,10 @@ typedef struct ingot_model_summary {
 } ingot_model_summary;
 
 INGOT_API void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summary);
+
+/** The index-th of the model's metadata properties; false past the last. The texts stay valid until the model is
+ * freed. */
+INGOT_API bool ingot_model_property(const ingot_model *model, size_t index, const char **key, const char **value);
 
 /* One node of the graph, in running order. Strings and arrays stay valid until the model is freed. */
 typedef struct ingot_node_info {

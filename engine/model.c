@@ -347,9 +347,20 @@ void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summar
 {
     const ingot_onnx *onnx = model->onnx;
     *summary = (ingot_model_summary){.producer = onnx->producer_name ? onnx->producer_name : "",
-                                     .graph_name = onnx->graph->name, .ir_version = onnx->ir_version,
+                                     .producer_version = onnx->producer_version ? onnx->producer_version : "",
+                                     .domain = onnx->domain ? onnx->domain : "", .graph_name = onnx->graph->name,
+                                     .ir_version = onnx->ir_version, .model_version = onnx->model_version,
                                      .opset = onnx->opset, .n_nodes = (size_t)onnx->graph->n_nodes,
                                      .n_parameters = onnx->n_parameters, .weight_bytes = onnx->weight_bytes};
+}
+
+bool ingot_model_property(const ingot_model *model, size_t index, const char **key, const char **value)
+{
+    if (index >= model->onnx->n_properties)
+        return false;
+    *key = model->onnx->properties[index].key;
+    *value = model->onnx->properties[index].value;
+    return true;
 }
 
 /* Names of values, "" for those left out; the array is made in the model's arena. NULL when memory is out. */

@@ -7,6 +7,7 @@ beside their PyTorch dumps), malformed (the tables of tests/malformed: an exit c
 ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests, malformed and other models under the address and
 undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user).
 """
+import glob
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.path.join(os.path.dirname(ROOT), "shared")
 BUILD = os.path.join(ROOT, "build", "test")
 INGOT = os.path.join(BUILD, "ingot")
+# The Python package needs a newer meson than Debian's, and cffi: those beside the interpreter that runs this.
+VENV = dict(os.environ, PATH=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
 VERIFY = INGOT + " verify {model} {data} --rtol {rtol} --atol {atol} --quiet"
 
 
@@ -58,9 +61,18 @@ def unit():
     return c_tests(BUILD)
 
 
+def stage_package():
+    """Install the Python package beneath build/; returns the folder that it lies in."""
+    stage = os.path.join(ROOT, "build", "stage")
+    run("meson", "install", "-C", BUILD, "--no-rebuild", "--tags", "python-runtime", "--destdir", stage, env=VENV, capture_output=True)
+    found = glob.glob(os.path.join(stage, "**", "ingot", "__init__.py"), recursive=True)
+    return os.path.dirname(os.path.dirname(found[0])) if found else ""
+
+
 def python():
     report = os.path.join(ROOT, "build", "pytest.xml")
-    environment = dict(os.environ, INGOT=INGOT, INGOT_BUILD=BUILD, CORPUS=corpus_folder() or "")
+    environment = dict(os.environ, INGOT=INGOT, INGOT_BUILD=BUILD, CORPUS=corpus_folder() or "", INGOT_BINDINGS="1",
+                       PYTHONPATH=stage_package())
     run(sys.executable, "-m", "pytest", "-q", "-x" if os.environ.get("FAIL_FAST") else "-q", "tests/python", "--junitxml", report,
         env=environment)
     suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
@@ -177,7 +189,7 @@ PARTS = [unit, python, corpus, malformed, conformance, sanitize, clang, arm]
 def main():
     chosen = [p for p in PARTS if not sys.argv[1:] or p.__name__ in sys.argv[1:]]
     passed = failed = 0
-    if not build(BUILD, env={"CC": os.environ.get("CC", "gcc")}):
+    if not build(BUILD, "-Dpython=enabled", env=dict(VENV, CC=os.environ.get("CC", "gcc"))):
         failed += 1
     for part in chosen:
         start = time.time()

@@ -20,8 +20,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 venv=build/venv
-if ! $venv/bin/python -c 'import onnx, onnxruntime, PIL, pytest' 2>/dev/null; then
+if ! $venv/bin/python -c 'import cffi, mesonbuild, onnx, onnxruntime, PIL, pytest' 2>/dev/null; then
     python3 -m venv $venv
-    $venv/bin/pip install -q --disable-pip-version-check onnx==1.23.2 numpy==2.4.6 pillow onnxruntime pytest
+    $venv/bin/pip install -q --disable-pip-version-check onnx==1.23.2 numpy==2.4.6 pillow onnxruntime pytest cffi 'meson>=1.3'
 fi
 exec $venv/bin/python tests/run.py "$@"

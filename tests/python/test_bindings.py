@@ -1,0 +1,171 @@
+"""The Python package: onnxruntime's interface, values of every type, errors, threads, the ONNX backend, the command."""
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from conftest import identity, save_model
+from onnx import TensorProto, helper
+
+if os.environ.get("INGOT_BINDINGS"):     # tests/run.py has built it: then it must import
+    import ingot
+else:
+    ingot = pytest.importorskip("ingot")
+
+DTYPES = ["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "complex64"]
+
+
+def test_as_onnxruntime(corpus):
+    """The same code gives the same answers with either engine."""
+    for name in ("mynet_ts_bn_dyn", "gru", "bert2_ts"):
+        path = os.path.join(corpus(name), "model.onnx")
+        results = []
+        for engine in (onnxruntime, ingot):
+            options = engine.SessionOptions()
+            options.intra_op_num_threads = 2
+            options.graph_optimization_level = engine.GraphOptimizationLevel.ORT_ENABLE_ALL
+            session = engine.InferenceSession(path, sess_options=options, providers=["CPUExecutionProvider"])
+            random, feed = np.random.default_rng(1), {}
+            for argument in session.get_inputs():
+                shape = [d if isinstance(d, int) else 2 for d in argument.shape]
+                integer = "int" in argument.type
+                feed[argument.name] = random.integers(0, 2, shape).astype("int64") if integer else random.random(shape, "float32")
+            outputs = session.run([o.name for o in session.get_outputs()], feed)
+            said = [(a.name, a.type, a.shape) for a in session.get_inputs()] + [(a.name, a.type) for a in session.get_outputs()]
+            results.append((said, outputs, session.get_modelmeta().producer_name, session.get_providers()))
+        ort, own = results
+        assert own[0] == ort[0] and own[2] == ort[2] and own[3] == ["CPUExecutionProvider"]
+        for mine, theirs in zip(own[1], ort[1]):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_types(tmp_path, dtype):
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    session = ingot.InferenceSession(identity(tmp_path / "m.onnx", number, ["N", "M"]))
+    for value in (np.arange(6).reshape(2, 3), np.arange(12).reshape(2, 6)[:, ::2], np.arange(6).reshape(3, 2).T, np.zeros((0, 3))):
+        value = value.astype(dtype) if value.flags.c_contiguous else np.asarray(value, dtype)[...]
+        (result,) = session.run(None, {"x": value})
+        assert result.dtype == value.dtype and np.array_equal(result, value)
+    strided = np.ones((4, 6), dtype)[::2, ::3]
+    assert np.array_equal(session.run(["y"], {"x": strided})[0], strided)
+
+
+def test_strings_and_sequences(tmp_path):
+    session = ingot.InferenceSession(identity(tmp_path / "s.onnx", TensorProto.STRING, ["N"]))
+    assert session.run(None, {"x": np.array(["a", "", "ä"], dtype=object)})[0].tolist() == ["a", "", "ä"]
+    split = save_model(tmp_path / "q.onnx", [helper.make_node("SplitToSequence", ["x"], ["y"], axis=0)], [("x", TensorProto.FLOAT, [4, 2])], [],
+                       opset=17)
+    model = onnx.load(split)
+    model.graph.output.append(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None))
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    (parts,) = ingot.load(model.SerializeToString()).session.run(None, {"x": x})
+    assert [p.tolist() for p in parts] == [[row] for row in x.tolist()]
+
+
+def test_results_are_the_callers(tmp_path):
+    """Outputs survive the next run, and are not the input's memory where the model only renames it."""
+    call = ingot.load(save_model(tmp_path / "m.onnx", [helper.make_node("Flatten", ["x"], ["y"])], [("x", TensorProto.FLOAT, ["N", 2, 2])],
+                                 [("y", TensorProto.FLOAT, ["N", 4])]))
+    x = np.ones((1, 2, 2), "float32")
+    first = call(x)
+    x[:] = 2
+    second = call(x)
+    assert first.tolist() == [[1] * 4] and second.tolist() == [[2] * 4]
+    assert call(np.ones((3, 2, 2), "float32")).shape == (3, 4)
+
+
+class Lent:
+    """Something that is no array but lends its memory by DLPack, as a torch tensor does."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **arguments):
+        return self.array.__dlpack__(**arguments)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_dlpack_and_binding(relu):
+    session = ingot.InferenceSession(relu)
+    x = np.array([[-1, 0, 2]], "float32")
+    assert session.run(None, {"x": Lent(x)})[0].tolist() == [[0, 0, 2]]
+    binding, out = session.io_binding(), np.empty((1, 3), "float32")
+    binding.bind_cpu_input("x", x)
+    binding.bind_output("y", "cpu", 0, np.float32, (1, 3), out.ctypes.data)
+    session.run_with_iobinding(binding)
+    assert out.tolist() == [[0, 0, 2]]
+    binding.bind_output("y")
+    binding.bind_ortvalue_input("x", ingot.OrtValue.ortvalue_from_numpy(-x))
+    session.run_with_iobinding(binding)
+    assert binding.copy_outputs_to_cpu()[0].tolist() == [[1, 0, 0]] and np.from_dlpack(binding.get_outputs()[0]).shape == (1, 3)
+    with pytest.raises(ingot.InvalidArgument):
+        binding.bind_ortvalue_output("y", ingot.OrtValue(np.empty((2, 3), "float32")))
+        session.run_with_iobinding(binding)
+
+
+def test_errors(relu, tmp_path):
+    session = ingot.InferenceSession(relu)
+    with pytest.raises(ValueError, match=r"input 'x' has shape \[2,4\], expected \[\?,3\]"):
+        session.run(None, {"x": np.zeros((2, 4), "float32")})
+    with pytest.raises(ingot.InvalidArgument, match="input 'x' is missing"):
+        session.run(None, {})
+    with pytest.raises(ingot.InvalidArgument, match="no output 'z'"):
+        session.run(["z"], {"x": np.zeros((1, 3), "float32")})
+    with pytest.raises(OSError, match="nowhere.onnx"):
+        ingot.InferenceSession(str(tmp_path / "nowhere.onnx"))
+    with pytest.raises(ingot.InvalidGraph):
+        ingot.InferenceSession(b"not a model")
+    foreign = save_model(tmp_path / "f.onnx", [helper.make_node("Foo", ["x"], ["y"])], [("x", 1, [1])], [("y", 1, [1])])
+    with pytest.raises(NotImplementedError, match="Foo"):
+        ingot.InferenceSession(foreign)
+    assert session.run(None, {"x": np.ones((1, 3), "float32")})[0].sum() == 3    # still in order
+
+
+def test_threads(corpus):
+    """Runs of several threads on one session object do not mix."""
+    session = ingot.InferenceSession(os.path.join(corpus("mynet_ts_bn_dyn"), "model.onnx"))
+    inputs = [np.random.default_rng(i).random((1 + i % 3, 3, 32, 32), "float32") for i in range(8)]
+    expected = [session.run(None, {"input": x})[0] for x in inputs]
+    wrong = []
+
+    def work(i):
+        for _ in range(20):
+            if not np.array_equal(session.run(None, {"input": inputs[i]})[0], expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_profile_and_optimized_model(relu, tmp_path):
+    options = ingot.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "p")
+    options.optimized_model_filepath = str(tmp_path / "o.onnx")
+    session = ingot.InferenceSession(relu, options)
+    session.run(None, {"x": np.ones((1, 3), "float32")})
+    with open(session.end_profiling(), encoding="utf-8") as f:
+        assert [e["args"]["op_name"] for e in json.load(f)] == ["Relu"]
+    assert onnx.load(tmp_path / "o.onnx").graph.node[0].op_type == "Relu"
+
+
+def test_backend():
+    """The ONNX project's own runner, on one letter of its node tests; tests/backend.py runs them all."""
+    done = subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), "..", "backend.py"), "test_ma"], capture_output=True, text=True)
+    assert done.returncode == 0 and ", 0 failed" in done.stdout.splitlines()[-1], done.stdout[-2000:] + done.stderr[-1000:]
+
+
+def test_command(relu):
+    done = subprocess.run([sys.executable, "-m", "ingot", "inspect", relu], capture_output=True, text=True)
+    assert done.returncode == 0 and "Relu" in done.stdout, done.stderr
