@@ -198,28 +198,52 @@ void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, vo
 
 /* ---- plans ---- */
 
-/* Bring the plan for the bound inputs to the front of the list; make it where there is none. */
-static ingot_status choose_plan(ingot_session *session, const ingot_tensor **inputs, ingot_error *error)
+/* What a body of the team's parallel region works on; it cannot return anything, so the status goes here. */
+typedef struct job {
+    ingot_session *session;
+    const ingot_tensor **inputs;
+    ingot_error *error;
+    ingot_status status;
+} job;
+
+/* Body that plans for the job's inputs and puts the plan at the front of the list. */
+static void make_plan(void *argument)
 {
+    job *j = argument;
+    ingot_session *session = j->session;
     const ingot_graph *graph = graph_of(session);
-    if (ingot_plan_find(&session->plans, inputs, NULL))
-        return INGOT_OK;
-    ingot_plan_input *outside = calloc((size_t)graph->n_inputs + 1, sizeof *outside);
-    if (!outside)
-        return out_of_memory(error);
-    for (int i = 0; i < graph->n_inputs; i++)
-        outside[i].tensor = inputs[i];
     ingot_plan *plan = NULL;
-    const ingot_status status =
-        ingot_plan_create(&session->env, graph, outside, NULL, session->wanted, &plan, error);
+    ingot_plan_input *outside = calloc((size_t)graph->n_inputs + 1, sizeof *outside);
+    if (!outside) {
+        j->status = out_of_memory(j->error);
+        return;
+    }
+    for (int i = 0; i < graph->n_inputs; i++)
+        outside[i].tensor = j->inputs[i];
+    j->status = ingot_plan_create(&session->env, graph, outside, NULL, session->wanted, &plan, j->error);
     free(outside);
-    if (status) {
-        ingot_error_prefix(error, "%.200s", ingot_model_name(session->model));
-        return status;
+    if (j->status) {
+        ingot_error_prefix(j->error, "%.200s", ingot_model_name(session->model));
+        return;
     }
     plan->next = session->plans;
     session->plans = plan;
-    return INGOT_OK;
+}
+
+/* Planning is mostly the packing of weights: below this size, waking the team would cost more than it helps. */
+enum { TEAM_FROM_WEIGHT_BYTES = 4 << 20 };
+
+/* Bring the plan for the bound inputs to the front of the list; make it where there is none. */
+static ingot_status choose_plan(job *j)
+{
+    ingot_session *session = j->session;
+    if (ingot_plan_find(&session->plans, j->inputs, NULL))
+        return INGOT_OK;
+    if (session->model->onnx->weight_bytes < TEAM_FROM_WEIGHT_BYTES)
+        make_plan(j);
+    else
+        ingot_team_run(session->env.team, make_plan, j);
+    return j->status;
 }
 
 /* The bound tensors in graph order, NULL where the initializer serves; in memory of the run. */
@@ -242,15 +266,7 @@ static ingot_status collect_inputs(ingot_session *session, const ingot_tensor **
     return INGOT_OK;
 }
 
-typedef struct job {
-    ingot_session *session;
-    const ingot_tensor **inputs;
-    ingot_error *error;
-    ingot_status status;
-} job;
-
-/* Body of the team's parallel region: runs the newest plan. It cannot return anything, so the status goes into the
- * job. */
+/* Body that runs the newest plan. */
 static void do_job(void *argument)
 {
     job *j = argument;
@@ -288,7 +304,7 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
     ingot_arena_free(&session->env.run_arena);
     ingot_status status = collect_inputs(session, &j.inputs, error);
     session->next_input = 0;
-    if (status || (status = choose_plan(session, j.inputs, error)) || only_plan)
+    if (status || (status = choose_plan(&j)) || only_plan)
         return status;
     session->env.outermost = session->plans;
     ingot_team_forget(session->env.team);
