@@ -39,7 +39,7 @@ typedef struct cli_option {
 
 typedef struct cli_command {
     const char *name;
-    const char *operands; /* one word for each, such as "MODEL DUMP"; all are needed */
+    const char *operands; /* one word for each, such as "MODEL DUMP"; all are needed but "[LAST]" */
     const char *summary;
     const char *examples;
     const cli_option *options;
@@ -340,6 +340,9 @@ typedef struct cli_difference {
 /** True when |got - want| <= atol + rtol * |want| everywhere, and types and shapes are equal. NaN equals NaN,
  * infinities equal themselves; integers, booleans and strings must be the same; sequences and optionals are compared
  * item by item. */
+/** `inspect --support` (support.c): print the operators that run, as Markdown or JSON. */
+ingot_status cli_print_support(bool json, ingot_error *error);
+
 bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
                  cli_difference *difference);
 

@@ -5,11 +5,12 @@
 #include <string.h>
 
 static cli_list dims, no_files;
-static bool json, dot;
+static bool json, dot, support;
 
 static const cli_option options[] = {
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension, for the FLOPs and memory (default 1)", 0},
     {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
+    {"support", OPTION_FLAG, &support, NULL, "list the operators, versions and types that run; takes no model", 0},
     {"dot", OPTION_FLAG, &dot, NULL, "print the graph in Graphviz form", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -269,8 +270,12 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     findings f = {.n_ops = 0};
     cli_json *object = NULL;
     ingot_model *model = NULL;
-    if (json && dot)
-        return cli_fail(error, INGOT_USAGE, "inspect: --json and --dot exclude each other");
+    if (dot && (json || support))
+        return cli_fail(error, INGOT_USAGE, "inspect: --dot excludes --json and --support");
+    if (support != !operands[0])
+        return cli_fail(error, INGOT_USAGE, support ? "inspect --support takes no model" : "inspect needs MODEL");
+    if (support)
+        return cli_print_support(json, error);
     ingot_status st = json ? cli_json_new(&object, error) : INGOT_OK;
     if (!st && !(st = cli_load(operands[0], true, &model, error))) {
         f.model = model;
@@ -301,11 +306,12 @@ static ingot_status run(const char *const *operands, ingot_error *error)
 
 const cli_command command_inspect = {
     .name = "inspect",
-    .operands = "MODEL",
+    .operands = "[MODEL]",
     .summary = "what a model is made of, what it costs, and what in it would not run",
     .options = options,
     .run = run,
     .examples = "  ingot inspect MyNet.onnx\n"
                 "  ingot inspect MyNet.onnx --json | jq .operators\n"
+                "  ingot inspect --support > ops/SUPPORT.md\n"
                 "  ingot inspect MyNet.onnx --dot | dot -Tsvg > MyNet.svg\n",
 };

@@ -193,6 +193,19 @@ INGOT_API const char *ingot_model_pass_report(const ingot_model *model, size_t i
 /** Name of the index-th run of a pass, in order, or NULL past the last. */
 INGOT_API const char *ingot_model_pass_run(const ingot_model *model, size_t index);
 
+/* An operator that the library runs, in one of its forms. */
+typedef struct ingot_operator_info {
+    const char *domain, *op_type;           /* "": ai.onnx */
+    int32_t first, last;                    /* opset versions with this form, or with older ones that are rewritten to
+                                               it; last is 0 where it is the newest */
+    int32_t min_inputs, max_inputs;         /* max -1: any number */
+    uint64_t types[6];                      /* of input i, bit t for ingot_dtype t; the last stands for all further ones.
+                                               For sequences, optionals and maps: of their elements */
+} ingot_operator_info;
+
+/** Fill `info` for the index-th form of an operator, in no particular order; false past the last. */
+INGOT_API bool ingot_operator(size_t index, ingot_operator_info *info);
+
 /* ---- sessions -------------------------------------------------------------------------------------------------- */
 
 typedef struct ingot_session ingot_session;

@@ -282,8 +282,9 @@ static ingot_status run_cast(ingot_op_ctx *c)
 #define ML .domain = INGOT_ML_DOMAIN
 
 const ingot_op ingot_ops_ml_maps[] = {
-    { "CastMap", 1, 1, 1, { INGOT_TYPE(FLOAT) | INGOT_TYPE(STRING) }, infer_cast, run_cast, ML },
-    { "DictVectorizer", 1, 1, 1, { VALUES }, infer_dict, run_dict, ML },
+    { "CastMap", 1, 1, 1, { INGOT_TYPE(FLOAT) | INGOT_TYPE(STRING) }, infer_cast, run_cast,
+      .flags = INGOT_OP_KINDS, ML },
+    { "DictVectorizer", 1, 1, 1, { VALUES }, infer_dict, run_dict, .flags = INGOT_OP_KINDS, ML },
     { "ZipMap", 1, 1, 1, { INGOT_TYPE(FLOAT) }, infer_zip, run_zip, ML },
     { 0 }
 };

@@ -51,7 +51,7 @@ typedef struct ingot_trees {
 ingot_status ingot_read_trees(ingot_op_ctx *c, ingot_trees *trees, int64_t width);
 ingot_status ingot_read_old_trees(ingot_op_ctx *c, ingot_trees *trees, int64_t width, const char *kind);
 
-/* The attribute `name` (floats) or `name`_as_tensor as doubles in memory of the plan, *n of them; NULL and 0 without. */
+/* The attribute `name` (floats) or `name`_as_tensor as doubles in memory of the plan, *n of them; or NULL and 0. */
 double *ingot_tree_doubles(ingot_op_ctx *c, const char *name, int64_t *n);
 
 #endif

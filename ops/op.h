@@ -107,6 +107,9 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
 /* Enumerate the registry: the index-th record, or NULL past the last. */
 const ingot_op *ingot_op_at(size_t index);
 
+/* The element types that input `i` may have; 0: that of input 0. */
+uint64_t ingot_op_types(const ingot_op *op, int i);
+
 /* Fill c->error with "<message>" (the engine puts file and node before it) and return the status. */
 ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -108,6 +108,15 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
     return best;
 }
 
+/* The last set also serves all further inputs. */
+uint64_t ingot_op_types(const ingot_op *op, int i)
+{
+    uint64_t types = op->types[0];
+    for (int k = 1; k <= MIN(i, 5) && types; k++)
+        types = op->types[k];
+    return types;
+}
+
 const ingot_op *ingot_op_at(size_t index)
 {
     for (size_t f = 0; f < N_FAMILIES; f++)

@@ -375,3 +375,9 @@ ingot_status ingot_schema_check(const ingot_node *node, ingot_error *error)
     const ingot_status status = check_required(node, row->attributes, error);
     return status || strcmp(node->op_type, "If") ? status : check_branches(node, error);
 }
+
+int ingot_schema_since(const char *domain, const char *op_type)
+{
+    const schema *row = find_schema(domain, op_type);
+    return row ? row->since : 1;
+}

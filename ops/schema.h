@@ -9,4 +9,7 @@
  * of other domains pass. To be called before nodes are rewritten to their newest forms. */
 ingot_status ingot_schema_check(const ingot_node *node, ingot_error *error);
 
+/* The first opset version that has the operator; 1 where it is none of ONNX's. */
+int ingot_schema_since(const char *domain, const char *op_type);
+
 #endif

@@ -126,9 +126,7 @@ static ingot_status check_type(const ingot_step *step, int i, ingot_error *error
         return ingot_fail(error, INGOT_INVALID, "input %d is a sequence, optional or map, expected a tensor", i);
     if (in->kind != INGOT_TENSOR || in->rank < 0)
         return INGOT_OK;
-    uint64_t allowed = op->types[0];
-    for (int k = 1; k <= MIN(i, 5) && allowed; k++)
-        allowed = op->types[k];
+    const uint64_t allowed = ingot_op_types(op, i);
     if (allowed && !(allowed >> in->dtype & 1))
         return ingot_fail(error, INGOT_UNSUPPORTED, "input %d has type %s, which is not supported here", i,
                           ingot_dtype_name(in->dtype));

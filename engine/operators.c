@@ -1,0 +1,46 @@
+/* operators.c - what the library runs, told from the registry to those who ask without a model. */
+#include <string.h>
+
+#include "ops/op.h"
+#include "ops/schema.h"
+
+static const char *domain_of(const ingot_op *op) { return op->domain ? op->domain : ""; }
+
+static bool is_internal(const ingot_op *op) { return !strcmp(domain_of(op), "ingot.internal"); }
+
+/* Forms of one operator lie between each other: the next one ends this, and one without an older one serves from
+ * the operator's first version on, by way of upgrade.c. */
+static void find_versions(const ingot_op *op, ingot_operator_info *info)
+{
+    const ingot_op *other;
+
+    info->first = ingot_schema_since(domain_of(op), op->op_type);
+    info->last = op->until;
+    for (size_t i = 0; (other = ingot_op_at(i)); i++) {
+        if (other == op || strcmp(other->op_type, op->op_type) || strcmp(domain_of(other), domain_of(op)))
+            continue;
+        if (other->since < op->since)
+            info->first = op->since;
+        else if (!info->last || other->since <= info->last)
+            info->last = other->since - 1;
+    }
+}
+
+bool ingot_operator(size_t index, ingot_operator_info *info)
+{
+    const ingot_op *op = NULL;
+
+    for (size_t i = 0; (op = ingot_op_at(i)); i++)
+        if (!is_internal(op) && index-- == 0)
+            break;
+    if (!op)
+        return false;
+    *info = (ingot_operator_info){ .domain = domain_of(op), .op_type = op->op_type, .min_inputs = op->min_inputs };
+    info->max_inputs = op->max_inputs == INGOT_MANY ? -1 : op->max_inputs;
+    for (int i = 0; i < 6; i++) {
+        const uint64_t types = ingot_op_types(op, i);
+        info->types[i] = types ? types : op->types[0];
+    }
+    find_versions(op, info);
+    return true;
+}
