@@ -30,6 +30,7 @@ static const struct npy_type {
     {'c', 8, 4, INGOT_COMPLEX64},   {'c', 16, 8, INGOT_COMPLEX128},     {'V', 2, 2, INGOT_BFLOAT16},
     {'V', 1, 1, INGOT_FLOAT8E4M3FN}, {'V', 1, 1, INGOT_FLOAT8E4M3FNUZ}, {'V', 1, 1, INGOT_FLOAT8E5M2},
     {'V', 1, 1, INGOT_FLOAT8E5M2FNUZ}, {'V', 1, 1, INGOT_FLOAT8E8M0},   {'V', 1, 1, INGOT_FLOAT4E2M1},
+    {'V', 1, 1, INGOT_FLOAT6E2M3},  {'V', 1, 1, INGOT_FLOAT6E3M2},
     {'i', 1, 1, INGOT_INT4},        {'i', 1, 1, INGOT_INT2},            {'u', 1, 1, INGOT_UINT4},
     {'u', 1, 1, INGOT_UINT2},       {'V', 1, 1, INGOT_INT4},            {'V', 1, 1, INGOT_INT2},
     {'V', 1, 1, INGOT_UINT4},       {'V', 1, 1, INGOT_UINT2},           {'f', 1, 1, INGOT_FLOAT8E5M2},
@@ -228,7 +229,7 @@ static bool check_narrow(ingot_dtype dtype, uint8_t *data, size_t n)
 {
     static const int8_t ranges[INGOT_N_DTYPES][2] = {
         [INGOT_INT4] = {-8, 7}, [INGOT_UINT4] = {0, 15}, [INGOT_INT2] = {-2, 1}, [INGOT_UINT2] = {0, 3},
-        [INGOT_FLOAT4E2M1] = {0, 15},
+        [INGOT_FLOAT4E2M1] = {0, 15}, [INGOT_FLOAT6E2M3] = {0, 63}, [INGOT_FLOAT6E3M2] = {0, 63},
     };
     for (size_t i = 0; dtype == INGOT_BOOL && i < n; i++)
         data[i] = data[i] != 0;

@@ -14,7 +14,7 @@ static const char *const descrs[INGOT_N_DTYPES] = {
     [INGOT_FLOAT8E4M3FN] = "|V1", [INGOT_FLOAT8E4M3FNUZ] = "|V1", [INGOT_FLOAT8E5M2] = "|V1",
     [INGOT_FLOAT8E5M2FNUZ] = "|V1", [INGOT_FLOAT4E2M1] = "|V1", [INGOT_FLOAT8E8M0] = "|V1",
     [INGOT_UINT4] = "|u1",        [INGOT_INT4] = "|i1",         [INGOT_UINT2] = "|u1",
-    [INGOT_INT2] = "|i1",
+    [INGOT_INT2] = "|i1",         [INGOT_FLOAT6E2M3] = "|V1",   [INGOT_FLOAT6E3M2] = "|V1",
 };
 
 /* Strings as "<Un", n being the longest in characters; what is not UTF-8 becomes U+FFFD. */

@@ -67,8 +67,14 @@ static void print_row(const ingot_operator_info *op)
         int last = i;
         while (last + 1 < n && op->types[last + 1] == op->types[i])
             last++;
-        if (n > 1)
-            printf(last > i || last == n - 1 ? "%sinput %d on: " : "%sinput %d: ", i ? "; " : "", i);
+        if (i)
+            printf("; ");
+        if (n > 1 && last == n - 1)
+            printf("from %d on: ", i);
+        else if (last > i)
+            printf("%d to %d: ", i, last);
+        else if (n > 1)
+            printf("%d: ", i);
         print_types(op->types[i]);
         i = last;
     }
@@ -77,8 +83,10 @@ static void print_row(const ingot_operator_info *op)
 
 static void print_page(const ingot_operator_info *all, size_t n)
 {
-    printf("# Operators that run\n\nMade from the registry by `ingot inspect --support > ops/SUPPORT.md`. Versions are those "
-           "of the domain's operator set. The types are\nthose of the inputs; of sequences, optionals and maps, of what is in them.\n");
+    printf("# Operators that run\n\n"
+           "Made from the registry by `ingot inspect --support > ops/SUPPORT.md`. Versions are those of the domain's\n"
+           "operator set. The types are those of the inputs, by their number; of sequences, optionals and maps, of what\n"
+           "is in them.\n");
     for (size_t i = 0; i < n; i++) {
         if (!i || strcmp(all[i].domain, all[i - 1].domain))
             printf("\n## %s\n\n| operator | versions | types |\n| --- | --- | --- |\n",

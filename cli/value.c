@@ -55,6 +55,8 @@ static const struct small_float {
     [INGOT_FLOAT8E5M2] = {5, 2, 15, SPECIAL_IEEE},
     [INGOT_FLOAT8E5M2FNUZ] = {5, 2, 16, SPECIAL_NEGATIVE_ZERO},
     [INGOT_FLOAT4E2M1] = {2, 1, 1, SPECIAL_NONE},
+    [INGOT_FLOAT6E2M3] = {2, 3, 1, SPECIAL_NONE},
+    [INGOT_FLOAT6E3M2] = {3, 2, 3, SPECIAL_NONE},
 };
 
 /* By the formats' definitions, as a table says them: value = mantissa * 2^(exponent - bias - mantissa bits). Source:

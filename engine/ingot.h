@@ -51,15 +51,15 @@ typedef struct ingot_error {
     char message[500];
 } ingot_error;
 
-/* Element types, with the numbers of ONNX's TensorProto.DataType. In memory every element takes whole bytes: the 2- and
- * 4-bit types one byte each, bool one byte of 0 or 1, string an ingot_string, complex two floats. */
+/* Element types, with the numbers of ONNX's TensorProto.DataType. In memory every element takes whole bytes: the 2-, 4-
+ * and 6-bit types one byte each, bool one byte of 0 or 1, string an ingot_string, complex two floats. */
 typedef enum ingot_dtype {
     INGOT_UNDEFINED = 0, INGOT_FLOAT = 1, INGOT_UINT8 = 2, INGOT_INT8 = 3, INGOT_UINT16 = 4, INGOT_INT16 = 5,
     INGOT_INT32 = 6, INGOT_INT64 = 7, INGOT_STRING = 8, INGOT_BOOL = 9, INGOT_FLOAT16 = 10, INGOT_DOUBLE = 11,
     INGOT_UINT32 = 12, INGOT_UINT64 = 13, INGOT_COMPLEX64 = 14, INGOT_COMPLEX128 = 15, INGOT_BFLOAT16 = 16,
     INGOT_FLOAT8E4M3FN = 17, INGOT_FLOAT8E4M3FNUZ = 18, INGOT_FLOAT8E5M2 = 19, INGOT_FLOAT8E5M2FNUZ = 20,
     INGOT_UINT4 = 21, INGOT_INT4 = 22, INGOT_FLOAT4E2M1 = 23, INGOT_FLOAT8E8M0 = 24, INGOT_UINT2 = 25, INGOT_INT2 = 26,
-    INGOT_N_DTYPES
+    INGOT_FLOAT6E2M3 = 27, INGOT_FLOAT6E3M2 = 28, INGOT_N_DTYPES
 } ingot_dtype;
 
 typedef struct ingot_string {

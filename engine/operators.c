@@ -3,6 +3,7 @@
 
 #include "ops/op.h"
 #include "ops/schema.h"
+#include "ops/upgrade.h"
 
 static const char *domain_of(const ingot_op *op) { return op->domain ? op->domain : ""; }
 
@@ -26,15 +27,8 @@ static void find_versions(const ingot_op *op, ingot_operator_info *info)
     }
 }
 
-bool ingot_operator(size_t index, ingot_operator_info *info)
+static void fill(const ingot_op *op, ingot_operator_info *info)
 {
-    const ingot_op *op = NULL;
-
-    for (size_t i = 0; (op = ingot_op_at(i)); i++)
-        if (!is_internal(op) && index-- == 0)
-            break;
-    if (!op)
-        return false;
     *info = (ingot_operator_info){ .domain = domain_of(op), .op_type = op->op_type, .min_inputs = op->min_inputs };
     info->max_inputs = op->max_inputs == INGOT_MANY ? -1 : op->max_inputs;
     for (int i = 0; i < 6; i++) {
@@ -42,5 +36,27 @@ bool ingot_operator(size_t index, ingot_operator_info *info)
         info->types[i] = types ? types : op->types[0];
     }
     find_versions(op, info);
+}
+
+/* Behind the records come the names that operators had: what they run is the newest form of the other operator. */
+bool ingot_operator(size_t index, ingot_operator_info *info)
+{
+    const ingot_op *op = NULL;
+    ingot_renamed renamed;
+    bool known;
+
+    for (size_t i = 0; (op = ingot_op_at(i)); i++)
+        if (!is_internal(op) && index-- == 0)
+            break;
+    if (!op) {
+        if (!ingot_renamed_op(index, &renamed) || !(op = ingot_op_find("", renamed.to, INT32_MAX, &known)))
+            return false;
+        fill(op, info);
+        info->op_type = renamed.from;
+        info->first = ingot_schema_since("", renamed.from);
+        info->last = renamed.last;
+        return true;
+    }
+    fill(op, info);
     return true;
 }

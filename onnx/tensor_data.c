@@ -1,7 +1,7 @@
 /* tensor_data.c - element by element between files and memory.
  *
  * A TensorProto has its elements in one of two forms. Raw data is the elements as bytes, little-endian (as every
- * machine this builds for is), 2- and 4-bit types packed with the first element in the lowest bits. Else they are in
+ * machine this builds for is), 2-, 4- and 6-bit types packed with the first element in the lowest bits. Else they are in
  * the typed field for their type: float_data, int32_data, ... In memory each element has whole bytes, so packed
  * types are unpacked, signed ones with their sign, and a bool is 0 or 1 whatever the file has. */
 #include "onnx/tensor_data.h"
@@ -19,9 +19,14 @@ static int packed_bits(ingot_dtype dtype)
     case INGOT_FLOAT4E2M1: return 4;
     case INGOT_UINT2:
     case INGOT_INT2: return 2;
+    case INGOT_FLOAT6E2M3:
+    case INGOT_FLOAT6E3M2: return 6;
     default: return 0;
     }
 }
+
+/* The same in int32_data, where a 6-bit element has an item for itself. */
+static int typed_bits(ingot_dtype dtype) { return packed_bits(dtype) == 6 ? 0 : packed_bits(dtype); }
 
 bool ingot_is_packed(ingot_dtype dtype) { return packed_bits(dtype) != 0; }
 
@@ -31,25 +36,33 @@ size_t ingot_raw_size_bytes(ingot_dtype dtype, int64_t count)
     return bits ? ((size_t)count * (size_t)bits + 7) / 8 : (size_t)count * ingot_dtype_size_bytes(dtype);
 }
 
-/* Unpack elements of 2 or 4 bits from bytes that lie `stride` apart. */
+/* Unpack elements of a few bits from bytes that lie `stride` apart. One of 6 bits may lie in two bytes. */
 static void unpack_bits(ingot_dtype dtype, const uint8_t *src, size_t stride, uint8_t *dst, int64_t count)
 {
-    const int bits = packed_bits(dtype), per_byte = 8 / bits;
+    const int bits = packed_bits(dtype);
     const int mask = (1 << bits) - 1;
     const int sign = dtype == INGOT_INT4 || dtype == INGOT_INT2 ? 1 << (bits - 1) : 0;
     for (int64_t i = 0; i < count; i++) {
-        const int value = src[(size_t)(i / per_byte) * stride] >> (int)(i % per_byte * bits) & mask;
-        dst[i] = (uint8_t)((value ^ sign) - sign);
+        const size_t at = (size_t)(i * bits / 8);
+        const int shift = (int)(i * bits % 8);
+        int value = src[at * stride] >> shift;
+        if (shift + bits > 8)
+            value |= src[(at + 1) * stride] << (8 - shift);
+        dst[i] = (uint8_t)(((value & mask) ^ sign) - sign);
     }
 }
 
 /* Bits that are left over in the last byte are 0. */
 static void pack_bits(ingot_dtype dtype, const uint8_t *src, uint8_t *dst, int64_t count)
 {
-    const int bits = packed_bits(dtype), per_byte = 8 / bits;
+    const int bits = packed_bits(dtype);
     memset(dst, 0, ingot_raw_size_bytes(dtype, count));
-    for (int64_t i = 0; i < count; i++)
-        dst[i / per_byte] |= (uint8_t)((src[i] & ((1 << bits) - 1)) << (int)(i % per_byte * bits));
+    for (int64_t i = 0; i < count; i++) {
+        const int shift = (int)(i * bits % 8), value = src[i] & ((1 << bits) - 1);
+        dst[i * bits / 8] |= (uint8_t)(value << shift);
+        if (shift + bits > 8)
+            dst[i * bits / 8 + 1] |= (uint8_t)(value >> (8 - shift));
+    }
 }
 
 /* raw has ingot_raw_size_bytes() bytes; both may be at any alignment. */
@@ -100,18 +113,14 @@ ingot_status ingot_checked_shape(const int64_t *dims, size_t n, ingot_tensor *te
     return INGOT_OK;
 }
 
-/* The 6-bit floats are in the schema, but Ingot does not have them: not the same as a number that is no type at all. */
+/* Type and shape, checked. */
 ingot_status ingot_proto_shape(const Onnx__TensorProto *proto, ingot_tensor *tensor, ingot_error *error)
 {
     *tensor = (ingot_tensor){0};
     if (proto->segment)
         return ingot_fail(error, INGOT_UNSUPPORTED, "tensors in segments are not supported");
-    if (proto->data_type <= 0 || proto->data_type >= INGOT_N_DTYPES) {
-        const bool is_known = proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3 ||
-                              proto->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2;
-        return ingot_fail(error, is_known ? INGOT_UNSUPPORTED : INGOT_INVALID, "element type %d is %s",
-                          proto->data_type, is_known ? "not supported" : "not one of ONNX's");
-    }
+    if (proto->data_type <= 0 || proto->data_type >= INGOT_N_DTYPES)
+        return ingot_fail(error, INGOT_INVALID, "element type %d is not one of ONNX's", proto->data_type);
     tensor->dtype = (ingot_dtype)proto->data_type;
     return ingot_checked_shape(proto->dims, proto->n_dims, tensor, error);
 }
@@ -128,7 +137,7 @@ ingot_status ingot_raw_mismatch(const ingot_tensor *tensor, uint64_t size_bytes,
 static void copy_int32_data(const int32_t *src, const ingot_tensor *tensor, void *dst)
 {
     const int64_t count = ingot_count(tensor);
-    if (ingot_is_packed(tensor->dtype)) {
+    if (typed_bits(tensor->dtype)) {
         unpack_bits(tensor->dtype, (const uint8_t *)src, sizeof *src, dst, count);
         return;
     }
@@ -140,7 +149,9 @@ static void copy_int32_data(const int32_t *src, const ingot_tensor *tensor, void
         break;
     default:
         for (int64_t i = 0; i < count; i++)
-            ((uint8_t *)dst)[i] = tensor->dtype == INGOT_BOOL ? src[i] != 0 : (uint8_t)src[i];
+            ((uint8_t *)dst)[i] = tensor->dtype == INGOT_BOOL            ? src[i] != 0
+                                  : ingot_is_packed(tensor->dtype) ? (uint8_t)(src[i] & 0x3f)
+                                                                    : (uint8_t)src[i];
     }
 }
 
@@ -155,7 +166,7 @@ static void copy_strings(const ProtobufCBinaryData *src, size_t n, ingot_string 
 static const char *typed_field(const Onnx__TensorProto *proto, const ingot_tensor *tensor, const void **items,
                                size_t *n, size_t *wanted)
 {
-    const int bits = packed_bits(tensor->dtype);
+    const int bits = typed_bits(tensor->dtype);
     *wanted = bits ? ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor)) : (size_t)ingot_count(tensor);
     switch (tensor->dtype) {
     case INGOT_COMPLEX64:

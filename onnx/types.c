@@ -11,11 +11,8 @@ enum { MAX_NESTED_TYPES = 16 };
 /* 0 is a type that is not declared. */
 static ingot_status read_dtype(const ingot_reader *reader, int32_t number, ingot_dtype *dtype)
 {
-    const bool is_known = number == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3 ||
-                          number == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2;
     if (number < 0 || number >= INGOT_N_DTYPES)
-        return ingot_fail(reader->error, is_known ? INGOT_UNSUPPORTED : INGOT_INVALID, "element type %d is %s", number,
-                          is_known ? "not supported" : "not one of ONNX's");
+        return ingot_fail(reader->error, INGOT_INVALID, "element type %d is not one of ONNX's", number);
     *dtype = (ingot_dtype)number;
     return INGOT_OK;
 }

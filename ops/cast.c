@@ -6,6 +6,7 @@
 
 #define TYPES_SUB_BYTE                                                                                                 \
     (INGOT_TYPE(UINT4) | INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2) | INGOT_TYPE(FLOAT4E2M1))
+#define TYPES_BITS (INGOT_TYPES_ALL & ~INGOT_TYPE(STRING) & ~INGOT_TYPES_FLOAT6)
 #define TYPES_COMPLEX (INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
 #define TYPES_CAST (INGOT_TYPES_ALL & ~TYPES_COMPLEX)
 
@@ -98,7 +99,7 @@ static int bits_of(ingot_dtype dtype)
 static ingot_status infer_bit_cast(ingot_op_ctx *c)
 {
     ingot_dtype to = INGOT_UNDEFINED;
-    const ingot_status st = find_type(c, INGOT_TYPES_ALL & ~INGOT_TYPE(STRING), &to);
+    const ingot_status st = find_type(c, TYPES_BITS, &to);
 
     if (st)
         return st;
@@ -129,6 +130,6 @@ static ingot_status run_bit_cast(ingot_op_ctx *c)
 const ingot_op ingot_ops_cast[] = {
     { "Cast", 6, 1, 1, { TYPES_CAST }, infer_cast, run_cast, prepare_cast },
     { "CastLike", 15, 2, 2, { TYPES_CAST, TYPES_CAST }, infer_cast_like, run_cast, prepare_cast },
-    { "BitCast", 26, 1, 1, { INGOT_TYPES_ALL & ~INGOT_TYPE(STRING) }, infer_bit_cast, run_bit_cast },
+    { "BitCast", 26, 1, 1, { TYPES_BITS }, infer_bit_cast, run_bit_cast },
     {0},
 };

@@ -8,8 +8,8 @@ enum { X, IMAGE, BLOCK };
 typedef struct folding {
     ingot_window w;                      /* out: the image; in: positions of blocks along each dimension */
     int64_t channels, pixels, taps, columns;
-    const ingot_tensor *x;
-    ingot_tensor *y;
+    ingot_tensor x, y;                   /* of complex numbers the parts */
+    int64_t parts;                       /* 2 of those, else 1 */
 } folding;
 
 /* Reads image_shape, block_shape and the window's attributes, and checks that X (N, C * block, columns) has just
@@ -88,35 +88,55 @@ static int64_t find_column(const ingot_window *w, const int64_t *pixel, const in
     return column;
 }
 
+/* The sum at one pixel of a plane: of all columns that hold it. Sums of bool are its or. Of complex numbers, `part` is 0
+ * or 1 of 2. */
+static void fold_pixel(const folding *f, int64_t plane, const int64_t *pixel, int64_t p, int64_t part)
+{
+    const bool whole = ingot_is_integer(f->x.dtype) || f->x.dtype == INGOT_BOOL;
+    int64_t tap[INGOT_MAX_SPATIAL] = {0};
+    double real = 0;
+    uint64_t integer = 0;
+
+    for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, f->w.kernel, f->w.rank)) {
+        const int64_t column = find_column(&f->w, pixel, tap);
+        if (column < 0)
+            continue;
+        const int64_t at = ((plane * f->taps + t) * f->columns + column) * f->parts + part;
+        if (whole)
+            integer += (uint64_t)ingot_int_at(&f->x, at);
+        else
+            real += ingot_double_at(&f->x, at);
+    }
+    ingot_tensor y = f->y;
+    if (whole)
+        ingot_put_int(&y, plane * f->pixels + p, y.dtype == INGOT_BOOL ? integer != 0 : (int64_t)integer);
+    else
+        ingot_put_double(&y, (plane * f->pixels + p) * f->parts + part, real);
+}
+
 /* Planes [begin, end): images times channels. */
 static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const folding *f = argument;
-    const bool integers = ingot_is_integer(f->x->dtype);
 
     (void)thread;
     for (int64_t plane = begin; plane < end; plane++) {
         int64_t pixel[INGOT_MAX_SPATIAL] = {0};
-        for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank)) {
-            int64_t tap[INGOT_MAX_SPATIAL] = {0};
-            double real = 0;
-            uint64_t whole = 0;
-            for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, f->w.kernel, f->w.rank)) {
-                const int64_t column = find_column(&f->w, pixel, tap);
-                if (column < 0)
-                    continue;
-                const int64_t at = (plane * f->taps + t) * f->columns + column;
-                if (integers)
-                    whole += (uint64_t)ingot_int_at(f->x, at);
-                else
-                    real += ingot_double_at(f->x, at);
-            }
-            if (integers)
-                ingot_put_int(f->y, plane * f->pixels + p, (int64_t)whole);
-            else
-                ingot_put_double(f->y, plane * f->pixels + p, real);
-        }
+        for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank))
+            for (int64_t part = 0; part < f->parts; part++)
+                fold_pixel(f, plane, pixel, p, part);
     }
+}
+
+/* Complex numbers as the floats that they are made of. */
+static ingot_tensor as_parts(const ingot_tensor *t)
+{
+    ingot_tensor view = *t;
+    if (t->dtype == INGOT_COMPLEX64)
+        view.dtype = INGOT_FLOAT;
+    else if (t->dtype == INGOT_COMPLEX128)
+        view.dtype = INGOT_DOUBLE;
+    return view;
 }
 
 /* Each (image, channel) plane is summed by one thread, as its windows may overlap. */
@@ -127,13 +147,16 @@ static ingot_status run_col2im(ingot_op_ctx *c)
 
     if (st || ingot_count(c->out[0]) == 0)
         return st;
-    f.x = c->in[X];
-    f.y = c->out[0];
+    f.x = as_parts(c->in[X]);
+    f.y = as_parts(c->out[0]);
+    f.parts = f.x.dtype == c->in[X]->dtype ? 1 : 2;
     ingot_parallel(c->team, c->in[X]->shape[0] * f.channels, 1, fold_planes, &f);
     return INGOT_OK;
 }
 
+#define TYPES_SUMMED (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
+
 const ingot_op ingot_ops_col2im[] = {
-    { "Col2Im", 18, 3, 3, { INGOT_TYPES_NUMERIC, INGOT_TYPE(INT64), INGOT_TYPE(INT64) }, infer_col2im, run_col2im },
+    { "Col2Im", 18, 3, 3, { TYPES_SUMMED, INGOT_TYPE(INT64), INGOT_TYPE(INT64) }, infer_col2im, run_col2im },
     {0},
 };

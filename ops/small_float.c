@@ -1,5 +1,5 @@
 /* small_float.c - each type is described by where its fields lie and what its topmost codes mean. Source: the ONNX
- * documents "Float stored in 8 bits" and "Float stored in 4 bits". */
+ * documents "Float stored in 8 bits" and "Float stored in 4 bits"; OCP Microscaling Formats for 6 bits. */
 #include "ops/small_float.h"
 
 #include <math.h>
@@ -19,6 +19,8 @@ static const format formats[INGOT_N_DTYPES] = {
     [INGOT_FLOAT8E5M2] = { 2, 15, 0x80, 0x7b, 0x7c, 0x7e, false },
     [INGOT_FLOAT8E5M2FNUZ] = { 2, 16, 0x80, 0x7f, 0, 0x80, true },
     [INGOT_FLOAT4E2M1] = { 1, 1, 0x08, 0x07, 0, 0, false },
+    [INGOT_FLOAT6E2M3] = { 3, 1, 0x20, 0x1f, 0, 0, false },
+    [INGOT_FLOAT6E3M2] = { 2, 3, 0x20, 0x1f, 0, 0, false },
 };
 
 float ingot_small_to_float(uint8_t code, ingot_dtype dtype)

@@ -1,4 +1,4 @@
-/* unary_typed.c - operators of one input that integers have too: Abs, Neg, Sign, Relu, Clip, Shrink, BitwiseNot, Not.
+/* unary_typed.c - operators of one input that integers have too: Abs, Neg, Sign, Relu, Erf, Clip, Shrink, BitwiseNot, Not.
  * The float types run as in unary.c. Integers wrap: the absolute value of the smallest one is itself. */
 #include <math.h>
 
@@ -28,6 +28,7 @@ static int64_t shrink(double x, const limits *p)
 #define sign_of(T, W) (T)((x > 0) - (x < 0))
 #define positive_of(T, W) (T)(x > 0)
 #define relu_of(T, W) (T)(x < 0 ? 0 : x)
+#define erf_of(T, W) (T)(float)erf((double)x)
 #define not_of(T, W) (T)~(W)x
 #define clip_of(T, W) (x < (T)p->low ? MIN((T)p->low, (T)p->high) : MIN(x, (T)p->high))
 #define shrink_of(T, W) (T)shrink((double)x, p)
@@ -49,6 +50,7 @@ INGOT_SIGNED_ROWS(LOOP, neg)
 INGOT_SIGNED_ROWS(LOOP, sign)
 INGOT_UNSIGNED_ROWS(LOOP, positive)
 INGOT_SIGNED_ROWS(LOOP, relu)
+INGOT_INTEGER_ROWS(LOOP, erf)
 INGOT_INTEGER_ROWS(LOOP, not)
 INGOT_INTEGER_ROWS(LOOP, clip)
 INGOT_INTEGER_ROWS(LOOP, shrink)
@@ -67,6 +69,7 @@ static loop_table neg_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, neg) };
 static loop_table sign_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, sign)
                                      INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, positive) };
 static loop_table relu_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, relu) };
+static loop_table erf_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, erf) };
 static loop_table not_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, not) [INGOT_BOOL] = not_BOOL };
 static loop_table clip_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, clip) };
 static loop_table shrink_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, shrink) };
@@ -111,6 +114,7 @@ static ingot_status run_abs(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_ABS
 static ingot_status run_neg(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_NEG, &neg_loops); }
 static ingot_status run_sign(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_SIGN, &sign_loops); }
 static ingot_status run_relu(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_RELU, &relu_loops); }
+static ingot_status run_erf(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_ERF, &erf_loops); }
 static ingot_status run_not(ingot_op_ctx *c) { return run_loop(c, &not_loops, NULL); }
 
 static ingot_status run_shrink(ingot_op_ctx *c)
@@ -167,6 +171,7 @@ const ingot_op ingot_ops_unary_typed[] = {
     ONE("Neg", 1, SIGNED_NUMERIC, run_neg),
     ONE("Sign", 9, INGOT_TYPES_NUMERIC, run_sign),
     ONE("Relu", 1, SIGNED_NUMERIC, run_relu),
+    ONE("Erf", 9, INGOT_TYPES_NUMERIC, run_erf),
     ONE("Shrink", 9, INGOT_TYPES_NUMERIC, run_shrink),
     ONE("Not", 1, INGOT_TYPE(BOOL), run_not),
     ONE("BitwiseNot", 18, INGOT_TYPES_INTEGER, run_not),

@@ -148,6 +148,14 @@ static ingot_status slice_10(upgrade *u)
     return status;
 }
 
+/* The first Split could have its sizes as an input of the type of the others, which may be float. */
+static ingot_status split_2(upgrade *u)
+{
+    if (input(u, 1) == INGOT_NONE)
+        return INGOT_OK;
+    return done_if(u, set_input(u, 1, add_op_int(u, "Cast", 13, input(u, 1), INGOT_NONE, "to", INGOT_INT64)));
+}
+
 /* Without sizes, the number of equal parts must be told since opset 18; it is the number of outputs. */
 static ingot_status split_18(upgrade *u)
 {
@@ -354,24 +362,26 @@ static ingot_status prelu_7(upgrade *u)
 {
     const int slope = input(u, 1);
     const ingot_const *constant = slope == INGOT_NONE ? NULL : u->graph->values[slope].constant;
-    if (!constant)
-        return refuse(u, INGOT_UNSUPPORTED, "its slope is not constant");
-    if (ingot_count(&constant->tensor) == 1 || constant->tensor.rank != 1)
+    if (slope == INGOT_NONE || input(u, 0) == INGOT_NONE ||
+        (constant && (ingot_count(&constant->tensor) == 1 || constant->tensor.rank != 1)))
         return INGOT_OK;
     return done_if(u, set_input(u, 1, align_second(u, 1)));
 }
 
-/* Inference mode alone: a Dropout with neither training_mode nor mask. */
+/* Inference mode alone: a Dropout that drops nothing. Its mask, all ones, was of the type of the input until opset 10. */
 static ingot_status dropout_12(upgrade *u)
 {
     const bool training = u->node->version < 7 && !ingot_attr_int(u->node, "is_test", 0) && is_wanted(u, 1);
     if (training)
         return refuse(u, INGOT_UNSUPPORTED, "it is in training mode");
-    if (u->node->version < 10 && is_wanted(u, 1))
-        return refuse(u, INGOT_UNSUPPORTED, "its mask is used");
     ingot_node_remove_attr(u->node, "ratio");
     ingot_node_remove_attr(u->node, "is_test");
-    return INGOT_OK;
+    if (u->node->version >= 10 || !is_wanted(u, 1) || input(u, 0) == INGOT_NONE)
+        return INGOT_OK;
+    const int mask = ingot_graph_add_value(u->graph, NULL), typed = u->node->outputs[1];
+    const int inputs[2] = {mask, input(u, 0)};
+    return done_if(u, mask != INGOT_NONE && ingot_node_set_output(u->graph, u->index, 1, mask) &&
+                          ingot_graph_add_node(u->graph, u->node->name, "CastLike", "", 15, inputs, 2, &typed, 1));
 }
 
 /* Tile(X, tiles, axis) repeats along one axis; now there is a count for each. */
@@ -511,6 +521,7 @@ static const struct row {
     {"Selu", 6, selu_6, NULL, 0},
     {"Slice", 10, slice_10, NULL, 0},
     {"Softmax", 13, softmax_13, NULL, 0},
+    {"Split", 2, split_2, NULL, 0},
     {"Split", 13, ints_to_input, "split", 1},
     {"Split", 18, split_18, NULL, 0},
     {"Squeeze", 13, ints_to_input, "axes", 1},
@@ -563,4 +574,14 @@ ingot_status ingot_upgrade(ingot_graph *graph, int *n_upgraded, ingot_error *err
         if (graph->nodes[i]->op_type && !*graph->nodes[i]->domain)
             status = upgrade_node(graph, i, n_upgraded, error);
     return status;
+}
+
+bool ingot_renamed_op(size_t index, ingot_renamed *renamed)
+{
+    for (int r = 0; r < N_ROWS; r++)
+        if (rows[r].rewrite == rename_op && index-- == 0) {
+            *renamed = (ingot_renamed){rows[r].op_type, rows[r].name, rows[r].below - 1};
+            return true;
+        }
+    return false;
 }

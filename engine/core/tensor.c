@@ -22,7 +22,8 @@ static const struct {
     [INGOT_FLOAT8E5M2FNUZ] = {"float8e5m2fnuz", 1}, [INGOT_UINT4] = {"uint4", 1},
     [INGOT_INT4] = {"int4", 1},                    [INGOT_FLOAT4E2M1] = {"float4e2m1", 1},
     [INGOT_FLOAT8E8M0] = {"float8e8m0", 1},        [INGOT_UINT2] = {"uint2", 1},
-    [INGOT_INT2] = {"int2", 1},
+    [INGOT_INT2] = {"int2", 1},                    [INGOT_FLOAT6E2M3] = {"float6e2m3", 1},
+    [INGOT_FLOAT6E3M2] = {"float6e3m2", 1},
 };
 
 const char *ingot_dtype_name(ingot_dtype dtype)
