@@ -190,9 +190,9 @@ static ingot_status prepare_attention(ingot_op_ctx *c)
     }
     if (a->narrow)
         s->scaled_bytes = (size_t)(a->batch * a->kv_heads * a->keys * a->depth) * sizeof(float);
+    c->kernel = ingot_attention_choose(c, a, !ingot_has(c, MASK) && !ingot_has(c, VALID) && !is_wanted(c, SCORES));
     ingot_want_scratch(c, ingot_widen_bytes(c) + s->cache_bytes[0] + s->cache_bytes[1] + s->scaled_bytes,
                        ingot_attention_scratch(c, a));
-    c->kernel = ingot_attention_name(a);
     return INGOT_OK;
 }
 
@@ -328,8 +328,9 @@ static ingot_status prepare_found(ingot_op_ctx *c)
         .y_at = form.y_at, .mask_at = form.mask_at, .mask_keys = form.keys, .left = -1, .right = -1,
         .scale = (double)scale, .exact = true, .dtype = INGOT_FLOAT,
     };
+    s->attention.mask = ingot_has(c, MASK) ? c->in[MASK] : NULL;
+    c->kernel = ingot_attention_choose(c, &s->attention, true);
     ingot_want_scratch(c, 0, ingot_attention_scratch(c, &s->attention));
-    c->kernel = ingot_attention_name(&s->attention);
     return INGOT_OK;
 }
 

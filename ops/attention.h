@@ -53,11 +53,19 @@ typedef struct ingot_attention {
     const ingot_tensor *mask;            /* bool, or numbers to add; NULL: none */
     bool exact;                          /* a row that the mask hides is NaN, as Softmax makes it, not 0 */
     const int64_t *valid;                /* keys of each batch, or NULL: all */
+    bool columns;                        /* by attention_columns.c */
 } ingot_attention;
 
-/* Memory that each thread needs, in bytes; sizes must be set. */
+/* Choose the way by the sizes and the mask, and name it for profiles. is_all: no other inputs or outputs follow. */
+const char *ingot_attention_choose(const ingot_op_ctx *c, ingot_attention *a, bool is_all);
+
+/* attention_columns.c: whether that way can be taken for a plain attention, floats for each thread, and the way. */
+bool ingot_attention_in_columns(const ingot_op_ctx *c, const ingot_attention *a);
+size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attention *a);
+void ingot_attention_run_columns(ingot_op_ctx *c, const ingot_attention *a);
+
+/* Memory that each thread needs, in bytes; sizes and way must be set. */
 size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a);
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a);
-const char *ingot_attention_name(const ingot_attention *a);      /* of the way, for profiles */
 
 #endif

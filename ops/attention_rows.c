@@ -24,14 +24,18 @@ static bool packs(const ingot_attention *a)
            (a->queries > FEW || a->q_at.column != 1 || a->k_at.column != 1 || a->v_at.column != 1);
 }
 
-const char *ingot_attention_name(const ingot_attention *a) { return packs(a) ? "packed heads" : "few queries"; }
-
 /* Nothing between the two products but a scale, numbers to add and the softmax: whole rows are done at once. */
 static bool is_plain(const ingot_attention *a)
 {
     return a->dtype == INGOT_FLOAT && a->stage == INGOT_STAGE_ALL && !a->scores && !(a->softcap > 0) && !a->narrow &&
            (a->precision == INGOT_UNDEFINED || a->precision == INGOT_FLOAT) && !a->valid && !a->is_causal &&
            a->left < 0 && a->right < 0 && (!a->mask || a->exact) && a->keys > 0;
+}
+
+const char *ingot_attention_choose(const ingot_op_ctx *c, ingot_attention *a, bool is_all)
+{
+    a->columns = is_all && is_plain(a) && ingot_attention_in_columns(c, a);
+    return a->columns ? "queries in lanes" : packs(a) ? "packed heads" : "few queries";
 }
 
 /* Keys [*low, *high) that position and padding let a query see. */
@@ -139,6 +143,8 @@ static void measure(const ingot_op_ctx *c, const ingot_attention *a, size_t part
 size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a)
 {
     size_t part[3];
+    if (a->columns)
+        return ingot_attention_columns_floats(c, a) * sizeof(float);
     measure(c, a, part);
     return (part[0] + part[1] + part[2]) * ingot_dtype_size_bytes(a->dtype);
 }
@@ -329,6 +335,10 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 /* Every block of every head is its own item of work; they share nothing they write. */
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a)
 {
+    if (a->columns) {
+        ingot_attention_run_columns(c, a);
+        return;
+    }
     const int64_t rows = block_rows(a);
     attention_call call = { .ctx = c, .a = a, .blocks = rows > 0 ? (a->queries + rows - 1) / rows : 0 };
 

@@ -282,6 +282,8 @@ static void run_each(run_call *call, char *scratch)
     const float *residual = call->epilogue.residual, *b = call->b;
 
     cut_matrix(call, panels);
+    /* one run of items for each thread: within a run the kernel fetches what comes next */
+    const int64_t items = call->row_items * call->panel_items, grain = items / ingot_team_size(call->ctx->team);
     for (call->matrix = 0; call->matrix < p->matrices; call->matrix++) {
         if (residual)
             call->epilogue.residual = residual + call->matrix * p->m * p->n;
@@ -295,7 +297,7 @@ static void run_each(run_call *call, char *scratch)
             ingot_parallel(call->ctx->team, panels, 1 + 8192 / (p->k + 1), pack_panels, call);
             call->b = call->packed;
         }
-        ingot_parallel(call->ctx->team, call->row_items * call->panel_items, 1, run_panel_items, call);
+        ingot_parallel(call->ctx->team, items, MAX(grain, 1), run_panel_items, call);
     }
 }
 

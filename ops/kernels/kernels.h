@@ -222,6 +222,13 @@ enum { INGOT_STRIPE = 16 };
 #define INGOT_KERNELS_COMMON(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
+    /* attend.c: for each of `width` columns (one or two vectors) of rows x width scores, exp(x - the largest), where x is \
+       scale times the score plus add[row] (NULL: 0); inverse[] receives 1 / its sum. And src (rows x columns) by \
+       columns: dst[j * dst_row + i] = src[i * src_row + j] * factor[j]. */ \
+    X(void, softmax_columns_f32, (float *data, int64_t rows, int64_t width, float scale, const float *add, \
+                                  float *inverse)) \
+    X(void, scale_transposed_f32, (float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row, int64_t rows, \
+                                   int64_t columns, const float *factor)) \
     /* binary.c: dst may be the memory of an operand of period 0 */ \
     X(void, binary_f32, (ingot_binary function, float *dst, ingot_operand x, ingot_operand y, int64_t n)) \
     /* cell.c and cell_f64.c: elements are float or double. Packing takes `gates` matrices (hidden, k), one after \

@@ -95,6 +95,37 @@ static void check_softmax_scaled(const ingot_kernels *k, int64_t rows, int64_t n
     check_free(x, rows * stride, what), check_free(y, rows * stride, what), check_free(mask, rows * mask_stride, what);
 }
 
+/* Scores with a query in each column, and the way back from there. */
+static void check_softmax_columns(const ingot_kernels *k, int64_t rows, int vectors, bool with_add, float special)
+{
+    const int64_t width = vectors * k->lanes, n = rows * width, n_dst = width * (rows + 2);
+    float *x = check_randoms(n), *y = check_floats(n), *add = check_randoms(rows), *inverse = check_floats(width);
+    float *dst = check_floats(n_dst);
+    char what[80];
+
+    snprintf(what, sizeof what, "softmax_columns %s %lld x %lld", k->isa, (long long)rows, (long long)width);
+    if (special != 0.0f)
+        x[n / 2] = special;
+    memcpy(y, x, (size_t)n * sizeof *x);
+    k->softmax_columns_f32(y, rows, width, 3.0f, with_add ? add : NULL, inverse);
+    k->scale_transposed_f32(dst, rows + 2, y, width, rows, width - 3, inverse);
+    for (int64_t j = 0; j < width; j++) {
+        double most = -INFINITY, sum = 0, z[100];
+        for (int64_t i = 0; i < rows; i++) {
+            z[i] = 3.0 * (double)x[i * width + j] + (with_add ? (double)add[i] : 0);
+            most = z[i] > most ? z[i] : most;
+        }
+        for (int64_t i = 0; i < rows; i++)
+            sum += exp(z[i] - most);
+        check_near(inverse[j], 1 / sum, 1e-6, what, j);
+        for (int64_t i = 0; i < rows + 2; i++)
+            check_near(dst[j * (rows + 2) + i], j < width - 3 && i < rows ? exp(z[i] - most) / sum : (double)CANARY,
+                       1e-6, what, i);
+    }
+    check_free(x, n, what), check_free(y, n, what), check_free(add, rows, what), check_free(inverse, width, what);
+    check_free(dst, n_dst, what);
+}
+
 /* Pixels of a blocked image, of which the lanes past the last channel hold what they like. */
 static void check_norm_channels(const ingot_kernels *k, int64_t channels, int64_t pixels, int64_t p0, bool with_add)
 {
@@ -248,6 +279,10 @@ static void test(const ingot_kernels *k)
     check_softmax_scaled(k, 3, 37, true, -INFINITY);
     check_softmax_scaled(k, 3, 37, true, NAN);
     check_softmax_scaled(k, 1, 1, true, -INFINITY);
+    for (int64_t n = 1; n <= 37; n++)
+        check_softmax_columns(k, n, (int)(n % 2) + 1, n % 3, 0.0f);
+    check_softmax_columns(k, 13, 1, false, -INFINITY);
+    check_softmax_columns(k, 13, 2, true, NAN);
     for (int64_t channels = 1; channels <= 41; channels += 4)
         for (int64_t pixels = 1; pixels <= 19; pixels++)
             check_norm_channels(k, channels, pixels, pixels / 3, channels & 4);

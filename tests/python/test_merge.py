@@ -60,7 +60,7 @@ def attend(g, q, kt, v, scale=None, mask=None, op="Mul", axis=-1):
 def check(ingot, tmp_path):
     """Run a graph by Ingot on one and three threads and by the reference; returns how many steps were merged ones."""
 
-    def call(g, inputs, outputs, kernel=("packed heads", "few queries"), **options):
+    def call(g, inputs, outputs, kernel=("queries in lanes", "packed heads", "few queries"), **options):
         path, trace = tmp_path / "model.onnx", tmp_path / "trace.json"
         onnx.save(g.model(inputs, outputs, **options), path)
         arguments, results = [], []

@@ -1,0 +1,71 @@
+/* attention_columns.c - attention without more than a scale and numbers for keys, many queries at once: a panel of them
+ * lies in the lanes. scores' (keys, queries) = K Q' is stored as a panel, which the softmax goes down and which is the
+ * packed operand of y' (v_depth, queries) = V' weights'. K and V are read where they are, whatever their steps. */
+#include "ops/attention.h"
+
+typedef struct columns_call {
+    ingot_op_ctx *ctx;
+    const ingot_attention *a;
+    int64_t width, blocks;               /* queries of a block; blocks of a head */
+} columns_call;
+
+/* Queries next to each other: two vectors. */
+static int64_t block_width(const ingot_op_ctx *c) { return 2 * c->kernels->lanes; }
+
+/* Can this way be taken, and does it pay? A mask may tell keys apart, but not queries. */
+bool ingot_attention_in_columns(const ingot_op_ctx *c, const ingot_attention *a)
+{
+    return a->queries > c->kernels->lanes / 2 && (!a->mask || a->mask_at.row == 0);
+}
+
+/* Floats of a thread: Q', scores, y' and factors. */
+size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attention *a)
+{
+    return (size_t)((a->depth + a->keys + a->v_depth + 1) * block_width(c));
+}
+
+/* One block of queries of one head. */
+static void run_columns(const columns_call *call, int64_t head, int64_t first, float *memory)
+{
+    static const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };
+    const ingot_kernels *k = call->ctx->kernels;
+    const ingot_attention *a = call->a;
+    const int64_t n = MIN(a->queries - first, call->width), width = n <= k->lanes ? k->lanes : call->width;
+    const int64_t batch = head / a->heads, own = head % a->heads, kv = own / (a->heads / a->kv_heads);
+    const float *q = (const float *)a->q + batch * a->q_at.batch + own * a->q_at.head + first * a->q_at.row;
+    const float *keys = (const float *)a->k + batch * a->k_at.batch + kv * a->k_at.head;
+    const float *values = (const float *)a->v + batch * a->v_at.batch + kv * a->v_at.head;
+    const float *mask = a->mask ? (const float *)a->mask->data + batch * a->mask_at.batch + own * a->mask_at.head
+                                : NULL;
+    float *y = (float *)a->y + batch * a->y_at.batch + own * a->y_at.head + first * a->y_at.row;
+    float *packed_q = memory, *scores = packed_q + a->depth * width, *result = scores + a->keys * width;
+    float *inverse = result + a->v_depth * width;
+    const ingot_gemm score = { .m = a->keys, .n = width, .k = a->depth, .alpha = 1.0f, .a_row = a->k_at.row,
+                               .a_col = a->k_at.column, .ldc = width };
+    const ingot_gemm weigh = { .m = a->v_depth, .n = width, .k = a->keys, .alpha = 1.0f, .a_row = a->v_at.column,
+                               .a_col = a->v_at.row, .ldc = width };
+
+    k->gemm_pack_f32(packed_q, q, a->q_at.column, a->q_at.row, n, a->depth, 0, 1);
+    k->gemm_f32(&score, keys, packed_q, scores, &nothing, 0, a->keys, 0, 1);
+    k->softmax_columns_f32(scores, a->keys, width, (float)a->scale, mask, inverse);
+    k->gemm_f32(&weigh, values, scores, result, &nothing, 0, a->v_depth, 0, 1);
+    k->scale_transposed_f32(y, a->y_at.row, result, width, a->v_depth, n, inverse);
+}
+
+/* Task over (image, head, block of queries). */
+static void run_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const columns_call *call = argument;
+    float *memory = (float *)(void *)ingot_thread_scratch(call->ctx, thread);
+
+    for (int64_t i = begin; i < end; i++)
+        run_columns(call, i / call->blocks, i % call->blocks * call->width, memory);
+}
+
+void ingot_attention_run_columns(ingot_op_ctx *c, const ingot_attention *a)
+{
+    const int64_t width = block_width(c);
+    columns_call call = { .ctx = c, .a = a, .width = width, .blocks = (a->queries + width - 1) / width };
+
+    ingot_parallel(c->team, a->batch * a->heads * call.blocks, 1, run_items, &call);
+}
