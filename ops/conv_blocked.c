@@ -184,7 +184,7 @@ static const ingot_conv_algorithm algorithms[] = {
       no_scratch,
       direct_items,
       direct_run },
-    { { "phases nchw8c" },
+    { { "transposed nchw8c" },
       NULL,
       transposed_packed,
       transposed_units,

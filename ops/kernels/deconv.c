@@ -4,8 +4,10 @@
  * modulo the stride, a phase, meet the same taps: every (stride / g)-th from some first one on, g being the greatest
  * common divisor of stride and dilation. Seen from one of them to the next, inputs advance by one; seen from tap to
  * tap, they go back by dilation / g. So each phase is a convolution of stride 1 with its taps reversed, whose outputs
- * lie `stride` apart. Work items and units of weights are those of all phases in a row. */
+ * lie `stride` apart. Work items and units of weights are those of all phases in a row. Few output channels go another
+ * way, deconv_few.c's. */
 #include "ops/kernels/conv_direct.h"
+#include "ops/kernels/deconv_few.h"
 
 /* The convolution of one phase. Weights are [ic][oc / groups][kernel...]. */
 typedef struct phase {
@@ -65,12 +67,17 @@ static phase phase_at(const ingot_conv *d, int64_t index)
     return p;
 }
 
-int64_t INGOT_FN(deconv_units_f32)(const ingot_conv *d) { return count_phases(d) * INGOT_FN(conv_units_f32)(d); }
+int64_t INGOT_FN(deconv_units_f32)(const ingot_conv *d)
+{
+    return INGOT_FN(deconv_few_fits)(d) ? 1 : count_phases(d) * INGOT_FN(conv_units_f32)(d);
+}
 
 int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d)
 {
     int64_t floats = 0;
 
+    if (INGOT_FN(deconv_few_fits)(d))
+        return INGOT_FN(deconv_few_packed)(d);
     for (int64_t i = 0, n = count_phases(d); i < n; i++) {
         const phase p = phase_at(d, i);
         floats += INGOT_FN(conv_packed_f32)(&p.conv);
@@ -82,6 +89,8 @@ int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d)
 {
     int64_t items = 0;
 
+    if (INGOT_FN(deconv_few_fits)(d))
+        return INGOT_FN(deconv_few_items)(d);
     for (int64_t i = 0, n = count_phases(d); i < n; i++) {
         const phase p = phase_at(d, i);
         items += INGOT_FN(conv_place_items)(&p.conv, &p.place);
@@ -94,6 +103,11 @@ void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *
     const int64_t units = INGOT_FN(conv_units_f32)(d), oc = d->oc / d->groups;
     const int64_t tap[3] = { d->kernel[1] * d->kernel[2], d->kernel[2], 1 }, taps = d->kernel[0] * tap[0];
 
+    if (INGOT_FN(deconv_few_fits)(d)) {
+        if (u0 < u1)
+            INGOT_FN(deconv_few_pack)(d, packed, weights);
+        return;
+    }
     for (int64_t i = 0, n = count_phases(d); i < n; i++) {
         const phase p = phase_at(d, i);
         const int64_t from = max64(0, u0 - i * units), to = min64(units, u1 - i * units);
@@ -112,6 +126,10 @@ void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *
 void INGOT_FN(deconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
                           const ingot_epilogue *e, int64_t i0, int64_t i1)
 {
+    if (INGOT_FN(deconv_few_fits)(d)) {
+        INGOT_FN(deconv_few_run)(d, packed, src, dst, e, i0, i1);
+        return;
+    }
     for (int64_t i = 0, n = count_phases(d), at = 0; i < n && at < i1; i++) {
         const phase p = phase_at(d, i);
         const int64_t items = INGOT_FN(conv_place_items)(&p.conv, &p.place);

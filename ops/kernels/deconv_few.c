@@ -1,0 +1,165 @@
+/* deconv_few.c - transposed f32 convolution to at most four channels, blocked.
+ *
+ * Vectors of output channels would be empty for the most part. So their lanes are filled with taps: the product of a
+ * row of source pixels by the weights of all taps, four channels for each, is what every pixel adds to the output
+ * around it, and is then added there. An output meets its source rows in ascending order, however the work is cut.
+ *
+ * Work items are (image, band of output rows). */
+#include "ops/kernels/conv_tile.h"
+#include "ops/kernels/deconv_few.h"
+
+enum {
+    FEW = 4,                            /* channels of a tap */
+    SUM_FLOATS = 8192,                  /* of the products of a piece of a row: 32 KiB */
+    BAND = 16,                          /* output rows of an item */
+};
+
+/* Floats of a pixel's product: all taps, in whole units. */
+static int64_t sums_of(const ingot_conv *d)
+{
+    return ceil_div(d->kernel[1] * d->kernel[2] * FEW, UNIT) * UNIT;
+}
+
+bool INGOT_FN(deconv_few_fits)(const ingot_conv *d)
+{
+    const int64_t taps = d->kernel[1] * d->kernel[2];
+
+    return d->groups == 1 && d->oc <= FEW && d->in[0] == 1 && d->kernel[0] == 1 && d->out[0] == 1 && d->pad[0] == 0 &&
+           taps <= SUM_FLOATS / CONV_PX2 / FEW / 2 && sums_of(d) * 4 <= taps * VF32_LANES * 3;
+}
+
+int64_t INGOT_FN(deconv_few_packed)(const ingot_conv *d) { return sums_of(d) * ceil_div(d->ic, BLOCK) * BLOCK; }
+
+/* Weights [ic][oc][taps] become [unit][channel][tap and channel of the unit]. */
+void INGOT_FN(deconv_few_pack)(const ingot_conv *d, float *packed, const float *weights)
+{
+    const int64_t taps = d->kernel[1] * d->kernel[2], channels = ceil_div(d->ic, BLOCK) * BLOCK;
+
+    memset(packed, 0, (size_t)INGOT_FN(deconv_few_packed)(d) * sizeof *packed);
+    for (int64_t i = 0; i < d->ic; i++)
+        for (int64_t o = 0; o < d->oc; o++)
+            for (int64_t tap = 0; tap < taps; tap++) {
+                const int64_t sum = tap * FEW + o;
+                packed[(sum / UNIT * channels + i) * UNIT + sum % UNIT] = weights[(i * d->oc + o) * taps + tap];
+            }
+}
+
+int64_t INGOT_FN(deconv_few_items)(const ingot_conv *d) { return d->n * ceil_div(d->out[1], BAND); }
+
+/* A tile of the product: pixels of a row by a unit. */
+typedef struct product_tile {
+    const float *src, *weights;
+    float *sums;
+    int64_t blocks;
+    ptrdiff_t plane, row;               /* floats from block to block of src, from pixel to pixel of the sums */
+} product_tile;
+
+INGOT_INLINE void multiply(const product_tile *t, int px)
+{
+    vf32 acc[MAX_PIXELS][2];
+
+    INGOT_UNROLL
+    for (int p = 0; p < px; p++)
+        acc[p][0] = acc[p][1] = vf32_zero();
+    for (int64_t b = 0; b < t->blocks; b++) {
+        const float *src = t->src + b * t->plane;
+        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, t->weights + b * BLOCK * UNIT, BLOCK, px, 2);
+    }
+    INGOT_UNROLL
+    for (int p = 0; p < px; p++) {
+        vf32_store(t->sums + p * t->row, acc[p][0]);
+        vf32_store(t->sums + p * t->row + VF32_LANES, acc[p][1]);
+    }
+}
+
+#define MULTIPLY(px) multiply(t, px)
+
+static void multiply_pixels(const product_tile *t, int px)
+{
+    switch (px) { PIXEL_CASES(CONV_PX2, MULTIPLY) }
+}
+
+/* The sums of n neighbouring pixels at src, a tile at a time. */
+static void multiply_row(const ingot_conv *d, const float *packed, const float *src, float *sums, int64_t n)
+{
+    const int64_t row = sums_of(d), blocks = ceil_div(d->ic, BLOCK);
+    int64_t tiles = ceil_div(n, CONV_PX2);
+    product_tile t = { .blocks = blocks, .plane = d->in[1] * d->in[2] * BLOCK, .row = row };
+
+    for (int64_t x = 0; x < n; tiles--) {
+        const int px = (int)ceil_div(n - x, tiles);
+        t.src = src + x * BLOCK;
+        for (int64_t unit = 0; unit < row / UNIT; unit++) {
+            t.weights = packed + unit * blocks * BLOCK * UNIT;
+            t.sums = sums + x * row + unit * UNIT;
+            multiply_pixels(&t, px);
+        }
+        x += px;
+    }
+}
+
+/* Add what source pixels [x0, x1) of a row give to one output row, by the taps of one kernel row. */
+static void add_row(const ingot_conv *d, const float *sums, int64_t x0, int64_t x1, float *dst)
+{
+    const int64_t row = sums_of(d), stride = d->stride[2];
+
+    for (int64_t k = 0; k < d->kernel[2]; k++) {
+        const int64_t shift = k * d->dilation[2] - d->pad[2];       /* pixel x goes to x * stride + shift */
+        const int64_t from = max64(x0, shift < 0 ? ceil_div(-shift, stride) : 0);
+        const int64_t to = min64(x1, d->out[2] <= shift ? 0 : (d->out[2] - 1 - shift) / stride + 1);
+
+        for (int64_t x = from; x < to; x++) {
+            float *restrict out = dst + (x * stride + shift) * BLOCK;
+            const float *restrict in = sums + (x - x0) * row + k * FEW;
+            for (int i = 0; i < FEW; i++)
+                out[i] += in[i];
+        }
+    }
+}
+
+/* Where outputs begin: at bias and residual. */
+static void start_rows(const ingot_conv *d, const ingot_epilogue *e, float *dst, const float *residual, int64_t pixels)
+{
+    float start[BLOCK] = { 0 };
+
+    for (int64_t o = 0; e->bias && o < d->oc; o++)
+        start[o] = e->bias[o];
+    for (int64_t i = 0; i < pixels; i++)
+        for (int j = 0; j < BLOCK; j++)
+            dst[i * BLOCK + j] = start[j] + (residual ? residual[i * BLOCK + j] : 0.0f);
+}
+
+/* Output rows [y0, y1) of an image. */
+static void run_band(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t y0, int64_t y1)
+{
+    const int64_t piece = SUM_FLOATS / sums_of(d), reach = (d->kernel[1] - 1) * d->dilation[1];
+    const int64_t least = y0 + d->pad[1] - reach, first = least <= 0 ? 0 : ceil_div(least, d->stride[1]);
+    const int64_t end = min64(d->in[1], (y1 - 1 + d->pad[1]) / d->stride[1] + 1);
+    float sums[SUM_FLOATS];
+
+    for (int64_t i = first; i < end; i++)
+        for (int64_t x = 0; x < d->in[2]; x += piece) {
+            const int64_t x1 = min64(x + piece, d->in[2]);
+            multiply_row(d, packed, src + (i * d->in[2] + x) * BLOCK, sums, x1 - x);
+            for (int64_t k = 0; k < d->kernel[1]; k++) {
+                const int64_t y = i * d->stride[1] + k * d->dilation[1] - d->pad[1];
+                if (y >= y0 && y < y1)
+                    add_row(d, sums + k * d->kernel[2] * FEW, x, x1, dst + y * d->out[2] * BLOCK);
+            }
+        }
+}
+
+void INGOT_FN(deconv_few_run)(const ingot_conv *d, const float *packed, const float *src, float *dst,
+                              const ingot_epilogue *e, int64_t i0, int64_t i1)
+{
+    const int64_t bands = ceil_div(d->out[1], BAND), in = ceil_div(d->ic, BLOCK) * d->in[1] * d->in[2] * BLOCK;
+
+    for (int64_t i = i0; i < i1; i++) {
+        const int64_t image = i / bands, y0 = i % bands * BAND, y1 = min64(d->out[1], y0 + BAND);
+        const int64_t at = image * d->out[1] * d->out[2] * BLOCK, rows = at + y0 * d->out[2] * BLOCK;
+
+        start_rows(d, e, dst + rows, e->residual ? e->residual + rows : NULL, (y1 - y0) * d->out[2]);
+        run_band(d, packed, src + image * in, dst + at, y0, y1);
+        INGOT_FN(act_rows_f32)(dst + rows, 0, 1, (y1 - y0) * d->out[2] * BLOCK, e);
+    }
+}
