@@ -191,17 +191,28 @@ static void keep_pass_run(void *sink, const char *name)
     add_line(model, &model->last_pass_run, name);
 }
 
+/* In place of passes. All that tells of types says double afterwards. */
+static ingot_status run_in_double(ingot_model *model, const ingot_model_options *options, ingot_error *error)
+{
+    const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
+    for (int i = 0; i < model->onnx->graph->n_outputs; i++)
+        ingot_widen_type(&model->onnx->outputs[i].type);
+    for (size_t i = 0; i < model->n_inputs; i++)
+        model->inputs[i].dtype = ingot_wide_dtype(model->inputs[i].dtype);
+    for (size_t i = 0; i < model->n_outputs; i++)
+        model->outputs[i].dtype = ingot_wide_dtype(model->outputs[i].dtype);
+    return status ? status : ingot_widen_graph(model->onnx->graph, options->noise, options->noise_seed, keep_report,
+                                               model, error);
+}
+
 /* Run the passes with a team of one thread, which folding constants needs; it is gone before the model is used.
  * Without passes only old forms are brought up to date, since kernels know the newest form alone. */
 static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, uint64_t deadline_ns,
                                ingot_error *error)
 {
     static const _Atomic bool never = false;
-    if (options->in_double) {
-        const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
-        return status ? status : ingot_widen_graph(model->onnx->graph, options->noise, options->noise_seed, keep_report,
-                                                   model, error);
-    }
+    if (options->in_double)
+        return run_in_double(model, options, error);
     if (options->no_passes)
         return ingot_passes_upgrade(model->onnx->graph, error);
     folder f = {.model = model,
@@ -213,7 +224,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     const ingot_pass_options pass_options = {.disabled = options->disabled_passes,
                                              .fix_defaults = model->onnx->ir_version < 4,
                                              .evaluate = evaluate_node, .engine = &f,
-                                             .most_runs = options ? options->most_pass_runs : 0,
+                                             .most_runs = options->most_pass_runs,
                                              .ran = keep_pass_run, .report = keep_report, .sink = model};
     const ingot_status status = ingot_passes_run(model->onnx->graph, &pass_options, error);
     ingot_arena_free(&f.env.run_arena);

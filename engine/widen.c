@@ -29,6 +29,8 @@ static bool is_narrow(ingot_dtype dtype)
     return dtype == INGOT_FLOAT || dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16;
 }
 
+ingot_dtype ingot_wide_dtype(ingot_dtype dtype) { return is_narrow(dtype) ? INGOT_DOUBLE : dtype; }
+
 /* SplitMix64 (Steele, Lea and Flood, 2014), as a number from -1 to 1. */
 static double next_random(widening *w)
 {
@@ -83,18 +85,17 @@ static ingot_const *widen_constant(ingot_arena *arena, const ingot_const *from, 
 }
 
 /* Declared types, down to the items of sequences and optionals. */
-static void widen_type(ingot_type *type)
+void ingot_widen_type(ingot_type *type)
 {
     for (; type; type = type->item)
-        if (is_narrow(type->dtype))
-            type->dtype = INGOT_DOUBLE;
+        type->dtype = ingot_wide_dtype(type->dtype);
 }
 
 static bool widen_values(ingot_graph *graph, widening *w)
 {
     for (int v = 0; v < graph->n_values; v++) {
         ingot_value *value = &graph->values[v];
-        widen_type(&value->type);
+        ingot_widen_type(&value->type);
         if (!value->constant || value->constant->tensor.kind != INGOT_TENSOR ||
             !is_narrow(value->constant->tensor.dtype))
             continue;

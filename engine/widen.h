@@ -10,4 +10,10 @@
 ingot_status ingot_widen_graph(ingot_graph *graph, double noise, uint64_t seed,
                          void (*report)(void *sink, const char *line), void *sink, ingot_error *error);
 
+/* The type that a value of this one has afterwards. */
+ingot_dtype ingot_wide_dtype(ingot_dtype dtype);
+
+/* The same for a type that is declared elsewhere. */
+void ingot_widen_type(ingot_type *type);
+
 #endif
