@@ -42,6 +42,7 @@ ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **mo
         .size_bytes = sizeof options,
         .max_memory_bytes = common.max_memory_bytes,
         .disabled_passes = common.disabled_passes.items,
+        .portable = common.portable,
         .allow_unsupported = allow_unsupported,
         .external_data_root = common.external_data_root,
         .max_nodes = (uint64_t)common.max_nodes,

@@ -8,6 +8,7 @@
 static cli_list inputs, dims;
 static const char *output_dir, *format = "npy", *labels_path;
 static int64_t top;
+static bool checksum;
 
 static const cli_option options[] = {
     {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
@@ -16,6 +17,7 @@ static const cli_option options[] = {
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
     {"top", OPTION_INT, &top, "K", "print the K largest elements of each row of an output", 1},
     {"labels", OPTION_TEXT, &labels_path, "FILE", "names for --top, one a line, the first for class 0", 0},
+    {"checksum", OPTION_FLAG, &checksum, NULL, "print a hash of each output and of all: equal bits have equal hashes", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 
@@ -136,21 +138,34 @@ static ingot_status write_output(const ingot_model *model, size_t k, const ingot
     return cli_npy_write(path, value, error);
 }
 
+/* One line for an output; `all` goes on with its hash. */
+static void print_checksum(const ingot_tensor *value, const char *name, uint64_t *all)
+{
+    const uint64_t hash = cli_hash_tensor(value, CLI_HASH_START);
+    printf("checksum %016llx  %s\n", (unsigned long long)hash, cli_printable(name));
+    *all = cli_hash(&hash, sizeof hash, *all);
+}
+
 /* Values are printed as they are written, so that a failing disk leaves what came before it on the screen. */
 static ingot_status report(const cli_setup *s, const label_table *labels, ingot_error *error)
 {
     ingot_status st = output_dir ? cli_make_folder(output_dir, error) : INGOT_OK;
+    uint64_t all = CLI_HASH_START;
     for (size_t k = 0; !st && k < ingot_model_n_outputs(s->model); k++) {
         const ingot_tensor *value = ingot_session_output(s->session, k);
         if (!value)
             continue;
         if (!common.quiet)
             cli_print_value(stdout, ingot_model_output(s->model, k)->name, value);
+        if (checksum)
+            print_checksum(value, ingot_model_output(s->model, k)->name, &all);
         if (top && !common.quiet && value->kind == INGOT_TENSOR && value->rank > 0 && cli_is_float(value->dtype))
             print_top(value, labels);
         if (output_dir)
             st = write_output(s->model, k, value, error);
     }
+    if (!st && checksum)
+        printf("checksum %016llx  all outputs\n", (unsigned long long)all);
     return st;
 }
 

@@ -44,7 +44,7 @@ static bool list_values(verify_graph *graph)
 /* What was made so far is in *graph even on failure, for verify_graph_free(). */
 ingot_status verify_graph_load(const char *path, verify_graph *graph, ingot_error *error)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes,
+    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes, .portable = common.portable,
                                          .no_passes = true};
     *graph = (verify_graph){.model = NULL};
     const ingot_status st = ingot_model_load(path, &options, &graph->model, error);

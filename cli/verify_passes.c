@@ -11,7 +11,7 @@
 /* The model after the first k runs of passes; k 0: none at all. */
 static ingot_status load_after(const char *path, size_t k, ingot_model **model, ingot_error *error)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes,
+    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes, .portable = common.portable,
                                          .disabled_passes = common.disabled_passes.items, .no_passes = !k,
                                          .most_pass_runs = k};
     return ingot_model_load(path, &options, model, error);

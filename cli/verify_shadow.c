@@ -111,7 +111,7 @@ static bool watch(void *user, const char *name, const char *node, ingot_tensor *
 /* One run: seed 0 without noise. */
 static ingot_status run_once(const char *path, cli_dump *dump, shadow *s, uint64_t seed, char *note, size_t capacity)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes,
+    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes, .portable = common.portable,
                                          .in_double = true, .noise = seed ? FLOAT_EPSILON : 0, .noise_seed = seed};
     ingot_model *model = NULL;
     s->random = seed * UINT64_C(0x9e3779b97f4a7c15);

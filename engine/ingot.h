@@ -111,6 +111,8 @@ typedef struct ingot_model_options {
                                            passes. A pass report names the nodes that have no double form */
     double noise;                       /* with in_double: weights are disturbed by so much of themselves at most ... */
     uint64_t noise_seed;                /* ... at random, to see how far rounding may carry a result */
+    bool portable;                      /* run the kernels that every processor has: the same bits on all of them, at a
+                                           price that the documentation tells */
     const char *external_data_root;     /* where external data may lie besides the model's own folder; NULL: nowhere */
     uint64_t max_nodes;                 /* of all graphs, functions inlined; 0: 40,000 more than the file could hold */
     double timeout_s;                   /* loading that takes longer ends with INGOT_CANCELLED; 0: none */

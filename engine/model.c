@@ -216,7 +216,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     if (options->no_passes)
         return ingot_passes_upgrade(model->onnx->graph, error);
     folder f = {.model = model,
-                .env = {.memory = &model->memory, .packs = model->packs, .kernels = ingot_kernels_best(),
+                .env = {.memory = &model->memory, .packs = model->packs, .kernels = model->kernels,
                         .cancel = &never, .deadline_ns = deadline_ns, .run_arena = {.memory = &model->memory}}};
     f.env.team = ingot_team_create(1);
     if (!f.env.team)
@@ -283,6 +283,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     if (!model)
         return out_of_memory(error);
     model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
+    model->kernels = options->portable ? ingot_kernels_at(0) : ingot_kernels_best();
     model->last_problem = &model->problems;
     model->last_report = &model->reports;
     model->last_pass_run = &model->pass_runs;

@@ -17,6 +17,7 @@ struct ingot_model {
     ingot_memory memory;
     ingot_onnx *onnx;
     ingot_pack_cache *packs;
+    const ingot_kernels *kernels;  /* of its sessions: packed weights have their form */
     ingot_value_info *inputs;      /* those without an initializer */
     ingot_value_info *outputs;
     size_t n_inputs;

@@ -54,7 +54,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     session->timeout_s = options->timeout_s;
     session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
                                     .team = ingot_team_create(options->n_threads),
-                                    .kernels = ingot_kernels_best(), .cancel = &session->cancel,
+                                    .kernels = model->kernels, .cancel = &session->cancel,
                                     .profile = options->profile, .conv_algorithm = options->conv_algorithm,
                                     .run_arena = {.memory = &session->memory}};
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);

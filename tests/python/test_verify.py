@@ -166,7 +166,7 @@ def test_operators_without_a_double_form_stay_float(ingot, tmp_path):
     x, scale, zero = weights(4, 6, scale=1), np.float32(0.02), np.uint8(128)
     nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], name="quantize"),
              helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"], name="dequantize"), helper.make_node("Tanh", ["d"], ["y"], name="tanh")]
-    save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [4, 6])], [("y", TensorProto.FLOAT, [4, 6])], [("scale", scale), ("zero", zero)])
+    save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [4, 6])], [("y", TensorProto.FLOAT, [4, 6])], [("scale", scale), ("zero", zero)], opset=21)
     q, d, y = ReferenceEvaluator(str(tmp_path / "m.onnx")).run(["q", "d", "y"], {"x": x})
     np.savez(tmp_path / "dump.npz", input_0=x, output_0=y)
     np.savez(tmp_path / "layers.npz", q=q, d=d, y=y)
