@@ -12,6 +12,8 @@
     X(dropout) \
     X(logic) \
     X(quantize) \
+    X(grouped_attention) \
+    X(matmul_nbits) \
     X(quantized_concat) \
     X(quantized_conv) \
     X(quantized_elementwise) \

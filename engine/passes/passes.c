@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/passes/rewrite.h"
+#include "ops/microsoft.h"
 #include "ops/upgrade.h"
 
 static const struct row {
@@ -125,7 +126,9 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
     ingot_graph **graphs = ingot_all_graphs(graph, &n_graphs);
     ingot_status status = graphs ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory");
     for (int g = 0; !status && g < n_graphs; g++) {
-        status = ingot_upgrade(graphs[g], &n_upgraded, error);
+        status = ingot_microsoft_rewrite(graphs[g], &n_upgraded, error);
+        if (!status)
+            status = ingot_upgrade(graphs[g], &n_upgraded, error);
         if (!status)
             status = ingot_graph_sort(graphs[g], error);
     }

@@ -1,0 +1,174 @@
+/* matmul_nbits.c - MatMulNBits: A times a B of 2, 4 or 8 bits an element, with a scale for every block of a column, as
+ * quantizers of language models write it. A few columns at a time become floats in the thread's own memory, so that B
+ * stays small in memory, and are multiplied from there.
+ * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits */
+#include "ops/op.h"
+
+enum { A, B, SCALES, ZEROS, GROUPS, BIAS };
+enum { COLUMNS = 32, FEW_ROWS = 8 };
+
+typedef struct nbits_state {
+    int64_t m, n, k, bits, block, blocks;    /* blocks: of a column */
+    size_t wide_bytes, packed_bytes;         /* a thread's floats of COLUMNS columns, as they are and in panels */
+    const int32_t *groups;                   /* block of each element of k, where they are out of order; or NULL */
+} nbits_state;
+
+/* Sizes from the attributes, with every input checked against them. */
+static ingot_status read_nbits(ingot_op_ctx *c, nbits_state *s)
+{
+    const ingot_tensor *a = c->in[A], *scales = c->in[SCALES];
+
+    *s = (nbits_state){ .n = ingot_attr_int(c->node, "N", 0), .k = ingot_attr_int(c->node, "K", 0),
+                        .bits = ingot_attr_int(c->node, "bits", 4), .block = ingot_attr_int(c->node, "block_size", 0) };
+    if (s->n < 1 || s->k < 1 || s->block < 8 || s->block > INT32_MAX || s->k > INT32_MAX || s->n > INT32_MAX ||
+        (s->bits != 2 && s->bits != 4 && s->bits != 8))
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "N %lld, K %lld, bits %lld, block_size %lld", (long long)s->n,
+                             (long long)s->k, (long long)s->bits, (long long)s->block);
+    s->blocks = (s->k + s->block - 1) / s->block;
+    if (a->rank < 1 || a->shape[a->rank - 1] != s->k)
+        return ingot_op_fail(c, INGOT_INVALID, "the last dimension of A is not K, %lld", (long long)s->k);
+    s->m = ingot_span(a, 0, a->rank - 1);
+    if (ingot_count(c->in[B]) != s->n * s->blocks * (s->block * s->bits / 8) || s->block * s->bits % 8 ||
+        ingot_count(scales) != s->n * s->blocks)
+        return ingot_op_fail(c, INGOT_INVALID, "B or the scales do not have the size of %lld columns of %lld blocks",
+                             (long long)s->n, (long long)s->blocks);
+    if (ingot_has(c, ZEROS)) {
+        const bool bytes = c->in[ZEROS]->dtype == INGOT_UINT8;
+        const int64_t want = s->n * (bytes ? (s->blocks * s->bits + 7) / 8 : s->blocks);
+        if (ingot_count(c->in[ZEROS]) != want)
+            return ingot_op_fail(c, INGOT_INVALID, "there are %lld zero points, expected %lld",
+                                 (long long)ingot_count(c->in[ZEROS]), (long long)want);
+    }
+    if (ingot_has(c, GROUPS) && ingot_count(c->in[GROUPS]) < s->k)
+        return ingot_op_fail(c, INGOT_INVALID, "g_idx has fewer than K elements");
+    if (ingot_has(c, BIAS) && ingot_count(c->in[BIAS]) != s->n)
+        return ingot_op_fail(c, INGOT_INVALID, "the bias does not have N elements");
+    return INGOT_OK;
+}
+
+/* A's shape with N in place of K. */
+static ingot_status infer_nbits(ingot_op_ctx *c)
+{
+    nbits_state s;
+    int64_t shape[INGOT_MAX_RANK];
+    const ingot_status st = read_nbits(c, &s);
+
+    if (st)
+        return st;
+    for (int i = 0; i < c->in[A]->rank; i++)
+        shape[i] = i < c->in[A]->rank - 1 ? c->in[A]->shape[i] : s.n;
+    return ingot_out(c, 0, c->in[A]->dtype, c->in[A]->rank, shape);
+}
+
+static ingot_status prepare_nbits(ingot_op_ctx *c)
+{
+    nbits_state *s = c->state = ingot_keep(c, sizeof *s);
+    ingot_status st;
+
+    if (!s)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    if ((st = read_nbits(c, s)))
+        return st;
+    s->wide_bytes = (COLUMNS * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+    s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(COLUMNS, s->k) * sizeof(float) : 0;
+    ingot_want_scratch(c, 0, s->wide_bytes + s->packed_bytes);
+    return INGOT_OK;
+}
+
+/* Element i of a packed row, low bits first. */
+static int element(const uint8_t *row, int64_t i, int64_t bits)
+{
+    return row[i * bits / 8] >> (i * bits % 8) & ((1 << bits) - 1);
+}
+
+/* The zero point of a block of a column. */
+static float zero_of(const ingot_op_ctx *c, const nbits_state *s, int64_t column, int64_t block)
+{
+    if (!ingot_has(c, ZEROS))
+        return (float)(1 << (s->bits - 1));
+    const ingot_tensor *zeros = c->in[ZEROS];
+    if (zeros->dtype != INGOT_UINT8)
+        return ((const float *)zeros->data)[column * s->blocks + block];
+    return (float)element((const uint8_t *)zeros->data + column * ((s->blocks * s->bits + 7) / 8), block, s->bits);
+}
+
+/* A column of B as floats. */
+static void widen_column(const ingot_op_ctx *c, const nbits_state *s, int64_t column, float *to)
+{
+    const float *scales = (const float *)c->in[SCALES]->data + column * s->blocks;
+    const uint8_t *bytes = (const uint8_t *)c->in[B]->data + column * s->blocks * (s->block * s->bits / 8);
+
+    if (s->groups) {
+        for (int64_t i = 0; i < s->k; i++)
+            to[i] = ((float)element(bytes, i, s->bits) - zero_of(c, s, column, s->groups[i])) * scales[s->groups[i]];
+        return;
+    }
+    for (int64_t block = 0; block < s->blocks; block++) {
+        const float zero = zero_of(c, s, column, block), scale = scales[block];
+        const int64_t end = MIN(s->k, (block + 1) * s->block);
+        float values[16];
+        for (int v = 0; v < 16; v++)
+            values[v] = ((float)v - zero) * scale;
+        int64_t i = block * s->block;
+        for (; s->bits == 4 && i + 2 <= end; i += 2) {
+            to[i] = values[bytes[i / 2] & 15];
+            to[i + 1] = values[bytes[i / 2] >> 4];
+        }
+        for (; i < end; i++)
+            to[i] = ((float)element(bytes, i, s->bits) - zero) * scale;
+    }
+}
+
+/* Task over groups of COLUMNS columns of the result. */
+static void multiply_columns(void *argument, int64_t begin, int64_t end, int thread)
+{
+    ingot_op_ctx *c = argument;
+    const nbits_state *s = c->state;
+    char *const own = ingot_thread_scratch(c, thread);
+    float *wide = (float *)(void *)own, *packed = (float *)(void *)(own + s->wide_bytes);
+
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t first = i * COLUMNS, n = MIN(COLUMNS, s->n - first);
+        const ingot_gemm g = { .m = s->m, .n = n, .k = s->k, .alpha = 1, .a_row = s->k, .a_col = 1, .ldc = s->n };
+        const ingot_epilogue e = { .bias = ingot_has(c, BIAS) ? (const float *)c->in[BIAS]->data + first : NULL };
+        float *y = (float *)c->out[0]->data + first;
+
+        for (int64_t j = 0; j < n; j++)
+            widen_column(c, s, first + j, wide + j * s->k);
+        if (s->m <= FEW_ROWS) {
+            c->kernels->gemm_dot_f32(&g, c->in[A]->data, wide, s->k, y, &e, 0, n);
+            continue;
+        }
+        const int64_t panels = c->kernels->gemm_panels_f32(n);
+        c->kernels->gemm_pack_f32(packed, wide, 1, s->k, n, s->k, 0, panels);
+        c->kernels->gemm_f32(&g, c->in[A]->data, packed, y, &e, 0, s->m, 0, panels);
+    }
+}
+
+static ingot_status run_nbits(ingot_op_ctx *c)
+{
+    nbits_state *s = c->state;
+
+    s->groups = ingot_has(c, GROUPS) ? c->in[GROUPS]->data : NULL;
+    for (int64_t i = 0; s->groups && i < s->k; i++)
+        if (s->groups[i] < 0 || s->groups[i] >= s->blocks)
+            return ingot_op_fail(c, INGOT_INVALID, "g_idx %d is outside of %lld blocks", s->groups[i],
+                                 (long long)s->blocks);
+    if (s->m > 0)
+        ingot_parallel(c->team, (s->n + COLUMNS - 1) / COLUMNS, 1, multiply_columns, c);
+    return INGOT_OK;
+}
+
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    return 2 * ingot_count(c->out[0]) * ingot_attr_int(c->node, "K", 0);
+}
+
+#define FLOATS INGOT_TYPE(FLOAT)
+
+const ingot_op ingot_ops_matmul_nbits[] = {
+    { "MatMulNBits", 1, 3, 6, { FLOATS, INGOT_TYPE(UINT8), FLOATS, FLOATS | INGOT_TYPE(UINT8), INGOT_TYPE(INT32),
+                                FLOATS },
+      infer_nbits, run_nbits, .prepare = prepare_nbits, .flops = count_flops, .domain = "com.microsoft" },
+    { 0 }
+};

@@ -1,0 +1,393 @@
+/* microsoft.c - operators of ONNX Runtime's own domain that are compositions of standard ones: a node is replaced by
+ * the nodes that it stands for, before anything else looks at the graph. A row of the table at the end says which function
+ * does so; attention has a file of its own (microsoft_attention.c). Operators that are no compositions are operators
+ * of their own (quantized_*.c, matmul_nbits.c, grouped_attention.c).
+ * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md */
+#include "ops/microsoft.h"
+
+#include <string.h>
+
+#include "ops/microsoft_rewrite.h"
+
+/* ---- building ---- */
+
+ingot_status ingot_rewrite_refuse(ingot_rewrite *r, ingot_status status, const char *what)
+{
+    return ingot_fail(r->error, status, "node '%.80s' (%s): %s", r->node->name, r->node->op_type, what);
+}
+
+int ingot_rewrite_input(const ingot_rewrite *r, int slot)
+{
+    return slot < r->node->n_inputs ? r->node->inputs[slot] : INGOT_NONE;
+}
+
+bool ingot_rewrite_wants(const ingot_rewrite *r, int output)
+{
+    const int id = output < r->node->n_outputs ? r->node->outputs[output] : INGOT_NONE;
+    return id != INGOT_NONE && (r->graph->values[id].n_uses || r->graph->values[id].n_outputs);
+}
+
+int ingot_rewrite_op(ingot_rewrite *r, const char *op_type, int version, const int *inputs, int n)
+{
+    const int out = ingot_graph_add_value(r->graph, NULL);
+    if (out == INGOT_NONE ||
+        !ingot_graph_add_node(r->graph, r->node->name, op_type, "", version, inputs, n, &out, 1)) {
+        r->failed = true;
+        return 0;
+    }
+    return out;
+}
+
+int ingot_rewrite_more(ingot_rewrite *r, int index)
+{
+    const int last = r->graph->n_nodes - 1, out = ingot_graph_add_value(r->graph, NULL);
+    ingot_node *node = r->graph->nodes[last];
+    int *outputs = ingot_arena_array(r->graph->arena, (size_t)MAX(index + 1, node->n_outputs), sizeof *outputs);
+    r->failed |= out == INGOT_NONE || !outputs;
+    if (r->failed)
+        return 0;
+    for (int i = 0; i < MAX(index + 1, node->n_outputs); i++)
+        outputs[i] = i < node->n_outputs ? node->outputs[i] : INGOT_NONE;
+    node->n_outputs = MAX(index + 1, node->n_outputs);
+    node->outputs = outputs;
+    ingot_node_set_output(r->graph, last, index, out);
+    return out;
+}
+
+void ingot_rewrite_int(ingot_rewrite *r, const char *name, int64_t value)
+{
+    r->failed |= !ingot_node_set_int(r->graph, r->graph->nodes[r->graph->n_nodes - 1], name, value);
+}
+
+void ingot_rewrite_float(ingot_rewrite *r, const char *name, float value)
+{
+    r->failed |= !ingot_node_set_float(r->graph, r->graph->nodes[r->graph->n_nodes - 1], name, value);
+}
+
+int ingot_rewrite_ints(ingot_rewrite *r, const int64_t *values, int64_t n, bool scalar)
+{
+    ingot_tensor t = {.dtype = INGOT_INT64, .rank = scalar ? 0 : 1, .shape = {n}};
+    t.data = ingot_arena_copy(r->graph->arena, values, (size_t)n * sizeof *values);
+    const int value = t.data ? ingot_graph_add_constant(r->graph, NULL, &t) : INGOT_NONE;
+    r->failed |= value == INGOT_NONE;
+    return r->failed ? 0 : value;
+}
+
+int ingot_rewrite_number(ingot_rewrite *r, float number, int like)
+{
+    const ingot_tensor t = {.dtype = INGOT_FLOAT, .data = &number};
+    const int constant = ingot_graph_add_constant(r->graph, NULL, &t);
+    r->failed |= constant == INGOT_NONE;
+    return r->failed ? 0 : INGOT_ADD(r, "CastLike", 15, constant, like);
+}
+
+int ingot_rewrite_size(ingot_rewrite *r, int value, int axis)
+{
+    return INGOT_ADD(r, "Gather", 13, INGOT_ADD(r, "Shape", 15, value), INGOT_INTS(r, axis));
+}
+
+int ingot_rewrite_rank(const ingot_rewrite *r, int value)
+{
+    const ingot_value *v = &r->graph->values[value];
+    return v->constant ? v->constant->tensor.rank : v->type.rank;
+}
+
+/* ---- activations ---- */
+
+static ingot_status gelu(ingot_rewrite *r)
+{
+    const int x = ingot_rewrite_input(r, 0), bias = ingot_rewrite_input(r, 1);
+    r->result[0] = INGOT_ADD(r, "Gelu", 20, bias == INGOT_NONE ? x : INGOT_ADD(r, "Add", 14, x, bias));
+    if (!strcmp(r->node->op_type, "FastGelu"))
+        r->failed |= !ingot_node_set_string(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "approximate", "tanh");
+    return INGOT_OK;
+}
+
+static ingot_status quick_gelu(ingot_rewrite *r)
+{
+    r->result[0] = INGOT_ADD(r, "Swish", 24, ingot_rewrite_input(r, 0));
+    ingot_rewrite_float(r, "alpha", ingot_attr_float(r->node, "alpha", 1.702f));
+    return INGOT_OK;
+}
+
+/* ---- normalizations ---- */
+
+/* LayerNormalization, or RMSNormalization for the simplified kind, of value x into results 0 to 2. */
+static void normalize(ingot_rewrite *r, int x, int gamma, int beta, bool simplified, int64_t axis, float epsilon)
+{
+    if (simplified)
+        r->result[0] = INGOT_ADD(r, "RMSNormalization", 23, x, gamma);
+    else if (beta == INGOT_NONE)
+        r->result[0] = INGOT_ADD(r, "LayerNormalization", 17, x, gamma);
+    else
+        r->result[0] = INGOT_ADD(r, "LayerNormalization", 17, x, gamma, beta);
+    ingot_rewrite_int(r, "axis", axis);
+    ingot_rewrite_float(r, "epsilon", epsilon);
+    for (int i = 1; i < 3 && !simplified; i++)
+        if (ingot_rewrite_wants(r, i))
+            r->result[i] = ingot_rewrite_more(r, i);
+}
+
+static bool is_simplified(const ingot_rewrite *r) { return strstr(r->node->op_type, "Simplified") != NULL; }
+
+/* The forms of ONNX Runtime from before the standard had these operators. */
+static ingot_status layer_normalization(ingot_rewrite *r)
+{
+    if (is_simplified(r) && ingot_rewrite_wants(r, 1))
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "its second output");
+    normalize(r, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1), ingot_rewrite_input(r, 2), is_simplified(r),
+              ingot_attr_int(r->node, "axis", -1), ingot_attr_float(r->node, "epsilon", 1e-5f));
+    return INGOT_OK;
+}
+
+/* (input, skip, gamma, [beta,] bias): the sum is normalized, and is an output too. */
+static ingot_status skip_normalization(ingot_rewrite *r)
+{
+    const bool simplified = is_simplified(r);
+    const int bias = ingot_rewrite_input(r, simplified ? 3 : 4);
+    int sum = INGOT_ADD(r, "Add", 14, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1));
+    if (simplified && (ingot_rewrite_wants(r, 1) || ingot_rewrite_wants(r, 2)))
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "its outputs of mean or deviation");
+    if (bias != INGOT_NONE)
+        sum = INGOT_ADD(r, "Add", 14, sum, bias);
+    normalize(r, sum, ingot_rewrite_input(r, 2), simplified ? INGOT_NONE : ingot_rewrite_input(r, 3), simplified, -1,
+              ingot_attr_float(r->node, "epsilon", 1e-12f));
+    if (ingot_rewrite_wants(r, 3))
+        r->result[3] = sum;
+    return INGOT_OK;
+}
+
+/* Rows of three tables, added and normalized. */
+static ingot_status embed_normalization(ingot_rewrite *r)
+{
+    enum { IDS, SEGMENTS, WORDS, PLACES, SEGMENT_TABLE, GAMMA, BETA, MASK, PLACE_IDS };
+    const int ids = ingot_rewrite_input(r, IDS), segments = ingot_rewrite_input(r, SEGMENTS);
+    const int places = ingot_rewrite_input(r, PLACES), place_ids = ingot_rewrite_input(r, PLACE_IDS);
+    const int mask = ingot_rewrite_input(r, MASK);
+    int sum = INGOT_ADD(r, "Gather", 13, ingot_rewrite_input(r, WORDS), ids);
+    sum = INGOT_ADD(r, "Add", 14, sum,
+                    place_ids != INGOT_NONE
+                        ? INGOT_ADD(r, "Gather", 13, places, place_ids)
+                        : INGOT_ADD(r, "Slice", 13, places, INGOT_INTS(r, 0), ingot_rewrite_size(r, ids, 1),
+                                    INGOT_INTS(r, 0)));
+    if (segments != INGOT_NONE)
+        sum = INGOT_ADD(r, "Add", 14, sum,
+                        INGOT_ADD(r, "Gather", 13, ingot_rewrite_input(r, SEGMENT_TABLE), segments));
+    const bool wants_sum = ingot_rewrite_wants(r, 2), wants_mask = ingot_rewrite_wants(r, 1);
+    r->result[0] = INGOT_ADD(r, "LayerNormalization", 17, sum, ingot_rewrite_input(r, GAMMA),
+                             ingot_rewrite_input(r, BETA));
+    ingot_rewrite_float(r, "epsilon", ingot_attr_float(r->node, "epsilon", 1e-12f));
+    if (wants_mask && mask == INGOT_NONE)
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "mask_index without a mask");
+    if (wants_mask) {
+        r->result[1] = INGOT_ADD(r, "ReduceSum", 13, mask, INGOT_INTS(r, 1));
+        ingot_rewrite_int(r, "keepdims", 0);
+    }
+    if (wants_sum)
+        r->result[2] = sum;
+    return INGOT_OK;
+}
+
+/* ---- products and convolutions ---- */
+
+/* alpha op(A) op(B); transposing is a matter of letters. */
+static ingot_status fused_matmul(ingot_rewrite *r)
+{
+    static const char *const equations[2][2] = {
+        {"...ij,...jk->...ik", "...ij,...kj->...ik"}, {"...ji,...jk->...ik", "...ji,...kj->...ik"}};
+    const int a = ingot_rewrite_input(r, 0), b = ingot_rewrite_input(r, 1);
+    const bool ta = ingot_attr_int(r->node, "transA", 0) != 0, tb = ingot_attr_int(r->node, "transB", 0) != 0;
+    const float alpha = ingot_attr_float(r->node, "alpha", 1);
+    if (ingot_attr_int(r->node, "transBatchA", 0) || ingot_attr_int(r->node, "transBatchB", 0))
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "attribute transBatchA or transBatchB");
+    r->result[0] = INGOT_ADD(r, ta || tb ? "Einsum" : "MatMul", ta || tb ? 12 : 13, a, b);
+    if (ta || tb)
+        r->failed |= !ingot_node_set_string(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "equation",
+                                            equations[ta][tb]);
+    if (alpha != 1)
+        r->result[0] = INGOT_ADD(r, "Mul", 14, r->result[0], ingot_rewrite_number(r, alpha, a));
+    return INGOT_OK;
+}
+
+/* Element i of the list attribute activation_params. */
+static float activation_param(const ingot_rewrite *r, size_t i, float otherwise)
+{
+    const ingot_attr *attr = ingot_node_attr(r->node, "activation_params");
+    return attr && attr->type == INGOT_ATTR_FLOATS && i < attr->n ? attr->floats[i] : otherwise;
+}
+
+/* act(x) by the name of the activation. */
+static ingot_status activate(ingot_rewrite *r, const char *act, int x)
+{
+    static const char *const plain[] = {"Relu", "Tanh", "Sigmoid", "LeakyRelu", "HardSigmoid", "HardSwish"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        if (strcmp(act, plain[i]))
+            continue;
+        r->result[0] = INGOT_ADD(r, plain[i], 14, x);
+        if (!strcmp(act, "LeakyRelu") || !strcmp(act, "HardSigmoid"))
+            ingot_rewrite_float(r, "alpha", activation_param(r, 0, *act == 'L' ? 0.01f : 0.2f));
+        if (!strcmp(act, "HardSigmoid"))
+            ingot_rewrite_float(r, "beta", activation_param(r, 1, 0.5f));
+        return INGOT_OK;
+    }
+    if (strcmp(act, "Clip"))
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "its activation is not known");
+    r->result[0] = INGOT_ADD(r, "Clip", 13, x, ingot_rewrite_number(r, activation_param(r, 0, -3.402823466e38f), x),
+                             ingot_rewrite_number(r, activation_param(r, 1, 3.402823466e38f), x));
+    return INGOT_OK;
+}
+
+/* act(Conv(X, W, B) + Z): the node stays, as the convolution. */
+static ingot_status fused_conv(ingot_rewrite *r)
+{
+    const char *act = ingot_attr_string(r->node, "activation", "");
+    const int bias = ingot_rewrite_input(r, 2), z = ingot_rewrite_input(r, 3);
+    int x = bias == INGOT_NONE ? INGOT_ADD(r, "Conv", 11, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1))
+                               : INGOT_ADD(r, "Conv", 11, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1), bias);
+    ingot_node *conv = r->graph->nodes[r->graph->n_nodes - 1];
+    conv->attrs = ingot_arena_copy(r->graph->arena, r->node->attrs, r->node->n_attrs * sizeof *conv->attrs);
+    conv->n_attrs = conv->attrs ? r->node->n_attrs : 0;
+    r->failed |= !conv->attrs && r->node->n_attrs;
+    ingot_node_remove_attr(conv, "activation");
+    ingot_node_remove_attr(conv, "activation_params");
+    if (z != INGOT_NONE)
+        x = INGOT_ADD(r, "Add", 14, x, z);
+    r->result[0] = x;
+    return *act ? activate(r, act, x) : INGOT_OK;
+}
+
+/* ---- other ---- */
+
+/* The node has the standard's form already. */
+static ingot_status rename_node(ingot_rewrite *r)
+{
+    r->node->domain = "";
+    r->node->version = r->version;
+    r->node->op = NULL;
+    return INGOT_OK;
+}
+
+/* position_ids is one number, the first row's place, or one for each row. Without heads the caches tell their size. */
+static ingot_status rotary(ingot_rewrite *r)
+{
+    const int x = ingot_rewrite_input(r, 0), given = ingot_rewrite_input(r, 1), cosine = ingot_rewrite_input(r, 2);
+    const int rank = ingot_rewrite_rank(r, given), x_rank = ingot_rewrite_rank(r, x);
+    const int64_t heads = ingot_attr_int(r->node, "num_heads", 0), one = 1, zero = 0;
+    int positions = given, turned = x;
+    if (rank < 1 || rank > 2 || (x_rank != 3 && x_rank != 4))
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "the ranks of input and position_ids are not declared");
+    if (ingot_attr_int(r->node, "is_packed_batching", 0) || ingot_attr_float(r->node, "scale", 1) != 1)
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "attribute is_packed_batching or scale");
+    const int length_axis = x_rank == 4 ? 2 : 1, length = ingot_rewrite_size(r, x, length_axis);
+    if (rank == 1) {
+        const int count = INGOT_ADD(r, "Squeeze", 13, length, INGOT_INTS(r, 0));
+        const int range = INGOT_ADD(r, "Range", 11, ingot_rewrite_ints(r, &zero, 1, true), count,
+                                    ingot_rewrite_ints(r, &one, 1, true));
+        const int shape = INGOT_ADD(r, "Concat", 13, ingot_rewrite_size(r, x, 0), length);
+        ingot_rewrite_int(r, "axis", 0);
+        positions = INGOT_ADD(r, "Expand", 13, INGOT_ADD(r, "Add", 14, range, given), shape);
+    }
+    if (x_rank == 3 && !heads) {
+        const int size = INGOT_ADD(r, "Mul", 14, ingot_rewrite_size(r, cosine, 1), INGOT_INTS(r, 2));
+        const int shape = INGOT_ADD(r, "Concat", 13, INGOT_INTS(r, 0, 0, -1), size);
+        ingot_rewrite_int(r, "axis", 0);
+        turned = INGOT_ADD(r, "Reshape", 14, x, shape);
+        turned = INGOT_ADD(r, "Transpose", 13, turned);
+        r->failed |= !ingot_node_set_ints(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "perm",
+                                          (const int64_t[]){0, 2, 1, 3}, 4);
+    }
+    r->result[0] = INGOT_ADD(r, "RotaryEmbedding", 23, turned, cosine, ingot_rewrite_input(r, 3), positions);
+    ingot_rewrite_int(r, "interleaved", ingot_attr_int(r->node, "interleaved", 0));
+    ingot_rewrite_int(r, "rotary_embedding_dim", ingot_attr_int(r->node, "rotary_embedding_dim", 0));
+    if (x_rank == 3 && heads)
+        ingot_rewrite_int(r, "num_heads", heads);
+    if (turned != x) {
+        r->result[0] = INGOT_ADD(r, "Transpose", 13, r->result[0]);
+        r->failed |= !ingot_node_set_ints(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "perm",
+                                          (const int64_t[]){0, 2, 1, 3}, 4);
+        r->result[0] = INGOT_ADD(r, "Reshape", 14, r->result[0], INGOT_INTS(r, 0, 0, -1));
+    }
+    return INGOT_OK;
+}
+
+static const struct row {
+    const char *op_type;
+    ingot_status (*rewrite)(ingot_rewrite *r);
+    int version; /* of a node that is renamed */
+    bool standard_too; /* ONNX Runtime has it in the default domain as well, below this version */
+} rows[] = {
+    {"Gelu", gelu, 0, false},
+    {"FastGelu", gelu, 0, false},
+    {"BiasGelu", gelu, 0, false},
+    {"QuickGelu", quick_gelu, 0, false},
+    {"LayerNormalization", layer_normalization, 17, true},
+    {"SimplifiedLayerNormalization", layer_normalization, INT32_MAX, true},
+    {"SkipLayerNormalization", skip_normalization, 0, false},
+    {"SkipSimplifiedLayerNormalization", skip_normalization, 0, false},
+    {"EmbedLayerNormalization", embed_normalization, 0, false},
+    {"FusedConv", fused_conv, 0, false},
+    {"FusedMatMul", fused_matmul, 0, false},
+    {"RotaryEmbedding", rotary, 0, false},
+    {"Attention", ingot_rewrite_attention, 0, false},
+    {"MultiHeadAttention", ingot_rewrite_multi_head, 0, false},
+    {"DequantizeLinear", rename_node, 21, false},
+    {"QuantizeLinear", rename_node, 21, false},
+    {"Trilu", rename_node, 14, false},
+};
+
+/* The node goes, and its outputs become those of the nodes that compute them now. */
+static ingot_status replace(ingot_rewrite *r)
+{
+    ingot_graph *graph = r->graph;
+    int outputs[INGOT_REWRITE_RESULTS], n = 0;
+    for (; n < r->node->n_outputs && n < INGOT_REWRITE_RESULTS; n++)
+        outputs[n] = r->node->outputs[n];
+    for (int i = 0; i < r->node->n_outputs; i++)
+        if (ingot_rewrite_wants(r, i) && (i >= INGOT_REWRITE_RESULTS || r->result[i] == INGOT_NONE))
+            return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "one of its outputs");
+    ingot_graph_remove_node(graph, r->index);
+    for (int i = 0; i < n && !r->failed; i++) {
+        const int value = r->result[i], maker = value == INGOT_NONE ? INGOT_NONE : graph->values[value].producer;
+        if (outputs[i] == INGOT_NONE || maker == INGOT_NONE)
+            continue;
+        const ingot_node *node = graph->nodes[maker];
+        for (int k = 0; k < node->n_outputs && !r->failed; k++)
+            if (node->outputs[k] == value)
+                r->failed |= !ingot_node_set_output(graph, maker, k, outputs[i]) ||
+                             !ingot_graph_replace(graph, value, outputs[i]);
+    }
+    return INGOT_OK;
+}
+
+static bool applies(const struct row *row, const ingot_node *node)
+{
+    return !strcmp(row->op_type, node->op_type) &&
+           (!strcmp(node->domain, "com.microsoft") ||
+            (!*node->domain && row->standard_too && node->version < row->version));
+}
+
+ingot_status ingot_microsoft_rewrite(ingot_graph *graph, int *n_rewritten, ingot_error *error)
+{
+    const int n_nodes = graph->n_nodes;
+    ingot_status status = INGOT_OK;
+    for (int i = 0; i < n_nodes && !status; i++) {
+        ingot_node *node = graph->nodes[i];
+        for (size_t k = 0; k < sizeof rows / sizeof *rows && node->op_type && !status; k++) {
+            if (!applies(&rows[k], node))
+                continue;
+            ingot_rewrite r = {.graph = graph, .node = node, .index = i, .version = rows[k].version, .error = error};
+            for (int o = 0; o < INGOT_REWRITE_RESULTS; o++)
+                r.result[o] = INGOT_NONE;
+            if (node->n_inputs < 1 || !node->n_outputs || node->inputs[0] == INGOT_NONE)
+                return ingot_rewrite_refuse(&r, INGOT_INVALID, "it has no input or output");
+            status = rows[k].rewrite(&r);
+            if (!status && rows[k].rewrite != rename_node && !r.failed)
+                status = replace(&r);
+            if (!status && r.failed)
+                status = ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+            ++*n_rewritten;
+            break;
+        }
+    }
+    return status;
+}
