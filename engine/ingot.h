@@ -298,7 +298,7 @@ typedef struct ingot_step_info {
     const char *kernel;           /* algorithm and layout chosen, such as "winograd 4x4 nchw8c"; may be "" */
     uint64_t time_ns, start_ns;   /* start counts from the start of the run */
     int64_t flops;                /* 2 per multiply-add of the mathematical operation; 0 where none are counted */
-    int64_t bytes;                /* read and written once each */
+    int64_t bytes;                /* read and written once each; weights in the form the algorithm has them */
     const ingot_tensor *output;   /* first output: type and shape; or NULL */
     const char *fused;            /* operators fused into it, such as "Add Relu"; "" for none */
     const char *layout;           /* of the first output: "row-major" or "nchw8c" */

@@ -354,6 +354,8 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
         return;
     work->tile_rows = k->conv_pixels[wide];
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
-    if (b->algorithm->variant == winograd_variant)
+    if (b->algorithm->variant == winograd_variant) {
         work->flops = winograd_flops(&b->conv, b->variant);
+        work->bytes += (int64_t)b->packed_bytes - 9 * b->conv.ic * b->conv.oc * (int64_t)sizeof(float);
+    }
 }

@@ -3,10 +3,11 @@
     python tests/bench/scaling.py [--rounds 5] [--iterations N] [--steps 6] [--wrap COMMAND] MODEL.onnx [...]
 
 For each model: time of a run on one thread over that on two, from rounds that alternate, of each the shortest; then the
-steps that lose most, that is whose time on two threads is furthest above half of that on one. `helped` is the share of a
-step's time in which the second thread worked on it.
+kinds of steps and the single steps that lose most, that is whose time on two threads is furthest above half of that on one.
+`helped` is the share of a step's time in which the second thread worked on it.
 """
 import argparse
+import collections
 import json
 import os
 import shlex
@@ -40,13 +41,22 @@ def compare(path, options):
     if len(one) != len(two):
         print("  plans differ")
         return
+    kinds = collections.defaultdict(lambda: [0, 0, 0])
+    for a, b in zip(one, two):
+        kind = kinds[f"{a[0]['op_type']} {a[0]['kernel']}"]
+        kind[0] += 1
+        kind[1] += shortest(a)
+        kind[2] += shortest(b)
+    lost = lambda a, b: 100 * (b - a / 2) / total[1]
+    for kind, (n, a, b) in sorted(kinds.items(), key=lambda item: item[1][1] / 2 - item[1][2]):
+        if lost(a, b) >= 1:
+            print(f"  {a:9.1f} -> {b:9.1f} us  x{a / b:4.2f}  loses {lost(a, b):4.1f} %  all {n} {kind}")
     losses = sorted(zip(one, two), key=lambda pair: shortest(pair[0]) / 2 - shortest(pair[1]))
     for a, b in losses[:options.steps]:
         first, second = shortest(a), shortest(b)
-        lost = second - first / 2
-        if lost < .01 * total[1]:
+        if lost(first, second) < 1:
             break
-        print(f"  {first:9.1f} -> {second:9.1f} us  x{first / second:4.2f}  loses {100 * lost / total[1]:4.1f} %  helped "
+        print(f"  {first:9.1f} -> {second:9.1f} us  x{first / second:4.2f}  loses {lost(first, second):4.1f} %  helped "
               f"{100 * max(s['helped'] for s in b):3.0f} %  {b[0]['op_type']:18} {b[0]['output']:24} {b[0]['kernel']:22} {b[0]['node']}", flush=True)
 
 
