@@ -234,6 +234,13 @@ static const void *row_of(const row_norm *s, const row_parameter *p, int64_t row
     return !p->data || p->rows == 1 ? p->data : (const char *)p->data + (size_t)(row * s->n) * size;
 }
 
+/* Can a kernel do whole rows? */
+static bool rows_at_once(const row_norm *s)
+{
+    return s->strips.dtype == INGOT_FLOAT && !s->rms && s->n > 0 && s->scale.rows == 1 && s->bias.rows == 1 &&
+           (s->ctx->n_out < 2 || !s->ctx->out[1]) && (s->ctx->n_out < 3 || !s->ctx->out[2]);
+}
+
 /* Task over rows. RMS has no mean to take off; the statistics are stored when they are outputs. */
 static void run_rows_range(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -241,6 +248,12 @@ static void run_rows_range(void *argument, int64_t begin, int64_t end, int threa
     const ingot_op_ctx *c = s->ctx;
 
     (void)thread;
+    if (rows_at_once(s)) {
+        s->strips.kernels->norm_rows_f32((float *)s->strips.dst + begin * s->n,
+                                         (const float *)s->strips.src + begin * s->n, end - begin, s->n, s->epsilon,
+                                         s->scale.data, s->bias.data);
+        return;
+    }
     for (int64_t i = begin; i < end; i++) {
         double mean = 0, variance;
         if (s->rms)

@@ -6,12 +6,15 @@
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
 
-/* Only the Add may read the result, and nothing is fused yet. */
+/* Only the Add may read the result, and nothing is fused yet but a constant (the bias) into a MatMul. */
 static bool is_host(const ingot_graph *graph, int value)
 {
     const ingot_node *node = ingot_producer(graph, value);
-    return ingot_can_host(node) && node->n_fused == 0 && node->outputs[0] == value &&
-           ingot_graph_only_user(graph, value) != INGOT_NONE;
+    if (!ingot_can_host(node) || node->outputs[0] != value || ingot_graph_only_user(graph, value) == INGOT_NONE)
+        return false;
+    return node->n_fused == 0 ||
+           (node->n_fused == 1 && ingot_is_op(node, "MatMul") && ingot_is_op(node->fused[0].node, "Add") &&
+            ingot_constant(graph, node->inputs[node->fused[0].first_input]));
 }
 
 /* Is the sum of result and other sure to have the shape of result? */

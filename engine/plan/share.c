@@ -70,6 +70,23 @@ static void share_view(ingot_plan *plan, ingot_step *step)
     }
 }
 
+/* Is output 0 the first elements of input 0 in their order, though the operator could rearrange them? So it is with a
+ * Transpose that moves dimensions of 1 only. */
+static bool keeps_order(const ingot_step *step)
+{
+    ingot_op_ctx c = step->ctx;
+    int64_t offset, strides[INGOT_MAX_RANK], next = 1;
+    c.error = NULL;
+    if (!c.op->strided || c.n_out != 1 || c.node->n_fused || !c.op->strided(&c, 0, &offset, strides) || offset)
+        return false;
+    for (int d = c.out[0]->rank - 1; d >= 0; d--) {
+        if (c.out[0]->shape[d] != 1 && strides[d] != next)
+            return false;
+        next *= c.out[0]->shape[d];
+    }
+    return true;
+}
+
 /* The outputs of a Split of memory in the arena. */
 static void share_pieces(ingot_plan *plan, const ingot_step *step)
 {
@@ -150,7 +167,7 @@ void ingot_plan_share(ingot_plan *plan)
         ingot_step *step = plan->steps[s];
         if (step->dynamic || step->outputs[0] == INGOT_NONE)
             continue;
-        if (step->ctx.op->flags & INGOT_OP_VIEW)
+        if (step->ctx.op->flags & INGOT_OP_VIEW || keeps_order(step))
             share_view(plan, step);
         else if (step->ctx.op->flags & INGOT_OP_SPLITS && step->ctx.op->piece)
             share_pieces(plan, step);

@@ -1,5 +1,7 @@
 /* norm.c - what normalizations are made of: moments of a strip, and scale and shift. Sums are taken in vectors over
  * chunks of some thousand elements and added up in double, so that long strips lose nothing. */
+#include <math.h>
+
 #include "ops/kernels/isa.h"
 
 enum { CHUNK = 64 * VF32_LANES };
@@ -17,6 +19,11 @@ INGOT_INLINE double chunk_sum(const float *src, int64_t n, float shift, bool squ
         sum = square ? vf32_fma(a, a, sum) : vf32_add(sum, a);
         sum2 = square ? vf32_fma(b, b, sum2) : vf32_add(sum2, b);
     }
+    if (i + VF32_LANES <= n) {
+        const vf32 a = vf32_sub(vf32_load(src + i), shifts);
+        sum = square ? vf32_fma(a, a, sum) : vf32_add(sum, a);
+        i += VF32_LANES;
+    }
     for (; i < n; i++) {
         const float a = src[i] - shift;
         rest += square ? a * a : a;
@@ -33,16 +40,19 @@ INGOT_INLINE double strip_sum(const float *src, int64_t n, float shift, bool squ
     return sum;
 }
 
+/* The variance where the mean is known. */
+INGOT_INLINE double variance_about(const float *src, int64_t n, double mean)
+{
+    const double off = mean - (double)(float)mean;
+    const double variance = strip_sum(src, n, (float)mean, true) / (double)(n > 0 ? n : 1) - off * off;
+
+    return variance < 0 ? 0 : variance;
+}
+
 void INGOT_FN(moments_f32)(const float *src, int64_t n, double *mean, double *variance)
 {
-    const double count = n > 0 ? (double)n : 1;
-    const double about = strip_sum(src, n, 0.0f, false) / count;
-    const double off = about - (double)(float)about;
-
-    *mean = about;
-    *variance = strip_sum(src, n, (float)about, true) / count - off * off;
-    if (*variance < 0)
-        *variance = 0;
+    *mean = strip_sum(src, n, 0.0f, false) / (double)(n > 0 ? n : 1);
+    *variance = variance_about(src, n, *mean);
 }
 
 double INGOT_FN(sum_squares_f32)(const float *src, int64_t n) { return strip_sum(src, n, 0.0f, true); }
@@ -154,5 +164,25 @@ void INGOT_FN(scale_row_f32)(float *dst, const float *src, int64_t n, float sub,
         const vf32 x = vf32_mul(vf32_sub(vf32_load_n(src + i, count), s), m);
         const vf32 a = add ? vf32_load_n(add + i, count) : vf32_zero();
         vf32_store_n(dst + i, vf32_fma(x, vf32_load_n(scale + i, count), a), count);
+    }
+}
+
+/* A few rows at a time, each pass over all of them, so that one row's sums do not wait for those before. */
+void INGOT_FN(norm_rows_f32)(float *dst, const float *src, int64_t rows, int64_t n, double epsilon, const float *scale,
+                             const float *add)
+{
+    enum { ROWS = 8 };
+
+    for (int64_t first = 0; first < rows; first += ROWS) {
+        const int64_t count = rows - first < ROWS ? rows - first : ROWS, at = first * n;
+        double mean[ROWS];
+        float inverse[ROWS];
+
+        for (int64_t r = 0; r < count; r++)
+            mean[r] = strip_sum(src + at + r * n, n, 0.0f, false) / (double)n;
+        for (int64_t r = 0; r < count; r++)
+            inverse[r] = (float)(1 / sqrt(variance_about(src + at + r * n, n, mean[r]) + epsilon));
+        for (int64_t r = 0; r < count; r++)
+            INGOT_FN(scale_row_f32)(dst + at + r * n, src + at + r * n, n, (float)mean[r], inverse[r], scale, add);
     }
 }

@@ -32,6 +32,27 @@ static void check_norm(const ingot_kernels *k, int64_t n)
     check_free(x, n, what), check_free(y, n, what), check_free(scale, n, what), check_free(add, n, what);
 }
 
+/* Rows of n, one after the other. */
+static void check_norm_rows(const ingot_kernels *k, int64_t rows, int64_t n, bool with_add)
+{
+    float *x = check_randoms(rows * n), *y = check_floats(rows * n), *scale = check_randoms(n), *add = check_randoms(n);
+    char what[64];
+
+    snprintf(what, sizeof what, "norm_rows %s %lld of %lld", k->isa, (long long)rows, (long long)n);
+    k->norm_rows_f32(y, x, rows, n, 1e-3, scale, with_add ? add : NULL);
+    for (int64_t r = 0; r < rows; r++) {
+        double mean = 0, variance = 0;
+        for (int64_t i = 0; i < n; i++)
+            mean += (double)x[r * n + i] / (double)n;
+        for (int64_t i = 0; i < n; i++)
+            variance += ((double)x[r * n + i] - mean) * ((double)x[r * n + i] - mean) / (double)n;
+        for (int64_t i = 0; i < n; i++)
+            check_near(y[r * n + i], ((double)x[r * n + i] - mean) / sqrt(variance + 1e-3) * (double)scale[i] +
+                       (with_add ? (double)add[i] : 0), 1e-6, what, r * n + i);
+    }
+    check_free(x, rows * n, what), check_free(y, rows * n, what), check_free(scale, n, what), check_free(add, n, what);
+}
+
 static void check_scale_blocked(const ingot_kernels *k, int64_t pixels)
 {
     const int64_t n = pixels * 8;
@@ -264,11 +285,13 @@ static void test(const ingot_kernels *k)
 {
     for (int64_t n = 1; n <= 70; n++) {
         check_norm(k, n);
+        check_norm_rows(k, n % 20 + 1, n, n & 1);
         check_softmax(k, n, 0.0f);
         check_scale_blocked(k, n);
         check_mean(k, n);
     }
     check_norm(k, 5000);
+    check_norm_rows(k, 3, 5000, true);
     check_softmax(k, 1000, 0.0f);
     check_softmax(k, 37, -INFINITY);
     check_softmax(k, 37, NAN);

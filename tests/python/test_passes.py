@@ -571,3 +571,12 @@ def test_corpus(ingot, tmp_path, entry, folder):
         feeds = dict(zip([i.name for i in after.get_inputs()], load_values(data, "input")))
         for output, value, want in zip(entry["outputs"], after.run(None, feeds), before.run(None, feeds)):
             np.testing.assert_allclose(value, want, rtol=output.get("rtol", entry["rtol"]), atol=output.get("atol", entry["atol"]))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_bias_and_residual(optimize, swapped):
+    """A Linear and the connection around it run as one step."""
+    w = Weights()
+    optimize([node("MatMul", f"x {w.add('w', 24, 24)}", "p"), node("Add", f"p {w.add('b', 24)}", "q"),
+              node("Add", "q x" if swapped else "x q", "y")], image(2, 5, 24), "y", w)
+    assert "fuse-conv-add: 2 of 2" in optimize.report
