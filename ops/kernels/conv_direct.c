@@ -290,6 +290,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
     const tap_rows r = rows_of(t);
     const ptrdiff_t pixel = t->pixel, to_last = (px - 1) * pixel;
     const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
+    const bool three = taps_touch && r.taps == 3 && px * nv <= MAX_PIXELS * 2 - 4;     /* more leave too few registers */
     const int64_t taps = taps_touch ? 1 : r.taps, channels = taps_touch ? r.taps : t->block_channels;
     _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
     ahead next_unit = t->next_unit;
@@ -316,6 +317,10 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                         fetch_pixels(t, src, px);
                     if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
+                    else if (three && pixel == 2)                     /* the usual first layers */
+                        accumulate(acc, src, src, src + (px - 1) * 2, 2, w, 3, px, nv);
+                    else if (three && pixel == 1)
+                        accumulate(acc, src, src, src + (px - 1), 1, w, 3, px, nv);
                     else
                         accumulate(acc, src, first, last, pixel, w, channels, px, nv);
                 }
