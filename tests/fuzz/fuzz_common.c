@@ -1,0 +1,164 @@
+/* fuzz_common.c - running whatever bytes a fuzzer came up with, and making models of one node. */
+#include "tests/fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Small enough that thousands of inputs a second can be tried. */
+enum { MEMORY_BYTES = 64 << 20, MAX_NODES = 2000, MAX_INPUT_BYTES = 1 << 20 };
+static const double max_seconds = 0.5;
+
+void fuzz_fail(const char *condition, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", file, line, condition);
+    abort();
+}
+
+/* Zeros, ones, and small numbers; free dimensions are 2. False where the model says too little or asks for too much. */
+static bool make_input(const ingot_value_info *info, ingot_tensor *tensor)
+{
+    *tensor = (ingot_tensor){.dtype = info->dtype, .kind = (uint8_t)info->kind, .rank = info->rank};
+    if (info->kind != INGOT_TENSOR || info->rank < 0 || info->dtype == INGOT_STRING || !ingot_dtype_size_bytes(info->dtype))
+        return false;
+    int64_t bytes = (int64_t)ingot_dtype_size_bytes(info->dtype);
+    for (int i = 0; i < info->rank; i++) {
+        tensor->shape[i] = info->shape[i] < 0 ? 2 : info->shape[i];
+        if (tensor->shape[i] > MAX_INPUT_BYTES || (bytes *= tensor->shape[i]) > MAX_INPUT_BYTES)
+            return false;
+    }
+    if (ingot_tensor_alloc(tensor, NULL))
+        return false;
+    if (info->dtype == INGOT_FLOAT)
+        for (int64_t i = 0; i < ingot_tensor_count(tensor); i++)
+            ((float *)tensor->data)[i] = 0.25f * (float)(i % 7 - 3);
+    return true;
+}
+
+/* The outputs' bytes one after the other, plain tensors alone. */
+static uint8_t *collect_outputs(const ingot_model *model, const ingot_session *session, size_t *n)
+{
+    uint8_t *all = NULL;
+    *n = 0;
+    for (size_t i = 0; i < ingot_model_n_outputs(model); i++) {
+        const ingot_tensor *t = ingot_session_output(session, i);
+        FUZZ_CHECK(t);
+        if (t->kind != INGOT_TENSOR || t->dtype == INGOT_STRING)
+            continue;
+        const size_t bytes = (size_t)ingot_tensor_count(t) * ingot_dtype_size_bytes(t->dtype);
+        all = realloc(all, *n + bytes + 1);
+        FUZZ_CHECK(all);
+        if (bytes)
+            memcpy(all + *n, t->data, bytes);
+        *n += bytes;
+    }
+    return all;
+}
+
+/* Two runs, as the second one takes other ways than the first. NULL where either does not end well. */
+static uint8_t *run_session(ingot_model *model, int n_threads, const ingot_tensor *inputs, size_t n_inputs, size_t *n)
+{
+    const ingot_session_options options = {
+        .size_bytes = sizeof options, .n_threads = n_threads, .max_memory_bytes = MEMORY_BYTES, .timeout_s = max_seconds};
+    ingot_session *session;
+    ingot_error error = {0};
+    uint8_t *outputs = NULL;
+    if (ingot_session_create(model, &options, &session, &error)) {
+        FUZZ_CHECK(*error.message);
+        return NULL;
+    }
+    ingot_status status = INGOT_OK;
+    for (size_t i = 0; i < n_inputs && !status; i++)
+        status = ingot_session_set_input(session, ingot_model_input(model, i)->name, &inputs[i], &error);
+    for (int run = 0; run < 2 && !status; run++)
+        status = ingot_session_run(session, &error);
+    FUZZ_CHECK(!status || *error.message);
+    if (!status)
+        outputs = collect_outputs(model, session, n);
+    ingot_session_free(session);
+    return outputs;
+}
+
+void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
+{
+    const char *const all[] = {"all", NULL};
+    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = MEMORY_BYTES, .max_nodes = MAX_NODES,
+                                         .timeout_s = max_seconds, .disabled_passes = passes ? NULL : all};
+    ingot_model *model;
+    ingot_error error = {0};
+    ingot_tensor inputs[FUZZ_MAX_INPUTS];
+    size_t n_inputs = 0, n_one = 0, n_many = 0;
+    if (ingot_model_load_memory(data, size, &options, &model, &error)) {
+        FUZZ_CHECK(*error.message && !model);
+        return;
+    }
+    const size_t n_wanted = ingot_model_n_inputs(model);
+    while (n_inputs < n_wanted && n_inputs < FUZZ_MAX_INPUTS &&
+           make_input(ingot_model_input(model, n_inputs), &inputs[n_inputs]))
+        n_inputs++;
+    if (n_inputs == n_wanted) {
+        uint8_t *one = run_session(model, 1, inputs, n_inputs, &n_one);
+        uint8_t *many = one ? run_session(model, n_threads, inputs, n_inputs, &n_many) : NULL;
+        if (many) /* where time ran out once there is nothing to compare */
+            FUZZ_CHECK(n_one == n_many && (!n_one || !memcmp(one, many, n_one)));
+        free(one);
+        free(many);
+    }
+    while (n_inputs)
+        ingot_tensor_free(&inputs[--n_inputs]);
+    ingot_model_free(model);
+}
+
+uint8_t *fuzz_one_node(Onnx__NodeProto *node, size_t n_inputs, const int *ranks, int64_t sizes[][INGOT_MAX_RANK],
+                       size_t *size_bytes)
+{
+    static char *names[] = {"x0", "x1", "x2", "x3"}, *output = "y";
+    Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
+    Onnx__GraphProto graph = ONNX__GRAPH_PROTO__INIT;
+    Onnx__OperatorSetIdProto opset = ONNX__OPERATOR_SET_ID_PROTO__INIT, *opsets = &opset;
+    Onnx__ValueInfoProto inputs[FUZZ_MAX_INPUTS], result = ONNX__VALUE_INFO_PROTO__INIT;
+    Onnx__ValueInfoProto *input_list[FUZZ_MAX_INPUTS], *results = &result;
+    Onnx__TypeProto types[FUZZ_MAX_INPUTS];
+    Onnx__TypeProto__Tensor tensors[FUZZ_MAX_INPUTS];
+    Onnx__TensorShapeProto shapes[FUZZ_MAX_INPUTS];
+    Onnx__TensorShapeProto__Dimension dims[FUZZ_MAX_INPUTS][INGOT_MAX_RANK], *dim_lists[FUZZ_MAX_INPUTS][INGOT_MAX_RANK];
+    for (size_t i = 0; i < n_inputs; i++) {
+        onnx__value_info_proto__init(input_list[i] = &inputs[i]);
+        onnx__type_proto__init(inputs[i].type = &types[i]);
+        onnx__type_proto__tensor__init(types[i].tensor_type = &tensors[i]);
+        onnx__tensor_shape_proto__init(tensors[i].shape = &shapes[i]);
+        inputs[i].name = names[i];
+        types[i].value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+        tensors[i].has_elem_type = true;
+        tensors[i].elem_type = INGOT_FLOAT;
+        shapes[i].n_dim = (size_t)ranks[i];
+        shapes[i].dim = dim_lists[i];
+        for (int d = 0; d < ranks[i]; d++) {
+            onnx__tensor_shape_proto__dimension__init(dim_lists[i][d] = &dims[i][d]);
+            dims[i][d].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+            dims[i][d].dim_value = sizes[i][d];
+        }
+    }
+    result.name = output;
+    node->n_input = n_inputs;
+    node->input = names;
+    node->n_output = 1;
+    node->output = &output;
+    graph.n_node = 1;
+    graph.node = &node;
+    graph.n_input = n_inputs;
+    graph.input = input_list;
+    graph.n_output = 1;
+    graph.output = &results;
+    opset.has_version = true;
+    opset.version = 21;
+    model.has_ir_version = true;
+    model.ir_version = 10;
+    model.graph = &graph;
+    model.n_opset_import = 1;
+    model.opset_import = &opsets;
+    uint8_t *bytes = malloc(*size_bytes = onnx__model_proto__get_packed_size(&model));
+    FUZZ_CHECK(bytes);
+    onnx__model_proto__pack(&model, bytes);
+    return bytes;
+}

@@ -1,0 +1,222 @@
+/* mutate.c - a mutator that knows ONNX: it changes operators, attributes, shapes, types, names and elements of a model, so
+ * that most of what comes out is still a model and reaches planning and kernels. One mutation in four is libFuzzer's own,
+ * on bytes. */
+#include <string.h>
+
+#include "ops/op.h"
+#include "tests/fuzz/fuzz.h"
+
+typedef struct mutation {
+    uint64_t state;
+    ingot_arena arena;
+    Onnx__ModelProto *model;
+    Onnx__GraphProto *graph;
+} mutation;
+
+/* A number below n; splitmix64. */
+static size_t below(mutation *m, size_t n)
+{
+    uint64_t z = m->state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return n ? (size_t)((z ^ z >> 31) % n) : 0;
+}
+
+/* Numbers at which code breaks, and small ones. */
+static int64_t interesting(mutation *m)
+{
+    static const int64_t numbers[] = {0, 1, 2, 3, 4, 5, 7, 8, 16, 17, 64, 255, 256, 65536, INT32_MAX, (int64_t)INT32_MAX + 1,
+                                      -1, -2, -3, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MIN + 1, INT64_MAX / 2, 1LL << 40};
+    const size_t i = below(m, sizeof numbers / sizeof *numbers + 8);
+    return i < sizeof numbers / sizeof *numbers ? numbers[i] : (int64_t)below(m, 6) - 1;
+}
+
+static void *take(void *argument, size_t size_bytes) { return ingot_arena_alloc(argument, size_bytes + 16); }
+
+static void keep(void *argument, void *pointer)
+{
+    (void)argument;
+    (void)pointer;
+}
+
+static Onnx__NodeProto *any_node(mutation *m)
+{
+    return m->graph->n_node ? m->graph->node[below(m, m->graph->n_node)] : NULL;
+}
+
+/* The name of some value. */
+static char *any_value(mutation *m)
+{
+    const size_t kind = below(m, 3);
+    if (kind == 0 && m->graph->n_input)
+        return m->graph->input[below(m, m->graph->n_input)]->name;
+    if (kind == 1 && m->graph->n_initializer)
+        return m->graph->initializer[below(m, m->graph->n_initializer)]->name;
+    const Onnx__NodeProto *node = any_node(m);
+    return node && node->n_output ? node->output[below(m, node->n_output)] : (char *)(uintptr_t)"";
+}
+
+/* Bytes changed by libFuzzer, up to 64 more. */
+static void mutate_bytes(mutation *m, ProtobufCBinaryData *bytes)
+{
+    uint8_t *copy = ingot_arena_alloc(&m->arena, bytes->len + 64);
+    FUZZ_CHECK(copy);
+    if (bytes->len)
+        memcpy(copy, bytes->data, bytes->len);
+    bytes->len = LLVMFuzzerMutate(copy, bytes->len, bytes->len + 64);
+    bytes->data = copy;
+}
+
+static void change_op_type(mutation *m)
+{
+    Onnx__NodeProto *node = any_node(m);
+    size_t n = 0;
+    while (ingot_op_at(n))
+        n++;
+    if (node)
+        node->op_type = (char *)(uintptr_t)ingot_op_at(below(m, n))->op_type;
+}
+
+static void change_attribute(mutation *m)
+{
+    const Onnx__NodeProto *node = any_node(m);
+    if (!node || !node->n_attribute)
+        return;
+    Onnx__AttributeProto *a = node->attribute[below(m, node->n_attribute)];
+    if (a->has_i)
+        a->i = interesting(m);
+    if (a->n_ints)
+        a->ints[below(m, a->n_ints)] = interesting(m);
+    if (a->n_ints && !below(m, 4))
+        a->n_ints--;
+    if (a->has_s)
+        mutate_bytes(m, &a->s);
+    if (a->has_f)
+        a->f = (float)interesting(m) / 4;
+    if (!below(m, 8))
+        a->type = (Onnx__AttributeProto__AttributeType)below(m, 15);
+}
+
+static void change_wiring(mutation *m)
+{
+    Onnx__NodeProto *node = any_node(m);
+    if (!node)
+        return;
+    if (node->n_input && below(m, 4))
+        node->input[below(m, node->n_input)] = any_value(m);
+    else if (node->n_input && below(m, 2))
+        node->n_input--;
+    else if (m->graph->n_output)
+        m->graph->output[below(m, m->graph->n_output)]->name = any_value(m);
+}
+
+static void change_tensor(mutation *m)
+{
+    if (!m->graph->n_initializer)
+        return;
+    Onnx__TensorProto *t = m->graph->initializer[below(m, m->graph->n_initializer)];
+    const size_t what = below(m, 6);
+    if (what == 0 && t->n_dims)
+        t->dims[below(m, t->n_dims)] = interesting(m);
+    else if (what == 1 && t->n_dims)
+        t->n_dims--;
+    else if (what == 2)
+        t->data_type = (int32_t)below(m, INGOT_N_DTYPES + 1);
+    else if (t->n_int64_data)
+        t->int64_data[below(m, t->n_int64_data)] = interesting(m);
+    else if (t->raw_data.len >= 8) {
+        const int64_t number = interesting(m);
+        memcpy(t->raw_data.data + below(m, t->raw_data.len / 8) * 8, &number, 8);
+    } else if (t->has_raw_data)
+        mutate_bytes(m, &t->raw_data);
+}
+
+static void change_input(mutation *m)
+{
+    if (!m->graph->n_input)
+        return;
+    const Onnx__ValueInfoProto *input = m->graph->input[below(m, m->graph->n_input)];
+    if (!input->type || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+        return;
+    Onnx__TypeProto__Tensor *tensor = input->type->tensor_type;
+    if (!below(m, 4))
+        tensor->elem_type = (int32_t)below(m, INGOT_N_DTYPES);
+    if (!tensor->shape || !tensor->shape->n_dim)
+        return;
+    Onnx__TensorShapeProto__Dimension *dim = tensor->shape->dim[below(m, tensor->shape->n_dim)];
+    if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+        dim->dim_value = below(m, 3) ? (int64_t)below(m, 9) : interesting(m);
+    if (!below(m, 8))
+        tensor->shape->n_dim--;
+}
+
+/* A node twice in a row, reading what the first gave, or one node less. */
+static void change_nodes(mutation *m)
+{
+    Onnx__GraphProto *graph = m->graph;
+    if (!graph->n_node)
+        return;
+    const size_t at = below(m, graph->n_node);
+    if (!below(m, 3)) {
+        memmove(&graph->node[at], &graph->node[at + 1], (--graph->n_node - at) * sizeof *graph->node);
+        return;
+    }
+    Onnx__NodeProto **nodes = ingot_arena_array(&m->arena, graph->n_node + 1, sizeof *nodes);
+    Onnx__NodeProto *copy = ingot_arena_copy(&m->arena, graph->node[at], sizeof *copy);
+    FUZZ_CHECK(nodes && copy);
+    memcpy(nodes, graph->node, graph->n_node * sizeof *nodes);
+    nodes[graph->n_node++] = copy;
+    graph->node = nodes;
+    if (!copy->n_output || !copy->n_input)
+        return;
+    char **names = ingot_arena_array(&m->arena, copy->n_output + copy->n_input, sizeof *names);
+    FUZZ_CHECK(names);
+    memcpy(names + copy->n_output, copy->input, copy->n_input * sizeof *names);
+    names[copy->n_output + below(m, copy->n_input)] = copy->output[0];
+    for (size_t i = 0; i < copy->n_output; i++) {
+        const char name[] = {'m', (char)('a' + below(m, 26)), (char)('a' + below(m, 26)), (char)('a' + below(m, 26))};
+        names[i] = ingot_arena_string(&m->arena, name, sizeof name);
+    }
+    copy->output = names;
+    copy->input = names + copy->n_output;
+    if (graph->n_output && below(m, 2))
+        graph->output[below(m, graph->n_output)]->name = names[0];
+}
+
+static void change_opset(mutation *m)
+{
+    if (m->model->n_opset_import)
+        m->model->opset_import[below(m, m->model->n_opset_import)]->version = (int64_t)below(m, INGOT_NEWEST_OPSET + 2);
+}
+
+/* The message, where it can be unpacked: how deep it nests is checked first, as protobuf-c recurses. */
+static bool unpack(mutation *m, ProtobufCAllocator *allocator, const uint8_t *data, size_t size)
+{
+    uint8_t *slim;
+    size_t slim_bytes;
+    if (ingot_wire_slim(&onnx__model_proto__descriptor, data, size, m->arena.memory, &slim, &slim_bytes, NULL))
+        return false;
+    ingot_release(m->arena.memory, slim);
+    m->model = onnx__model_proto__unpack(allocator, size, data);
+    m->graph = m->model ? m->model->graph : NULL;
+    return m->graph != NULL;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    static void (*const changes[])(mutation *) = {change_op_type, change_attribute, change_wiring, change_tensor,
+                                                  change_input,   change_nodes,     change_opset};
+    ingot_memory memory = {.limit_bytes = 256 << 20};
+    mutation m = {.state = seed, .arena = {.memory = &memory}};
+    ProtobufCAllocator allocator = {take, keep, &m.arena};
+    size_t result = 0;
+    if (below(&m, 4) && size <= 1 << 16 && unpack(&m, &allocator, data, size)) {
+        for (size_t i = 1 + below(&m, 3); i; i--)
+            changes[below(&m, sizeof changes / sizeof *changes)](&m);
+        const size_t packed = onnx__model_proto__get_packed_size(m.model);
+        if (packed <= max_size)
+            result = onnx__model_proto__pack(m.model, data);
+    }
+    ingot_arena_free(&m.arena);
+    return result ? result : LLVMFuzzerMutate(data, size, max_size);
+}

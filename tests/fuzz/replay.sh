@@ -1,0 +1,3 @@
+#!/bin/sh
+# replay.sh PROGRAM FOLDER: all files of a kept corpus.
+exec "$1" "$2"/*

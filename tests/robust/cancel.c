@@ -1,0 +1,129 @@
+/* cancel.c - how long a cancelled run goes on: cancel N_MOMENTS LIMIT_MS MODEL... cancels runs at random moments, by
+ * ingot_session_cancel() and by a deadline in turns, on one thread and on all, and fails where one returned later than
+ * LIMIT_MS (0: only tells). After each the session must give the same bits as before. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "tests/robust/robust.h"
+
+typedef struct moment {
+    ingot_session *session;
+    double at_ms, cancelled_ms;
+    _Atomic bool begun;
+} moment;
+
+/* Cancel when its time has come. */
+static void *wait_and_cancel(void *argument)
+{
+    moment *m = argument;
+    while (!atomic_load(&m->begun))
+        usleep(10);
+    const double start = now_ms();
+    while (now_ms() - start < m->at_ms)
+        usleep(20);
+    m->cancelled_ms = now_ms();
+    ingot_session_cancel(m->session);
+    return NULL;
+}
+
+/* One run that is cancelled after at_ms; returns how much later it came back, or -1 where it was done before. */
+static double cancel_once(ingot_session *session, double at_ms)
+{
+    moment m = {.session = session, .at_ms = at_ms};
+    pthread_t thread;
+    ingot_error error;
+    NEED(!pthread_create(&thread, NULL, wait_and_cancel, &m));
+    atomic_store(&m.begun, true);
+    const ingot_status status = ingot_session_run(session, &error);
+    const double end = now_ms();
+    pthread_join(thread, NULL);
+    NEED(status == INGOT_OK || status == INGOT_CANCELLED);
+    if (status == INGOT_OK && ingot_session_run(session, &error)) /* the cancel came after the end: it ends the next run */
+        NEED(error.status == INGOT_CANCELLED);
+    return status == INGOT_OK ? -1 : end - m.cancelled_ms;
+}
+
+/* Worst of n moments within runs of `takes_ms`. */
+static double worst_of(ingot_session *session, const ingot_model *model, int n, double takes_ms, uint64_t hash, int *n_hit)
+{
+    uint64_t seed = 7;
+    double worst = 0;
+    for (int i = 0; i < n; i++) {
+        const double late = cancel_once(session, takes_ms * (double)(next_random(&seed) >> 11) * 0x1p-53);
+        *n_hit += late >= 0;
+        worst = late > worst ? late : worst;
+    }
+    NEED(!ingot_session_run(session, NULL));
+    NEED(hash_outputs(model, session) == hash);
+    return worst;
+}
+
+/* The same with a deadline: a session of its own for each moment, planned before the time counts. */
+static double worst_deadline(ingot_model *model, const ingot_tensor *inputs, int n_inputs, int n_threads, int n, double takes_ms)
+{
+    uint64_t seed = 9;
+    double worst = 0;
+    for (int i = 0; i < n; i++) {
+        const double at_ms = 0.05 + takes_ms * (double)(next_random(&seed) >> 11) * 0x1p-53;
+        const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = n_threads, .timeout_s = at_ms / 1e3};
+        ingot_session *session;
+        NEED(!ingot_session_create(model, &options, &session, NULL));
+        for (int k = 0; k < n_inputs; k++)
+            NEED(!ingot_session_set_input(session, ingot_model_input(model, (size_t)k)->name, &inputs[k], NULL));
+        NEED(!ingot_session_plan(session, NULL));
+        const double start = now_ms();
+        const ingot_status status = ingot_session_run(session, NULL);
+        const double late = now_ms() - start - at_ms;
+        NEED(status == INGOT_OK || status == INGOT_CANCELLED);
+        worst = status && late > worst ? late : worst;
+        ingot_session_free(session);
+    }
+    return worst;
+}
+
+/* One model on n_threads; returns the worst of both ways. */
+static double try_model(const char *path, int n_threads, int n_moments)
+{
+    ingot_model *model;
+    ingot_session *session;
+    ingot_error error;
+    ingot_tensor inputs[MAX_INPUTS];
+    const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = n_threads};
+    if (ingot_model_load(path, NULL, &model, &error) || ingot_session_create(model, &options, &session, &error))
+        return fprintf(stderr, "%s\n", error.message), 1e9;
+    const int n_inputs = make_inputs(model, 1, 1, inputs);
+    NEED(n_inputs >= 0);
+    for (int i = 0; i < n_inputs; i++)
+        NEED(!ingot_session_set_input(session, ingot_model_input(model, (size_t)i)->name, &inputs[i], NULL));
+    NEED(!ingot_session_run(session, &error));
+    const uint64_t hash = hash_outputs(model, session);
+    const double start = now_ms();
+    NEED(!ingot_session_run(session, &error));
+    const double takes_ms = now_ms() - start;
+    int n_hit = 0;
+    const double worst = worst_of(session, model, n_moments, takes_ms, hash, &n_hit);
+    const double late = worst_deadline(model, inputs, n_inputs, n_threads, n_moments / 4, takes_ms);
+    printf("%-60s %d thread%s: a run %.1f ms; worst of %d cancels (%d in time) %.2f ms, of %d deadlines %.2f ms\n", path,
+           ingot_session_n_threads(session), n_threads == 1 ? " " : "s", takes_ms, n_moments, n_hit, worst, n_moments / 4, late);
+    ingot_session_free(session);
+    free_inputs(inputs, n_inputs);
+    ingot_model_free(model);
+    return worst > late ? worst : late;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4)
+        return 2;
+    const int n_moments = atoi(argv[1]);
+    const double limit_ms = atof(argv[2]);
+    double worst = 0;
+    for (int i = 3; i < argc; i++)
+        for (int n_threads = 1; n_threads >= 0; n_threads--) {
+            const double late = try_model(argv[i], n_threads, n_moments);
+            worst = late > worst ? late : worst;
+        }
+    printf("worst: %.2f ms\n", worst);
+    return limit_ms > 0 && worst > limit_ms;
+}
