@@ -107,7 +107,9 @@ ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data
         return cli_fail_file(error, INGOT_LIMIT, label, "out of memory");
     *size_bytes = (size_t)about.size;
     const ingot_status st = inflate_member(archive, label, &about, *data, error);
-    if (st)
+    if (st) {
         free(*data);
+        *data = NULL;
+    }
     return st;
 }

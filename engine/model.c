@@ -68,7 +68,10 @@ static ingot_status resolve_node(const ingot_node *node, const ingot_op **result
     if (node->n_inputs < op->min_inputs || node->n_inputs > op->max_inputs)
         return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): %d inputs, expected %d to %d", node->name,
                           node->op_type, node->n_inputs, op->min_inputs, op->max_inputs);
-    for (int i = 0; i < op->min_inputs && strcmp(node->op_type, "Loop"); i++)    /* Loop's first two may be left out */
+    /* Of a variadic operator none may be left out, but for the first ones of Loop and Scan. */
+    const bool loops = !strcmp(node->op_type, "Loop") || !strcmp(node->op_type, "Scan");
+    const int n_needed = loops ? 0 : op->max_inputs == INGOT_MANY ? node->n_inputs : op->min_inputs;
+    for (int i = 0; i < n_needed; i++)
         if (node->inputs[i] == INGOT_NONE)
             return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): input %d is left out", node->name,
                               node->op_type, i);

@@ -201,7 +201,7 @@ static ingot_status read_operands(ingot_reader *reader, const Onnx__NodeProto *p
     size_t n = proto->n_input;
     while (n && !*proto->input[n - 1])
         n--;
-    if (n + proto->n_output > INT32_MAX / 8 || !reserve_ids(reader, n + proto->n_output))
+    if (n + proto->n_output > INT32_MAX / 8 || !reserve_ids(reader, n + proto->n_output + 1))
         return ingot_out_of_memory(reader);
     *n_inputs = (int)n;
     for (size_t i = 0; i < n; i++) {

@@ -59,7 +59,8 @@ enum {
                                when the two differ in data, for the cases that are not) */
     INGOT_OP_INPLACE = 2,   /* output 0 may share the memory of any input of the same size that dies here */
     INGOT_OP_RANDOM = 4,    /* not a function of its inputs: never folded, never merged */
-    INGOT_OP_LAZY = 8,      /* prepare() reads constants through c->constants; in[i]->data of a lazy one is NULL */
+    INGOT_OP_LAZY = 8,      /* prepare() reads constants through c->constants; in[i]->data of a lazy one is NULL (not
+                               of input 0) */
     INGOT_OP_SHAPE_ONLY = 16, /* reads the types and shapes of its inputs but not their elements (Shape, Size) */
     INGOT_OP_FUSES = 32,    /* runs the nodes that are fused into it as well: see fused.h */
     INGOT_OP_SPLITS = 64,   /* the outputs are pieces of input 0; where output 0 is blocked, so are the others */

@@ -168,14 +168,15 @@ static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_
     return INGOT_OK;
 }
 
-/* Operators with INGOT_OP_LAZY read constants themselves (they pack them), and those with INGOT_OP_SHAPE_ONLY need no
- * elements. */
+/* Operators with INGOT_OP_LAZY read constants themselves (they pack them), but for input 0, which is data even where it
+ * is constant; those with INGOT_OP_SHAPE_ONLY need no elements. */
 ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error)
 {
-    if (step->ctx.op->flags & (INGOT_OP_LAZY | INGOT_OP_SHAPE_ONLY))
+    if (step->ctx.op->flags & INGOT_OP_SHAPE_ONLY)
         return INGOT_OK;
     ingot_status status = INGOT_OK;
-    for (int i = 0; i < step->ctx.n_in && !status; i++)
+    const int n = step->ctx.op->flags & INGOT_OP_LAZY ? MIN(1, step->ctx.n_in) : step->ctx.n_in;
+    for (int i = 0; i < n && !status; i++)
         status = step->ctx.in[i] ? settle(step->plan, step->ctx.constants[i], step->ctx.in[i], error) : INGOT_OK;
     return status;
 }

@@ -37,12 +37,13 @@ static void make_folder(void)
     snprintf(path, sizeof path, "%s/outside", folder);
     write_file(path, "ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ", 32);
     snprintf(path, sizeof path, "%s/in", folder);
-    FUZZ_CHECK(!mkdir(path, 0700) && !chdir(path));
+    const int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    FUZZ_CHECK(before >= 0 && !mkdir(path, 0700) && !chdir(path));
     write_file("data", inside, sizeof inside);
     FUZZ_CHECK(!mkdir("d", 0700));
     write_file("d/data", inside, sizeof inside);
     FUZZ_CHECK(!symlink("data", "link") && !symlink("../outside", "out") && !symlink("..", "up") && !symlink("d", "down") &&
-               !symlink("loop", "loop") && !mkfifo("pipe", 0600));
+               !symlink("loop", "loop") && !mkfifo("pipe", 0600) && !fchdir(before) && !close(before));
     snprintf(model_path, sizeof model_path, "%s/in/model.onnx", folder);
 }
 

@@ -44,16 +44,19 @@ static Onnx__NodeProto *any_node(mutation *m)
     return m->graph->n_node ? m->graph->node[below(m, m->graph->n_node)] : NULL;
 }
 
-/* The name of some value. */
+/* The name of some value; "" where it has none. */
 static char *any_value(mutation *m)
 {
     const size_t kind = below(m, 3);
-    if (kind == 0 && m->graph->n_input)
-        return m->graph->input[below(m, m->graph->n_input)]->name;
-    if (kind == 1 && m->graph->n_initializer)
-        return m->graph->initializer[below(m, m->graph->n_initializer)]->name;
     const Onnx__NodeProto *node = any_node(m);
-    return node && node->n_output ? node->output[below(m, node->n_output)] : (char *)(uintptr_t)"";
+    char *name = NULL;
+    if (kind == 0 && m->graph->n_input)
+        name = m->graph->input[below(m, m->graph->n_input)]->name;
+    else if (kind == 1 && m->graph->n_initializer)
+        name = m->graph->initializer[below(m, m->graph->n_initializer)]->name;
+    else if (node && node->n_output)
+        name = node->output[below(m, node->n_output)];
+    return name ? name : (char *)(uintptr_t)"";
 }
 
 /* Bytes changed by libFuzzer, up to 64 more. */

@@ -258,3 +258,7 @@ for text, changed in [("counts that go down", {"ngram_counts": [5, 0]}), ("negat
                       ("lengths of 0", {"min_gram_length": 0}), ("a mode that there is not", {"mode": "GUESS"}),
                       ("a skip of MIN", {"max_skip_count": MIN64}), ("too few weights", {"weights": [0.5], "mode": "IDF"}), ("no pool", {"pool_int64s": []})]:
     op_case("TfIdfVectorizer: " + text, "", op("TfIdfVectorizer", [ints(1, 2, 3)], **{**tfidf, **changed}), INVALID)
+
+# ---- left out in the middle ----
+for kind in ("SequenceConstruct", "Concat", "Sum", "Max", "Mean", "Einsum"):
+    op_case(f"{kind}: an input left out", "", op(kind, [V, None, V], **({"axis": 0} if kind == "Concat" else {"equation": "ij,ij,ij"} if kind == "Einsum" else {})))
