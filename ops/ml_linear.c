@@ -126,10 +126,16 @@ static ingot_status run_linear(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    const linear_state *s = c->state;
+    return 2 * s->n * s->n_scores * s->width;
+}
+
 const ingot_op ingot_ops_ml_linear[] = {
     { "LinearClassifier", 1, 1, 1, { INGOT_TYPES_FEATURE }, infer_classifier, run_linear, prepare_linear,
-      .domain = INGOT_ML_DOMAIN },
+      .flops = count_flops, .domain = INGOT_ML_DOMAIN },
     { "LinearRegressor", 1, 1, 1, { INGOT_TYPES_FEATURE }, infer_regressor, run_linear, prepare_linear,
-      .domain = INGOT_ML_DOMAIN },
+      .flops = count_flops, .domain = INGOT_ML_DOMAIN },
     { 0 }
 };

@@ -326,8 +326,17 @@ static ingot_status run_svm(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Of the kernels. */
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    const svm_state *s = c->state;
+    return 2 * s->n * s->width * MAX(s->n_vectors, s->n_classes);
+}
+
+#define ML .flops = count_flops, .domain = INGOT_ML_DOMAIN
+
 const ingot_op ingot_ops_ml_svm[] = {
-    { "SVMClassifier", 1, 1, 1, { INGOT_TYPES_FEATURE }, infer_svm, run_svm, prepare_svm, .domain = INGOT_ML_DOMAIN },
-    { "SVMRegressor", 1, 1, 1, { INGOT_TYPES_FEATURE }, infer_svm, run_svm, prepare_svm, .domain = INGOT_ML_DOMAIN },
+    { "SVMClassifier", 1, 1, 1, { INGOT_TYPES_FEATURE }, infer_svm, run_svm, prepare_svm, ML },
+    { "SVMRegressor", 1, 1, 1, { INGOT_TYPES_FEATURE }, infer_svm, run_svm, prepare_svm, ML },
     { 0 }
 };

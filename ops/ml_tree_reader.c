@@ -120,8 +120,8 @@ static ingot_status read_nodes(ingot_op_ctx *c, ingot_trees *t, int64_t width, c
         node->split = splits[i];
         node->missing_is_true = missing && missing[i];
         if (!(modes[i] >= 0 && modes[i] < INGOT_TREE_N_MODES) || features[i] < 0 || features[i] >= width ||
-            features[i] > INT32_MAX || !make_branch(t, yes[i], yes_leaf[i] != 0, &node->yes) ||
-            !make_branch(t, no[i], no_leaf[i] != 0, &node->no))
+            features[i] > INT32_MAX || !make_branch(t, yes[i], yes_leaf[i] != 0, &node->to[0]) ||
+            !make_branch(t, no[i], no_leaf[i] != 0, &node->to[1]))
             return ingot_op_fail(c, INGOT_INVALID, "tree node %lld: mode, feature or branch is out of range",
                                  (long long)i);
         node->feature = (int32_t)features[i];
@@ -258,8 +258,8 @@ static ingot_status fill_nodes(ingot_op_ctx *c, ingot_trees *t, const old_nodes 
             o->features[i] > INT32_MAX)
             return ingot_op_fail(c, INGOT_INVALID, "node %lld of tree %lld: feature or branch is out of range",
                                  (long long)o->ids[i], (long long)o->trees[i]);
-        *node = (ingot_tree_node){ .split = o->splits[i], .feature = (int32_t)o->features[i], .yes = o->places[yes],
-                                   .no = o->places[no], .mode = (uint8_t)mode_of(&o->modes[i]),
+        *node = (ingot_tree_node){ .split = o->splits[i], .feature = (int32_t)o->features[i], .to = { o->places[yes], o->places[no] },
+                                   .mode = (uint8_t)mode_of(&o->modes[i]),
                                    .missing_is_true = o->missing && o->missing[i] };
     }
     int64_t root = -1, first = 0;

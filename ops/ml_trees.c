@@ -1,6 +1,7 @@
 /* ml_trees.c - TreeEnsemble, TreeEnsembleClassifier, TreeEnsembleRegressor: every row of features walks down each tree,
- * and the leaves' weights are put together by target. A walk takes at most as many steps as there are nodes, so that a
- * circle of nodes ends it. */
+ * and the leaves' weights are put together by target. A block of rows walks at once, step by step, so that one row's
+ * cache misses hide behind those of the others. A walk takes at most as many steps as there are nodes, so that a circle
+ * of nodes ends it. */
 #include "ops/ml_trees.h"
 
 #include <float.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #include "ops/scalar.h"
+
+enum { BLOCK = 16 };                     /* rows that walk at once */
 
 typedef struct trees_state {
     ingot_trees trees;
@@ -42,10 +45,10 @@ static ingot_status infer_regressor(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, INGOT_FLOAT, 2, (int64_t[]){ n, targets });
 }
 
-/* The row and its targets. */
+/* A block of rows and their targets. */
 static void want_scratch(ingot_op_ctx *c, const trees_state *s)
 {
-    ingot_want_scratch(c, 0, (size_t)(s->width + s->trees.n_targets + 2) * sizeof(double));
+    ingot_want_scratch(c, 0, (size_t)(MIN(BLOCK, s->n) * (s->width + s->trees.n_targets + 2)) * sizeof(double));
 }
 
 static ingot_status prepare_ensemble(ingot_op_ctx *c)
@@ -159,19 +162,24 @@ static bool takes_true(const ingot_trees *t, const ingot_tree_node *node, double
     }
 }
 
-/* The leaf that x reaches from a root, or INGOT_NONE where the nodes go in a circle. */
-static int64_t find_leaf(const ingot_trees *t, const double *x, int32_t at)
+/* Where each of `n` rows of x comes to from a root: at[r] becomes a leaf. False where nodes go in a circle. `plain` is
+ * t->plain, as a constant for the compiler. */
+static inline bool walk(const ingot_trees *t, const double *x, int64_t width, int64_t n, int32_t *at, bool plain)
 {
-    int64_t steps = 0;
+    bool walking = true;
 
-    if (t->plain)
-        for (; at >= 0 && steps < t->n_nodes; steps++) {
-            const ingot_tree_node *node = &t->nodes[at];
-            at = x[node->feature] <= node->split ? node->yes : node->no;
+    for (int64_t step = 0; walking && step <= t->n_nodes; step++) {
+        walking = false;
+        for (int64_t r = 0; r < n; r++) {
+            if (at[r] < 0)
+                continue;
+            const ingot_tree_node *node = &t->nodes[at[r]];
+            const double value = x[r * width + node->feature];
+            at[r] = node->to[!(plain ? value <= node->split : takes_true(t, node, value))];
+            walking = true;
         }
-    for (; at >= 0 && steps < t->n_nodes; steps++)
-        at = takes_true(t, &t->nodes[at], x[t->nodes[at].feature]) ? t->nodes[at].yes : t->nodes[at].no;
-    return at < 0 ? -1 - (int64_t)at : INGOT_NONE;
+    }
+    return !walking;
 }
 
 static void add_leaf(const ingot_trees *t, int64_t leaf, double *y)
@@ -185,23 +193,30 @@ static void add_leaf(const ingot_trees *t, int64_t leaf, double *y)
     }
 }
 
-/* All trees of one row. False where one of them never ends. */
-static bool predict(const ingot_trees *t, const double *x, double *y)
+/* All trees of n <= BLOCK rows; y has `step` numbers for each of them. False where one of them never ends. */
+static bool predict(const ingot_trees *t, const double *x, int64_t width, int64_t n, double *y, int64_t step)
 {
     const double start = t->aggregate == INGOT_TREE_MIN ? FLT_MAX : t->aggregate == INGOT_TREE_MAX ? -FLT_MAX : 0.0;
+    int32_t at[BLOCK];
 
-    for (int64_t i = 0; i < t->n_targets; i++)
+    for (int64_t i = 0; i < n * step; i++)
         y[i] = start;
     for (int64_t k = 0; k < t->n_roots; k++) {
-        const int64_t leaf = find_leaf(t, x, t->roots[k]);
-        if (leaf == INGOT_NONE)
+        for (int64_t r = 0; r < n; r++)
+            at[r] = t->roots[k];
+        if (!(t->plain ? walk(t, x, width, n, at, true) : walk(t, x, width, n, at, false)))
             return false;
-        add_leaf(t, leaf, y);
+        for (int64_t r = 0; r < n; r++)
+            add_leaf(t, -1 - (int64_t)at[r], y + r * step);
     }
-    for (int64_t i = 0; i < t->n_targets && t->aggregate == INGOT_TREE_AVERAGE && t->n_roots; i++)
-        y[i] /= (double)t->n_roots;
-    for (int64_t i = 0; i < t->n_targets && t->n_base; i++)
-        y[i] += t->base[t->n_base > 1 ? i : 0];
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t i = 0; i < t->n_targets; i++) {
+            double *to = &y[r * step + i];
+            if (t->aggregate == INGOT_TREE_AVERAGE && t->n_roots)
+                *to /= (double)t->n_roots;
+            if (t->n_base)
+                *to += t->base[t->n_base > 1 ? i : 0];
+        }
     return true;
 }
 
@@ -227,28 +242,38 @@ static void put_class(const ingot_op_ctx *c, const trees_state *s, int64_t row, 
         ingot_ml_put_label(c->out[0], row, &s->labels, single ? class - 1 : class);
 }
 
+/* Row `row` of the outputs from its targets. */
+static void write_row(const ingot_op_ctx *c, const trees_state *s, int64_t row, double *y)
+{
+    const bool classifies = s->labels.n > 0;
+    ingot_tensor *out = !classifies ? c->out[0] : c->n_out > 1 ? c->out[1] : NULL;
+
+    if (classifies && s->binary != INGOT_NONE)
+        split_score(s, y);
+    ingot_ml_apply(s->trees.transform, y, s->n_written);
+    for (int64_t i = 0; i < s->n_written && out; i++)
+        ingot_put_double(out, row * s->n_written + i, y[i]);
+    if (classifies)
+        put_class(c, s, row, ingot_ml_best(y, s->n_written));
+}
+
 static void predict_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     predict_work *w = argument;
-    const ingot_op_ctx *c = w->c;
-    const trees_state *s = c->state;
-    const bool classifies = s->labels.n > 0;
-    ingot_tensor *out = !classifies ? c->out[0] : c->n_out > 1 ? c->out[1] : NULL;
-    double *x = (double *)(void *)ingot_thread_scratch(c, thread), *y = x + s->width;
+    const trees_state *s = w->c->state;
+    const int64_t step = s->trees.n_targets + 2;
+    double *x = (double *)(void *)ingot_thread_scratch(w->c, thread), *y = x + MIN(BLOCK, s->n) * s->width;
 
-    for (int64_t row = begin; row < end; row++) {
-        ingot_ml_read_row(c->in[0], row, s->width, x);
-        if (!predict(&s->trees, x, y)) {
+    for (int64_t row = begin; row < end; row += BLOCK) {
+        const int64_t n = MIN(end - row, BLOCK);
+        for (int64_t r = 0; r < n; r++)
+            ingot_ml_read_row(w->c->in[0], row + r, s->width, x + r * s->width);
+        if (!predict(&s->trees, x, s->width, n, y, step)) {
             w->lost = true;
             return;
         }
-        if (classifies && s->binary != INGOT_NONE)
-            split_score(s, y);
-        ingot_ml_apply(s->trees.transform, y, s->n_written);
-        for (int64_t i = 0; i < s->n_written && out; i++)
-            ingot_put_double(out, row * s->n_written + i, y[i]);
-        if (classifies)
-            put_class(c, s, row, ingot_ml_best(y, s->n_written));
+        for (int64_t r = 0; r < n; r++)
+            write_row(w->c, s, row + r, y + r * step);
     }
 }
 
@@ -261,7 +286,15 @@ static ingot_status run_trees(ingot_op_ctx *c)
     return w.lost ? ingot_op_fail(c, INGOT_INVALID, "the nodes of a tree go in a circle") : INGOT_OK;
 }
 
-#define ML .domain = INGOT_ML_DOMAIN
+/* A comparison for each step of a walk; a tree of n nodes is taken to be log2(n) deep. */
+static int64_t count_flops(const ingot_op_ctx *c)
+{
+    const trees_state *s = c->state;
+    const double per_tree = (double)s->trees.n_nodes / (double)MAX(s->trees.n_roots, 1);
+    return (int64_t)((double)s->n * (double)s->trees.n_roots * log2(2 + per_tree));
+}
+
+#define ML .domain = INGOT_ML_DOMAIN, .flops = count_flops
 
 const ingot_op ingot_ops_ml_trees[] = {
     { "TreeEnsemble", 5, 1, 1, { INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(FLOAT16) }, infer_ensemble,

@@ -13,7 +13,8 @@ typedef enum ingot_tree_aggregate {
     INGOT_TREE_AVERAGE, INGOT_TREE_SUM, INGOT_TREE_MIN, INGOT_TREE_MAX, INGOT_TREE_N_AGGREGATES
 } ingot_tree_aggregate;
 
-/* A node compares one feature and leads to another node, or, below 0, to leaf -1 - index. */
+/* A node compares one feature and leads to to[0] where it is true, else to to[1]: another node, or, below 0, leaf
+ * -1 - index. */
 typedef struct ingot_tree_node {
     union {
         double split;
@@ -21,7 +22,7 @@ typedef struct ingot_tree_node {
             int32_t first, n;        /* of MEMBER: the set, in `members` */
         } set;
     };
-    int32_t feature, yes, no;
+    int32_t feature, to[2];
     uint8_t mode;
     bool missing_is_true;            /* NaN takes the true branch */
 } ingot_tree_node;
