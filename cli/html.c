@@ -9,6 +9,7 @@
 
 extern const char cli_html_css[], cli_html_js[]; /* made by embed_text.py */
 
+/* A stream into memory: what does not fit shows when it is closed. */
 struct cli_page {
     FILE *out; /* into `text`, until it is closed */
     char *text;
@@ -18,6 +19,7 @@ struct cli_page {
 
 /* ---- the frame -------------------------------------------------------------------------------------------------- */
 
+/* Failures are not looked at here: the stream remembers them. */
 void cli_page_add(cli_page *page, const char *format, ...)
 {
     va_list args;
@@ -44,6 +46,7 @@ void cli_page_text(cli_page *page, const char *text)
     }
 }
 
+/* Longer texts are cut: what comes here are labels and tips. */
 void cli_page_textf(cli_page *page, const char *format, ...)
 {
     char text[1000];
@@ -54,6 +57,7 @@ void cli_page_textf(cli_page *page, const char *format, ...)
     cli_page_text(page, text);
 }
 
+/* Head and header; navigation is filled by the script from the sections' titles. */
 ingot_status cli_page_new(cli_page **result, const char *title, const char *subtitle, ingot_error *error)
 {
     cli_page *page = *result = calloc(1, sizeof *page);
@@ -84,6 +88,7 @@ void cli_page_free(cli_page *page)
     free(page);
 }
 
+/* The tip's element and the script come last, when everything that they look for is there. */
 ingot_status cli_page_write(cli_page *page, const char *path, ingot_error *error)
 {
     if (page->in_section)
@@ -99,6 +104,7 @@ ingot_status cli_page_write(cli_page *page, const char *path, ingot_error *error
     return cli_write_file(path, &(cli_bytes){page->text, page->size_bytes}, 1, error);
 }
 
+/* Sections are flat: each ends where the next begins. */
 void cli_page_section(cli_page *page, const char *title, const char *note)
 {
     cli_page_add(page, "%s<section data-title=\"", page->in_section ? "</section>\n" : "");
@@ -130,6 +136,7 @@ void cli_fact(cli_page *page, const char *label, const char *value, const char *
 
 void cli_facts_end(cli_page *page) { cli_page_add(page, "</dl>\n"); }
 
+/* c0 to c7 are hues that differ in light and dark; c8 is grey. */
 const char *cli_colour(size_t index)
 {
     static const char *const names[] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8"};
@@ -142,8 +149,8 @@ const char *cli_colour(size_t index)
 /* Rows are ended by the next row's beginning or the table's end: HTML allows it. */
 void cli_table_begin(cli_page *page, const cli_column *columns, size_t n)
 {
-    cli_page_add(page, "<div class=\"table\"><input type=\"search\" placeholder=\"filter rows\" aria-label=\"filter rows\">"
-                       "<div class=\"scroll\"><table><thead><tr>");
+    cli_page_add(page, "<div class=\"table\"><input type=\"search\" placeholder=\"filter rows\" "
+                       "aria-label=\"filter rows\"><div class=\"scroll\"><table><thead><tr>");
     for (size_t i = 0; i < n; i++) {
         cli_page_add(page, "<th%s", columns[i].is_number ? " class=\"n\"" : "");
         if (columns[i].tip) {
@@ -168,7 +175,9 @@ void cli_table_text(cli_page *page, const char *text)
 }
 
 /* The cell's sort key is the number itself; `bar` is a share or negative for none. */
-static void add_number(cli_page *page, double value, double bar, const char *format) __attribute__((format(printf, 4, 0)));
+static void add_number(cli_page *page, double value, double bar, const char *format)
+    __attribute__((format(printf, 4, 0)));
+
 static void add_number(cli_page *page, double value, double bar, const char *format)
 {
     char text[100] = "";
@@ -206,6 +215,7 @@ static double along(const cli_axis *axis, double value)
     return (value - axis->from) / (axis->to - axis->from);
 }
 
+/* Places on the page, in the units of the view box; y grows downwards there. */
 static double x_of(const cli_chart *chart, double x)
 {
     return LEFT + along(&chart->x, x) * (CHART_WIDTH - LEFT - RIGHT);
@@ -244,18 +254,21 @@ static void add_ticks(const cli_chart *chart, bool is_x)
         add_tick(chart, is_x, at * step);
 }
 
+/* What is drawn goes into a group that is clipped to the plot area; its id must be unique in the page. */
 cli_chart cli_chart_begin(cli_page *page, cli_axis x, cli_axis y)
 {
     static int n_charts;
     cli_chart chart = {page, x, y};
-    cli_page_add(page, "<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\">\n<clipPath id=\"plot%d\"><rect x=\"%d\" "
-                 "y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>\n", CHART_WIDTH, CHART_HEIGHT, ++n_charts, LEFT, TOP,
+    cli_page_add(page, "<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\">\n<clipPath id=\"plot%d\"><rect "
+                 "x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>\n", CHART_WIDTH, CHART_HEIGHT, ++n_charts, LEFT, TOP,
                  CHART_WIDTH - LEFT - RIGHT, CHART_HEIGHT - TOP - BOTTOM);
     add_ticks(&chart, true);
     add_ticks(&chart, false);
-    cli_page_add(page, "<text class=\"axis\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", CHART_WIDTH - RIGHT, CHART_HEIGHT - 8);
+    cli_page_add(page, "<text class=\"axis\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", CHART_WIDTH - RIGHT,
+                 CHART_HEIGHT - 8);
     cli_page_text(page, x.title);
-    cli_page_add(page, "</text>\n<text class=\"axis\" transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"end\">", TOP);
+    cli_page_add(page, "</text>\n<text class=\"axis\" transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"end\">",
+                 TOP);
     cli_page_text(page, y.title);
     cli_page_add(page, "</text>\n<g clip-path=\"url(#plot%d)\">\n", n_charts);
     return chart;
@@ -284,6 +297,7 @@ void cli_chart_label(cli_chart *chart, double x, double y, double dx, double dy,
     cli_page_add(chart->page, "</text>\n");
 }
 
+/* Turned by the line's slope on the page, which the axes decide. */
 void cli_chart_line_label(cli_chart *chart, double x0, double y0, double x1, double y1, const char *text)
 {
     const double x = x_of(chart, x0), y = y_of(chart, y0);

@@ -1,5 +1,5 @@
-/* html.h - what the commands that write HTML share: the frame of a self-contained page (style and script inside, nothing
- * fetched from anywhere), sections, facts, sortable tables, bars, SVG charts, and graphs.
+/* html.h - what the commands that write HTML share: the frame of a self-contained page (style and script inside,
+ * nothing fetched from anywhere), sections, facts, sortable tables, bars, SVG charts, and graphs.
  *
  * A page is written from top to bottom into memory and reaches its file whole or not at all:
  *
@@ -61,7 +61,8 @@ void cli_table_text(cli_page *page, const char *text);
 /* `format` shows a double, such as "%.2f ms"; NaN is shown as an empty cell. */
 void cli_table_number(cli_page *page, double value, const char *format) __attribute__((format(printf, 3, 0)));
 /* A number with a bar behind it; share from 0 to 1 is the bar's length. */
-void cli_table_bar(cli_page *page, double value, const char *format, double share) __attribute__((format(printf, 3, 0)));
+void cli_table_bar(cli_page *page, double value, const char *format, double share)
+    __attribute__((format(printf, 3, 0)));
 void cli_table_end(cli_page *page);
 
 /* ---- charts: SVG with a plot area and two axes ---- */

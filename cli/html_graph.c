@@ -80,6 +80,7 @@ static void add_edge(cli_page *page, const place *source, const place *reader)
                  x1, y1);
 }
 
+/* Two lines of text, cut to the box's width; the tip has them whole. */
 static void add_box(cli_page *page, const cli_graph_node *node, const place *at)
 {
     const size_t x = at->lane * LANE, y = at->row * ROW;
@@ -94,6 +95,7 @@ static void add_box(cli_page *page, const cli_graph_node *node, const place *at)
     cli_page_add(page, "</text></g>\n");
 }
 
+/* Edges first, so that boxes lie on top of their ends. */
 ingot_status cli_page_graph(cli_page *page, const cli_graph_node *nodes, size_t n, ingot_error *error)
 {
     place *places = calloc(n + 1, sizeof *places);
@@ -105,8 +107,8 @@ ingot_status cli_page_graph(cli_page *page, const cli_graph_node *nodes, size_t 
         const size_t n_rows = place_rows(nodes, n, places);
         const size_t n_lanes = place_lanes(nodes, n, places, first, n_rows, free_from);
         const size_t width = n_lanes * LANE, height = n_rows * ROW;
-        cli_page_add(page, "<div class=\"graph\"><svg viewBox=\"-2 -2 %zu %zu\" width=\"%zu\" height=\"%zu\">\n", width, height,
-                     width, height);
+        cli_page_add(page, "<div class=\"graph\"><svg viewBox=\"-2 -2 %zu %zu\" width=\"%zu\" height=\"%zu\">\n", width,
+                     height, width, height);
         for (size_t i = 0; i < n; i++)
             for (size_t k = 0; k < nodes[i].n_sources; k++)
                 if (is_source(i, nodes[i].sources[k]))

@@ -19,7 +19,7 @@ static const cli_option options[] = {
     {"iterations", OPTION_INT, &iterations, "N", "runs to take each step's shortest time of (default 10)", 1},
     {"rows", OPTION_INT, &most_rows, "N", "steps to print, the slowest first (default 30)", 1},
     {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
-    {"trace", OPTION_TEXT, &trace_path, "FILE.json", "write the fastest run for chrome://tracing or ui.perfetto.dev", 0},
+    {"trace", OPTION_TEXT, &trace_path, "FILE.json", "write the fastest run for ui.perfetto.dev or chrome://tracing", 0},
     {"html", OPTION_TEXT, &html_path, "FILE.html", "write a page: table, timeline, roofline plot, graph", 0},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
@@ -55,6 +55,7 @@ static ingot_status keep_run(profile *p, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Ascending, for qsort(). */
 static int by_number(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -132,11 +133,13 @@ static void conclude(profile *p)
     }
 }
 
+/* By definition of the operation, so that algorithms can be compared: Winograd's way may be above the peak. */
 double profile_gflops(const profile_step *step)
 {
     return step->time_ns && step->info.flops ? (double)step->info.flops / (double)step->time_ns : NAN;
 }
 
+/* Steps that compute and move nothing have none. */
 double profile_share(const profile_step *step)
 {
     return step->time_ns && step->roof_ns > 0 ? step->roof_ns / (double)step->time_ns : NAN;
@@ -151,12 +154,14 @@ static int by_time(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
+/* The slowest first; by name where times are equal. */
 static int by_group_time(const void *a, const void *b)
 {
     const profile_group *x = a, *y = b;
     return x->time_ns != y->time_ns ? (x->time_ns < y->time_ns ? 1 : -1) : strcmp(x->kind, y->kind);
 }
 
+/* n for a kind that is not among them. */
 size_t profile_group_of(const profile_group *groups, size_t n, const char *kind)
 {
     size_t i = 0;
@@ -165,6 +170,7 @@ size_t profile_group_of(const profile_group *groups, size_t n, const char *kind)
     return i;
 }
 
+/* Kinds are few, so that looking through all of them for every step costs little. */
 profile_group *profile_groups(const profile *p, size_t *n)
 {
     profile_group *groups = calloc(p->n_steps + 1, sizeof *groups);
@@ -184,6 +190,7 @@ profile_group *profile_groups(const profile *p, size_t *n)
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
+/* One line of the machine's rates. */
 static void print_rates(const char *label, const ingot_rates *rates)
 {
     printf("%-11s %8.1f GFLOP/s, reads %.0f GB/s from L2, %.0f from L3, %.0f from memory\n", label, rates->gflops,
@@ -199,6 +206,7 @@ static void print_number(const char *format, int width, double value)
         printf(format, value);
 }
 
+/* One row of the table. */
 static void print_step(const profile *p, const profile_step *step)
 {
     printf("%10.4f %6.1f ", (double)step->time_ns * 1e-6,
@@ -236,14 +244,15 @@ static ingot_status print_table(const profile *p, ingot_error *error)
            cli_amount((double)p->total.info.flops, "FLOP", whole, sizeof whole),
            cli_amount((double)p->total.info.flops_done, "FLOP", done, sizeof done),
            cli_amount((double)p->total.info.bytes, "B", bytes, sizeof bytes));
-    printf("%10.4f  ms for a whole run: median of %lld, %d thread%s, %s\n", p->run_ms, (long long)p->n_runs, p->n_threads,
-           p->n_threads == 1 ? "" : "s", p->machine.isa);
+    printf("%10.4f  ms for a whole run: median of %lld, %d thread%s, %s\n", p->run_ms, (long long)p->n_runs,
+           p->n_threads, p->n_threads == 1 ? "" : "s", p->machine.isa);
     free(order);
     return INGOT_OK;
 }
 
 /* ---- JSON and trace --------------------------------------------------------------------------------------------- */
 
+/* The machine's rates on one thread or on all. */
 static void add_rates(cli_json *machine, const char *key, const ingot_rates *rates)
 {
     cli_json *object = cli_json_object(machine, key);
@@ -269,6 +278,7 @@ static void add_step_facts(cli_json *object, const profile_step *step)
     cli_json_number(object, "helped", step->helped);
 }
 
+/* All that is not of a single step. */
 static void add_totals(cli_json *object, const profile *p)
 {
     cli_json_text(object, "isa", p->machine.isa);
@@ -311,6 +321,7 @@ static cli_json *add_event(cli_json *events, const char *name, const char *phase
     return event;
 }
 
+/* "ts" and "dur" are microseconds; "cat" lets a viewer filter. */
 static void add_times(cli_json *event, const char *category, uint64_t start_ns, uint64_t time_ns)
 {
     cli_json_text(event, "cat", category);
@@ -377,6 +388,7 @@ static ingot_status tell(const profile *p, cli_json *object, cli_json *trace, in
     return st;
 }
 
+/* JSON objects are made first, since a tool without json-c cannot make them: nothing is measured in vain. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     cli_setup s = {.model = NULL};

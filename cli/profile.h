@@ -1,5 +1,5 @@
-/* profile.h - what a profile holds, for the files that tell it: table, JSON and trace (profile.c), HTML (profile_html.c).
- */
+/* profile.h - what a profile holds, for the files that tell it: table, JSON and trace (profile.c), and HTML
+ * (profile_html.c). */
 #ifndef CLI_PROFILE_H
 #define CLI_PROFILE_H
 

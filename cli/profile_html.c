@@ -1,5 +1,5 @@
-/* profile_html.c - a profile as one page: facts, time by operator, timeline, roofline plot, steps, graph, machine. Kinds
- * of steps keep one colour throughout, given out in the order of their time. */
+/* profile_html.c - a profile as one page: facts, time by kind of step, timeline, roofline plot, steps, graph, machine.
+ * Kinds of steps keep one colour throughout, given out in the order of their time. */
 #include "cli/html.h"
 #include "cli/profile.h"
 
@@ -10,6 +10,7 @@
 /* A stretch shorter than this share of the run is left out of the timeline: it would not be seen. */
 #define LEAST_VISIBLE 2e-5
 
+/* What every part of the page needs. */
 typedef struct telling {
     const profile *p;
     cli_page *page;
@@ -42,6 +43,7 @@ static char *tip_of(const telling *t, const profile_step *step, char *text, size
     return text;
 }
 
+/* The figures to know first, in large type. */
 static void tell_facts(const telling *t)
 {
     const profile *p = t->p;
@@ -63,9 +65,11 @@ static void tell_facts(const telling *t)
     cli_fact(t->page, "arithmetic as computed",
              cli_amount((double)p->total.info.flops_done, "FLOP", done, sizeof done), note);
     cli_fact(t->page, "memory of a run",
-             cli_amount((double)ingot_session_planned_bytes(p->session), "B", value, sizeof value), "activations and scratch");
+             cli_amount((double)ingot_session_planned_bytes(p->session), "B", value, sizeof value),
+             "activations and scratch");
     cli_fact(t->page, "packed weights",
-             cli_amount((double)ingot_session_packed_bytes(p->session), "B", value, sizeof value), "shared by all sessions");
+             cli_amount((double)ingot_session_packed_bytes(p->session), "B", value, sizeof value),
+             "shared by all sessions");
     cli_facts_end(t->page);
 }
 
@@ -110,8 +114,8 @@ static void tell_timeline(const telling *t)
 {
     const profile *p = t->p;
     uint64_t end = 1;
-    cli_page_section(t->page, "Timeline", "The fastest run. The wheel zooms, shift and wheel move along. Thread 0 shows whole "
-                     "steps, the others the stretches in which they worked.");
+    cli_page_section(t->page, "Timeline", "The fastest run. The wheel zooms, shift and wheel move along. Thread 0 shows "
+                     "whole steps, the others the stretches in which they worked.");
     for (size_t i = 0; i < p->n_steps; i++) {
         const uint64_t last = p->steps[i].info.start_ns + p->steps[i].info.time_ns;
         end = last > end ? last : end;
@@ -166,8 +170,8 @@ static void tell_roofline(const telling *t)
     const profile *p = t->p;
     char tip[600];
     double most = 100, least = 0.1, slowest = p->rates->gflops / 100;
-    cli_page_section(t->page, "Roofline", "Each dot is a step, as large as its time: arithmetic as computed per byte, against "
-                     "its speed. The nearer to the roof, the less there is to gain.");
+    cli_page_section(t->page, "Roofline", "Each dot is a step, as large as its time: arithmetic as computed per byte, "
+                     "against its speed. The nearer to the roof, the less there is to gain.");
     for (size_t i = 0; i < p->n_steps; i++) {
         const ingot_step_info *s = &p->steps[i].info;
         most = s->bytes ? fmax(most, (double)s->flops_done / (double)s->bytes) : most;
@@ -177,7 +181,8 @@ static void tell_roofline(const telling *t)
         slowest = fmin(slowest, (double)s->flops_done / (double)p->steps[i].time_ns);
     }
     cli_chart chart = cli_chart_begin(
-        t->page, (cli_axis){"FLOP per byte", pow(10, fmax(-3, floor(log10(least)))), pow(10, ceil(log10(most * 1.5))), true},
+        t->page,
+        (cli_axis){"FLOP per byte", pow(10, fmax(-3, floor(log10(least)))), pow(10, ceil(log10(most * 1.5))), true},
         (cli_axis){"GFLOP/s", fmax(p->rates->gflops * 1e-5, slowest / 2), p->rates->gflops * 2, true});
     tell_roofs(&chart, p->rates);
     for (size_t i = 0; i < p->n_steps; i++) {
@@ -210,6 +215,7 @@ static const cli_column columns[] = {
     {"layout", "of the output", false},
 };
 
+/* One row for each step; bars are relative to the slowest step and to the peak. */
 static void tell_steps(const telling *t)
 {
     const profile *p = t->p;
@@ -259,6 +265,7 @@ static void free_drawing(drawing *d)
     free(d->details);
 }
 
+/* Of all steps, what comes from outside included. */
 static size_t count_sources(const profile *p)
 {
     size_t n = 0;
@@ -284,11 +291,15 @@ static void fill_drawing(const telling *t, drawing *d)
         *node = (cli_graph_node){.title = step->op, .detail = d->details[i], .tip = d->tips[i],
                                  .css_class = colour_of(t, step), .heat = (double)step->time_ns / slowest,
                                  .sources = next};
-        for (int64_t source; (source = ingot_session_step_source(p->session, i, node->n_sources)) > -2; *next++ = source)
+        int64_t source;
+        while ((source = ingot_session_step_source(p->session, i, node->n_sources)) > -2) {
+            *next++ = source;
             node->n_sources++;
+        }
     }
 }
 
+/* Texts and sources are made whole before the drawing, which only points to them. */
 static ingot_status tell_graph(const telling *t, ingot_error *error)
 {
     const size_t n = t->p->n_steps;
@@ -296,7 +307,8 @@ static ingot_status tell_graph(const telling *t, ingot_error *error)
                  .sources = calloc(count_sources(t->p) + 1, sizeof *d.sources),
                  .details = calloc(n + 1, sizeof *d.details)};
     ingot_status st = INGOT_OK;
-    cli_page_section(t->page, "Graph", "The steps that run, with what was fused into them; the fuller a box, the longer it takes.");
+    cli_page_section(t->page, "Graph", "The steps that run, with what was fused into them; the fuller a box, the longer it "
+                     "takes.");
     if (!d.nodes || !d.sources || !d.tips || !d.details) {
         st = cli_fail(error, INGOT_LIMIT, "out of memory");
     } else {
@@ -307,6 +319,7 @@ static ingot_status tell_graph(const telling *t, ingot_error *error)
     return st;
 }
 
+/* What the shares of the peak were measured against. */
 static void tell_machine(const telling *t)
 {
     static const cli_column head[] = {{"threads", NULL, true}, {"GFLOP/s", "multiply-adds in registers", true},
@@ -338,6 +351,7 @@ static const char *short_name(const char *path)
     return name;
 }
 
+/* In the order in which a reader asks: how long, where, when, how well, which step exactly, of what graph. */
 ingot_status profile_write_html(const profile *p, const char *path, ingot_error *error)
 {
     char subtitle[200];

@@ -320,8 +320,8 @@ typedef struct ingot_stretch {
     uint64_t time_ns, start_ns;   /* as the step's */
 } ingot_stretch;
 
-/** Fill `stretch` for the index-th stretch, by thread and then by time; false past the last, and where the session does not
- * profile or runs on one thread. Of very long runs the end may be missing. */
+/** Fill `stretch` for the index-th stretch, by thread and then by time; false past the last, and where the session does
+ * not profile or runs on one thread. Of very long runs the end may be missing. */
 INGOT_API bool ingot_session_stretch(const ingot_session *session, size_t index, ingot_stretch *stretch);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
-/* bench_kernels.c - speed of the heavy kernels on one thread: GFLOP/s by definition of the operation, and what is really
- * computed as a share of the measured multiply-add peak.
+/* bench_kernels.c - speed of the heavy kernels on one thread: GFLOP/s by definition of the operation, and what is
+ * really computed as a share of the measured multiply-add peak.
  *
  *     bench_kernels [ISA ...]          shapes of common networks; all instruction sets unless some are named
  *     bench_kernels [ISA ...] < ROWS   one shape a line, as kernels.py writes them from models:
@@ -40,6 +40,7 @@ static double report(const char *name, double flops, double done, double seconds
     return seconds * 1e6;
 }
 
+/* The yardstick of all that follows. */
 static void bench_peak(const ingot_kernels *k)
 {
     int64_t flops = 0;
@@ -84,6 +85,7 @@ typedef struct conv_buffers {
 
 static int64_t blocks_of(int64_t channels) { return (channels + 7) / 8 * 8; }
 
+/* A bias is read from the weights, so there are at least as many of them. */
 static conv_buffers make_buffers(const ingot_conv *d)
 {
     conv_buffers b = { .n_src = d->n * (d->plain_src ? d->ic : blocks_of(d->ic)) * d->in[1] * d->in[2],
@@ -95,6 +97,7 @@ static conv_buffers make_buffers(const ingot_conv *d)
     return b;
 }
 
+/* By definition: two for each multiply-add, padding included. */
 static double flops_of(const ingot_conv *d)
 {
     return 2.0 * (double)(d->n * d->oc * (d->ic / d->groups) * d->kernel[1] * d->kernel[2] * d->out[1] * d->out[2]);
@@ -120,7 +123,8 @@ static double bench_winograd(const ingot_kernels *k, const ingot_conv *d, const 
     return chosen ? own : us;
 }
 
-/* The kernel that the planner would take, and both Winograd tiles where they are possible. Returns the choice's time. */
+/* The kernel that the planner would take, and both Winograd tiles where they are possible. Returns the choice's time in
+ * microseconds. */
 static double bench_conv(const ingot_kernels *k, const ingot_conv *d, const char *label)
 {
     const bool depthwise = d->groups > 1 && d->groups == d->ic && d->ic == d->oc;
@@ -151,6 +155,7 @@ static double bench_conv(const ingot_kernels *k, const ingot_conv *d, const char
     return us;
 }
 
+/* The epilogue's activations, over a strip that stays in the first-level cache. */
 static void bench_acts(const ingot_kernels *k)
 {
     enum { N = 4096 };
@@ -204,6 +209,7 @@ enum { MAX_ROWS = 4096, ROW_BYTES = 256 };
 static char rows[MAX_ROWS][ROW_BYTES];
 static int n_rows;
 
+/* All of standard input, since every instruction set goes through it; longer lines and further rows are left out. */
 static void read_rows(void)
 {
     for (; n_rows < MAX_ROWS && fgets(rows[n_rows], ROW_BYTES, stdin); n_rows++)
@@ -218,6 +224,7 @@ static void end_network(void)
     sum_us = 0;
 }
 
+/* One line of the file; see the head of this one. */
 static void bench_row(const ingot_kernels *k, const char *row)
 {
     long long v[16];
