@@ -23,6 +23,7 @@ enum {
     MAX_M = 4,
     V_BYTES = 384 * 1024,               /* of a block's transformed source */
     LEAST_TILES = 28, MOST_TILES = 64,  /* of a block, unless there are fewer */
+    SHARED_BLOCKS = 4, SHARED_TILES = 8, /* blocks and their tiles, where units are too few for threads to share */
     LINE = 16,                          /* floats; keeps the points out of each other's cache sets */
 };
 
@@ -37,18 +38,27 @@ typedef struct wino_shape {
     int64_t in_plane, out_plane;
 } wino_shape;
 
+/* Blocks that all tiles are cut into. A small layer, whose filters are in cache anyway, has enough of them to share. */
+static int64_t choose_blocks(const wino_shape *s, int64_t ic)
+{
+    const int64_t point_bytes = (int64_t)sizeof(float) * s->points * s->points * ic;
+    const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, V_BYTES / point_bytes)), least = ceil_div(s->tiles, most);
+
+    if (s->units >= SHARED_BLOCKS || point_bytes * s->units * UNIT > V_BYTES)
+        return least;
+    return max64(least, min64(ceil_div(SHARED_BLOCKS, s->units), s->tiles / SHARED_TILES));
+}
+
 static wino_shape wino_shape_of(const ingot_conv *d, int m)
 {
     wino_shape s = { .m = m, .points = m + 2, .in_plane = d->in[1] * d->in[2] * BLOCK,
                      .out_plane = d->out[1] * d->out[2] * BLOCK };
-    const int64_t point_bytes = (int64_t)sizeof(float) * s.points * s.points * ceil_div(d->ic, BLOCK) * BLOCK;
-    const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, V_BYTES / point_bytes));
 
     s.tiles_y = ceil_div(d->out[1], m);
     s.tiles_x = ceil_div(d->out[2], m);
     s.tiles = d->n * s.tiles_y * s.tiles_x;
     s.units = ceil_div(d->oc, UNIT);
-    s.blocks = ceil_div(s.tiles, most);
+    s.blocks = choose_blocks(&s, ceil_div(d->ic, BLOCK) * BLOCK);
     s.block = s.blocks ? ceil_div(s.tiles, s.blocks) : 0;
     s.blocks = s.block ? ceil_div(s.tiles, s.block) : 0;
     s.ic_blocks = ceil_div(d->ic, BLOCK);
