@@ -1,5 +1,5 @@
-/* grouped_attention.c - GroupQueryAttention, as language models for ONNX Runtime have it: several heads of queries share
- * keys and values, which are kept from run to run in a buffer that may be longer than what is in it. Each sequence has
+/* grouped_attention.c - GroupQueryAttention, as language models for ONNX Runtime have it: several heads of queries
+ * share keys and values, which are kept from run to run in a buffer that may be longer than what is in it. Each sequence has
  * a length of its own (seqlens_k + 1). First the keys, turned by their places where do_rotary says so, and values join
  * those of the past; then blocks of rows of each head look at them, never ahead.
  * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention

@@ -1,6 +1,6 @@
 /* microsoft_attention.c - Attention and MultiHeadAttention of ONNX Runtime by the standard's Attention. What differs
- * are the ways to give queries, keys and values (one product for all, packed, with a bias) and the masks, which all become
- * one that is added to the scores. */
+ * are the ways to give queries, keys and values (one product for all, packed, with a bias) and the masks, which all
+ * become one that is added to the scores. */
 #include <string.h>
 
 #include "ops/microsoft_rewrite.h"

@@ -20,6 +20,7 @@ static const struct row {
     {"fold-constants", ingot_fold_constants, true},
     {"common-subexpressions", ingot_common_subexpressions, true},
     {"eliminate-transpose", ingot_eliminate_transpose, true},
+    {"fuse-dynamic-quantize", ingot_fuse_dynamic_quantize, false},
     {"recognize", ingot_recognize, false},
     {"fuse-matmul-add", ingot_fuse_matmul_add, true},
     {"fold-scale-shift", ingot_fold_scale_shift, true},

@@ -144,6 +144,10 @@ def make_cases():
     yield "QGemm_float", case("QGemm", [a, scale, zero, np.ascontiguousarray(b.T), bs, bz], constant=(1, 2, 3, 4, 5), transB=1)
     yield "integer_to_float", case("MatMulIntegerToFloat", [a, b, scale, bs, zero, bz, floats(rng, 9)], constant=(1, 3, 5, 6))
     yield "dynamic", case("DynamicQuantizeMatMul", [floats(rng, 2, 7, 20), b, bs, bz, floats(rng, 9)], constant=(1, 2, 3, 4), tolerance=1e-4)
+    lstm = [floats(rng, 6, 2, 8), bytes_(rng, np.int8, 2, 8, 40), bytes_(rng, np.int8, 2, 10, 40), floats(rng, 2, 80), None, None, None, None]
+    yield "dynamic_lstm", case("DynamicQuantizeLSTM", [*lstm, rng.uniform(0.001, 0.004, (2, 40)).astype(F), np.zeros((2, 40), np.int8),
+                                                       rng.uniform(0.001, 0.004, (2, 40)).astype(F), np.zeros((2, 40), np.int8)], 3,
+                               constant=(1, 2, 3, 8, 9, 10, 11), direction="bidirectional", hidden_size=10, tolerance=2e-2)
     yield "dequantize", case("DequantizeLinear", [rng.integers(0, 60000, (3, 4)).astype(np.uint16), np.array(0.02, F), np.array(30000, np.uint16)],
                              constant=(1, 2))
     yield "quantize", case("QuantizeLinear", [floats(rng, 3, 4), np.array(0.0001, F), np.array(-30, np.int16)], constant=(1, 2))

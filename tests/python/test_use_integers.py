@@ -121,6 +121,34 @@ def test_group(ingot, tmp_path, name, dtype):
     assert (np.abs(again - want) / scale).max() < 1.01
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_dynamic(ingot, tmp_path, shared):
+    """DynamicQuantizeLinear, MatMulInteger, Cast, Mul and Add are one operator, and give the same numbers to the bit."""
+    ort = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(3)
+    nodes, constants = [helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"])], []
+    for k in range(1 + shared):
+        constants += [(f"w{k}", rng.integers(0, 256, (24, 10)).astype(np.uint8)), (f"ws{k}", rng.uniform(0.001, 0.01, 10).astype(np.float32)),
+                      (f"wz{k}", rng.integers(100, 140, 10).astype(np.uint8)), (f"b{k}", rng.uniform(-1, 1, 10).astype(np.float32))]
+        nodes += [helper.make_node("MatMulInteger", ["q", f"w{k}", "z", f"wz{k}"], [f"m{k}"]),
+                  helper.make_node("Cast", [f"m{k}"], [f"c{k}"], to=TensorProto.FLOAT), helper.make_node("Mul", ["s", f"ws{k}"], [f"ss{k}"]),
+                  helper.make_node("Mul", [f"c{k}", f"ss{k}"], [f"t{k}"]), helper.make_node("Add", [f"b{k}", f"t{k}"], [f"y{k}"])]
+    outputs = [(f"y{k}", TensorProto.FLOAT, (2, 3, 10)) for k in range(1 + shared)]
+    model = save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, (2, 3, 24))], outputs, constants)
+    x = rng.uniform(-3, 2, (2, 3, 24)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    results = []
+    for options in ([], ["--disable-pass", "fuse-dynamic-quantize"]):
+        assert ingot("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--output-dir", tmp_path, *options).code == 0
+        results.append([np.load(tmp_path / f"{name}.npy") for name, _, _ in outputs])
+    np.testing.assert_array_equal(results[0], results[1])
+    assert ingot("optimize", model, "-o", tmp_path / "o.onnx").code == 0
+    kinds = [n.op_type for n in onnx.load(str(tmp_path / "o.onnx")).graph.node]
+    assert kinds == (["DynamicQuantizeLinear"] + 2 * ["MatMulIntegerToFloat"] if shared else ["DynamicQuantizeMatMul"])
+    again = ort.InferenceSession(str(tmp_path / "o.onnx"), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    np.testing.assert_allclose(results[0], again, rtol=1e-4, atol=1e-4)
+
+
 def test_weights_alone_stay_float(ingot, tmp_path):
     """Without quantized activations there is nothing to compute in integers."""
     rng = np.random.default_rng(1)
