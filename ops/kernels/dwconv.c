@@ -2,7 +2,8 @@
  *
  * A band of a channel block's source is copied with its padding into a buffer of the first-level cache; then every row
  * is a run of vectors without edges. At stride 1 a vector covers as many neighbouring pixels as it has room for, so the
- * weights of a tap repeat in it. Depth, dilation and large kernels take the general way: pixel by pixel, tap by tap.
+ * weights of a tap repeat in it. At other strides a pixel is read less often, and of wide pictures the edges alone are
+ * copied. Depth, dilation and large kernels take the general way: pixel by pixel, tap by tap.
  *
  * Work items are (image, channel block, band of rows). */
 #include "ops/kernels/epilogue.h"
@@ -13,10 +14,13 @@ enum {
     BUFFER = 1536,                      /* pixels of the padded band: 48 KiB */
     MAX_KERNEL = 7,                     /* of the buffered way */
     MAX_VECTORS = 8,                    /* of a tile */
+    WIDE = 48,                          /* outputs of a row that is worth reading where it lies */
+    MAX_EDGE = MAX_KERNEL + PIXELS - 1, /* outputs at an end of it */
 };
 
 typedef struct dw_shape {
-    bool buffered;
+    bool buffered, direct;              /* by way of the buffer, but direct: only what is not in [left, right) */
+    int64_t left, right;
     int64_t strip, strips;              /* columns computed at a time, and how often */
     int64_t rows, band, bands;          /* of an image (depth times height), of a band, and bands */
     int64_t taps, blocks, in_plane, out_plane;
@@ -46,6 +50,12 @@ static dw_shape dw_shape_of(const ingot_conv *d)
             s.strip = ceil_div(s.strip, 2);
         while (s.band < s.rows && buffer_row(reach(d, 2, s.strip)) * reach(d, 1, s.band + 1) <= BUFFER)
             s.band++;
+    }
+    if (s.buffered && d->stride[2] > 1 && d->out[2] >= WIDE && d->in[2] >= d->kernel[2]) {
+        const int64_t inside = (d->in[2] + d->pad[2] - d->kernel[2]) / d->stride[2] + 1;   /* windows that end inside */
+        s.left = ceil_div(d->pad[2], d->stride[2]);
+        s.right = s.left + max64(0, min64(inside, d->out[2]) - s.left) / PIXELS * PIXELS;
+        s.direct = s.left <= MAX_EDGE && d->out[2] - s.right <= MAX_EDGE;
     }
     s.strips = ceil_div(d->out[2], max64(1, s.strip));
     s.bands = ceil_div(s.rows, s.band);
@@ -82,6 +92,7 @@ typedef struct dw_job {
     const float *src, *weights, *residual;
     float *dst;
     vf8 bias, low, high;
+    const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
 } dw_job;
 
 /* Pixels of a row of a tile: `dst` and `residual` at its first pixel, `src` in the buffer. */
@@ -146,6 +157,7 @@ INGOT_INLINE void dw_strided_tile(const dw_job *j, const dw_row *r, int64_t x, i
 {
     const ptrdiff_t step = r->stride * BLOCK;
     const float *row = r->src + x * step, *w = r->weights;
+    const vf32 low = vf32_repeat8(j->low), high = vf32_repeat8(j->high);
     vf8 acc[MAX_VECTORS];
 
     INGOT_UNROLL
@@ -161,9 +173,17 @@ INGOT_INLINE void dw_strided_tile(const dw_job *j, const dw_row *r, int64_t x, i
         }
     }
     INGOT_UNROLL
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i += PIXELS) {                          /* neighbours are stored together */
         const int64_t at = (x + i) * BLOCK;
-        vf8_store(r->dst + at, dw_finish8(j, acc[i], r->residual ? r->residual + at : NULL));
+        const float *residual = r->residual ? r->residual + at : NULL;
+        if (i + PIXELS > count) {
+            vf8_store(r->dst + at, dw_finish8(j, acc[i], residual));
+            continue;
+        }
+        vf32 v = vf32_join8(acc + i);
+        if (residual)
+            v = vf32_add(v, vf32_load(residual));
+        vf32_store(r->dst + at, vf32_min(high, vf32_max(low, v)));
     }
 }
 
@@ -253,8 +273,25 @@ static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, 
     }
 }
 
+/* Outputs [x0, x1) of row y, whose window's rows [k0, k1) begin at src. The activation takes the vectors as they were
+ * stored. */
+static void dw_run(const dw_job *j, dw_row_fn *run_row, const float *src, ptrdiff_t src_row, int64_t y, int64_t x0,
+                   int64_t x1, int64_t k0, int64_t k1)
+{
+    const ingot_conv *d = j->d;
+    const int64_t at = (y * d->out[2] + x0) * BLOCK;
+    const dw_row r = {
+        .src = src, .src_row = src_row, .weights = j->weights + k0 * d->kernel[2] * BLOCK, .dst = j->dst + at,
+        .residual = j->residual ? j->residual + at : NULL, .kh = k1 - k0, .kw = d->kernel[2], .stride = d->stride[2],
+    };
+
+    run_row(j, &r, x1 - x0);
+    if (j->act)
+        INGOT_FN(act_rows_f32)(r.dst, 0, 1, (x1 - x0) * BLOCK, j->act);
+}
+
 /* Rows [y0, y1) and columns [x0, x1) by way of the buffer. */
-static void dw_buffered(const dw_job *j, const ingot_epilogue *e, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
+static void dw_buffered(const dw_job *j, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
 {
     const ingot_conv *d = j->d;
     const int64_t columns = reach(d, 2, x1 - x0), row = buffer_row(columns) * BLOCK;
@@ -262,16 +299,39 @@ static void dw_buffered(const dw_job *j, const ingot_epilogue *e, int64_t y0, in
     _Alignas(64) float buffer[BUFFER * BLOCK];
 
     fill_buffer(j, buffer, y0 * d->stride[1] - d->pad[1], x0 * d->stride[2] - d->pad[2], reach(d, 1, y1 - y0), columns);
+    for (int64_t y = y0; y < y1; y++)
+        dw_run(j, run_row, buffer + (y - y0) * d->stride[1] * row, row, y, x0, x1, 0, d->kernel[1]);
+}
+
+/* A few outputs at an end of a row, from a copy of their source with zeros for the padding. */
+static void dw_edge(const dw_job *j, dw_row_fn *run_row, int64_t y, int64_t x0, int64_t x1, int64_t k0, int64_t k1)
+{
+    const ingot_conv *d = j->d;
+    const int64_t columns = x0 < x1 ? reach(d, 2, x1 - x0) : 0;
+    _Alignas(64) float buffer[MAX_KERNEL * MAX_KERNEL * (MAX_EDGE + PIXELS) * BLOCK];
+
+    if (columns == 0)
+        return;
+    fill_buffer(j, buffer, y * d->stride[1] - d->pad[1] + k0, x0 * d->stride[2] - d->pad[2], k1 - k0, columns);
+    dw_run(j, run_row, buffer, buffer_row(columns) * BLOCK, y, x0, x1, k0, k1);
+}
+
+/* Rows [y0, y1), but for their ends from the source itself. */
+static void dw_direct(const dw_job *j, const dw_shape *s, int64_t y0, int64_t y1)
+{
+    const ingot_conv *d = j->d;
+    const int64_t stride = d->stride[2], row = d->in[2] * BLOCK;
+    dw_row_fn *run_row = choose_row(stride, d->kernel[2]);
+
     for (int64_t y = y0; y < y1; y++) {
-        const int64_t at = (y * d->out[2] + x0) * BLOCK;
-        const dw_row r = {
-            .src = buffer + (y - y0) * d->stride[1] * row, .src_row = row,
-            .weights = j->weights, .dst = j->dst + at, .residual = j->residual ? j->residual + at : NULL,
-            .kh = d->kernel[1], .kw = d->kernel[2], .stride = d->stride[2],
-        };
-        run_row(j, &r, x1 - x0);
-        if (act_follows(e))
-            INGOT_FN(act_rows_f32)(r.dst, 0, 1, (x1 - x0) * BLOCK, e);
+        const int64_t top = y * d->stride[1] - d->pad[1];
+        const int64_t k0 = min64(d->kernel[1], max64(0, -top)), k1 = max64(k0, min64(d->kernel[1], d->in[1] - top));
+
+        const float *src = j->src + (top + k0) * row + (s->left * stride - d->pad[2]) * BLOCK;
+
+        dw_edge(j, run_row, y, 0, s->left, k0, k1);
+        dw_run(j, run_row, src, row, y, s->left, s->right, k0, k1);
+        dw_edge(j, run_row, y, s->right, d->out[2], k0, k1);
     }
 }
 
@@ -299,13 +359,13 @@ static void dw_pixel(const dw_job *j, int64_t z, int64_t y, int64_t x)
     vf8_store(j->dst + out, dw_finish8(j, acc, j->residual ? j->residual + out : NULL));
 }
 
-static void dw_general(const dw_job *j, const ingot_epilogue *e, int64_t row0, int64_t row1)
+static void dw_general(const dw_job *j, int64_t row0, int64_t row1)
 {
     for (int64_t row = row0; row < row1; row++) {
         for (int64_t x = 0; x < j->d->out[2]; x++)
             dw_pixel(j, row / j->d->out[1], row % j->d->out[1], x);
-        if (act_follows(e))
-            INGOT_FN(act_rows_f32)(j->dst + row * j->d->out[2] * BLOCK, 0, 1, j->d->out[2] * BLOCK, e);
+        if (j->act)
+            INGOT_FN(act_rows_f32)(j->dst + row * j->d->out[2] * BLOCK, 0, 1, j->d->out[2] * BLOCK, j->act);
     }
 }
 
@@ -324,13 +384,15 @@ void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float 
             .d = d, .src = src + plane * s.in_plane, .weights = packed + block * s.taps * BLOCK,
             .dst = dst + plane * s.out_plane, .residual = e->residual ? e->residual + plane * s.out_plane : NULL,
             .bias = e->bias ? vf8_load_n(e->bias + block * BLOCK, channels) : vf8_zero(),
-            .low = vf8_set1(low), .high = vf8_set1(high),
+            .low = vf8_set1(low), .high = vf8_set1(high), .act = act_follows(e) ? e : NULL,
         };
 
         if (!s.buffered)
-            dw_general(&j, e, row0, row1);
+            dw_general(&j, row0, row1);
+        else if (s.direct)
+            dw_direct(&j, &s, row0, row1);
         else
             for (int64_t x = 0; x < d->out[2] && row0 < row1; x += s.strip)
-                dw_buffered(&j, e, row0, row1, x, min64(d->out[2], x + s.strip));
+                dw_buffered(&j, row0, row1, x, min64(d->out[2], x + s.strip));
     }
 }

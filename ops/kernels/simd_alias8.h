@@ -101,6 +101,8 @@ INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n)
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
 
+INGOT_INLINE vf32 vf32_join8(const vf8 *a) { return a[0]; }                    /* as many as there is room for */
+
 INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* with two blocks: the second of a, the first of b */
 {
     (void)b;

@@ -132,6 +132,8 @@ INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm5
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return _mm512_broadcast_f32x8(a); }
 
+INGOT_INLINE vf32 vf32_join8(const vf8 *a) { return vf32_from8(a[0], a[1]); }      /* as many as there is room for */
+
 INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* the high half of a, then the low half of b */
 {
     return _mm512_castsi512_ps(_mm512_alignr_epi64(_mm512_castps_si512(b), _mm512_castps_si512(a), 4));
