@@ -1,7 +1,7 @@
 /* grouped_attention.c - GroupQueryAttention, as language models for ONNX Runtime have it: several heads of queries
- * share keys and values, which are kept from run to run in a buffer that may be longer than what is in it. Each sequence has
- * a length of its own (seqlens_k + 1). First the keys, turned by their places where do_rotary says so, and values join
- * those of the past; then blocks of rows of each head look at them, never ahead.
+ * share keys and values, which are kept from run to run in a buffer that may be longer than what is in it. Each
+ * sequence has a length of its own (seqlens_k + 1). First the keys, turned by their places where do_rotary says so, and
+ * values join those of the past; then blocks of rows of each head look at them, never ahead.
  * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention
  */
 #include <math.h>
@@ -134,7 +134,7 @@ static ingot_status prepare_grouped(ingot_op_ctx *c)
     const ingot_status st = g ? read_grouped(c, g) : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     size_t bytes = sizeof(float);
 
-    if (st)
+    if (st || ingot_count(c->in[Q]) == 0)
         return st;
     if (!ingot_mul_size(bytes, (size_t)(g->batch * g->kv_heads), &bytes) ||
         !ingot_mul_size(bytes, (size_t)g->present, &bytes) || !ingot_mul_size(bytes, (size_t)g->depth, &bytes))
@@ -279,6 +279,8 @@ static ingot_status check_data(ingot_op_ctx *c, const grouped *g)
         if (past < 0 || past > g->past || past > g->present - g->length)
             return ingot_op_fail(c, INGOT_INVALID, "seqlens_k %lld of sequence %lld does not fit the caches",
                                  (long long)ingot_int_at(c->in[LENGTHS], b), (long long)b);
+        if (ingot_has(c, BIAS) && past + g->length > c->in[BIAS]->shape[3])
+            return ingot_op_fail(c, INGOT_INVALID, "attention_bias is shorter than sequence %lld", (long long)b);
         for (int64_t row = 0; row < g->length && g->rotary; row++)
             if (place_of(g, b, row) < 0 || place_of(g, b, row) >= g->angles)
                 return ingot_op_fail(c, INGOT_INVALID, "place %lld has no row in cos_cache",

@@ -28,8 +28,10 @@ static ingot_status read_nbits(ingot_op_ctx *c, nbits_state *s)
     if (a->rank < 1 || a->shape[a->rank - 1] != s->k)
         return ingot_op_fail(c, INGOT_INVALID, "the last dimension of A is not K, %lld", (long long)s->k);
     s->m = ingot_span(a, 0, a->rank - 1);
-    if (ingot_count(c->in[B]) != s->n * s->blocks * (s->block * s->bits / 8) || s->block * s->bits % 8 ||
-        ingot_count(scales) != s->n * s->blocks)
+    size_t scale_count = 0, byte_count = 0;
+    if (s->block * s->bits % 8 || !ingot_mul_size((size_t)s->n, (size_t)s->blocks, &scale_count) ||
+        !ingot_mul_size(scale_count, (size_t)(s->block * s->bits / 8), &byte_count) ||
+        (size_t)ingot_count(c->in[B]) != byte_count || (size_t)ingot_count(scales) != scale_count)
         return ingot_op_fail(c, INGOT_INVALID, "B or the scales do not have the size of %lld columns of %lld blocks",
                              (long long)s->n, (long long)s->blocks);
     if (ingot_has(c, ZEROS)) {
@@ -69,8 +71,8 @@ static ingot_status prepare_nbits(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_nbits(c, s)))
         return st;
-    s->wide_bytes = (COLUMNS * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
-    s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(COLUMNS, s->k) * sizeof(float) : 0;
+    s->wide_bytes = ((size_t)MIN(COLUMNS, s->n) * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+    s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(MIN(COLUMNS, s->n), s->k) * sizeof(float) : 0;
     ingot_want_scratch(c, 0, s->wide_bytes + s->packed_bytes);
     return INGOT_OK;
 }

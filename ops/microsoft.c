@@ -1,7 +1,7 @@
 /* microsoft.c - operators of ONNX Runtime's own domain that are compositions of standard ones: a node is replaced by
  * the nodes that it stands for, before anything else looks at the graph. A row of the table at the end says which
- * function does so; attention has a file of its own (microsoft_attention.c). Operators that are no compositions are operators
- * of their own (quantized_*.c, matmul_nbits.c, grouped_attention.c).
+ * function does so; attention has a file of its own (microsoft_attention.c). Operators that are no compositions are
+ * operators of their own (quantized_*.c, matmul_nbits.c, grouped_attention.c).
  * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md */
 #include "ops/microsoft.h"
 
@@ -265,8 +265,8 @@ static ingot_status fused_conv(ingot_rewrite *r)
 
 /* ---- recurrent ---- */
 
-/* Bytes of (directions, inputs, 4 * hidden) as floats of (directions, 4 * hidden, inputs), by a scale and zero point for
- * each direction, or for each of its columns. */
+/* Bytes of (directions, inputs, 4 * hidden) as floats of (directions, 4 * hidden, inputs), by a scale and zero point
+ * for each direction, or for each of its columns. */
 static int dequantized_weights(ingot_rewrite *r, int weights, int scale, int zero)
 {
     const int rank = ingot_rewrite_rank(r, scale);

@@ -166,9 +166,9 @@ static ingot_status plan_offsets(ingot_op_ctx *c, conv_state *s)
 {
     const ingot_window *v = &s->shape.window;
     const int tap_rank = s->way == NARROW_ROWS ? v->rank - 1 : v->rank;
-    const int64_t taps = ingot_window_volume(v->kernel, tap_rank);
+    const int64_t taps = s->icg ? ingot_window_volume(v->kernel, tap_rank) : 0;
     int64_t steps[INGOT_MAX_SPATIAL], at[INGOT_MAX_SPATIAL] = { 0 };
-    int64_t *tap_at = ingot_keep(c, sizeof *tap_at * (size_t)taps);
+    int64_t *tap_at = ingot_keep(c, sizeof *tap_at * (size_t)MAX(taps, 1));
     int32_t *row_at = s->way == DEPTHWISE ? NULL : ingot_keep(c, sizeof *row_at * (size_t)MAX(s->pixels, 1));
 
     if (!tap_at || (!row_at && s->way != DEPTHWISE))
@@ -300,8 +300,8 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
 
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    if ((st = read_conv(c, s)))
-        return st;
+    if ((st = read_conv(c, s)) || ingot_count(c->out[0]) == 0)
+        return st;                               /* without results sizes need not be sensible */
     x = c->in[s->roles->x];
     s->way = is_depthwise(s) && x->layout == INGOT_BLOCKED          ? DEPTHWISE
              : is_narrow(s) && x->layout == INGOT_PLAIN ? NARROW_ROWS : DENSE;
@@ -367,9 +367,18 @@ static void gather_line(const conv_state *s, uint8_t *dst, const uint8_t *src, i
         ingot_interleave_bytes(dst, src, channels, s->in_plane, n);
         return;
     }
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t ch = 0; ch < NARROW; ch++)
-            dst[i * NARROW + ch] = ch < channels ? src[ch * s->in_plane + i] : 0;
+    const uint8_t *from[NARROW];
+    uint8_t mask[NARROW];
+    for (int ch = 0; ch < NARROW; ch++) {            /* a channel that is missing: the first one, and nothing of it */
+        from[ch] = src + (ch < channels ? ch * s->in_plane : 0);
+        mask[ch] = ch < channels ? 255 : 0;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        dst[i * NARROW] = from[0][i];
+        dst[i * NARROW + 1] = from[1][i] & mask[1];
+        dst[i * NARROW + 2] = from[2][i] & mask[2];
+        dst[i * NARROW + 3] = from[3][i] & mask[3];
+    }
 }
 
 /* One line of block `block` of the source's channels. */

@@ -234,8 +234,8 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     if (!s)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     ingot_status st = read_product(c, s, shape, &rank);
-    if (st || (st = plan_sizes(c, s)))
-        return st;
+    if (st || ingot_count(c->out[0]) == 0 || (st = plan_sizes(c, s)))
+        return st;                               /* without results sizes need not be sensible */
     ingot_product *p = &s->product;
     const ingot_tensor *a = c->in[s->roles->a], *b = c->in[s->roles->b];
     const int n_batch = MAX(MAX(a->rank, b->rank) - 2, 0);

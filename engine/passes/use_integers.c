@@ -476,11 +476,27 @@ static void use_product(rewriter *r, int index)
         r->c->n_done++;
 }
 
+/* Weights that the file has as floats and quantizes become bytes, as training for quantization leaves them. */
+static void quantize_constants(rewriter *r)
+{
+    const ingot_pass_options *options = r->c->options;
+    for (int i = 0; i < r->graph->n_nodes && options->evaluate; i++) {
+        const ingot_node *node = r->graph->nodes[i];
+        const int out = ingot_is_op(node, "QuantizeLinear") ? ingot_output(node) : INGOT_NONE;
+        bool constant = out != INGOT_NONE && !r->graph->values[out].n_outputs;
+        for (int k = 0; constant && k < node->n_inputs; k++)
+            constant = node->inputs[k] == INGOT_NONE || ingot_constant(r->graph, node->inputs[k]);
+        if (constant && !options->evaluate(options->engine, r->graph, i, NULL))
+            ingot_graph_remove_node(r->graph, i);
+    }
+}
+
 ingot_status ingot_use_integers(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
     ingot_shapes shapes;
     rewriter r = {.c = c, .graph = graph, .shapes = &shapes};
+    quantize_constants(&r);
     r.failed = !ingot_shapes_infer(&shapes, graph, c->is_main);
     const int n = graph->n_nodes;
     for (int i = 0; i < n && !r.failed; i++)

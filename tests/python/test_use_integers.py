@@ -159,6 +159,26 @@ def test_weights_alone_stay_float(ingot, tmp_path):
     assert [n.op_type for n in onnx.load(str(tmp_path / "o.onnx")).graph.node] == ["MatMul"]
 
 
+def test_weights_may_be_quantized_in_the_model(ingot, tmp_path):
+    """Training for quantization leaves float weights with QuantizeLinear and DequantizeLinear behind them."""
+    rng = np.random.default_rng(5)
+    constants = [("w", rng.uniform(-1, 1, (12, 8, 3, 3)).astype(np.float32)), ("w_scale", rng.uniform(0.01, 0.02, 12).astype(np.float32)),
+                 ("w_zero", np.zeros(12, np.int8)), ("x_scale", np.float32(0.03)), ("y_scale", np.float32(0.05)), ("a_zero", np.int8(0))]
+    nodes = [quantize("x", "x", "a"), dequantize("x_q", "x", "a"), quantize("w", "w", "w", axis=0), dequantize("w_q", "w", "w", axis=0),
+             helper.make_node("Conv", ["x_f", "w_f"], ["y_r"]), helper.make_node("Relu", ["y_r"], ["y0"]), quantize("y0", "y", "a"),
+             helper.make_node("DequantizeLinear", ["y_q", "y_scale", "a_zero"], ["y"])]
+    model = save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, (1, 8, 6, 5))], [("y", TensorProto.FLOAT, None)], constants)
+    np.save(tmp_path / "x.npy", rng.uniform(-3, 3, (1, 8, 6, 5)).astype(np.float32))
+    results = []
+    for options in ([], ["--disable-pass", "use-integers"]):
+        assert ingot("run", model, "--input", f"x={tmp_path / 'x.npy'}", "--output-dir", tmp_path, *options).code == 0
+        results.append(np.load(tmp_path / "y.npy"))
+    assert np.abs(results[0] - results[1]).max() < 0.0501 and results[0].any()
+    assert ingot("optimize", model, "-o", tmp_path / "o.onnx").code == 0
+    kinds = [n.op_type for n in onnx.load(str(tmp_path / "o.onnx")).graph.node]
+    assert kinds == ["QuantizeLinear", "QLinearConv", "Clip", "DequantizeLinear"]
+
+
 def test_result_may_stay_float(ingot, tmp_path):
     """A product whose result nobody quantizes is one of integers all the same."""
     rng = np.random.default_rng(2)
