@@ -169,6 +169,49 @@ static void bench_acts(const ingot_kernels *k)
     check_free(x, N, "activations");
 }
 
+static void run_step(const ingot_kernels *k, const ingot_cell *d, ingot_cell_step *s, float *parts, float *state,
+                     int64_t i)
+{
+    const int64_t states = s->batch * s->state_row;
+
+    s->backward = i % 2;
+    s->inputs = parts + i * s->batch * s->inputs_row;
+    s->h = state + i % 2 * states;
+    s->h_next = state + (i + 1) % 2 * states;
+    k->cell_step_f32(d, s, 0, (d->hidden + k->lanes - 1) / k->lanes);
+}
+
+/* An LSTM of 32 steps: the inputs' part of all, then step after step. */
+static void bench_lstm(const ingot_kernels *k, int64_t hidden, int64_t inputs, int64_t batch)
+{
+    enum { GATES = 4, STEPS = 32 };
+    const int64_t blocks = (hidden + k->lanes - 1) / k->lanes, units = blocks * k->lanes, row = GATES * units;
+    const int64_t rows = STEPS * batch, states = batch * units;
+    float *x = check_randoms(rows * inputs), *w = check_randoms(GATES * hidden * (inputs + hidden));
+    float *packed_w = check_floats(row * inputs), *packed_r = check_floats(row * hidden), *bias = check_randoms(row);
+    float *parts = check_floats(rows * row), *state = check_randoms(3 * states);
+    const ingot_gate logistic = { INGOT_GATE_SIGMOID, 0, 0 }, curve = { INGOT_GATE_TANH, 0, 0 };
+    const ingot_cell d = { .kind = INGOT_CELL_LSTM, .hidden = hidden, .clip = INFINITY,
+                           .gate = { logistic, curve, curve } };
+    char name[100];
+
+    k->cell_pack_f32(packed_w, w, GATES, hidden, inputs, 0, blocks);
+    k->cell_pack_f32(packed_r, w + GATES * hidden * inputs, GATES, hidden, hidden, 0, blocks);
+    for (int64_t i = 0; i < row * hidden; i++)
+        packed_r[i] *= 0.05f;
+    BEST_TIME(part, k->cell_inputs_f32(&d, x, inputs, packed_w, bias, parts, 0, rows, 0, blocks))
+    snprintf(name, sizeof name, "lstm %lld -> %lld batch %lld, inputs' part", (long long)inputs, (long long)hidden,
+             (long long)batch);
+    report(name, 2.0 * (double)(rows * row * inputs), 2.0 * (double)(rows * row * inputs), part);
+    ingot_cell_step s = { .batch = batch, .packed = packed_r, .inputs_row = row, .cell = state + 2 * states,
+                          .state_row = units };
+    BEST_TIME(steps, for (int64_t i = 0; i < STEPS; i++) run_step(k, &d, &s, parts, state, i))
+    report("  steps", 2.0 * (double)(rows * row * hidden), 2.0 * (double)(rows * row * hidden), steps);
+    check_free(x, rows * inputs, name), check_free(w, GATES * hidden * (inputs + hidden), name);
+    check_free(packed_w, row * inputs, name), check_free(packed_r, row * hidden, name), check_free(bias, row, name);
+    check_free(parts, rows * row, name), check_free(state, 3 * states, name);
+}
+
 /* ---- shapes of common networks ---- */
 
 static const struct { int ic, oc, size, kernel, stride, groups; } common_convs[] = {
@@ -201,6 +244,10 @@ static void bench_common(const ingot_kernels *k)
     bench_acts(k);
     for (size_t i = 0; i < sizeof common_gemms / sizeof *common_gemms; i++)
         bench_gemm(k, common_gemms[i][0], common_gemms[i][1], common_gemms[i][2], "");
+    bench_lstm(k, 48, 96, 1);
+    bench_lstm(k, 256, 256, 1);
+    bench_lstm(k, 256, 256, 8);
+    bench_lstm(k, 512, 512, 32);
 }
 
 /* ---- shapes from a file ---- */
