@@ -96,6 +96,25 @@ def test_conv_transpose(ingot, tmp_path, seed):
           [helper.make_node("LeakyRelu", ["t"], ["y"], alpha=0.1)])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_conv_transpose_types_and_computed_weights(ingot, tmp_path, dtype):
+    """Few and many channels, weights that are an input, and element types that no fast kernel takes."""
+    elem = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    for seed, (ic, oc, group, kernel, stride) in enumerate([(5, 3, 1, 4, 2), (16, 24, 2, 3, 2), (9, 1, 1, 2, 2), (8, 8, 8, 3, 1)]):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((2, ic, 5, 6)).astype(dtype)
+        w = (rng.standard_normal((ic, oc // group, kernel, kernel)) / (ic * kernel)).astype(dtype)
+        want = conv_transpose(x.astype(float), w.astype(float), np.zeros(oc), group, [stride] * 2, [1] * 4).astype(dtype)
+        node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], group=group, strides=[stride] * 2, pads=[1] * 4)
+        for constant in (True, False):
+            model = save_model(tmp_path / "m.onnx", [node], [("x", elem, x.shape)] + ([] if constant else [("w", elem, w.shape)]),
+                               [("y", elem, None)], [("w", w)] if constant else [])
+            np.savez(tmp_path / "io.npz", x=x, y=want, **({} if constant else {"w": w}))
+            tolerance = "4e-3" if dtype == np.float16 else "2e-5"
+            done = ingot("verify", model, tmp_path / "io.npz", "--rtol", tolerance, "--atol", tolerance, "--threads", "2")
+            assert done.code == 0, (seed, constant, done.out + done.err)
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_pool(ingot, tmp_path, op, seed):

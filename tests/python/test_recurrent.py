@@ -63,7 +63,7 @@ def make(tmp_path, op, seed, type_name="float", sizes=None, constant=True):
     def values(*shape, scale=1.0):
         return (scale * rng.standard_normal(shape)).astype(dtype)
 
-    data = {"x": values(steps, batch, inputs), "w": values(d, gates, inputs, scale=inputs**-0.5),
+    data = {"x": values(steps, batch, inputs), "w": values(d, gates, inputs, scale=max(inputs, 1)**-0.5),
             "r": values(d, gates, hidden, scale=hidden**-0.5), "b": values(d, 2 * gates), "lens": None,
             "h0": values(d, batch, hidden), "c0": values(d, batch, hidden), "p": values(d, 3 * hidden)}
     if pick.random() < 0.5:
@@ -147,3 +147,13 @@ def test_lengths_outside_of_the_steps(ingot, tmp_path):
         np.save(tmp_path / "n.npy", np.array([length], np.int32))
         done = ingot("run", model, "--input", f"n={tmp_path}/n.npy")
         assert done.code == 4 and "sequence length" in done.err, done.err
+
+
+@pytest.mark.parametrize("sizes", [(0, 2, 3, 5), (4, 0, 3, 5), (4, 2, 0, 5), (1, 1, 1, 1)])
+@pytest.mark.parametrize("op", GATES)
+def test_sizes_of_zero(ingot, tmp_path, op, sizes):
+    """No steps leave the initial state, no inputs the bias alone."""
+    for seed in range(3):
+        model, _ = make(tmp_path, op, 300 + seed, sizes=sizes)
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "1e-5", "--atol", "1e-5", "--threads", "2")
+        assert done.code == 0, done.out + done.err
