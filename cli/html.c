@@ -260,8 +260,9 @@ cli_chart cli_chart_begin(cli_page *page, cli_axis x, cli_axis y)
     static int n_charts;
     cli_chart chart = {page, x, y};
     cli_page_add(page, "<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\">\n<clipPath id=\"plot%d\"><rect "
-                 "x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>\n", CHART_WIDTH, CHART_HEIGHT, ++n_charts, LEFT, TOP,
-                 CHART_WIDTH - LEFT - RIGHT, CHART_HEIGHT - TOP - BOTTOM);
+                 "x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>\n",
+                 CHART_WIDTH, CHART_HEIGHT, ++n_charts, LEFT, TOP, CHART_WIDTH - LEFT - RIGHT,
+                 CHART_HEIGHT - TOP - BOTTOM);
     add_ticks(&chart, true);
     add_ticks(&chart, false);
     cli_page_add(page, "<text class=\"axis\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", CHART_WIDTH - RIGHT,
