@@ -39,7 +39,8 @@ typedef struct cli_option {
 
 typedef struct cli_command {
     const char *name;
-    const char *operands; /* one word for each, such as "MODEL DUMP"; all are needed but "[LAST]" */
+    const char *operands; /* one word for each, such as "MODEL DUMP"; all are needed, unless: */
+    bool counts_operands; /* the command itself says which are missing */
     const char *summary;
     const char *examples;
     const cli_option *options;

@@ -273,7 +273,8 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     if (dot && (json || support))
         return cli_fail(error, INGOT_USAGE, "inspect: --dot excludes --json and --support");
     if (support != !operands[0])
-        return cli_fail(error, INGOT_USAGE, support ? "inspect --support takes no model" : "inspect needs MODEL");
+        return cli_fail(error, INGOT_USAGE, support ? "inspect --support takes no model"
+                                                    : "inspect needs MODEL; see 'ingot inspect --help'");
     if (support)
         return cli_print_support(json, error);
     ingot_status st = json ? cli_json_new(&object, error) : INGOT_OK;
@@ -306,7 +307,8 @@ static ingot_status run(const char *const *operands, ingot_error *error)
 
 const cli_command command_inspect = {
     .name = "inspect",
-    .operands = "[MODEL]",
+    .operands = "MODEL",
+    .counts_operands = true,
     .summary = "what a model is made of, what it costs, and what in it would not run",
     .options = options,
     .run = run,

@@ -238,13 +238,11 @@ static ingot_status allocate_lists(const cli_option *table, int n, ingot_error *
 
 ingot_status cli_parse(const cli_command *command, int n, char **arguments, const char **operands, ingot_error *error)
 {
-    int n_operands = 0, n_wanted = 1, n_optional = 0;
+    int n_operands = 0, n_wanted = 1;
     bool options_ended = false;
     ingot_status st;
-    for (const char *p = command->operands; *p; p++) {
+    for (const char *p = command->operands; *p; p++)
         n_wanted += *p == ' ';
-        n_optional += *p == '[';
-    }
     if ((st = allocate_lists(command->options, n, error)) || (st = allocate_lists(common_options, n, error)))
         return st;
     for (int i = 0; i < n; i++) {
@@ -261,7 +259,7 @@ ingot_status cli_parse(const cli_command *command, int n, char **arguments, cons
     if (n_operands > n_wanted)
         return cli_fail(error, INGOT_USAGE, "%s: '%.200s' is one argument too many; it takes %s", command->name,
                         operands[n_wanted], command->operands);
-    if (n_operands < n_wanted - n_optional)
+    if (n_operands < n_wanted && !command->counts_operands)
         return cli_fail(error, INGOT_USAGE, "%s needs %s; see 'ingot %s --help'", command->name, command->operands,
                         command->name);
     return INGOT_OK;
