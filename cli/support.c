@@ -85,8 +85,8 @@ static void print_page(const ingot_operator_info *all, size_t n)
 {
     printf("# Operators that run\n\n"
            "Made from the registry by `ingot inspect --support > ops/SUPPORT.md`. Versions are those of the domain's\n"
-           "operator set. The types are those of the inputs, by their number; of sequences, optionals and maps, of what\n"
-           "is in them.\n");
+           "operator set. The types are those of the inputs, by their number; of sequences, optionals and maps, those\n"
+           "of what is in them.\n");
     for (size_t i = 0; i < n; i++) {
         if (!i || strcmp(all[i].domain, all[i - 1].domain))
             printf("\n## %s\n\n| operator | versions | types |\n| --- | --- | --- |\n",

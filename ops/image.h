@@ -34,6 +34,27 @@ ingot_status ingot_image_missing(ingot_op_ctx *c, const char *library);
 /* What a decoder says to a kind of its format that it does not read. */
 ingot_status ingot_image_unsupported(ingot_op_ctx *c, const char *kind);
 
+/* Functions of a library that is opened when a picture needs it, so that nobody else has to load it. A decoder lists
+ * them as FUNCTIONS(X), with INGOT_LIBRARY(table, soname), and calls table.name(...). */
+typedef struct ingot_library {
+    const char *soname;
+    const char *const *names;
+    void *functions;             /* n of them, as the names */
+    size_t n;
+    bool is_open;                /* under the lock of ingot_open_library() */
+} ingot_library;
+
+#define INGOT_LIBRARY_MEMBER(name) __typeof__(name) *name;
+#define INGOT_LIBRARY_NAME(name) #name,
+#define INGOT_LIBRARY(table, file) \
+    static struct { FUNCTIONS(INGOT_LIBRARY_MEMBER) } table; \
+    static const char *const table##_names[] = { FUNCTIONS(INGOT_LIBRARY_NAME) }; \
+    static ingot_library table##_library = { file, table##_names, &table, sizeof table / sizeof(void *), false }
+
+/* INGOT_OK with all functions found; INGOT_UNSUPPORTED where the library is not installed or lacks one. Any number of
+ * threads may call this at once. */
+ingot_status ingot_open_library(ingot_op_ctx *c, ingot_library *library);
+
 /* Integers of n <= 4 bytes, the least or the most significant first. */
 uint32_t ingot_little(const uint8_t *bytes, int n);
 uint32_t ingot_big(const uint8_t *bytes, int n);

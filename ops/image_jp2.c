@@ -1,7 +1,8 @@
-/* image_jp2.c - JPEG 2000 by OpenJPEG: a bare codestream, or one in the boxes of a .jp2 file that says sRGB or gray. The
- * boxes are read here and the library is given the codestream alone, after its SIZ segment has been checked: the
+/* image_jp2.c - JPEG 2000 by OpenJPEG: a bare codestream, or one in the boxes of a .jp2 file that says sRGB or gray.
+ * The boxes are read here and the library is given the codestream alone, after its SIZ segment has been checked: the
  * library takes kilobytes for each tile that the header promises. Source: ITU-T T.800, annexes A and I. */
 #include "ops/image.h"
+#include "ops/image_sonames.h"
 
 #include <openjpeg.h>
 #include <string.h>
@@ -9,6 +10,13 @@
 enum { MOST_TILES = 4096, MOST_COMPONENTS = 4, SIZ_BYTES = 42 };
 enum { BOX_STREAM = 0x6a703263, BOX_HEADER = 0x6a703268, BOX_COLOUR = 0x636f6c72, BOX_PALETTE = 0x70636c72 };
 enum { COLOUR_SRGB = 16, COLOUR_GRAY = 17 };
+
+#define FUNCTIONS(X) \
+    X(opj_stream_create) X(opj_create_decompress) X(opj_set_default_decoder_parameters) \
+    X(opj_stream_set_user_data) X(opj_stream_set_user_data_length) X(opj_stream_set_read_function) \
+    X(opj_stream_set_skip_function) X(opj_stream_set_seek_function) X(opj_setup_decoder) X(opj_read_header) \
+    X(opj_decode) X(opj_end_decompress) X(opj_image_destroy) X(opj_destroy_codec) X(opj_stream_destroy)
+INGOT_LIBRARY(openjpeg, INGOT_SONAME_jp2);
 
 /* What the library has still to read. */
 typedef struct stream {
@@ -144,25 +152,27 @@ ingot_status ingot_image_jp2(ingot_op_ctx *c, ingot_encoded encoded, ingot_image
     stream s = { .at = 0 };
     ingot_status st;
 
-    if ((st = find_codestream(c, encoded, &s.all)) || (st = check_size(c, s.all, image)))
+    if ((st = ingot_open_library(c, &openjpeg_library)) || (st = find_codestream(c, encoded, &s.all)) ||
+        (st = check_size(c, s.all, image)))
         return st;
-    opj_stream_t *from = opj_stream_create(1 << 16, OPJ_TRUE);
-    opj_codec_t *codec = opj_create_decompress(OPJ_CODEC_J2K);       /* without a handler it prints nothing */
-    opj_set_default_decoder_parameters(&parameters);
+    opj_stream_t *from = openjpeg.opj_stream_create(1 << 16, OPJ_TRUE);
+    opj_codec_t *codec = openjpeg.opj_create_decompress(OPJ_CODEC_J2K);       /* without a handler it prints nothing */
+    openjpeg.opj_set_default_decoder_parameters(&parameters);
     if (from && codec) {
-        opj_stream_set_user_data(from, &s, NULL);
-        opj_stream_set_user_data_length(from, s.all.size_bytes);
-        opj_stream_set_read_function(from, take_bytes);
-        opj_stream_set_skip_function(from, skip_bytes);
-        opj_stream_set_seek_function(from, seek);
-        const bool read = opj_setup_decoder(codec, &parameters) && opj_read_header(from, codec, &decoded) &&
-                          opj_decode(codec, from, decoded) && opj_end_decompress(codec, from);
+        openjpeg.opj_stream_set_user_data(from, &s, NULL);
+        openjpeg.opj_stream_set_user_data_length(from, s.all.size_bytes);
+        openjpeg.opj_stream_set_read_function(from, take_bytes);
+        openjpeg.opj_stream_set_skip_function(from, skip_bytes);
+        openjpeg.opj_stream_set_seek_function(from, seek);
+        const bool read = openjpeg.opj_setup_decoder(codec, &parameters) &&
+                          openjpeg.opj_read_header(from, codec, &decoded) &&
+                          openjpeg.opj_decode(codec, from, decoded) && openjpeg.opj_end_decompress(codec, from);
         st = read ? copy_pixels(c, decoded, image) : INGOT_BAD_INPUT;
     } else {
         st = ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     }
-    opj_image_destroy(decoded);
-    opj_destroy_codec(codec);
-    opj_stream_destroy(from);
+    openjpeg.opj_image_destroy(decoded);
+    openjpeg.opj_destroy_codec(codec);
+    openjpeg.opj_stream_destroy(from);
     return st;
 }

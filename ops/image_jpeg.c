@@ -1,11 +1,17 @@
 /* image_jpeg.c - JPEG by libjpeg-turbo with its defaults: the accurate integer transform, and chroma interpolated as
  * the specification of ImageDecoder describes. What the library only warns of makes the picture malformed. */
 #include "ops/image.h"
+#include "ops/image_sonames.h"
 
 #include <stdio.h>               /* jpeglib.h needs it first */
 #include <jpeglib.h>
 #include <setjmp.h>
 #include <string.h>
+
+#define FUNCTIONS(X) \
+    X(jpeg_read_header) X(jpeg_start_decompress) X(jpeg_read_scanlines) X(jpeg_finish_decompress) \
+    X(jpeg_std_error) X(jpeg_CreateDecompress) X(jpeg_mem_src) X(jpeg_destroy_decompress)
+INGOT_LIBRARY(libjpeg, INGOT_SONAME_jpeg);
 
 typedef struct jump {
     struct jpeg_error_mgr manager;
@@ -25,7 +31,7 @@ static void judge(j_common_ptr jpeg, int level)
 static ingot_status read_image(ingot_op_ctx *c, struct jpeg_decompress_struct *jpeg, ingot_encoded encoded,
                                ingot_image *image)
 {
-    jpeg_read_header(jpeg, TRUE);
+    libjpeg.jpeg_read_header(jpeg, TRUE);
     const ingot_status st = ingot_image_alloc(c, encoded, jpeg->image_width, jpeg->image_height, image);
     if (st)
         return st;
@@ -33,12 +39,12 @@ static ingot_status read_image(ingot_op_ctx *c, struct jpeg_decompress_struct *j
         return ingot_image_unsupported(c, "a JPEG of four inks");
     jpeg->out_color_space = JCS_RGB;
     jpeg->mem->max_memory_to_use = 512L << 20;
-    jpeg_start_decompress(jpeg);
+    libjpeg.jpeg_start_decompress(jpeg);
     uint8_t *row = image->rgb;
     for (int64_t y = 0; y < image->height; y++, row += 3 * image->width)
-        if (jpeg_read_scanlines(jpeg, &row, 1) != 1)
+        if (libjpeg.jpeg_read_scanlines(jpeg, &row, 1) != 1)
             return INGOT_BAD_INPUT;
-    jpeg_finish_decompress(jpeg);
+    libjpeg.jpeg_finish_decompress(jpeg);
     return INGOT_OK;
 }
 
@@ -46,17 +52,20 @@ ingot_status ingot_image_jpeg(ingot_op_ctx *c, ingot_encoded encoded, ingot_imag
 {
     struct jpeg_decompress_struct jpeg;
     jump errors;
-    volatile ingot_status st = INGOT_BAD_INPUT;
+    volatile ingot_status st = ingot_open_library(c, &libjpeg_library);
 
+    if (st)
+        return st;
+    st = INGOT_BAD_INPUT;
     memset(&jpeg, 0, sizeof jpeg);
-    jpeg.err = jpeg_std_error(&errors.manager);
+    jpeg.err = libjpeg.jpeg_std_error(&errors.manager);
     errors.manager.error_exit = give_up;
     errors.manager.emit_message = judge;
     if (!setjmp(errors.out)) {
-        jpeg_create_decompress(&jpeg);
-        jpeg_mem_src(&jpeg, encoded.data, (unsigned long)encoded.size_bytes);
+        libjpeg.jpeg_CreateDecompress(&jpeg, JPEG_LIB_VERSION, sizeof jpeg);
+        libjpeg.jpeg_mem_src(&jpeg, encoded.data, (unsigned long)encoded.size_bytes);
         st = read_image(c, &jpeg, encoded, image);
     }
-    jpeg_destroy_decompress(&jpeg);
+    libjpeg.jpeg_destroy_decompress(&jpeg);
     return st;
 }

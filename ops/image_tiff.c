@@ -1,11 +1,19 @@
 /* image_tiff.c - TIFF by libtiff, the first picture of a file, through its conversion to 8-bit RGB of all kinds of
  * pixels. The file is read from memory by way of callbacks. */
 #include "ops/image.h"
+#include "ops/image_sonames.h"
 
 #include <string.h>
 #include <tiffio.h>
 
 enum { MOST_BYTES = 1 << 28 };   /* of one block of memory of the library */
+
+#define FUNCTIONS(X) \
+    X(TIFFIsTiled) X(TIFFTileSize64) X(TIFFStripSize64) X(TIFFGetField) X(TIFFRGBAImageOK) \
+    X(TIFFReadRGBAImageOriented) X(TIFFOpenOptionsAlloc) X(TIFFOpenOptionsFree) \
+    X(TIFFOpenOptionsSetErrorHandlerExtR) X(TIFFOpenOptionsSetWarningHandlerExtR) \
+    X(TIFFOpenOptionsSetMaxSingleMemAlloc) X(TIFFClientOpenExt) X(TIFFClose)
+INGOT_LIBRARY(libtiff, INGOT_SONAME_tiff);
 
 typedef struct source {
     ingot_encoded encoded;
@@ -59,7 +67,7 @@ static void unmap_source(thandle_t handle, void *base, toff_t n) { (void)handle,
 /* Whether a strip or tile is no larger than the picture, up to the edge of a tile. */
 static bool is_in_proportion(TIFF *tiff, uint32_t width, uint32_t height)
 {
-    const uint64_t part = TIFFIsTiled(tiff) ? TIFFTileSize64(tiff) : TIFFStripSize64(tiff);
+    const uint64_t part = libtiff.TIFFIsTiled(tiff) ? libtiff.TIFFTileSize64(tiff) : libtiff.TIFFStripSize64(tiff);
     return part > 0 && part <= (uint64_t)width * height * 64 + (1u << 20);
 }
 
@@ -70,18 +78,20 @@ static ingot_status read_image(ingot_op_ctx *c, TIFF *tiff, ingot_encoded encode
     char reason[1024] = "";
     ingot_status st;
 
-    if (!TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &width) || !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &height))
+    if (!libtiff.TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &width) ||
+        !libtiff.TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &height))
         return INGOT_BAD_INPUT;
     if ((st = ingot_image_alloc(c, encoded, width, height, image)))
         return st;
     if (!is_in_proportion(tiff, width, height))
         return INGOT_BAD_INPUT;
-    if (!TIFFRGBAImageOK(tiff, reason))
+    if (!libtiff.TIFFRGBAImageOK(tiff, reason))
         return ingot_image_unsupported(c, reason);
     uint32_t *pixels = ingot_work_alloc(c, (size_t)width * height * sizeof *pixels);
     if (!pixels)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    st = TIFFReadRGBAImageOriented(tiff, width, height, pixels, ORIENTATION_TOPLEFT, 1) ? INGOT_OK : INGOT_BAD_INPUT;
+    st = libtiff.TIFFReadRGBAImageOriented(tiff, width, height, pixels, ORIENTATION_TOPLEFT, 1) ? INGOT_OK
+                                                                                                 : INGOT_BAD_INPUT;
     for (int64_t i = 0; i < image->width * image->height && !st; i++) {
         image->rgb[3 * i] = (uint8_t)TIFFGetR(pixels[i]);
         image->rgb[3 * i + 1] = (uint8_t)TIFFGetG(pixels[i]);
@@ -101,19 +111,22 @@ static int stay_silent(TIFF *tiff, void *user, const char *module, const char *f
 ingot_status ingot_image_tiff(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     source s = { encoded, 0 };
-    TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
+    ingot_status st = ingot_open_library(c, &libtiff_library);
+    if (st)
+        return st;
+    TIFFOpenOptions *options = libtiff.TIFFOpenOptionsAlloc();
 
     if (!options)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    TIFFOpenOptionsSetErrorHandlerExtR(options, stay_silent, NULL);
-    TIFFOpenOptionsSetWarningHandlerExtR(options, stay_silent, NULL);
-    TIFFOpenOptionsSetMaxSingleMemAlloc(options, MOST_BYTES);
-    TIFF *tiff = TIFFClientOpenExt("picture", "r", &s, read_at, refuse_write, seek, close_source, size_of_source,
-                                   map_source, unmap_source, options);
-    TIFFOpenOptionsFree(options);
+    libtiff.TIFFOpenOptionsSetErrorHandlerExtR(options, stay_silent, NULL);
+    libtiff.TIFFOpenOptionsSetWarningHandlerExtR(options, stay_silent, NULL);
+    libtiff.TIFFOpenOptionsSetMaxSingleMemAlloc(options, MOST_BYTES);
+    TIFF *tiff = libtiff.TIFFClientOpenExt("picture", "r", &s, read_at, refuse_write, seek, close_source,
+                                           size_of_source, map_source, unmap_source, options);
+    libtiff.TIFFOpenOptionsFree(options);
     if (!tiff)
         return INGOT_BAD_INPUT;
-    const ingot_status st = read_image(c, tiff, encoded, image);
-    TIFFClose(tiff);
+    st = read_image(c, tiff, encoded, image);
+    libtiff.TIFFClose(tiff);
     return st;
 }

@@ -1,21 +1,29 @@
 /* image_webp.c - WebP by libwebp, lossy and lossless; the first picture of an animation is not one. */
 #include "ops/image.h"
+#include "ops/image_sonames.h"
 
 #include <webp/decode.h>
+
+#define FUNCTIONS(X) \
+    X(WebPGetFeaturesInternal) X(WebPDecodeRGBInto)
+INGOT_LIBRARY(webp, INGOT_SONAME_webp);
 
 ingot_status ingot_image_webp(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     WebPBitstreamFeatures features;
 
-    if (WebPGetFeatures(encoded.data, encoded.size_bytes, &features) != VP8_STATUS_OK)
+    ingot_status st = ingot_open_library(c, &webp_library);
+    if (st)
+        return st;
+    if (webp.WebPGetFeaturesInternal(encoded.data, encoded.size_bytes, &features, WEBP_DECODER_ABI_VERSION) !=
+        VP8_STATUS_OK)
         return INGOT_BAD_INPUT;
     if (features.has_animation)
         return ingot_image_unsupported(c, "an animation in WebP");
-    const ingot_status st =
-        ingot_image_alloc(c, encoded, (uint64_t)features.width, (uint64_t)features.height, image);
+    st = ingot_image_alloc(c, encoded, (uint64_t)features.width, (uint64_t)features.height, image);
     if (st)
         return st;
-    return WebPDecodeRGBInto(encoded.data, encoded.size_bytes, image->rgb,
+    return webp.WebPDecodeRGBInto(encoded.data, encoded.size_bytes, image->rgb,
                              (size_t)(3 * image->width * image->height), 3 * features.width)
                ? INGOT_OK
                : INGOT_BAD_INPUT;

@@ -321,7 +321,7 @@ def test_broken_models(tmp_path):
         (graph(("Relu", ["x"], ["z"])), INVALID, ["output 'y'"]),
         (graph(relu, initializers=[short]), INVALID, ["'w'", "15 bytes", "float[4] takes 16"]),
         (graph(relu, initializers=[TensorProto(name="w", data_type=99, dims=[1])]), INVALID, ["'w'", "99"]),
-        (graph(relu, initializers=[TensorProto(name="w", data_type=27, dims=[1])]), UNSUPPORTED, ["'w'", "27"]),
+        (graph(relu, initializers=[TensorProto(name="w", data_type=29, dims=[1])]), INVALID, ["'w'", "29"]),
         (graph(relu, initializers=[TensorProto(name="w", data_type=1, dims=[-1])]), INVALID, ["'w'", "shape"]),
         (graph(relu, initializers=[TensorProto(name="w", data_type=1, dims=[1 << 40, 1 << 40])]), INVALID, ["'w'", "shape"]),
         (graph(relu, initializers=[TensorProto(name="w", data_type=1, dims=[1 << 40])]), INVALID, ["'w'", "0 items"]),
