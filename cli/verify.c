@@ -19,6 +19,7 @@ static const cli_option options[] = {
     {"extract", OPTION_TEXT, &verify_opts.extract, "NODE",
      "write the smallest model around a node, with inputs and outputs; \"first\": what departs", 0},
     {"o", OPTION_TEXT, &verify_opts.folder, "DIR", "the folder for --extract", 0},
+    {"html", OPTION_TEXT, &verify_opts.html, "FILE.html", "write a page: graph, growth of errors, table, histograms", 0},
     {"json", OPTION_FLAG, &verify_opts.json, NULL, "print one line of JSON", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -151,6 +152,8 @@ static ingot_status compare_layers(const char *path, verify_graph *graph, cli_du
         verify_json_rows(graph, rows, report);
     else if (!st && !common.quiet)
         verify_print_rows(graph, rows, note);
+    if (!st && verify_opts.html)
+        st = verify_write_html(graph, rows, verify_opts.html, path, note, error);
     *departs = !st && verify_first(rows) >= 0;
     cli_bundle_close(layers);
     return st;
@@ -213,8 +216,8 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     cli_setup s = {.model = NULL};
     cli_dump *dump = NULL;
     verdict v = {.n_outputs = 0};
-    if (verify_opts.isolate && !verify_opts.layers)
-        return cli_fail(error, INGOT_USAGE, "--isolate needs --layers");
+    if ((verify_opts.isolate || verify_opts.html) && !verify_opts.layers)
+        return cli_fail(error, INGOT_USAGE, "%s needs --layers", verify_opts.isolate ? "--isolate" : "--html");
     if (!verify_opts.extract != !verify_opts.folder)
         return cli_fail(error, INGOT_USAGE, "--extract NODE and -o DIR need each other");
     ingot_status st = verify_opts.json ? cli_json_new(&v.report, error) : INGOT_OK;

@@ -80,7 +80,7 @@ void verify_rows_free(verify_rows *rows);
 typedef struct verify_options {
     double rtol, atol;
     bool json, isolate, no_shadow, bisect;
-    const char *layers, *extract, *folder;
+    const char *layers, *extract, *folder, *html;
 } verify_options;
 extern verify_options verify_opts;
 
@@ -121,6 +121,13 @@ ingot_status verify_extract(const verify_graph *graph, cli_dump *dump, const ver
 /** Find the pass that breaks a model which agrees without passes, and the node that it rewrote (verify_passes.c). */
 ingot_status verify_bisect(const char *path, cli_dump *dump, const ingot_model *model, cli_json *json,
                            ingot_error *error);
+
+/** Write what was found as one page (verify_html.c). */
+ingot_status verify_write_html(const verify_graph *graph, const verify_rows *rows, const char *path, const char *model,
+                               const char *note, ingot_error *error);
+
+/* What a row was found to be, as a word. */
+const char *verify_verdict_name(const verify_row *row);
 
 bool verify_is_near(verify_distance d, verify_distance bound);
 

@@ -12,6 +12,8 @@ static const char *const match_names[] = {"name", "module", "folded", "guess"};
 static const char *const verdict_names[] = {"agrees", "rounding", "DEPARTS", "MISTAKE"};
 static const char *const verdict_colours[] = {"\033[32m", "\033[33m", "\033[31m", "\033[31m"};
 
+const char *verify_verdict_name(const verify_row *row) { return verdict_names[row->verdict]; }
+
 static bool is_coloured(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
 
 static const char *tail(const char *text)

@@ -227,6 +227,7 @@ typedef struct ingot_session_options {
     double timeout_s;           /* a run that takes longer ends with INGOT_CANCELLED; 0: none */
     bool profile;               /* record the times that ingot_session_step() and ingot_session_stretch() tell */
     ingot_conv_choice conv_algorithm;
+    bool batch_invariant;       /* choose algorithms as if the batch were one: a sample's bits do not depend on the others */
 } ingot_session_options;
 
 /**

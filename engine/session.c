@@ -56,6 +56,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
                                     .team = ingot_team_create(options->n_threads),
                                     .kernels = model->kernels, .cancel = &session->cancel,
                                     .profile = options->profile, .conv_algorithm = options->conv_algorithm,
+                                    .batch_invariant = options->batch_invariant,
                                     .run_arena = {.memory = &session->memory}};
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
     session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);

@@ -275,7 +275,9 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     describe(shape, &b->conv);
     b->conv.plain_src = src_layout == INGOT_PLAIN && ingot_conv_reads_plain(shape);
     b->algorithm = shape->transposed ? &algorithms[TRANSPOSED] : algorithms;
-    while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &b->conv, c->conv_algorithm)) < 0)
+    ingot_conv one = b->conv; /* what the algorithm is chosen for: another has other roundings */
+    one.n = c->batch_invariant ? 1 : one.n;
+    while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
         b->algorithm++;
     b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;

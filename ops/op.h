@@ -48,6 +48,7 @@ struct ingot_op_ctx {
     const _Atomic bool *cancel;      /* becomes true when the run is to stop */
     ingot_error *error;
     ingot_conv_choice conv_algorithm; /* what the session asks for */
+    bool batch_invariant;            /* choices must not depend on the size of the batch */
     ingot_host *host;                /* the engine's side: the functions below use it */
     ingot_op_ctx *parent;            /* of a copy that an operator made to call another one: the original; else NULL */
 };

@@ -92,7 +92,8 @@ ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const
     ingot_op_ctx *c = &step->ctx;
     *c = (ingot_op_ctx){.node = node, .op = node->op, .n_in = n_inputs, .n_out = n_outputs, .kernel = "",
                         .kernels = plan->env->kernels, .team = plan->env->team, .cancel = plan->env->cancel,
-                        .host = &plan->host, .conv_algorithm = plan->env->conv_algorithm};
+                        .host = &plan->host, .conv_algorithm = plan->env->conv_algorithm,
+                        .batch_invariant = plan->env->batch_invariant};
     c->in = ingot_arena_array(arena, (size_t)n_inputs, sizeof *c->in);
     c->out = ingot_arena_array(arena, (size_t)n_outputs, sizeof *c->out);
     c->constants = ingot_arena_array(arena, (size_t)n_inputs, sizeof *c->constants);

@@ -69,6 +69,7 @@ typedef struct ingot_plan_env {
     void *observer;
     const ingot_graph *observed;
     ingot_conv_choice conv_algorithm;
+    bool batch_invariant;
     const struct ingot_plan *outermost; /* the plan that the session runs: its steps mark what the team records */
     ingot_arena run_arena;         /* memory of one run: strings, items of sequences, state of dynamic steps */
 } ingot_plan_env;

@@ -209,3 +209,14 @@ def test_extract_says_what_is_missing(ingot, net):
     case = ("verify", net.path / "net.onnx", net.path / "dump.npz", "--extract")
     assert ingot(*case, "nowhere", "-o", net.path / "case").code == 2
     assert ingot(*case, "n1").code == 2
+
+
+def test_page(ingot, net):
+    net.save("bad.onnx", mean=net.constants["mean"] + 0.25)
+    done = ingot("verify", net.path / "bad.onnx", net.path / "dump.npz", "--layers", net.path / "layers.npz", "--html", net.path / "page.html", "--quiet")
+    page = (net.path / "page.html").read_text()
+    assert done.code == 1 and page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
+    for part in ("Growth of errors", "Graph", "Layers", "Differences of the worst layers", "/block/bn/BatchNormalization", "MISTAKE", "<svg"):
+        assert part in page
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page and "src=" not in page
+    assert ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--html", net.path / "page.html").code == 2

@@ -1,0 +1,93 @@
+"""What engine/NUMBERS.md promises of bits: quick checks; tests/contract.py has the models."""
+import os
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from conftest import save_model
+
+NAN, INF, TINY = np.float32("nan"), np.float32("inf"), np.float32(1e-39)
+X = np.array([NAN, INF, -INF, 0.0, -0.0, TINY, -TINY, 1e38, -3.5, 2.0] * 7, np.float32)
+
+
+def run(ingot, tmp_path, op, arrays, want, isa, **attributes):
+    names = [f"x{i}" for i in range(len(arrays))]
+    save_model(tmp_path / "m.onnx", [helper.make_node(op, names, ["y"], **attributes)], [(n, TensorProto.FLOAT, a.shape) for n, a in zip(names, arrays)],
+               [("y", TensorProto.FLOAT, None)])
+    arguments = []
+    for name, a in zip(names, arrays):
+        np.save(tmp_path / f"{name}.npy", a)
+        arguments += ["--input", f"{name}={tmp_path / name}.npy"]
+    done = ingot("run", tmp_path / "m.onnx", "--output-dir", tmp_path, *arguments, env={**os.environ, "INGOT_ISA": isa})
+    assert done.code == 0, done.err
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), want)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_special_values_follow_ieee_754(ingot, tmp_path, isa):
+    other = np.roll(X, 3)
+    with np.errstate(all="ignore"):
+        run(ingot, tmp_path, "Relu", [X], np.where(X < 0, np.float32(0), X), isa)
+        run(ingot, tmp_path, "Add", [X, other], X + other, isa)
+        run(ingot, tmp_path, "Mul", [X, other], X * other, isa)
+        run(ingot, tmp_path, "Div", [X, other], X / other, isa)
+        run(ingot, tmp_path, "Max", [X, other], np.maximum(X, other), isa)
+        run(ingot, tmp_path, "Min", [X, other], np.minimum(X, other), isa)
+        run(ingot, tmp_path, "Sqrt", [X], np.sqrt(X), isa)
+        run(ingot, tmp_path, "Neg", [X], -X, isa)
+        run(ingot, tmp_path, "MatMul", [np.eye(10, dtype=np.float32) * np.float32(0.25), X[:20].reshape(10, 2)],
+            np.where(np.isfinite(X[:20].reshape(10, 2)).all(0), X[:20].reshape(10, 2) * np.float32(0.25), NAN), isa)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_denormals_are_kept(ingot, tmp_path, isa):
+    x = np.full((1, 8, 6, 6), TINY)
+    w = np.zeros((8, 8, 1, 1), np.float32)
+    w[:, 0] = 0.5
+    run(ingot, tmp_path, "Conv", [x, w], np.full((1, 8, 6, 6), TINY * np.float32(0.5)), isa)
+    run(ingot, tmp_path, "MatMul", [x[0, 0], np.eye(6, dtype=np.float32)], x[0, 0], isa)
+    run(ingot, tmp_path, "ReduceSum", [x[0, 0]], np.float32(np.full((1, 1), 36 * TINY)), isa)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_max_pool_keeps_nan(ingot, tmp_path, isa):
+    x = np.arange(64, dtype=np.float32).reshape(1, 1, 8, 8)
+    x[0, 0, 2, 3] = NAN
+    want = x.reshape(4, 2, 4, 2).max((1, 3)).reshape(1, 1, 4, 4)
+    run(ingot, tmp_path, "MaxPool", [x], want, isa, kernel_shape=[2, 2], strides=[2, 2])
+
+
+@pytest.fixture
+def conv(tmp_path):
+    rng = np.random.default_rng(3)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Sigmoid", ["c"], ["y"])]
+    return save_model(tmp_path / "conv.onnx", nodes, [("x", TensorProto.FLOAT, ["N", 64, 7, 7])], [("y", TensorProto.FLOAT, None)],
+                      [("w", rng.standard_normal((64, 64, 3, 3)).astype(np.float32))])
+
+
+def checksum(ingot, model, *arguments, **environment):
+    done = ingot("run", model, "--checksum", "--quiet", *arguments, env={**os.environ, **environment})
+    assert done.code == 0 and len(done.out.splitlines()) == 2, done.err
+    return done.out
+
+
+def test_checksums_tell_bits_apart(ingot, conv):
+    one = checksum(ingot, conv, "--dim", "N=3")
+    assert one.startswith("checksum ") and one.splitlines()[1].endswith("all outputs")
+    assert {checksum(ingot, conv, "--dim", "N=3", "--threads", str(n)) for n in (1, 2, 5)} == {one}
+    assert checksum(ingot, conv, "--dim", "N=2") != one
+    assert len({checksum(ingot, conv, "--portable", INGOT_ISA=isa) for isa in ("baseline", "avx2", "avx512")}) == 1
+
+
+def test_a_sample_has_its_bits_in_any_batch(ingot, conv, tmp_path):
+    x = np.random.default_rng(4).standard_normal((16, 64, 7, 7)).astype(np.float32)
+
+    def y(part, name):
+        np.save(tmp_path / f"{name}.npy", part)
+        assert ingot("run", conv, "--input", tmp_path / f"{name}.npy", "--output-dir", tmp_path / name, "--batch-invariant").code == 0
+        return np.load(tmp_path / name / "y.npy")
+
+    whole = y(x, "whole")
+    for k in (0, 7, 15):
+        np.testing.assert_array_equal(y(x[k:k + 1], f"one{k}"), whole[k:k + 1])
