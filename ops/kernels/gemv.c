@@ -1,8 +1,9 @@
 /* gemv.c - matrix products of few rows, where time is the weights' way from memory: they are read once, in place.
  *
  * Weights stored [n][k] (a transposed B) make dot products: a small tile of rows of A and of weights, vectors along k,
- * one horizontal sum each. Weights stored [k][n] make sums of scaled rows: eight rows at a time are added to a strip of
- * C that stays in the first-level cache. Stripes of 16 rows of B, each stored [n][16], are dot products whose weights
+ * one horizontal sum each. Weights stored [k][n] make sums of scaled rows: for weights at hand those of some columns
+ * stay in registers; else eight rows at a time, as they come from memory, are added to a strip of C that stays in the
+ * first-level cache. Either way every sum is taken in the same order. Stripes of 16 rows of B, each stored [n][16], are dot products whose weights
  * are one stream: for a classifier's few columns over very long rows. */
 #include "ops/kernels/isa.h"
 
@@ -92,27 +93,77 @@ static void add_eight_rows(float *c, const float *b, ptrdiff_t ldb, const float 
     add_rows(c, b, ldb, scale, 8, n);
 }
 
+/* nv vectors of c, or the first n elements of one: += sum over l of alpha a[l] b[l][...]. */
+INGOT_INLINE void add_columns(const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, int nv,
+                              size_t n)
+{
+    vf32 sum[8];
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++)
+        sum[v] = n < VF32_LANES ? vf32_load_n(c, n) : vf32_load(c + v * VF32_LANES);
+    for (int64_t l = 0; l < g->k; l++, b += ldb) {
+        const vf32 scale = vf32_set1(g->alpha * a[l * g->a_col]);
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++)
+            sum[v] = vf32_fma(scale, n < VF32_LANES ? vf32_load_n(b, n) : vf32_load(b + v * VF32_LANES), sum[v]);
+    }
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        if (n < VF32_LANES)
+            vf32_store_n(c, sum[v], n);
+        else
+            vf32_store(c + v * VF32_LANES, sum[v]);
+    }
+}
+
+/* Columns [j, j1) of one row of the product, onto what is there. */
+static void add_all_columns(const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c, int64_t j,
+                            int64_t j1)
+{
+    for (; j + 8 * VF32_LANES <= j1; j += 8 * VF32_LANES)
+        add_columns(g, a, b + j, ldb, c + j, 8, VF32_LANES);
+    for (; j + 2 * VF32_LANES <= j1; j += 2 * VF32_LANES)
+        add_columns(g, a, b + j, ldb, c + j, 2, VF32_LANES);
+    for (; j + VF32_LANES <= j1; j += VF32_LANES)
+        add_columns(g, a, b + j, ldb, c + j, 1, VF32_LANES);
+    if (j < j1)
+        add_columns(g, a, b + j, ldb, c + j, 1, (size_t)(j1 - j));
+}
+
 /* The start of a strip: bias + residual. */
 static void start_strip(const ingot_gemm *g, float *c, const ingot_epilogue *e, int64_t row, int64_t n0, int64_t n1)
 {
-    for (int64_t j = n0; j < n1; j++) {
+    const vf32 row_bias = vf32_set1(e->row_bias ? e->row_bias[row] : 0.0f);
+
+    for (int64_t j = n0; j < n1; j += VF32_LANES) {
+        const size_t n = (size_t)min64(n1 - j, VF32_LANES);
         const int64_t at = row * g->ldc + j;
-        const float x = (e->bias ? e->bias[j] : 0.0f) + (e->row_bias ? e->row_bias[row] : 0.0f);
-        c[at] = e->residual ? x + e->residual[at] : x;
+        vf32 x = e->bias ? vf32_add(vf32_load_n(e->bias + j, n), row_bias) : row_bias;
+
+        if (e->residual)
+            x = vf32_add(x, vf32_load_n(e->residual + at, n));
+        vf32_store_n(c + at, x, n);
     }
 }
 
 void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c,
                              const ingot_epilogue *e, int64_t n0, int64_t n1)
 {
-    enum { STRIP = 2048 };         /* columns: 8 KiB of C */
+    enum {
+        STRIP = 2048,              /* columns: 8 KiB of C */
+        AT_HAND = 64 * 1024,       /* floats of B that may lie in the second-level cache */
+    };
+    const bool at_hand = g->k <= AT_HAND / max64(1, ldb);
 
     for (int64_t j0 = n0; j0 < n1; j0 += STRIP) {
         const int64_t j1 = min64(n1, j0 + STRIP);
 
         for (int64_t i = 0; i < g->m; i++)
             start_strip(g, c, e, i, j0, j1);
-        for (int64_t l = 0; l < g->k; l += 8)
+        for (int64_t i = 0; at_hand && i < g->m; i++)
+            add_all_columns(g, a + i * g->a_row, b, ldb, c + i * g->ldc, j0, j1);
+        for (int64_t l = 0; !at_hand && l < g->k; l += 8)
             for (int64_t i = 0; i < g->m; i++) {
                 const int rows = (int)min64(8, g->k - l);
                 float scale[8];
