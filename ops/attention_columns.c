@@ -24,7 +24,8 @@ size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attenti
     return (size_t)((a->depth + a->keys + a->v_depth + 1) * block_width(c));
 }
 
-/* One block of queries of one head. */
+/* One block of queries of one head. Columns past the last query, up to whole vectors, are computed with queries of
+ * zeros and not stored. */
 static void run_columns(const columns_call *call, int64_t head, int64_t first, float *memory)
 {
     static const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };
@@ -62,6 +63,7 @@ static void run_items(void *argument, int64_t begin, int64_t end, int thread)
         run_columns(call, i / call->blocks, i % call->blocks * call->width, memory);
 }
 
+/* Blocks share nothing that they write, so the bits are the same for any number of threads. */
 void ingot_attention_run_columns(ingot_op_ctx *c, const ingot_attention *a)
 {
     const int64_t width = block_width(c);

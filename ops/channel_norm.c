@@ -20,12 +20,14 @@ static ingot_status infer_channel_norm(ingot_op_ctx *c)
     return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
 }
 
+/* Blocked, even where that costs a Reorder: row-major, each pixel's channels would lie a plane apart. */
 static ingot_layout layout_channel_norm(const ingot_op_ctx *c)
 {
     (void)c;
     return (ingot_layout){INGOT_LAYOUT_NATIVE, 1};
 }
 
+/* X is (N, C, D1...) of floats; scale and bias have C elements each. */
 static ingot_status prepare_channel_norm(ingot_op_ctx *c)
 {
     channel_norm *s = c->state = ingot_keep(c, sizeof *s);
@@ -57,6 +59,7 @@ static void norm_pieces(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Pieces go to the team by the dozen, so that one is worth its call. */
 static ingot_status run_channel_norm(ingot_op_ctx *c)
 {
     channel_norm *s = c->state;

@@ -19,12 +19,13 @@ typedef struct found {
     double scale;
 } found;
 
+/* See ingot_made_by(). */
 static ingot_step *made_by(const finder *f, int value, const char *op_type, bool alone)
 {
     return ingot_made_by(f->plan, f->uses, value, op_type, alone);
 }
 
-/* A known number. */
+/* A known number: the one element of a float constant, which may still lie in the file. False where it is none. */
 static bool read_number(const finder *f, int value, double *number)
 {
     const ingot_plan_value *v = f->plan->values[value];
@@ -42,7 +43,8 @@ static bool read_number(const finder *f, int value, double *number)
     return true;
 }
 
-/* What `value` is a multiple of; the factor goes into the scale. */
+/* What `value` is a multiple of, by a Mul or Div with a number that changes no shape; the factor goes into the scale.
+ * `value` itself where there is none, or where others read the result and it may not be left out (`alone`). */
 static int unscaled(const finder *f, int value, bool alone, double *scale)
 {
     const ingot_step *mul = made_by(f, value, "Mul", alone), *div = made_by(f, value, "Div", alone);
@@ -70,7 +72,8 @@ static ingot_strided operand(const finder *f, int value, const ingot_strided *sc
     return view;
 }
 
-/* The product Q K' behind `scores`, which may be scaled; `whole` is what Softmax reads. */
+/* The product Q K' behind `scores`, which may be scaled; `whole` is what Softmax reads. Fills in q, k and scale, and
+ * the mask where a pass has fused its Add into the product. False where there is no such product. */
 static bool find_product(const finder *f, int scores, const ingot_strided *whole, found *a)
 {
     a->scale = 1;
@@ -105,7 +108,8 @@ static bool mask_fits(const finder *f, int mask, const ingot_tensor *scores)
     return fits;
 }
 
-/* Is this step the last product of an attention? */
+/* Is this step the last product of an attention? Nothing is empty, the batches of all operands broadcast to those of
+ * the scores, and what lies in between is read by nobody else and is no output. */
 static bool find_attention(const finder *f, const ingot_step *step, found *a)
 {
     const ingot_node *node = step->ctx.node;
@@ -139,6 +143,7 @@ static bool find_attention(const finder *f, const ingot_step *step, found *a)
     return true;
 }
 
+/* The steps of a view, as the operator takes them. */
 static ingot_heads heads_of(const ingot_strided *view)
 {
     return (ingot_heads){view->strides[0], view->strides[1], view->strides[2], view->strides[3]};
@@ -227,6 +232,7 @@ static bool replace(finder *f, int s, const found *a)
     return true;
 }
 
+/* Every attention of the plan, in running order: what one makes may be cut into the heads of the next. */
 ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_error *error)
 {
     finder f = {plan, uses};

@@ -47,7 +47,8 @@ static const ingot_step *find_norm(const ingot_plan *plan, const ingot_uses *use
     return fits ? norm : NULL;
 }
 
-/* One step in the place of `back`. False when memory is out. */
+/* One step in the place of `back`, which is plan->steps[s], named after the LayerNormalization and with its attributes.
+ * False when memory is out. */
 static bool replace(ingot_plan *plan, const ingot_uses *uses, int s, const ingot_step *norm)
 {
     const ingot_step *there = plan->steps[uses->producers[norm->inputs[0]]];
@@ -67,6 +68,7 @@ static bool replace(ingot_plan *plan, const ingot_uses *uses, int s, const ingot
     return step != NULL;
 }
 
+/* Every such normalization of the plan; the steps it replaces are left without readers. */
 ingot_status ingot_plan_channel_norm(ingot_plan *plan, ingot_uses *uses, ingot_error *error)
 {
     for (int s = 0; s < plan->n_steps; s++) {

@@ -34,6 +34,7 @@ bool ingot_step_is(const ingot_step *step, const char *op_type)
            step->outputs[0] != INGOT_NONE && step->ctx.out[0]->dtype == INGOT_FLOAT;
 }
 
+/* See plan.h. NULL for values that no step makes, among them inputs and constants. */
 ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int value, const char *op_type, bool alone)
 {
     const int s = value == INGOT_NONE ? INGOT_NONE : uses->producers[value];
@@ -42,6 +43,7 @@ ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int va
     return is_it && (!alone || uses->readers[value] == 1) ? step : NULL;
 }
 
+/* All finders, one after the other; a step that one has made is of no operator that another looks for. */
 ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error *error)
 {
     ingot_uses uses;

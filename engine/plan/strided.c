@@ -46,7 +46,8 @@ static bool compose(ingot_strided *view, const ingot_tensor *of, int64_t offset,
     return true;
 }
 
-/* One step back from view->value; false where its elements are made. */
+/* One step back from view->value, by what the operator says of itself (INGOT_OP_VIEW, or strided()). False, with
+ * nothing changed, where the elements are made, or where the step is dynamic. */
 static bool step_back(const ingot_plan *plan, const int *producers, ingot_strided *view)
 {
     const int s = producers[view->value];
@@ -84,6 +85,7 @@ ingot_strided ingot_strided_whole(const ingot_plan *plan, int value)
     return view;
 }
 
+/* As far back as it goes. The step that made view->value may then have no reader left. */
 void ingot_strided_trace(const ingot_plan *plan, const int *producers, ingot_strided *view)
 {
     while (step_back(plan, producers, view))

@@ -10,7 +10,8 @@ INGOT_INLINE vf32 scaled_score(const float *row, int v, vf32 scale, vf32 add)
     return vf32_fma(vf32_load(row + v * VF32_LANES), scale, add);
 }
 
-/* Columns of nv vectors. add is read only where it is given. */
+/* Columns of nv vectors: the largest of each, then exp of what is left and its sum, and the sum's inverse. add is read
+ * only where it is given. A column that holds NaN, or -infinity alone, becomes NaN, as Softmax has it. */
 INGOT_INLINE void softmax_vectors(float *data, int64_t rows, int nv, float scale, const float *add, float *inverse)
 {
     const int width = nv * VF32_LANES;
@@ -45,6 +46,7 @@ INGOT_INLINE void softmax_vectors(float *data, int64_t rows, int nv, float scale
         vf32_store(inverse + v * VF32_LANES, vf32_div(vf32_set1(1.0f), sum[v]));
 }
 
+/* A copy of the loop for each width, with and without what is added. */
 void INGOT_FN(softmax_columns_f32)(float *data, int64_t rows, int64_t width, float scale, const float *add,
                                    float *inverse)
 {
@@ -58,6 +60,7 @@ void INGOT_FN(softmax_columns_f32)(float *data, int64_t rows, int64_t width, flo
         softmax_vectors(data, rows, 2, scale, NULL, inverse);
 }
 
+/* Squares of eight by eight go through registers; what is left at the edges one by one. */
 void INGOT_FN(scale_transposed_f32)(float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row, int64_t rows,
                                     int64_t columns, const float *factor)
 {

@@ -28,6 +28,7 @@ typedef struct tile_job {
     float alpha, low, high;
 } tile_job;
 
+/* Vector v of a row of which n columns exist; those past the end read as 0 and are not stored. */
 INGOT_INLINE vf32 load_columns(const float *p, int n, int v)
 {
     const int left = n - v * VF32_LANES;
@@ -155,10 +156,12 @@ static void tile_narrow(const tile_job *t, int mr)
     switch (mr) { TILE_CASES(1) }
 }
 
+/* Floats of a step of the panel: the last is one vector wide when no more columns are left. */
 static int panel_width(int64_t n, int64_t panel) { return n - panel * PANEL <= VF32_LANES ? VF32_LANES : PANEL; }
 
 int64_t INGOT_FN(gemm_panels_f32)(int64_t n) { return n / PANEL + (n % PANEL != 0); }
 
+/* All panels are PANEL wide but the last. */
 int64_t INGOT_FN(gemm_packed_f32)(int64_t n, int64_t k)
 {
     const int64_t panels = INGOT_FN(gemm_panels_f32)(n);
@@ -310,6 +313,8 @@ static void run_block(const product *p, int64_t m0, int64_t m1, int64_t p0, int6
     }
 }
 
+/* Blocks of rows small enough that their part of A is read again from near by, of nearly equal height in whole tiles;
+ * for each, all panels. Where blocks and strips end changes no bit: a sum depends on its row and column alone. */
 void INGOT_FN(gemm_f32)(const ingot_gemm *g, const float *a, const float *packed, float *c, const ingot_epilogue *e,
                         int64_t m0, int64_t m1, int64_t p0, int64_t p1)
 {

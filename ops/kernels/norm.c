@@ -31,6 +31,7 @@ INGOT_INLINE double chunk_sum(const float *src, int64_t n, float shift, bool squ
     return (double)vf32_hsum(vf32_add(sum, sum2)) + (double)rest;
 }
 
+/* The same over any number of elements. */
 INGOT_INLINE double strip_sum(const float *src, int64_t n, float shift, bool square)
 {
     double sum = 0;
@@ -49,6 +50,7 @@ INGOT_INLINE double variance_about(const float *src, int64_t n, double mean)
     return variance < 0 ? 0 : variance;
 }
 
+/* The mean first: squares of what differs from it lose nothing to a large mean. */
 void INGOT_FN(moments_f32)(const float *src, int64_t n, double *mean, double *variance)
 {
     *mean = strip_sum(src, n, 0.0f, false) / (double)(n > 0 ? n : 1);
@@ -119,6 +121,7 @@ INGOT_INLINE vf8 sum_channels(const pixels *p, const float *shift, int count, bo
                    vf8_add(vf8_add(sum[4], sum[5]), vf8_add(sum[6], sum[7])));
 }
 
+/* All channels of `count` <= 8 neighbouring pixels, in three passes that stay in the first-level cache. */
 INGOT_INLINE void norm_pixels(const pixels *p, int count, float epsilon, const float *scale, const float *add)
 {
     const vf8 share = vf8_set1(1.0f / (float)p->channels), zero = vf8_zero();
@@ -141,6 +144,7 @@ INGOT_INLINE void norm_pixels(const pixels *p, int count, float epsilon, const f
     }
 }
 
+/* Eight pixels at a time, so that sums over channels become one vector of eight sums. */
 void INGOT_FN(norm_channels_f32)(float *dst, const float *src, int64_t channels, int64_t n_pixels, int64_t p0,
                                  int64_t p1, float epsilon, const float *scale, const float *add)
 {

@@ -4,6 +4,7 @@
 
 #include "ops/kernels/vmath.h"
 
+/* NaN is passed over: the exponentials will hold it. */
 static float row_max(const float *src, int64_t n)
 {
     vf32 most = vf32_set1(-INFINITY);
@@ -51,6 +52,7 @@ typedef struct scaled_row {
     vf32 scale;
 } scaled_row;
 
+/* The vector from element i on. */
 INGOT_INLINE vf32 scaled_at(const scaled_row *row, int64_t i)
 {
     const vf32 x = vf32_load(row->src + i);
@@ -69,6 +71,7 @@ INGOT_INLINE vf32 scaled_rest(const scaled_row *row, int64_t i, int64_t n)
     return vf32_fma(x, row->scale, row->mask ? vf32_add(vf32_load_n(row->mask + i, count), end) : end);
 }
 
+/* The largest element; two chains, as each step waits for the one before. */
 INGOT_INLINE float scaled_max(const scaled_row *row, int64_t n)
 {
     const int64_t whole = n - n % VF32_LANES;
@@ -113,6 +116,7 @@ INGOT_INLINE float scaled_exp(float *data, const scaled_row *row, int64_t n, flo
     return vf32_hsum(vf32_add(sum, sum2));
 }
 
+/* What is left of a division by the sum. */
 INGOT_INLINE void multiply_row(float *data, int64_t n, float factor)
 {
     const vf32 factors = vf32_set1(factor);
