@@ -220,6 +220,10 @@ static ingot_status run(const char *const *operands, ingot_error *error)
         return cli_fail(error, INGOT_USAGE, "%s needs --layers", verify_opts.isolate ? "--isolate" : "--html");
     if (!verify_opts.extract != !verify_opts.folder)
         return cli_fail(error, INGOT_USAGE, "--extract NODE and -o DIR need each other");
+    const bool one_set = verify_opts.layers || verify_opts.extract || verify_opts.bisect;
+    if (verify_has_sets(operands[1]))
+        return one_set ? cli_fail(error, INGOT_USAGE, "--layers, --extract and --bisect-passes take one set of the folder")
+                       : verify_sets(operands[0], operands[1], error);
     ingot_status st = verify_opts.json ? cli_json_new(&v.report, error) : INGOT_OK;
     if (st)
         return st;
@@ -240,6 +244,7 @@ const cli_command command_verify = {
     .options = options,
     .run = run,
     .examples = "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
+                "  ingot verify MyNet.onnx MyNet                     all test sets in a folder\n"
                 "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n"
                 "  ingot verify MyNet.onnx dump.pt --json     torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n"
                 "  ingot verify MyNet.onnx dump.pt --layers dump.pt      which layer? models/dump_layers.py writes it\n",

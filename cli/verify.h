@@ -129,6 +129,13 @@ ingot_status verify_write_html(const verify_graph *graph, const verify_rows *row
 /* What a row was found to be, as a word. */
 const char *verify_verdict_name(const verify_row *row);
 
+/** Is it a folder of several dumps (verify_sets.c)? */
+bool verify_has_sets(const char *folder);
+
+/** Verify a model against each of them, and tell the worst, the whole, and how often a classifier's top class is the
+ * same. INGOT_DIFFERS where a set does not agree. */
+ingot_status verify_sets(const char *path, const char *folder, ingot_error *error);
+
 bool verify_is_near(verify_distance d, verify_distance bound);
 
 /** The first row that departs by more than rounding, or VERIFY_NONE (verify_report.c). */

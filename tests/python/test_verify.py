@@ -220,3 +220,36 @@ def test_page(ingot, net):
         assert part in page
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page and "src=" not in page
     assert ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--html", net.path / "page.html").code == 2
+
+
+def test_a_folder_of_many_sets(ingot, net, tmp_path):
+    sets = tmp_path / "sets"
+    for k in (0, 1, 2, 10):
+        (sets / f"test_data_set_{k}").mkdir(parents=True)
+        for name, value in (("input_0", net.x), ("output_0", net.values["y"] + (np.float32(0.5) if k == 10 else 0))):
+            (sets / f"test_data_set_{k}" / f"{name}.pb").write_bytes(numpy_helper.from_array(value).SerializeToString())
+    np.savez(sets / "more.npz", input_0=net.x, output_0=net.values["y"])
+    done = ingot("verify", net.path / "net.onnx", sets, "--json")
+    report = json.loads(done.out)
+    assert done.code == 1 and report["sets"] == 5 and report["agreeing_sets"] == 4 and not done.err
+    assert report["outputs"][0]["worst_set"] == "test_data_set_10" and abs(report["outputs"][0]["max_abs"] - 0.5) < 1e-5
+    done = ingot("verify", net.path / "net.onnx", sets)
+    assert "4 of 5 sets agree" in done.out and "DIFFERS test_data_set_10" in done.out
+    assert ingot("verify", net.path / "net.onnx", sets, "--layers", net.path / "layers.npz").code == 2
+    (sets / "test_data_set_2" / "input_0.pb").write_bytes(b"nonsense")
+    assert ingot("verify", net.path / "net.onnx", sets).code == 5
+
+
+def test_classifiers_are_told_by_their_top_class(ingot, tmp_path):
+    w = weights(4, 3)
+    save_model(tmp_path / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", TensorProto.FLOAT, ["N", 4])],
+               [("y", TensorProto.FLOAT, ["N", 3])], [("w", w)])
+    (tmp_path / "sets").mkdir()
+    for k in range(4):
+        x = weights(5, 4, scale=1)
+        y = x @ w
+        if k == 3:
+            y[0] = np.roll(y[0], 1)
+        np.savez(tmp_path / "sets" / f"{k}.npz", x=x, y=y)
+    report = json.loads(ingot("verify", tmp_path / "m.onnx", tmp_path / "sets", "--json").out)
+    assert report["outputs"][0]["same_top_1"] == 0.95 and report["agreeing_sets"] == 3
