@@ -59,6 +59,7 @@ typedef struct cli_common {
     double timeout_s;
     int conv_algorithm; /* ingot_conv_choice */
     const char *external_data_root;
+    bool no_mmap;
     bool portable, batch_invariant, quiet, help;
 } cli_common;
 

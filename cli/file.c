@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -85,20 +87,59 @@ ingot_status cli_read_range(const char *path, uint64_t start, size_t n, uint8_t 
     return used == n ? INGOT_OK : cli_fail_file(error, INGOT_IO, path, "cannot read %zu bytes of it", n);
 }
 
-/* The parts are written one after the other, so that a header needs no copy of the data. Errors that only closing
- * shows (a full disk) are reported too. */
+/* All of it, whatever the system takes at a time. */
+static bool write_all(int fd, const uint8_t *data, size_t n)
+{
+    while (n) {
+        const ssize_t done = write(fd, data, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        data += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* Where to write: a file beside the one it will replace, whose name temporary receives. What is there and no regular file,
+ * as /dev/stdout, is written to itself: temporary is "". -1 with errno. */
+static int open_output(const char *path, char *temporary, size_t capacity)
+{
+    struct stat about;
+    *temporary = 0;
+    if (!stat(path, &about) && !S_ISREG(about.st_mode))
+        return open(path, O_WRONLY | O_CLOEXEC);
+    if (snprintf(temporary, capacity, "%s.%ld.tmp", path, (long)getpid()) >= (int)capacity) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+}
+
+/* The parts are written one after the other, so that a header needs no copy of the data. A full disk or a kill leaves the
+ * old file or none: the name changes when all bytes are there, and errors that only syncing or closing shows count. */
 ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error)
 {
-    FILE *file = fopen(path, "wbe");
-    if (!file)
+    char temporary[PATH_MAX];
+    const int fd = open_output(path, temporary, sizeof temporary);
+    if (fd < 0)
         return cli_fail_file(error, INGOT_IO, path, "cannot create it: %s", strerror(errno));
     bool written = true;
     for (size_t i = 0; i < n_parts && written; i++)
-        written = !parts[i].size_bytes || fwrite(parts[i].data, 1, parts[i].size_bytes, file) == parts[i].size_bytes;
-    const int why = errno;
-    if (fclose(file) || !written)
-        return cli_fail_file(error, INGOT_IO, path, "cannot write it: %s", strerror(written ? errno : why));
-    return INGOT_OK;
+        written = write_all(fd, parts[i].data, parts[i].size_bytes);
+    written = written && (!*temporary || !fsync(fd));
+    int why = errno;
+    if (close(fd) && written) {
+        written = false;
+        why = errno;
+    }
+    if (written && (!*temporary || !rename(temporary, path)))
+        return INGOT_OK;
+    why = written ? errno : why;
+    if (*temporary)
+        unlink(temporary);
+    return cli_fail_file(error, INGOT_IO, path, "cannot write it: %s", strerror(why));
 }
 
 /* The folder and those above it, as mkdir -p does. */

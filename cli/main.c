@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,10 +82,20 @@ static ingot_status dispatch(int n, char **arguments, ingot_error *error)
     return st;
 }
 
+/* A standard stream that is closed would be the next file that is opened, and what is printed would go into an output:
+ * such a one becomes /dev/null. */
+static void open_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            break;
+}
+
 /* The exit code is the status itself. One error line goes to standard error, and nothing else does. */
 int main(int argc, char **argv)
 {
     ingot_error error = {.status = INGOT_OK};
+    open_standard_streams();
     cli_catch_interrupts();
     ingot_status st = dispatch(argc, argv, &error);
     /* What was printed so far belongs before the message, and a full disk shows only now. */

@@ -46,6 +46,7 @@ ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **mo
         .allow_unsupported = allow_unsupported,
         .external_data_root = common.external_data_root,
         .max_nodes = (uint64_t)common.max_nodes,
+        .no_mmap = common.no_mmap,
         .timeout_s = common.timeout_s,
     };
     return ingot_model_load(path, &options, model, error);

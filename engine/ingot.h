@@ -115,13 +115,14 @@ typedef struct ingot_model_options {
                                            price that the documentation tells */
     const char *external_data_root;     /* where external data may lie besides the model's own folder; NULL: nowhere */
     uint64_t max_nodes;                 /* of all graphs, functions inlined; 0: 40,000 more than the file could hold */
+    bool no_mmap;                       /* read files instead of mapping them: they may change afterwards */
     double timeout_s;                   /* loading that takes longer ends with INGOT_CANCELLED; 0: none */
 } ingot_model_options;
 
 /**
  * Load a model from a file, check it and run the passes over its graph.
- * path     an ONNX ModelProto; its external data lies beneath the same folder. The file is mapped: keep it unchanged
- *          until ingot_model_free().
+ * path     an ONNX ModelProto; its external data lies beneath the same folder. The files are mapped: see no_mmap
+ *          where they may be cut short before ingot_model_free(), as reading past the new end would end the process.
  * options  NULL for the defaults.
  * model    receives the model; NULL on failure.
  * Returns  INGOT_OK, INGOT_IO, INGOT_INVALID, INGOT_UNSUPPORTED, INGOT_LIMIT or INGOT_USAGE (no pass of that name).
@@ -133,7 +134,7 @@ INGOT_API ingot_status ingot_model_load(const char *path, const ingot_model_opti
 INGOT_API ingot_status ingot_model_load_memory(const void *data, size_t size_bytes, const ingot_model_options *options,
                                                ingot_model **model, ingot_error *error);
 
-/** Free a model; every session of it must have been freed. NULL is allowed. */
+/** Free a model. NULL is allowed. Sessions of it stay usable: the memory goes with the last of them. */
 INGOT_API void ingot_model_free(ingot_model *model);
 
 /** Write the model's graph, as the passes left it, as an ONNX file that any runtime can read. Replaces `path` at once
@@ -238,6 +239,8 @@ typedef struct ingot_session_options {
  */
 INGOT_API ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *options,
                                             ingot_session **session, ingot_error *error);
+
+/** Free a session. NULL is allowed. A run of it on another thread is cancelled first and waited for. */
 INGOT_API void ingot_session_free(ingot_session *session);
 
 /**

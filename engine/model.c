@@ -287,6 +287,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
         return out_of_memory(error);
     model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     model->kernels = options->portable ? ingot_kernels_at(0) : ingot_kernels_best();
+    atomic_store(&model->n_users, 1);
     model->last_problem = &model->problems;
     model->last_report = &model->reports;
     model->last_pass_run = &model->pass_runs;
@@ -299,6 +300,9 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     status = check_nodes(model->onnx->graph, 0, error);
     if (!status)
         status = run_passes(model, options, deadline_ns, error);
+    /* A pass leaves a node as it is where memory lacks: what loads then is another model than it would be. */
+    if (!status && model->memory.ran_out)
+        status = out_of_memory(error);
     if (!status)
         status = resolve_graph(model, model->onnx->graph, options->allow_unsupported, 0, error);
     if (status) {
@@ -325,10 +329,10 @@ ingot_status ingot_model_load_memory(const void *data, size_t size_bytes, const 
     return load(NULL, data, size_bytes, options, model, error);
 }
 
-/* Sessions must be gone already, as they read the model's graph, weights and packed copies. */
+/* Sessions read the model's graph, weights and packed copies: the last of them takes it along. */
 void ingot_model_free(ingot_model *model)
 {
-    if (!model)
+    if (!model || atomic_fetch_sub(&model->n_users, 1) > 1)
         return;
     ingot_pack_cache_free(model->packs);
     ingot_onnx_close(model->onnx);

@@ -25,7 +25,7 @@ struct ingot_model {
     ingot_line *problems, **last_problem;
     ingot_line *reports, **last_report;
     ingot_line *pass_runs, **last_pass_run;
-    _Atomic int n_sessions;
+    _Atomic int n_users;           /* sessions, and the caller until it frees the model */
 };
 
 /* Options that a caller gave, completed to today's form: *full receives as much as size_bytes says, and zeros. A caller

@@ -2,17 +2,18 @@
  * and a team of threads. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/model.h"
 
-/* Belongs to one thread at a time; only `cancel` is touched from elsewhere. `plans` holds a few, the
+/* Belongs to one thread at a time; only `cancel` and `running` are touched from elsewhere. `plans` holds a few, the
  * one in use first, and each keeps its own arena, so switching between a few input shapes plans nothing anew. */
 struct ingot_session {
     ingot_model *model;
     ingot_memory memory;
     ingot_plan_env env;
     double timeout_s;
-    _Atomic bool cancel;
+    _Atomic bool cancel, running;
     ingot_tensor *inputs;           /* one per graph input; those with is_bound are set */
     bool *is_bound;
     int next_input;                 /* for set_input without a name */
@@ -61,7 +62,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
     session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);
     session->wanted = calloc((size_t)graph->n_values + 1, sizeof *session->wanted);
-    atomic_fetch_add(&model->n_sessions, 1);
+    atomic_fetch_add(&model->n_users, 1);
     if (!session->env.team || (options->profile && !ingot_team_record(session->env.team)) || !session->inputs ||
         !session->is_bound || !session->wanted) {
         ingot_session_free(session);
@@ -71,19 +72,23 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     return INGOT_OK;
 }
 
-/* Accepts NULL and a session that was only half made. Plans go first: they point into the run arena and use the
- * session's account. */
+/* Accepts NULL and a session that was only half made. A run on another thread is cancelled and waited for. Plans go
+ * first: they point into the run arena and use the session's account. */
 void ingot_session_free(ingot_session *session)
 {
     if (!session)
         return;
+    while (atomic_load(&session->running)) {
+        atomic_store(&session->cancel, true);
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
     ingot_plan_free_list(session->plans);
     ingot_arena_free(&session->env.run_arena);
     ingot_team_free(session->env.team);
     free(session->inputs);
     free(session->is_bound);
     free(session->wanted);
-    atomic_fetch_sub(&session->model->n_sessions, 1);
+    ingot_model_free(session->model); /* its own share of it */
     free(session);
 }
 
@@ -324,9 +329,12 @@ ingot_status ingot_session_plan(ingot_session *session, ingot_error *error) { re
 /* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only. */
 ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
 {
+    if (atomic_exchange(&session->running, true))
+        return ingot_fail(error, INGOT_USAGE, "the session runs on another thread already");
     session->env.deadline_ns = ingot_deadline_ns(session->timeout_s);
     const ingot_status status = start_job(session, false, error);
     atomic_store(&session->cancel, false);
+    atomic_store(&session->running, false); /* from here on it may be freed */
     return status;
 }
 

@@ -30,13 +30,14 @@ static bool usable_as_is(const ingot_tensor *tensor, const uint8_t *raw)
     return all <= 1;
 }
 
-/* raw holds exactly the bytes that the shape takes, and stays mapped. */
+/* raw holds exactly the bytes that the shape takes, and stays. Only of a mapping may pages be dropped: those of memory,
+ * the caller's or what a file was read into, would come back as zeros. */
 static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const uint8_t *raw)
 {
     ingot_tensor *tensor = &constant->tensor;
     if (usable_as_is(tensor, raw)) {
         constant->source = raw;
-        constant->mapped = true;
+        constant->mapped = reader->file->is_mapped;
         tensor->data = (uintptr_t)raw % alignment_of(tensor->dtype) ? NULL : (void *)raw;
         return INGOT_OK;
     }

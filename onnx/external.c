@@ -29,23 +29,61 @@ static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const 
     ingot_mapping *mapping = ingot_arena_alloc(&onnx->arena, sizeof *mapping);
     if (!mapping)
         return NULL;
-    *mapping = (ingot_mapping){NULL, data, size_bytes, is_mapped, onnx->mappings};
+    *mapping = (ingot_mapping){.data = data, .size_bytes = size_bytes, .is_mapped = is_mapped, .next = onnx->mappings};
     if (location && !(mapping->location = ingot_arena_string(&onnx->arena, location, strlen(location))))
         return NULL;
     onnx->mappings = mapping;
     return mapping;
 }
 
-/* Map the open file and close it. */
+/* The whole file into counted memory; NULL with errno. A file that ends before its size is one that shrinks meanwhile. */
+static void *read_file(ingot_onnx *onnx, int file, size_t size_bytes)
+{
+    uint8_t *data = ingot_alloc(onnx->memory, size_bytes);
+    size_t used = 0;
+    errno = ENOMEM;
+    while (data && used < size_bytes) {
+        const ssize_t n = read(file, data + used, size_bytes - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            const int failed = n ? errno : ESTALE;
+            ingot_release(onnx->memory, data);
+            errno = failed;
+            return NULL;
+        }
+        used += (size_t)n;
+    }
+    return data;
+}
+
+/* The bytes of an open file, mapped or read as the option says; NULL with errno. */
+static void *take_file(ingot_onnx *onnx, int file, size_t size_bytes)
+{
+    if (onnx->no_mmap)
+        return read_file(onnx, file, size_bytes);
+    void *data = mmap(NULL, size_bytes, PROT_READ, MAP_PRIVATE, file, 0);
+    return data == MAP_FAILED ? NULL : data;
+}
+
+static void give_back(ingot_onnx *onnx, void *data, size_t size_bytes)
+{
+    if (onnx->no_mmap)
+        ingot_release(onnx->memory, data);
+    else
+        munmap(data, size_bytes);
+}
+
+/* Take the open file's bytes and close it. */
 static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, const ingot_mapping **result,
                              ingot_error *error)
 {
     struct stat info;
-    void *data = MAP_FAILED;
+    void *data = NULL;
     const int failed = fstat(file, &info) ? errno : 0;
     if (!failed && S_ISREG(info.st_mode) && info.st_size > 0)
-        data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    const int mapping_failed = errno;
+        data = take_file(onnx, file, (size_t)info.st_size);
+    const int reading_failed = errno;
     close(file);
     if (failed)
         return ingot_fail(error, INGOT_IO, "%s", strerror(failed));
@@ -53,13 +91,17 @@ static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, c
         return ingot_fail(error, INGOT_IO, "not a regular file");
     if (!info.st_size)
         return ingot_fail(error, INGOT_INVALID, "the file is empty");
-    if (data == MAP_FAILED)
-        return ingot_fail(error, INGOT_IO, "cannot be mapped: %s", strerror(mapping_failed));
-    *result = add_mapping(onnx, location, data, (size_t)info.st_size, true);
-    if (*result)
-        return INGOT_OK;
-    munmap(data, (size_t)info.st_size);
-    return ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
+    if (!data)
+        return ingot_fail(error, onnx->no_mmap && reading_failed == ENOMEM ? INGOT_LIMIT : INGOT_IO,
+                          "cannot be read: %s", strerror(reading_failed));
+    ingot_mapping *mapping = add_mapping(onnx, location, data, (size_t)info.st_size, !onnx->no_mmap);
+    *result = mapping;
+    if (!mapping) {
+        give_back(onnx, data, (size_t)info.st_size);
+        return ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
+    }
+    mapping->is_read = onnx->no_mmap;
+    return INGOT_OK;
 }
 
 /* Bytes of the caller's are used where they are. */
@@ -82,8 +124,8 @@ ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_byt
 void ingot_unmap_all(ingot_onnx *onnx)
 {
     for (const ingot_mapping *m = onnx->mappings; m; m = m->next)
-        if (m->is_mapped)
-            munmap((void *)m->data, m->size_bytes);
+        if (m->is_mapped || m->is_read)
+            give_back(onnx, (void *)m->data, m->size_bytes);
     onnx->mappings = NULL;
 }
 

@@ -21,7 +21,8 @@ typedef struct ingot_mapping {
     const char *location; /* as external_data names it; NULL for the model */
     const uint8_t *data;
     size_t size_bytes;
-    bool is_mapped;       /* to be unmapped; else the caller owns it */
+    bool is_mapped;       /* to be unmapped; else the caller owns it, or the account it was read into */
+    bool is_read;
     struct ingot_mapping *next;
 } ingot_mapping;
 
@@ -38,6 +39,7 @@ typedef struct ingot_onnx {
     ingot_graph *graph;
     const char *path;           /* NULL: loaded from memory */
     const char *external_root;  /* the option external_data_root, or NULL */
+    bool no_mmap;               /* the option */
     ingot_mapping *mappings;
     int64_t ir_version, model_version;
     int opset;                  /* of the default domain; 0 when it is not imported */

@@ -153,6 +153,7 @@ ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_byt
     onnx->memory = memory;
     onnx->arena.memory = memory;
     const char *root = options ? options->external_data_root : NULL;
+    onnx->no_mmap = options && options->no_mmap;
     ingot_status status = INGOT_OK;
     if ((path && !(onnx->path = keep(onnx, path))) || (root && !(onnx->external_root = keep(onnx, root))))
         status = ingot_fail(&line, INGOT_LIMIT, "out of memory");

@@ -44,6 +44,7 @@ static bool reserve(ingot_memory *memory, size_t size_bytes)
     const uint64_t used = atomic_fetch_add(&memory->used_bytes, size_bytes) + size_bytes;
     if (memory->limit_bytes && used > memory->limit_bytes) {
         atomic_fetch_sub(&memory->used_bytes, size_bytes);
+        atomic_store(&memory->ran_out, true);
         return false;
     }
     uint64_t peak = atomic_load(&memory->peak_bytes);
@@ -65,6 +66,7 @@ void *ingot_alloc(ingot_memory *memory, size_t size_bytes)
     header *block = aligned_alloc(INGOT_ALIGNMENT, total);
     if (!block) {
         atomic_fetch_sub(&memory->used_bytes, total);
+        atomic_store(&memory->ran_out, true);
         return NULL;
     }
     if (total >= HUGE_FROM) {

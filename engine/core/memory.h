@@ -13,6 +13,7 @@ typedef struct ingot_memory {
     uint64_t limit_bytes; /* 0: none */
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t peak_bytes;
+    _Atomic bool ran_out; /* once: work that leaves a thing out where memory lacks shows here */
 } ingot_memory;
 
 /* Memory aligned to INGOT_ALIGNMENT; NULL past the limit or when the system has none. Not cleared: see ingot_zalloc.

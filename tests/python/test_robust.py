@@ -1,0 +1,139 @@
+"""What fails around the engine: memory, files, disks, threads, forks, standard streams. Programs are those of tests/robust."""
+import errno
+import os
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from conftest import INGOT, ROOT, save_model
+
+BUILD = os.environ.get("INGOT_BUILD") or os.path.join(ROOT, "build")
+MYNET = os.path.join(ROOT, "models", "MyNet.onnx")
+OK, LIMIT, IO = 0, 6, 7
+
+
+def program(name, *arguments, timeout=120):
+    path = os.path.join(BUILD, "tests", "robust", name)
+    if not os.path.exists(path):
+        pytest.skip(f"{name} is not built")
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["mynet_ts_bn_dyn", "ctrl_loop", "ctrl_if", "ops_math", "ops_index", "gru", "det_nms", "bn_before_conv"])
+def test_every_allocation_fails(corpus, name):
+    assert "failures tried" in program("allocations", corpus(name) + "/model.onnx")
+
+
+def test_forks():
+    assert "none hung" in program("forks", MYNET, 90)
+
+
+def test_surroundings():
+    assert "nothing else changed" in program("surroundings", MYNET)
+
+
+def test_crowd():
+    assert "all bits equal" in program("crowd", 6, 5, 2, MYNET)
+
+
+def test_cancel_returns_at_once():
+    program("cancel", 20, 20, MYNET)
+
+
+def test_memory_stays_flat():
+    program("soak", 20000, MYNET)
+
+
+@pytest.fixture
+def external(tmp_path):
+    """A model with external data, which also keeps an optimized copy of itself busy: y = x + w."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = save_model(folder / "model.onnx", [helper.make_node("Add", ["x", "w"], ["y"])], [("x", TensorProto.FLOAT, [64])],
+                      [("y", TensorProto.FLOAT, [64])], [("w", np.arange(64, dtype=np.float32))])
+    made = onnx.load(path)
+    onnx.save(made, path, save_as_external_data=True, location="data", size_threshold=0)
+    np.save(tmp_path / "x.npy", np.ones(64, np.float32))
+    return tmp_path
+
+
+def faulty(fault, *arguments, **options):
+    library = os.path.join(BUILD, "tests", "robust", "faults.so")
+    if not os.path.exists(library) or "sanitize" in BUILD:
+        pytest.skip("the library that makes calls fail cannot be preloaded here")
+    return subprocess.run([INGOT, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          env=dict(os.environ, LD_PRELOAD=library, INGOT_FAULT=fault), **options)
+
+
+@pytest.mark.parametrize("call, number", [("open", errno.EMFILE), ("open", errno.EACCES), ("fstat", errno.EIO), ("mmap", errno.ENOMEM),
+                                          ("read", errno.EIO), ("read", errno.EINTR), ("write", errno.ENOSPC), ("write", errno.EINTR), ("write", 0),
+                                          ("close", errno.EIO), ("fsync", errno.EIO), ("fsync", errno.ENOSPC), ("rename", errno.EACCES)])
+def test_io_faults(external, call, number):
+    """The k-th call fails, for every k that there is: done as if nothing was, or one line and the old output."""
+    out = external / "out"
+    out.mkdir()
+    old = out / "y.npy"
+    np.save(old, np.zeros(3))
+    before = old.read_bytes()
+    clean = 0
+    for k in range(1, 60):
+        done = faulty(f"{call} {k} {number}", "run", "model/model.onnx", "--input", "x=x.npy", "--output-dir", "out", "--threads", "1", cwd=external)
+        assert done.returncode in (OK, LIMIT, IO, 5), (k, done.returncode, done.stderr)
+        assert os.listdir(out) == ["y.npy"], (k, done.stderr)
+        if done.returncode:
+            assert done.stderr.count("\n") == 1 and done.stderr.startswith("ingot: "), done.stderr
+            assert old.read_bytes() == before, (k, done.stderr)
+            clean = 0
+        else:
+            assert np.load(old)[5] == 6
+            old.write_bytes(before)
+            clean += 1
+        if clean == 8:
+            break
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_threads_that_cannot_be_had(external, k):
+    done = faulty(f"pthread_create {k} {errno.EAGAIN}", "run", MYNET, "--threads", "4", "--quiet", cwd=external)
+    assert done.returncode == OK, done.stderr
+
+
+def test_full_disk(external):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([INGOT, "run", "model/model.onnx"], cwd=external, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == IO and done.stderr == "ingot: cannot write standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams(external, closed):
+    command = f"exec {INGOT} run model/model.onnx --input x=x.npy --output-dir out {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=external).returncode == OK
+    assert np.load(external / "out" / "y.npy")[5] == 6
+
+
+def test_files_opened(external):
+    """The model, its data, the inputs and outputs, and the system's own files: nothing else, and no network."""
+    if subprocess.run(["strace", "-V"], capture_output=True).returncode if os.path.exists("/usr/bin/strace") else True:
+        pytest.skip("strace is not here")
+    log = external / "log"
+    subprocess.run(["strace", "-f", "-qq", "-o", log, "-e", "trace=open,openat,openat2,creat,socket,connect,execve", INGOT, "run", "model/model.onnx",
+                    "--input", "x=x.npy", "--output-dir", "out"], cwd=external, check=True, capture_output=True)
+    lines = log.read_text().splitlines()
+    assert not any("socket(" in line or "connect(" in line for line in lines)
+    assert sum("execve(" in line for line in lines) == 1
+    opened = {line.split('"')[1] for line in lines if "open" in line and '"' in line}
+    ours = {path for path in opened if not path.startswith(("/lib", "/usr/lib", "/etc/ld.so", "/sys/", "/proc/", "/dev/"))}
+    assert ours <= {"model/model.onnx", "model/", "data", "x.npy"} | {path for path in ours if path.startswith("out/y.npy")}, ours
+
+
+def test_a_shrinking_file_is_refused(external, ingot):
+    """External data that is shorter than the model says, whenever it was cut."""
+    with open(external / "model" / "data", "r+b") as data:
+        data.truncate(100)
+    done = ingot("run", external / "model" / "model.onnx")
+    assert done.code == 4 and "'data'" in done.err

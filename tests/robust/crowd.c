@@ -1,0 +1,71 @@
+/* crowd.c - one model, many threads: crowd THREADS ROUNDS SESSION_THREADS MODEL... Every thread makes sessions, runs them,
+ * frees them, and cancels one now and then; all outputs must have the same bits. Meant for the thread sanitizer. */
+#include <pthread.h>
+
+#include "tests/robust/robust.h"
+
+static ingot_model *model;
+static ingot_tensor inputs[MAX_INPUTS];
+static uint64_t expected;
+static int n_rounds, session_threads;
+
+static ingot_session *open_session(void)
+{
+    const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = session_threads};
+    ingot_session *session;
+    NEED(!ingot_session_create(model, &options, &session, NULL));
+    for (size_t i = 0; i < ingot_model_n_inputs(model); i++)
+        NEED(!ingot_session_set_input(session, ingot_model_input(model, i)->name, &inputs[i], NULL));
+    return session;
+}
+
+static void *take_part(void *argument)
+{
+    (void)argument;
+    for (int round = 0; round < n_rounds; round++) {
+        ingot_session *session = open_session();
+        ingot_node_info node;
+        for (int run = 0; run < 3; run++) {
+            NEED(!ingot_session_run(session, NULL));
+            NEED(hash_outputs(model, session) == expected);
+        }
+        ingot_session_cancel(session);
+        const ingot_status status = ingot_session_run(session, NULL);
+        NEED(status == INGOT_CANCELLED || status == INGOT_OK);
+        for (size_t i = 0; ingot_model_node(model, i, &node); i++)
+            NEED(node.op_type);
+        ingot_session_free(session);
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t threads[64];
+    ingot_error error;
+    if (argc < 5)
+        return 2;
+    const int n_threads = atoi(argv[1]);
+    NEED(n_threads > 0 && n_threads <= 64);
+    n_rounds = atoi(argv[2]);
+    for (int i = 4; i < argc; i++) {
+        if (ingot_model_load(argv[i], NULL, &model, &error))
+            return fprintf(stderr, "%s\n", error.message), 1;
+        const int n_inputs = make_inputs(model, 2, 1, inputs);
+        NEED(n_inputs >= 0);
+        session_threads = 1;
+        ingot_session *session = open_session();
+        NEED(!ingot_session_run(session, NULL));
+        expected = hash_outputs(model, session);
+        ingot_session_free(session);
+        session_threads = atoi(argv[3]);
+        for (int t = 0; t < n_threads; t++)
+            NEED(!pthread_create(&threads[t], NULL, take_part, NULL));
+        for (int t = 0; t < n_threads; t++)
+            pthread_join(threads[t], NULL);
+        ingot_model_free(model);
+        free_inputs(inputs, n_inputs);
+    }
+    printf("%d threads of %d sessions each: all bits equal\n", n_threads, n_rounds);
+    return 0;
+}

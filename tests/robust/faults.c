@@ -1,0 +1,80 @@
+/* faults.c - to be preloaded: the K-th call of NAME fails with errno ERRNO, as INGOT_FAULT="NAME K ERRNO" says. Calls of the
+ * dynamic linker and those inside of libc are not seen. With ERRNO 0 a write is short instead: half of it is done. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* Is it this call's turn? Sets errno. */
+static int fails(const char *name)
+{
+    static char wanted[32];
+    static long left = -1;
+    static int code;
+    if (left < 0) {
+        const char *fault = getenv("INGOT_FAULT");
+        left = 0;
+        if (fault && sscanf(fault, "%31s %ld %d", wanted, &left, &code) != 3)
+            left = 0;
+    }
+    if (strcmp(name, wanted) || left <= 0 || --left > 0)
+        return 0;
+    errno = code;
+    return 1;
+}
+
+#define REAL(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
+
+int open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    const int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, int) : 0;
+    va_end(arguments);
+    return fails("open") ? -1 : REAL(open)(path, flags, mode);
+}
+
+int openat(int folder, const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    const int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, int) : 0;
+    va_end(arguments);
+    return fails("open") ? -1 : REAL(openat)(folder, path, flags, mode);
+}
+
+int fstat(int file, struct stat *info) { return fails("fstat") ? -1 : REAL(fstat)(file, info); }
+
+void *mmap(void *address, size_t n, int protection, int flags, int file, off_t offset)
+{
+    return file >= 0 && fails("mmap") ? MAP_FAILED : REAL(mmap)(address, n, protection, flags, file, offset);
+}
+
+ssize_t read(int file, void *data, size_t n) { return fails("read") ? -1 : REAL(read)(file, data, n); }
+
+ssize_t write(int file, const void *data, size_t n)
+{
+    if (file <= 2 || !fails("write"))
+        return REAL(write)(file, data, n);
+    return errno ? -1 : REAL(write)(file, data, (n + 1) / 2);
+}
+
+int close(int file) { return fails("close") ? (REAL(close)(file), -1) : REAL(close)(file); }
+
+int fsync(int file) { return fails("fsync") ? -1 : REAL(fsync)(file); }
+
+int rename(const char *from, const char *to) { return fails("rename") ? -1 : REAL(rename)(from, to); }
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
+{
+    return fails("pthread_create") ? EAGAIN : REAL(pthread_create)(thread, attributes, body, argument);
+}

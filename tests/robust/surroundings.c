@@ -1,0 +1,107 @@
+/* surroundings.c - what a host keeps: surroundings MODEL checks that loading and running leave the floating-point
+ * environment, locale, folder, umask and signal handlers as they were, that a model in the host's memory leaves that as
+ * it was, and that sessions run inside a parallel region of the host, many at once. */
+#include <fenv.h>
+#include <locale.h>
+#include <omp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/robust/robust.h"
+
+enum { N_SIGNALS = 32, N_ROUNDS = 50 };
+
+typedef struct surroundings {
+    fenv_t floating;
+    char locale[256], folder[1024];
+    mode_t mask;
+    struct sigaction handlers[N_SIGNALS];
+} surroundings;
+
+static void look(surroundings *s)
+{
+    memset(s, 0, sizeof *s);
+    NEED(!fegetenv(&s->floating) && getcwd(s->folder, sizeof s->folder));
+    snprintf(s->locale, sizeof s->locale, "%s", setlocale(LC_ALL, NULL));
+    s->mask = umask(0);
+    umask(s->mask);
+    for (int i = 1; i < N_SIGNALS; i++)
+        sigaction(i, NULL, &s->handlers[i]);
+}
+
+/* Status flags (inexact and such) may be raised: the control words are what a host sets. */
+static void compare(const surroundings *a, const surroundings *b)
+{
+#if defined(__x86_64__)
+    NEED((a->floating.__mxcsr & ~0x3fu) == (b->floating.__mxcsr & ~0x3fu));
+    NEED(a->floating.__control_word == b->floating.__control_word);
+#endif
+    NEED(!strcmp(a->locale, b->locale) && !strcmp(a->folder, b->folder) && a->mask == b->mask);
+    for (int i = 1; i < N_SIGNALS; i++)
+        NEED(a->handlers[i].sa_handler == b->handlers[i].sa_handler);
+}
+
+static uint64_t run_once(ingot_model *model, const ingot_tensor *inputs, int n_threads)
+{
+    const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = n_threads};
+    ingot_session *session;
+    NEED(!ingot_session_create(model, &options, &session, NULL));
+    for (size_t i = 0; i < ingot_model_n_inputs(model); i++)
+        NEED(!ingot_session_set_input(session, ingot_model_input(model, i)->name, &inputs[i], NULL));
+    NEED(!ingot_session_run(session, NULL));
+    const uint64_t hash = hash_outputs(model, session);
+    ingot_session_free(session);
+    return hash;
+}
+
+/* A model in the caller's memory, which stays as it is, gives the same bits as the file. */
+static void run_from_memory(const char *path, const ingot_tensor *inputs, uint64_t expected)
+{
+    FILE *file = fopen(path, "rbe");
+    long size = 0;
+    NEED(file && !fseek(file, 0, SEEK_END) && (size = ftell(file)) > 0 && !fseek(file, 0, SEEK_SET));
+    char *data = malloc((size_t)size), *copy = malloc((size_t)size);
+    ingot_model *model;
+    NEED(data && copy && fread(data, 1, (size_t)size, file) == (size_t)size);
+    fclose(file);
+    memcpy(copy, data, (size_t)size);
+    NEED(!ingot_model_load_memory(data, (size_t)size, NULL, &model, NULL));
+    NEED(run_once(model, inputs, 2) == expected && run_once(model, inputs, 1) == expected);
+    NEED(!memcmp(data, copy, (size_t)size));
+    ingot_model_free(model);
+    free(data);
+    free(copy);
+}
+
+int main(int argc, char **argv)
+{
+    surroundings before, after;
+    ingot_model *model;
+    ingot_error error;
+    ingot_tensor inputs[MAX_INPUTS];
+    if (argc < 2)
+        return 2;
+    NEED(setlocale(LC_ALL, "C"));
+    umask(027);
+    look(&before);
+    if (ingot_model_load(argv[1], NULL, &model, &error))
+        return fprintf(stderr, "%s\n", error.message), 1;
+    NEED(make_inputs(model, 2, 1, inputs) >= 0);
+    const uint64_t expected = run_once(model, inputs, 1);
+    NEED(run_once(model, inputs, 2) == expected);
+    run_from_memory(argv[1], inputs, expected);
+    look(&after);
+    compare(&before, &after);
+    int n_equal = 0;
+    #pragma omp parallel for num_threads(4) reduction(+ : n_equal)
+    for (int i = 0; i < N_ROUNDS; i++)
+        n_equal += run_once(model, inputs, 2) == expected;
+    NEED(n_equal == N_ROUNDS);
+    look(&after);
+    compare(&before, &after);
+    ingot_model_free(model);
+    printf("%d sessions inside a parallel region; nothing else changed\n", N_ROUNDS);
+    return 0;
+}
