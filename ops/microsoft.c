@@ -88,8 +88,8 @@ int ingot_rewrite_size(ingot_rewrite *r, int value, int axis)
 
 int ingot_rewrite_rank(const ingot_rewrite *r, int value)
 {
-    const ingot_value *v = &r->graph->values[value];
-    return v->constant ? v->constant->tensor.rank : v->type.rank;
+    const ingot_value *v = value == INGOT_NONE ? NULL : &r->graph->values[value];
+    return !v ? -1 : v->constant ? v->constant->tensor.rank : v->type.rank;
 }
 
 /* ---- activations ---- */

@@ -106,7 +106,7 @@ static bool is_depthwise(const conv_state *s) { return s->icg == 1 && s->ocg == 
 static bool is_narrow(const conv_state *s)
 {
     const ingot_window *v = &s->shape.window;
-    return s->shape.group == 1 && s->icg <= NARROW && v->dilation[v->rank - 1] == 1;
+    return s->shape.group == 1 && s->icg > 0 && s->icg <= NARROW && v->dilation[v->rank - 1] == 1;
 }
 
 /* Blocked results, and blocked inputs unless there are few channels: where groups are whole blocks. */
@@ -152,7 +152,7 @@ static ingot_status plan_source(ingot_op_ctx *c, conv_state *s)
         whole &= s->padded[i] == v->in[i];
         fits &= ingot_mul_size(bytes, (size_t)s->padded[i], &bytes) && bytes < INT32_MAX;
     }
-    s->plane = ingot_window_volume(s->padded, v->rank);
+    s->plane = fits ? ingot_window_volume(s->padded, v->rank) : 0;
     s->direct = s->way == DENSE && whole && x->layout == INGOT_BLOCKED && c->kernels->dot_bytes == 1;
     if (!fits || (s->way != DEPTHWISE && !ingot_mul_size(bytes, (size_t)MAX(s->blocks, 1), &bytes)))
         return ingot_op_fail(c, INGOT_LIMIT, "an image with its padding is too large");

@@ -220,3 +220,11 @@ def test_lengths_of_a_prompt(ingot, tmp_path):
     short = {**row, "inputs": [t[1:, :3] if i < 3 else t[1:] for i, t in enumerate(row["inputs"][:6])]}
     short["inputs"][6:] = [np.array(3, I)]
     np.testing.assert_allclose(long[0][1:, :3], run(ingot, tmp_path, short, ["o0", "o1", "o2"])[2][0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name, missing", [("rotary_4d_0", 1), ("multi_head", 1), ("attention", 1), ("skip", 2), ("embed", 2), ("nbits", 2)])
+def test_missing_inputs_are_refused(ingot, tmp_path, name, missing):
+    row = {**CASES[name], "inputs": [None if k == missing else a for k, a in enumerate(CASES[name]["inputs"])]}
+    model, _ = write(tmp_path / "m.onnx", row, ["o0"])
+    done = ingot("run", model)
+    assert done.code in (3, 4) and done.err.startswith("ingot: "), (done.code, done.err)

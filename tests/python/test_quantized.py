@@ -106,3 +106,15 @@ def test_products(ingot, tmp_path, shapes, per_row):
         names = ["x", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"]
         values = dict(zip(names, [a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero]))
         check(ingot, tmp_path, helper.make_node("QLinearMatMul", names, ["y"]), values, requantize(sums, scale, y_zero, yt))
+
+
+@pytest.mark.parametrize("channels, pads, stride", [(0, 5, 2**31 - 1), (3, 2**31 - 1, 2**31 - 1), (0, 1, 1), (8, 1000, 7)])
+def test_untidy_convolutions(ingot, tmp_path, channels, pads, stride):
+    """No channels, or a padding that no memory holds: a result or a refusal, and nothing read that is not there."""
+    one = {"s": np.float32(0.02), "z": np.uint8(3), "wz": np.int8(0)}
+    shape, kernel = (1, channels, 7, 6), (8, channels, 3, 3)
+    node = helper.make_node("QLinearConv", ["x", "s", "z", "w", "s", "wz", "s", "z"], ["y"], pads=[pads] * 4, strides=[stride] * 2)
+    model = save_model(tmp_path / "m.onnx", [node], [("x", TensorProto.UINT8, shape)], [("y", TensorProto.UINT8, [None] * 4)],
+                       [*one.items(), ("w", np.ones(kernel, np.int8))])
+    done = ingot("run", model, "--max-memory", "1000000000")
+    assert done.code == (6 if pads > 10**6 else 0), done.err
