@@ -1,6 +1,7 @@
 """Operators in the forms of old opsets, which are rewritten to the newest: results beside NumPy."""
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -96,3 +97,35 @@ def test_old_form(ingot, tmp_path, op_type, opset, attributes, inputs, want, con
             (tmp_path / f"{kind}_{i}.pb").write_bytes(numpy_helper.from_array(value).SerializeToString())
     done = ingot("verify", tmp_path / "model.onnx", tmp_path, "--rtol", "1e-5", "--atol", "1e-6")
     assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.parametrize("lengths", [None, [3, 1]], ids=["whole", "sequence_lens"])
+@pytest.mark.parametrize("directions", [[0, 0], [1, 0], [1, 1]], ids=str)
+def test_batched_scan(ingot, tmp_path, lengths, directions):
+    """Scan of opset 8: state and two scanned inputs with a batch in front, beside a loop in NumPy."""
+    state, x, y = (DRAW.standard_normal(shape).astype(np.float32) for shape in ((2, 4), (2, 3, 4), (2, 3, 4)))
+    names = [("s", (4,)), ("a", (4,)), ("b", (4,)), ("t", (4,)), ("z", (4,))]
+    infos = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names}
+    body = helper.make_graph([helper.make_node("Add", ["s", "a"], ["t"]), helper.make_node("Mul", ["t", "b"], ["z"])], "body",
+                             [infos["s"], infos["a"], infos["b"]], [infos["t"], infos["z"]])
+    node = helper.make_node("Scan", ["n" if lengths else "", "state", "x", "y"], ["last", "all"], body=body, num_scan_inputs=2,
+                            directions=directions)
+    inputs = {"state": state, "x": x, "y": y} | ({"n": np.array(lengths)} if lengths else {})
+    last, every = state.copy(), np.zeros_like(x)
+    for i in range(2):
+        n = lengths[i] if lengths else 3
+        for k in range(n):
+            last[i] += x[i, n - 1 - k if directions[0] else k]
+            every[i, k] = last[i] * y[i, n - 1 - k if directions[1] else k]
+    outputs = [helper.make_tensor_value_info("last", TensorProto.FLOAT, [2, 4]), helper.make_tensor_value_info("all", TensorProto.FLOAT, [2, 3, 4])]
+    graph = helper.make_graph([node], "scan", [helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+                                               for k, v in inputs.items()], outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 8)], ir_version=4), tmp_path / "model.onnx")
+    for kind, values in (("input", inputs.values()), ("output", (last, every))):
+        for i, value in enumerate(values):
+            (tmp_path / f"{kind}_{i}.pb").write_bytes(numpy_helper.from_array(value).SerializeToString())
+    done = ingot("verify", tmp_path / "model.onnx", tmp_path, "--rtol", "1e-5", "--atol", "1e-6")
+    assert done.code == 0, done.out + done.err
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    for got, want in zip(session.run(None, inputs), (last, every)):
+        assert np.allclose(got, want, 1e-5, 1e-6)
