@@ -98,6 +98,9 @@ static void multiply_row(const ingot_conv *d, const float *packed, const float *
     }
 }
 
+/* The channels of a tap, wherever they lie. */
+typedef float few_vector __attribute__((vector_size(FEW * sizeof(float)), aligned(sizeof(float)), may_alias));
+
 /* Add what source pixels [x0, x1) of a row give to one output row, by the taps of one kernel row. */
 static void add_row(const ingot_conv *d, const float *sums, int64_t x0, int64_t x1, float *dst)
 {
@@ -109,10 +112,8 @@ static void add_row(const ingot_conv *d, const float *sums, int64_t x0, int64_t 
         const int64_t to = min64(x1, d->out[2] <= shift ? 0 : (d->out[2] - 1 - shift) / stride + 1);
 
         for (int64_t x = from; x < to; x++) {
-            float *restrict out = dst + (x * stride + shift) * BLOCK;
-            const float *restrict in = sums + (x - x0) * row + k * FEW;
-            for (int i = 0; i < FEW; i++)
-                out[i] += in[i];
+            few_vector *out = (few_vector *)(void *)(dst + (x * stride + shift) * BLOCK);
+            *out += *(const few_vector *)(const void *)(sums + (x - x0) * row + k * FEW);
         }
     }
 }

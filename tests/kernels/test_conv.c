@@ -79,6 +79,8 @@ static const conv_case deconv_cases[] = {
     { "3-D", 1, 1, 8, 8, { 5, 6, 8 }, { 3, 2, 3 }, { 2, 2, 2 }, ONES, { 1, 0, 1 }, NONE, false },
     { "groups", 1, 2, 16, 32, { 1, 8, 10 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, NONE, false },
     { "groups of 3 to 2", 1, 4, 12, 8, { 1, 8, 10 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, NONE, false },
+    { "from one pixel", 2, 1, 20, 40, { 1, 4, 4 }, { 1, 4, 4 }, ONES, ONES, NONE, NONE, false },
+    { "to one column", 1, 1, 8, 8, { 1, 9, 5 }, { 1, 3, 7 }, { 1, 2, 3 }, { 1, 1, 2 }, { 0, 1, 4 }, { 0, 0, 4 }, false },
     { "4x4 stride 2 to 3", 2, 1, 12, 3, { 1, 20, 23 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, NONE, false },
     { "9x9 stride 3 to 1", 1, 1, 8, 1, { 1, 7, 30 }, { 1, 9, 9 }, { 1, 3, 3 }, ONES, { 0, 4, 4 }, { 0, 2, 2 }, false },
     { "dilated to 4", 1, 1, 17, 4, { 1, 9, 14 }, { 1, 3, 4 }, { 1, 3, 2 }, { 1, 2, 3 }, { 0, 2, 5 }, NONE, false },
