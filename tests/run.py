@@ -58,7 +58,7 @@ def c_tests(folder, *options, env=None):
 
 
 def unit():
-    return c_tests(BUILD)
+    return c_tests(BUILD, env=VENV)
 
 
 def stage_package():
@@ -71,7 +71,7 @@ def stage_package():
 
 def python():
     report = os.path.join(ROOT, "build", "pytest.xml")
-    environment = dict(os.environ, INGOT=INGOT, INGOT_BUILD=BUILD, CORPUS=corpus_folder() or "", INGOT_BINDINGS="1",
+    environment = dict(VENV, INGOT=INGOT, INGOT_BUILD=BUILD, CORPUS=corpus_folder() or "", INGOT_BINDINGS="1",
                        PYTHONPATH=stage_package())
     run(sys.executable, "-m", "pytest", "-q", "-x" if os.environ.get("FAIL_FAST") else "-q", "tests/python", "--junitxml", report,
         env=environment)
