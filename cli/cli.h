@@ -64,6 +64,10 @@ typedef struct cli_common {
 } cli_common;
 
 extern cli_common common;
+const cli_option *cli_common_options(void);
+
+/** Print the completions of a shell ("bash", "zsh", "fish") or the manual page ("manual") for the commands. */
+ingot_status cli_describe(const char *form, const cli_command *const *commands, size_t n, ingot_error *error);
 
 /**
  * Parse the arguments after the command's name into the places that the option tables name.

@@ -31,6 +31,8 @@ static const cli_option common_options[] = {
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 
+const cli_option *cli_common_options(void) { return common_options; }
+
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
 enum { MAX_NAME = 40 };

@@ -623,3 +623,19 @@ def test_profile_trace(ingot, relu, tmp_path):
     (event,) = [e for e in json.loads((tmp_path / "trace.json").read_text())["traceEvents"] if e["ph"] == "X"]
     assert event["name"] == "Relu" and event["ph"] == "X" and event["dur"] > 0 and event["args"]["output"] == "float [1000,3]"
     fails(ingot("profile", relu, "--trace", tmp_path / "no" / "trace.json", "--quiet"), 7, "trace.json")
+
+
+def test_manual_and_completions(ingot):
+    """They name every command and option that help does."""
+    overview = ingot("--help").out
+    commands = re.findall(r"^  (\w+) ", overview, re.M)
+    assert len(commands) >= 6
+    for form in ("manual", "bash", "zsh", "fish"):
+        text = ingot("--describe", form).out.replace("\\", "")
+        for command in commands:
+            for option in re.findall(r"^  --?([\w-]+)", ingot(command, "--help").out, re.M):
+                assert option in text, f"{form} lacks {command} --{option}"
+    bash = subprocess.run(["bash", "-c", """eval "$("$0" --describe bash)"; COMP_WORDS=(ingot run --out) COMP_CWORD=2; _ingot; echo "${COMPREPLY[@]}" """,
+                           os.environ.get("INGOT", "build/ingot")], capture_output=True, text=True)
+    assert bash.stdout.strip() == "--output-dir", bash.stderr
+    assert ingot("--describe", "csh").code == 2

@@ -63,6 +63,40 @@ def test_example_builds_with_pkg_config(prefix, tmp_path, static):
     assert lines < 60
 
 
+def test_cpp_example(prefix, tmp_path):
+    """The C++ header, with exceptions and without."""
+    include, program = os.path.dirname(find(prefix, "ingot.hpp")), tmp_path / "embed"
+    environment = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(find(prefix, "libingot.so")))
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", include]
+    link = ["-L", environment["LD_LIBRARY_PATH"], "-lingot", "-o", str(program)]
+    subprocess.run(["c++", *flags, os.path.join(ROOT, "models", "embed.cpp"), *link], check=True)
+    done = subprocess.run([str(program), MYNET], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stdout.count("frames") == 4, done.stderr
+    done = subprocess.run([str(program), "nowhere.onnx"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 7 and "nowhere.onnx" in done.stderr
+    quiet = tmp_path / "quiet.cpp"
+    quiet.write_text('''#include <ingot.hpp>
+        int main() { ingot_error e; ingot::model m("nowhere.onnx", nullptr, e); return m ? 1 : e.status; }''')
+    subprocess.run(["c++", *flags, "-fno-exceptions", str(quiet), *link], check=True)
+    assert subprocess.run([str(program)], env=environment).returncode == 7
+
+
+@pytest.mark.parametrize("static", ["OFF", "ON"])
+def test_cmake_package(prefix, tmp_path, static):
+    (tmp_path / "CMakeLists.txt").write_text(f"""cmake_minimum_required(VERSION 3.16)
+        project(app C CXX)
+        set(ingot_USE_STATIC {static})
+        find_package(ingot 0.1 REQUIRED)
+        add_executable(app {ROOT}/models/embed.cpp)
+        target_compile_features(app PRIVATE cxx_std_17)
+        target_link_libraries(app PRIVATE ingot::ingot)""")
+    where = os.path.dirname(find(prefix, "ingotConfig.cmake"))
+    subprocess.run(["cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-Dingot_DIR={where}"], check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", tmp_path / "b"], check=True, capture_output=True)
+    done = subprocess.run([tmp_path / "b" / "app", MYNET], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("frames") == 4, done.stderr
+
+
 def outputs(ingot, model, inputs, folder, *options):
     done = ingot("run", model, *inputs, "--output-dir", folder, "--quiet", *options)
     assert done.code == 0, done.err

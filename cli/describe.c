@@ -1,0 +1,183 @@
+/* describe.c - what other programs want to know of the command line: completions for shells and the manual page, written from the
+ * tables that parsing follows, so that they cannot fall behind. */
+#include <ctype.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* Visit the command's own options, then those of every command. */
+typedef void visit_option(const cli_option *option);
+
+static void visit(const cli_command *command, visit_option *each)
+{
+    const cli_option *const tables[] = {command->options, cli_common_options()};
+    for (int t = 0; t < 2; t++)
+        for (const cli_option *o = tables[t]; o->name; o++)
+            each(o);
+}
+
+static const char *dashes(const cli_option *o) { return o->name[1] ? "--" : "-"; }
+
+/* Does the value name a file or folder? Then the shell may complete it. */
+static bool takes_file(const cli_option *o)
+{
+    return o->argument && (strstr(o->argument, "FILE") || strstr(o->argument, "DIR") || strstr(o->argument, "OUT"));
+}
+
+/* ---- completions ------------------------------------------------------------------------------------------------ */
+
+static void print_word(const cli_option *o) { printf("%s%s ", dashes(o), o->name); }
+
+static void print_bash(const cli_command *const *commands, size_t n)
+{
+    printf("# bash completion for ingot\n_ingot() {\n    local word=${COMP_WORDS[COMP_CWORD]} options=\n"
+           "    if [ \"$COMP_CWORD\" = 1 ]; then\n        COMPREPLY=($(compgen -W \"");
+    for (size_t i = 0; i < n; i++)
+        printf("%s ", commands[i]->name);
+    printf("help --help --version\" -- \"$word\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
+    for (size_t i = 0; i < n; i++) {
+        printf("    %s) options=\"", commands[i]->name);
+        visit(commands[i], print_word);
+        printf("\" ;;\n");
+    }
+    printf("    esac\n    case $word in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
+           "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\ncomplete -o filenames -F _ingot ingot\n");
+}
+
+/* Text between single quotes, with what zsh and fish would read as more than text taken out. */
+static void print_quoted(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '\'')
+            fputs("'\\''", stdout);
+        else if (*text == '[' || *text == ']' || *text == ':')
+            printf("\\%c", *text);
+        else
+            putchar(*text);
+}
+
+static void print_zsh_option(const cli_option *o)
+{
+    printf(" \\\n        '*%s%s[", dashes(o), o->name);
+    print_quoted(o->help);
+    printf("]%s%s%s'", o->argument ? ":" : "", o->argument ? "value" : "", takes_file(o) ? ":_files" : o->argument ? ": " : "");
+}
+
+static void print_zsh(const cli_command *const *commands, size_t n)
+{
+    printf("#compdef ingot\nif (( CURRENT == 2 )); then\n    local -a commands=(");
+    for (size_t i = 0; i < n; i++) {
+        printf("\n        '%s:", commands[i]->name);
+        print_quoted(commands[i]->summary);
+        printf("'");
+    }
+    printf(")\n    _describe command commands\n    return\nfi\ncase ${words[2]} in\n");
+    for (size_t i = 0; i < n; i++) {
+        printf("%s)\n    _arguments", commands[i]->name);
+        visit(commands[i], print_zsh_option);
+        printf(" \\\n        '*:file:_files' ;;\n");
+    }
+    printf("esac\n");
+}
+
+static const char *fish_command;
+
+static void print_fish_option(const cli_option *o)
+{
+    printf("complete -c ingot -n '__fish_seen_subcommand_from %s' -%c %s%s -d '", fish_command, o->name[1] ? 'l' : 's', o->name,
+           !o->argument ? "" : takes_file(o) ? " -r -F" : " -x");
+    for (const char *text = o->help; *text; text++)
+        printf(*text == '\'' ? "\\'" : "%c", *text);
+    printf("'\n");
+}
+
+static void print_fish(const cli_command *const *commands, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fish_command = commands[i]->name;
+        printf("complete -c ingot -n __fish_use_subcommand -a %s -d '%s'\n", fish_command, commands[i]->summary);
+        visit(commands[i], print_fish_option);
+    }
+}
+
+/* ---- the manual ------------------------------------------------------------------------------------------------- */
+
+/* Text of a manual page: a dash is written so that it can be searched, a leading dot or quote so that it is no request. */
+static void print_roff(const char *text)
+{
+    bool line_start = true;
+    for (; *text; text++) {
+        if (line_start && (*text == '.' || *text == '\''))
+            fputs("\\&", stdout);
+        if (*text == '-' || *text == '\\')
+            putchar('\\');
+        putchar(*text == '\\' ? 'e' : *text);
+        line_start = *text == '\n';
+    }
+}
+
+static void print_roff_option(const cli_option *o)
+{
+    printf(".TP\n.B ");
+    print_roff(dashes(o));
+    print_roff(o->name);
+    if (o->argument) {
+        printf(" \\fI");
+        print_roff(o->argument);
+        printf("\\fR");
+    }
+    printf("\n");
+    print_roff(o->help);
+    printf("\n");
+}
+
+static void print_table(const cli_option *table)
+{
+    for (const cli_option *o = table; o->name; o++)
+        print_roff_option(o);
+}
+
+static void print_manual(const cli_command *const *commands, size_t n)
+{
+    printf(".TH INGOT 1 \"\" \"ingot %s\"\n.SH NAME\ningot \\- load models exported to ONNX and run them\n.SH SYNOPSIS\n", ingot_version());
+    for (size_t i = 0; i < n; i++)
+        printf("%s.B ingot %s\n%s [OPTION]...\n", i ? ".br\n" : "", commands[i]->name, commands[i]->operands);
+    for (size_t i = 0; i < n; i++) {
+        printf(".SH INGOT ");
+        for (const char *c = commands[i]->name; *c; c++)
+            putchar(toupper((unsigned char)*c));
+        printf("\n");
+        print_roff(commands[i]->summary);
+        printf(".\n");
+        print_table(commands[i]->options);
+        printf(".PP\nExamples:\n.PP\n.nf\n");
+        print_roff(commands[i]->examples);
+        printf(".fi\n");
+    }
+    printf(".SH EVERY COMMAND\n");
+    print_table(cli_common_options());
+    printf(".SH EXIT STATUS\n0 done, or all outputs agree; 1 outputs differ; 2 wrong usage; 3 valid, but an operator, type or version "
+           "that is not there; 4 a malformed model; 5 an input or dump that does not fit or is malformed; 6 a limit was reached or memory "
+           "ran out; 7 a file cannot be read or written; 130 cancelled.\n"
+           ".SH ENVIRONMENT\n.TP\n.B INGOT_ISA\nThe highest instruction set that kernels may use: baseline, avx2, avxvnni, avx512, avx512vnni or "
+           "neon.\n");
+}
+
+/* ---- the way in ------------------------------------------------------------------------------------------------- */
+
+typedef struct writer {
+    const char *name;
+    void (*print)(const cli_command *const *commands, size_t n);
+} writer;
+
+static const writer writers[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}, {"manual", print_manual}};
+
+ingot_status cli_describe(const char *form, const cli_command *const *commands, size_t n, ingot_error *error)
+{
+    for (size_t i = 0; i < sizeof writers / sizeof *writers; i++)
+        if (form && !strcmp(form, writers[i].name)) {
+            writers[i].print(commands, n);
+            return INGOT_OK;
+        }
+    return cli_fail(error, INGOT_USAGE, "--describe takes bash, zsh, fish or manual");
+}
