@@ -126,11 +126,11 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
 {
     if (n <= 0)
         return;
-    if (team->active <= 1 || n <= grain) {
+    const int64_t n_chunks = MIN(n / MAX(grain, 1), (int64_t)team->active * CHUNKS_PER_THREAD);
+    if (team->active <= 1 || n_chunks <= 1) {
         task(argument, 0, n, 0);
         return;
     }
-    const int64_t n_chunks = MIN(n / MAX(grain, 1), (int64_t)team->active * CHUNKS_PER_THREAD);
     const uint32_t generation = (uint32_t)(atomic_load_explicit(&team->word, memory_order_relaxed) >> 32) + 1;
     atomic_store_explicit(&team->task, task, memory_order_relaxed);
     atomic_store_explicit(&team->argument, argument, memory_order_relaxed);

@@ -36,7 +36,7 @@ void ingot_team_mark(ingot_team *team, int64_t mark); /* by the thread that call
 const ingot_team_span *ingot_team_spans(const ingot_team *team, int thread, size_t *n);
 
 /* Split [0, n) into ranges of at least `grain` items and run the task on them; returns when all are done. Runs on the
- * calling thread alone outside ingot_team_run() and for n <= grain. Not to be called from within a task. */
+ * calling thread alone outside ingot_team_run() and for n < 2 * grain. Not to be called from within a task. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);
 
 /* How many threads ingot_parallel() has just now. Its task may let threads wait for each other at a barrier when n is

@@ -75,7 +75,7 @@ def plot(title, axis, series, path):
         line = "L".join(f"{at_x(x):.1f} {at_y(y):.1f}" for x, y in points)
         out += [f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>']
         out += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-        out += [text(at_x(points[-1][0]) - 6, at_y(points[-1][1]) - 10, label, f'text-anchor="end" fill="{colour}" font-weight="600"')]
+        out += [text(at_x(points[-1][0]) - 6, at_y(points[-1][1]) + 20, label, f'text-anchor="end" fill="{colour}" font-weight="600"')]
     with open(path, "w") as f:
         f.write("\n".join(out) + "\n</svg>\n")
 
