@@ -3,8 +3,8 @@
  * Weights stored [n][k] (a transposed B) make dot products: a small tile of rows of A and of weights, vectors along k,
  * one horizontal sum each. Weights stored [k][n] make sums of scaled rows: for weights at hand those of some columns
  * stay in registers; else eight rows at a time, as they come from memory, are added to a strip of C that stays in the
- * first-level cache. Either way every sum is taken in the same order. Stripes of 16 rows of B, each stored [n][16], are dot products whose weights
- * are one stream: for a classifier's few columns over very long rows. */
+ * first-level cache. Either way every sum is taken in the same order. Stripes of 16 rows of B, each stored [n][16], are
+ * dot products whose weights are one stream: for a classifier's few columns over very long rows. */
 #include "ops/kernels/isa.h"
 
 /* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. */

@@ -222,8 +222,8 @@ enum { INGOT_STRIPE = 16 };
 #define INGOT_KERNELS_COMMON(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
-    /* attend.c: for each of `width` columns (one or two vectors) of rows x width scores, exp(x - the largest), where x \
-       is scale times the score plus add[row] (NULL: 0); inverse[] receives 1 / its sum. And src (rows x columns) by \
+    /* attend.c: for each of `width` columns (one or two vectors) of rows x width scores, exp(x - the largest), where \
+       x is scale times the score plus add[row] (NULL: 0); inverse[] receives 1 / its sum. And src (rows x columns) by \
        columns: dst[j * dst_row + i] = src[i * src_row + j] * factor[j]. */ \
     X(void, softmax_columns_f32, (float *data, int64_t rows, int64_t width, float scale, const float *add, \
                                   float *inverse)) \
@@ -300,8 +300,8 @@ enum { INGOT_STRIPE = 16 };
                                       const float *add)) \
     X(void, scale_row_f32, (float *dst, const float *src, int64_t n, float sub, float mul, const float *scale, \
                             const float *add)) \
-    /* LayerNormalization of rows of n > 0 floats: (x - mean) / sqrt(variance + epsilon) scale[i] + add[i] (NULL: 0); and \
-       of each pixel of [p0, p1) of a blocked image, over its channels. dst may be src. */ \
+    /* LayerNormalization of rows of n > 0 floats: (x - mean) / sqrt(variance + epsilon) scale[i] + add[i] (NULL: 0); \
+       and of each pixel of [p0, p1) of a blocked image, over its channels. dst may be src. */ \
     X(void, norm_rows_f32, (float *dst, const float *src, int64_t rows, int64_t n, double epsilon, const float *scale, \
                             const float *add)) \
     X(void, norm_channels_f32, (float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, \
