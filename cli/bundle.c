@@ -106,8 +106,8 @@ int64_t cli_bundle_find_numbered(const cli_bundle *bundle, const char *role, siz
     return index;
 }
 
-/* The member of the archive that holds the entry's elements. It is kept for the next that asks for it: PyTorch's tensors
- * share storages, and a small file may have many tensors of one large storage. */
+/* The member of the archive that holds the entry's elements. It is kept for the next that asks for it: PyTorch's
+ * tensors share storages, and a small file may have many tensors of one large storage. */
 static ingot_status read_member(cli_bundle *bundle, const cli_entry *entry, ingot_error *error)
 {
     if (bundle->member && bundle->member_index == entry->index)

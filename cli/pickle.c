@@ -139,7 +139,8 @@ static ingot_dtype find_dtype(const cli_node *global)
 static int32_t make_storage(cli_pickle *m, int32_t id)
 {
     const cli_node *key = cli_pickle_item(m, id, 2), *class = cli_pickle_item(m, id, 1);
-    const bool fits = m->nodes[id].kind == NODE_TUPLE && cli_node_is(cli_pickle_item(m, id, 0), "storage") && key->kind == NODE_TEXT;
+    const bool fits = m->nodes[id].kind == NODE_TUPLE && cli_node_is(cli_pickle_item(m, id, 0), "storage") &&
+                      key->kind == NODE_TEXT;
     const int32_t made = new_node(m, fits ? NODE_STORAGE : NODE_OTHER);
     m->nodes[made].text = key->text;
     m->nodes[made].n_text = key->n_text;
@@ -154,7 +155,8 @@ static int32_t index_of(const cli_pickle *m, const cli_node *n) { return (int32_
 static int32_t make_call(cli_pickle *m, int32_t function, int32_t arguments)
 {
     const cli_node *f = &m->nodes[function];
-    const bool v2 = cli_node_is(f, "torch._utils _rebuild_tensor_v2"), v3 = cli_node_is(f, "torch._utils _rebuild_tensor_v3");
+    const bool v2 = cli_node_is(f, "torch._utils _rebuild_tensor_v2");
+    const bool v3 = cli_node_is(f, "torch._utils _rebuild_tensor_v3");
     const cli_node *first = cli_pickle_item(m, arguments, 0);
     if (f->kind != NODE_GLOBAL)
         return new_node(m, NODE_OTHER);
@@ -163,7 +165,8 @@ static int32_t make_call(cli_pickle *m, int32_t function, int32_t arguments)
     if (cli_node_is(f, "torch._utils _rebuild_parameter"))
         return index_of(m, first);
     const bool fits = (v2 || v3) && first->kind == NODE_STORAGE && cli_pickle_item(m, arguments, 1)->kind == NODE_INT &&
-                      cli_pickle_item(m, arguments, 2)->kind == NODE_TUPLE && cli_pickle_item(m, arguments, 3)->kind == NODE_TUPLE;
+                      cli_pickle_item(m, arguments, 2)->kind == NODE_TUPLE &&
+                      cli_pickle_item(m, arguments, 3)->kind == NODE_TUPLE;
     const int32_t made = new_node(m, fits ? NODE_TENSOR : NODE_OTHER);
     cli_node *t = &m->nodes[made];
     t->storage = index_of(m, first);
@@ -348,6 +351,8 @@ static bool step(cli_pickle *m)
 
 /* ---- the whole program ------------------------------------------------------------------------------------------ */
 
+/* Every opcode makes at most one node and takes a byte, so the pickle's size bounds all four arrays; their pages are
+ * touched only as nodes are made. */
 ingot_status cli_pickle_run(cli_pickle *m, const char *path, uint8_t *data, size_t size_bytes, ingot_error *error)
 {
     const size_t n = (size_bytes < MOST_PICKLE_BYTES ? size_bytes : MOST_PICKLE_BYTES) + 2;
@@ -363,7 +368,8 @@ ingot_status cli_pickle_run(cli_pickle *m, const char *path, uint8_t *data, size
         continue;
     m->result = top(m);
     if (m->bad || m->n_stack != 1)
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "its pickle holds more than tensors in a dictionary or list");
+        return cli_fail_file(error, INGOT_BAD_INPUT, path,
+                             "its pickle holds more than tensors in a dictionary or list");
     return INGOT_OK;
 }
 

@@ -4,18 +4,28 @@
 
 #include "cli/cli.h"
 
-typedef enum cli_node_kind { NODE_OTHER, NODE_MARK, NODE_INT, NODE_TEXT, NODE_GLOBAL, NODE_TUPLE, NODE_LIST, NODE_DICT,
-                             NODE_STORAGE, NODE_TENSOR } cli_node_kind;
+typedef enum cli_node_kind {
+    NODE_OTHER,
+    NODE_MARK,
+    NODE_INT,
+    NODE_TEXT,
+    NODE_GLOBAL,
+    NODE_TUPLE,
+    NODE_LIST,
+    NODE_DICT,
+    NODE_STORAGE,
+    NODE_TENSOR
+} cli_node_kind;
 
 /* A Python object. Items of containers are chained: a dictionary's are key, value, key, value. */
 typedef struct cli_node {
     cli_node_kind kind;
-    int64_t number;      /* of an int */
-    const char *text;    /* of a text or a global "module name"; of a storage its key */
+    int64_t number;   /* of an int */
+    const char *text; /* of a text or a global "module name"; of a storage its key */
     size_t n_text;
     int32_t first, last; /* items: indices into links, -1 for none */
     int32_t n_items;
-    ingot_dtype dtype;   /* of a storage or tensor */
+    ingot_dtype dtype;               /* of a storage or tensor */
     int32_t storage, shape, strides; /* of a tensor: nodes */
     int64_t offset;
 } cli_node;
@@ -50,7 +60,8 @@ const cli_node *cli_pickle_item(const cli_pickle *pickle, int32_t container, int
 /* Is it this text? Texts of a pickle are not terminated. */
 bool cli_node_is(const cli_node *node, const char *text);
 
-/* Where the elements of a storage are: the member of an archive, or bytes of the file. False: there is no such storage. */
+/* Where the elements of a storage are: the member of an archive, or bytes of the file. False: there is no such storage.
+ */
 typedef bool cli_find_storage(const void *context, const cli_node *storage, cli_entry *entry);
 
 /** List the tensors of what a pickle built as the bundle's entries (pt.c). */

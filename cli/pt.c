@@ -30,8 +30,8 @@ static ingot_status add_entry(const lister *l, const cli_node *t, const char *ke
     if (t->kind != NODE_TENSOR || bundle->n == (size_t)m->capacity)
         return INGOT_OK;
     if (!t->dtype || shape->n_items != strides->n_items || shape->n_items > INGOT_MAX_RANK)
-        return cli_fail_file(l->error, INGOT_BAD_INPUT, bundle->path, "tensor '%s' has a type or shape that is not read",
-                             cli_printable(key));
+        return cli_fail_file(l->error, INGOT_BAD_INPUT, bundle->path,
+                             "tensor '%s' has a type or shape that is not read", cli_printable(key));
     cli_entry *entry = &bundle->entries[bundle->n];
     *entry = (cli_entry){.dtype = t->dtype, .rank = shape->n_items, .offset = t->offset};
     if (!l->find(l->context, &m->nodes[t->storage], entry))

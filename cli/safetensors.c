@@ -1,4 +1,5 @@
-/* safetensors.c - .safetensors files: the length of a header in eight bytes, the header, which is a JSON object of name to
+/* safetensors.c - .safetensors files: the length of a header in eight bytes, the header, which is a JSON object of name
+ * to
  * {"dtype", "shape", "data_offsets"}, then the elements, little-endian and without gaps.
  * Source: the safetensors format, github.com/huggingface/safetensors. */
 #include "cli/cli.h"
@@ -14,10 +15,14 @@ static const struct {
     const char *name;
     ingot_dtype dtype;
 } types[] = {
-    {"F64", INGOT_DOUBLE}, {"F32", INGOT_FLOAT}, {"F16", INGOT_FLOAT16}, {"BF16", INGOT_BFLOAT16},
-    {"I64", INGOT_INT64}, {"I32", INGOT_INT32}, {"I16", INGOT_INT16}, {"I8", INGOT_INT8},
-    {"U64", INGOT_UINT64}, {"U32", INGOT_UINT32}, {"U16", INGOT_UINT16}, {"U8", INGOT_UINT8}, {"BOOL", INGOT_BOOL},
-    {"F8_E4M3", INGOT_FLOAT8E4M3FN}, {"F8_E5M2", INGOT_FLOAT8E5M2}, {"F8_E8M0", INGOT_FLOAT8E8M0},
+    {"F64", INGOT_DOUBLE},         {"F32", INGOT_FLOAT},
+    {"F16", INGOT_FLOAT16},        {"BF16", INGOT_BFLOAT16},
+    {"I64", INGOT_INT64},          {"I32", INGOT_INT32},
+    {"I16", INGOT_INT16},          {"I8", INGOT_INT8},
+    {"U64", INGOT_UINT64},         {"U32", INGOT_UINT32},
+    {"U16", INGOT_UINT16},         {"U8", INGOT_UINT8},
+    {"BOOL", INGOT_BOOL},          {"F8_E4M3", INGOT_FLOAT8E4M3FN},
+    {"F8_E5M2", INGOT_FLOAT8E5M2}, {"F8_E8M0", INGOT_FLOAT8E8M0},
     {"C64", INGOT_COMPLEX64},
 };
 
@@ -34,9 +39,8 @@ static bool read_entry(json_object *about, uint64_t data_start, uint64_t n_data,
     json_object *dtype, *shape, *offsets;
     if (!json_object_object_get_ex(about, "dtype", &dtype) || !json_object_is_type(dtype, json_type_string) ||
         !json_object_object_get_ex(about, "shape", &shape) || !json_object_is_type(shape, json_type_array) ||
-        !json_object_object_get_ex(about, "data_offsets", &offsets) ||
-        !json_object_is_type(offsets, json_type_array) || json_object_array_length(offsets) != 2 ||
-        json_object_array_length(shape) > INGOT_MAX_RANK)
+        !json_object_object_get_ex(about, "data_offsets", &offsets) || !json_object_is_type(offsets, json_type_array) ||
+        json_object_array_length(offsets) != 2 || json_object_array_length(shape) > INGOT_MAX_RANK)
         return false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i].name, json_object_get_string(dtype)))
@@ -75,13 +79,15 @@ static ingot_status list_entries(cli_bundle *bundle, json_object *header, uint64
     bundle->entries = calloc((size_t)json_object_object_length(header) + 1, sizeof *bundle->entries);
     if (!bundle->entries)
         return cli_fail_file(error, INGOT_LIMIT, bundle->path, "out of memory");
-    json_object_object_foreach(header, key, about) {
+    json_object_object_foreach(header, key, about)
+    {
         cli_entry *entry = &bundle->entries[bundle->n];
         if (!strcmp(key, "__metadata__"))
             continue;
         if (!read_entry(about, start, n_data, entry))
             return cli_fail_file(error, INGOT_BAD_INPUT, bundle->path,
-                                 "tensor '%s' has a type, shape or place that does not fit the file", cli_printable(key));
+                                 "tensor '%s' has a type, shape or place that does not fit the file",
+                                 cli_printable(key));
         if (!(entry->key = strdup(key)))
             return cli_fail_file(error, INGOT_LIMIT, bundle->path, "out of memory");
         bundle->n++;
@@ -95,7 +101,8 @@ static ingot_status list_entries(cli_bundle *bundle, json_object *header, uint64
 }
 
 /* json-c stops at MOST_DEPTH levels, and takes some twenty bytes for each byte of the header. */
-static ingot_status parse_header(cli_bundle *bundle, const uint8_t *text, uint64_t n, uint64_t n_data, ingot_error *error)
+static ingot_status parse_header(cli_bundle *bundle, const uint8_t *text, uint64_t n, uint64_t n_data,
+                                 ingot_error *error)
 {
     json_tokener *tokener = json_tokener_new_ex(MOST_DEPTH);
     if (!tokener)
@@ -103,7 +110,8 @@ static ingot_status parse_header(cli_bundle *bundle, const uint8_t *text, uint64
     json_object *header = json_tokener_parse_ex(tokener, (const char *)text, (int)n);
     ingot_status st;
     if (json_tokener_get_error(tokener) != json_tokener_success || !json_object_is_type(header, json_type_object))
-        st = cli_fail_file(error, INGOT_BAD_INPUT, bundle->path, "not a .safetensors file: its header is no JSON object");
+        st = cli_fail_file(error, INGOT_BAD_INPUT, bundle->path,
+                           "not a .safetensors file: its header is no JSON object");
     else
         st = list_entries(bundle, header, 8 + n, n_data, error);
     json_object_put(header);
@@ -127,7 +135,8 @@ ingot_status cli_safetensors_list(cli_bundle *bundle, ingot_error *error)
     if (!st && n > size - 8)
         st = cli_fail_file(error, INGOT_BAD_INPUT, bundle->path, "its header reaches past the end of the file");
     if (!st && n > MOST_HEADER_BYTES)
-        st = cli_fail_file(error, INGOT_LIMIT, bundle->path, "its header of %llu bytes is too large", (unsigned long long)n);
+        st = cli_fail_file(error, INGOT_LIMIT, bundle->path, "its header of %llu bytes is too large",
+                           (unsigned long long)n);
     if (st)
         return st;
     if (!(text = malloc((size_t)n + 1)))

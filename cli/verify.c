@@ -19,7 +19,8 @@ static const cli_option options[] = {
     {"extract", OPTION_TEXT, &verify_opts.extract, "NODE",
      "write the smallest model around a node, with inputs and outputs; \"first\": what departs", 0},
     {"o", OPTION_TEXT, &verify_opts.folder, "DIR", "the folder for --extract", 0},
-    {"html", OPTION_TEXT, &verify_opts.html, "FILE.html", "write a page: graph, growth of errors, table, histograms", 0},
+    {"html", OPTION_TEXT, &verify_opts.html, "FILE.html", "write a page: graph, growth of errors, table, histograms",
+     0},
     {"json", OPTION_FLAG, &verify_opts.json, NULL, "print one line of JSON", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -34,8 +35,7 @@ static ingot_status widen_value(cli_value *value, ingot_error *error)
 {
     const ingot_dtype from = value->tensor.dtype;
     cli_value wide = {.tensor = value->tensor};
-    if (value->tensor.kind != INGOT_TENSOR ||
-        (from != INGOT_FLOAT && from != INGOT_FLOAT16 && from != INGOT_BFLOAT16))
+    if (value->tensor.kind != INGOT_TENSOR || (from != INGOT_FLOAT && from != INGOT_FLOAT16 && from != INGOT_BFLOAT16))
         return INGOT_OK;
     wide.tensor.dtype = INGOT_DOUBLE;
     const ingot_status st = cli_value_alloc(&wide, 0, error);
@@ -192,6 +192,7 @@ static ingot_status conclude(verdict *v, bool layers_depart)
     return all && !layers_depart ? INGOT_OK : INGOT_DIFFERS;
 }
 
+/* Outputs first, as always; then what was asked for beside them. */
 static ingot_status compare_all(cli_setup *s, const char *const *operands, cli_dump **dump, verdict *v,
                                 ingot_error *error)
 {
@@ -211,6 +212,7 @@ static ingot_status compare_all(cli_setup *s, const char *const *operands, cli_d
     return conclude(v, layers_depart);
 }
 
+/* Options that need each other are checked before any file is opened. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     cli_setup s = {.model = NULL};
@@ -222,8 +224,9 @@ static ingot_status run(const char *const *operands, ingot_error *error)
         return cli_fail(error, INGOT_USAGE, "--extract NODE and -o DIR need each other");
     const bool one_set = verify_opts.layers || verify_opts.extract || verify_opts.bisect;
     if (verify_has_sets(operands[1]))
-        return one_set ? cli_fail(error, INGOT_USAGE, "--layers, --extract and --bisect-passes take one set of the folder")
-                       : verify_sets(operands[0], operands[1], error);
+        return one_set
+                   ? cli_fail(error, INGOT_USAGE, "--layers, --extract and --bisect-passes take one set of the folder")
+                   : verify_sets(operands[0], operands[1], error);
     ingot_status st = verify_opts.json ? cli_json_new(&v.report, error) : INGOT_OK;
     if (st)
         return st;
@@ -243,9 +246,10 @@ const cli_command command_verify = {
     .summary = "run a model on a dump's inputs and compare its outputs with the dump's",
     .options = options,
     .run = run,
-    .examples = "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
-                "  ingot verify MyNet.onnx MyNet                     all test sets in a folder\n"
-                "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n"
-                "  ingot verify MyNet.onnx dump.pt --json     torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n"
-                "  ingot verify MyNet.onnx dump.pt --layers dump.pt      which layer? models/dump_layers.py writes it\n",
+    .examples =
+        "  ingot verify MyNet.onnx test_data_set_0           a folder with input_K.pb and output_K.pb\n"
+        "  ingot verify MyNet.onnx MyNet                     all test sets in a folder\n"
+        "  ingot verify MyNet.onnx dump.npz --rtol 1e-4      keys input_K and output_K, or the graph's names\n"
+        "  ingot verify MyNet.onnx dump.pt --json     torch.save({'inputs': [x], 'outputs': [y]}, 'dump.pt')\n"
+        "  ingot verify MyNet.onnx dump.pt --layers dump.pt      which layer? models/dump_layers.py writes it\n",
 };

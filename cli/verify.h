@@ -10,12 +10,12 @@ enum { VERIFY_NONE = -1 };
 /* A value of the graph that some node makes. */
 typedef struct verify_value {
     const char *name;
-    size_t node;                     /* that makes it */
-    ingot_dtype dtype;               /* of the survey (verify_survey); rank -1: no run showed it as a tensor */
+    size_t node;       /* that makes it */
+    ingot_dtype dtype; /* of the survey (verify_survey); rank -1: no run showed it as a tensor */
     int32_t rank;
     int64_t shape[INGOT_MAX_RANK];
-    double mean, rms;                /* of its elements, to know it again by */
-    int64_t row;                     /* its row, or VERIFY_NONE */
+    double mean, rms; /* of its elements, to know it again by */
+    int64_t row;      /* its row, or VERIFY_NONE */
 } verify_value;
 
 /* The graph without passes, as the file has it: nodes in running order, and their values. */
@@ -23,24 +23,24 @@ typedef struct verify_graph {
     ingot_model *model;
     ingot_node_info *nodes;
     size_t n_nodes;
-    verify_value *values;            /* in running order */
+    verify_value *values; /* in running order */
     size_t n_values;
-    size_t *by_name;                 /* indices into values, sorted by name */
+    size_t *by_name; /* indices into values, sorted by name */
 } verify_graph;
 
 ingot_status verify_graph_load(const char *path, verify_graph *graph, ingot_error *error);
 void verify_graph_free(verify_graph *graph);
 int64_t verify_graph_find(const verify_graph *graph, const char *name); /* a value, or VERIFY_NONE */
-bool verify_is_within(const char *module, const char *path);           /* is the module `path`, or inside it? */
+bool verify_is_within(const char *module, const char *path);            /* is the module `path`, or inside it? */
 
 /* How a key of the dump was found to be a value of the graph. */
 typedef enum verify_match { MATCH_NAME, MATCH_MODULE, MATCH_FOLDED, MATCH_GUESS } verify_match;
 
 typedef enum verify_verdict {
-    VERDICT_AGREES,      /* within tolerance and, where a bound is known, within it */
-    VERDICT_ROUNDING,    /* out of tolerance, but rounding explains it */
-    VERDICT_DEPARTS,     /* out of tolerance, where no bound is known */
-    VERDICT_MISTAKE      /* more than rounding explains */
+    VERDICT_AGREES,   /* within tolerance and, where a bound is known, within it */
+    VERDICT_ROUNDING, /* out of tolerance, but rounding explains it */
+    VERDICT_DEPARTS,  /* out of tolerance, where no bound is known */
+    VERDICT_MISTAKE   /* more than rounding explains */
 } verify_verdict;
 
 /* How far two tensors are apart. */
@@ -50,30 +50,30 @@ typedef struct verify_distance {
 
 /* A pair: a value of the dump and one of the graph. */
 typedef struct verify_row {
-    size_t entry;                    /* of the dump */
+    size_t entry; /* of the dump */
     const char *key;
-    int64_t value;                   /* of the graph */
+    int64_t value; /* of the graph */
     verify_match match;
-    bool seen, unfused;              /* computed; only in a run without passes */
-    cli_value got, want;             /* Ingot's and the dump's; kept until the rows are freed */
-    cli_errors errors;               /* of the first against the second */
+    bool seen, unfused;  /* computed; only in a run without passes */
+    cli_value got, want; /* Ingot's and the dump's; kept until the rows are freed */
+    cli_errors errors;   /* of the first against the second */
     bool same_shape;
     verify_verdict verdict;
-    bool has_bound;                  /* the shadow run reached it; the rest is valid then */
-    cli_value exact;                 /* computed in float64 */
-    verify_distance bound;           /* how far rounding may carry a result from it */
-    verify_distance ours, theirs;    /* how far Ingot's and the dump's are from it */
+    bool has_bound;               /* the shadow run reached it; the rest is valid then */
+    cli_value exact;              /* computed in float64 */
+    verify_distance bound;        /* how far rounding may carry a result from it */
+    verify_distance ours, theirs; /* how far Ingot's and the dump's are from it */
 } verify_row;
 
 typedef struct verify_rows {
-    verify_row *rows;                /* in running order */
+    verify_row *rows; /* in running order */
     size_t n;
-    const char **unpaired;           /* keys that are in no row */
+    const char **unpaired; /* keys that are in no row */
     size_t n_unpaired;
 } verify_rows;
 
-/* Pair the entries of `layers` with values that the survey has seen (verify_pair.c): by value name, by module path, else
- * by shape and order. INGOT_BAD_INPUT where nothing fits. */
+/* Pair the entries of `layers` with values that the survey has seen (verify_pair.c): by value name, by module path,
+ * else by shape and order. INGOT_BAD_INPUT where nothing fits. */
 ingot_status verify_pair(verify_graph *graph, cli_bundle *layers, verify_rows *rows, ingot_error *error);
 void verify_rows_free(verify_rows *rows);
 

@@ -1,5 +1,5 @@
-/* verify_extract.c - `ingot verify --extract`: the smallest model around a node, with its inputs and expected outputs in
- * the layout of the ONNX tests, for a report of what is wrong with it. */
+/* verify_extract.c - `ingot verify --extract`: the smallest model around a node, with its inputs and expected outputs
+ * in the layout of the ONNX tests, for a report of what is wrong with it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 /* What the case is made of, and where it goes. */
 typedef struct extraction {
     const verify_graph *graph;
-    const verify_rows *rows;    /* NULL: there is no dump of layers */
+    const verify_rows *rows; /* NULL: there is no dump of layers */
     const ingot_session *session;
     const char *folder;
     size_t n_dumped, n_values;
@@ -72,6 +72,7 @@ static ingot_status run_node(const verify_graph *graph, const ingot_node_info *n
     return st ? st : ingot_session_run(session, error);
 }
 
+/* "first" with nothing that departs writes nothing and is no error. */
 ingot_status verify_extract(const verify_graph *graph, cli_dump *dump, const verify_rows *rows, const char *name,
                             const char *folder, ingot_error *error)
 {

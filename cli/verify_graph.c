@@ -33,8 +33,8 @@ static bool list_values(verify_graph *graph)
         for (size_t k = 0; k < graph->nodes[i].n_outputs; k++)
             if (*graph->nodes[i].outputs[k]) {
                 graph->by_name[graph->n_values] = graph->n_values;
-                graph->values[graph->n_values++] = (verify_value){.name = graph->nodes[i].outputs[k], .node = i,
-                                                                  .rank = -1, .row = VERIFY_NONE};
+                graph->values[graph->n_values++] =
+                    (verify_value){.name = graph->nodes[i].outputs[k], .node = i, .rank = -1, .row = VERIFY_NONE};
             }
     sorting = graph;
     qsort(graph->by_name, graph->n_values, sizeof *graph->by_name, by_name);
@@ -44,7 +44,9 @@ static bool list_values(verify_graph *graph)
 /* What was made so far is in *graph even on failure, for verify_graph_free(). */
 ingot_status verify_graph_load(const char *path, verify_graph *graph, ingot_error *error)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes, .portable = common.portable,
+    const ingot_model_options options = {.size_bytes = sizeof options,
+                                         .max_memory_bytes = common.max_memory_bytes,
+                                         .portable = common.portable,
                                          .no_passes = true};
     *graph = (verify_graph){.model = NULL};
     const ingot_status st = ingot_model_load(path, &options, &graph->model, error);
@@ -61,6 +63,7 @@ void verify_graph_free(verify_graph *graph)
     ingot_model_free(graph->model);
 }
 
+/* Binary search over the names. */
 int64_t verify_graph_find(const verify_graph *graph, const char *name)
 {
     size_t low = 0, high = graph->n_values;
@@ -77,6 +80,7 @@ int64_t verify_graph_find(const verify_graph *graph, const char *name)
     return VERIFY_NONE;
 }
 
+/* Paths are compared part by part: "layer1.0" holds "layer1.0.conv1" but not "layer1.01". */
 bool verify_is_within(const char *module, const char *path)
 {
     const size_t n = strlen(path);

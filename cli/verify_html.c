@@ -13,11 +13,9 @@ enum { N_HISTOGRAMS = 4, N_BINS = 48 };
 static const char *const verdict_classes[] = {"c4", "c2", "c5", "c5"};
 
 /* What an error is measured by: the size of the elements. */
-static double relative(double error, const verify_row *row)
-{
-    return error / fmax(row->errors.rms, 1e-30);
-}
+static double relative(double error, const verify_row *row) { return error / fmax(row->errors.rms, 1e-30); }
 
+/* A plot has no place for infinity. */
 static double largest(const verify_row *row) { return isfinite(row->errors.max_abs) ? row->errors.max_abs : 1e30; }
 
 /* ---- growth ----------------------------------------------------------------------------------------------------- */
@@ -45,6 +43,7 @@ static const double LEAST = 1e-9, MOST = 1e3; /* what a plot shows */
 
 static double clamp(double x) { return fmin(MOST, fmax(LEAST, x)); }
 
+/* Straight lines from layer to layer; layers that the curve says nothing of are passed over. */
 static void add_curve(cli_chart *chart, const verify_rows *rows, const curve *c)
 {
     double x0 = 0, y0 = 0;
@@ -59,17 +58,21 @@ static void add_curve(cli_chart *chart, const verify_rows *rows, const curve *c)
     }
 }
 
+/* The plot of errors over layers, with a dot for each that shows its name and verdict. */
 static void add_growth(cli_page *page, const verify_graph *graph, const verify_rows *rows)
 {
     char tip[500];
-    cli_page_section(page, "Growth of errors", "Largest error of each layer, over the size of its elements (root mean square), "
-                                               "from input to output. Dots have their verdict's colour.");
+    cli_page_section(page, "Growth of errors",
+                     "Largest error of each layer, over the size of its elements (root mean square), "
+                     "from input to output. Dots have their verdict's colour.");
     cli_page_add(page, "<div class=\"legend\">");
     for (size_t i = 0; i < N_CURVES; i++)
-        cli_page_add(page, "<span><i class=\"%s\"></i>%s</span>", curves[i].css_class + strlen("line "), curves[i].title);
+        cli_page_add(page, "<span><i class=\"%s\"></i>%s</span>", curves[i].css_class + strlen("line "),
+                     curves[i].title);
     cli_page_add(page, "</div>");
-    cli_chart chart = cli_chart_begin(page, (cli_axis){"layer, in running order", 0, fmax(1, (double)rows->n - 1), false},
-                                      (cli_axis){"largest error / size", LEAST, MOST, true});
+    cli_chart chart =
+        cli_chart_begin(page, (cli_axis){"layer, in running order", 0, fmax(1, (double)rows->n - 1), false},
+                        (cli_axis){"largest error / size", LEAST, MOST, true});
     for (size_t i = 0; i < N_CURVES; i++)
         add_curve(&chart, rows, &curves[i]);
     for (size_t i = 0; i < rows->n; i++) {
@@ -115,10 +118,11 @@ typedef struct boxes {
     cli_graph_node *items;
     size_t n, n_sources;
     int64_t *sources;
-    int64_t *box_of;     /* by node, or VERIFY_NONE */
+    int64_t *box_of; /* by node, or VERIFY_NONE */
     char *tips;
 } boxes;
 
+/* One box; its sources are boxes that were added before, as nodes are in running order. */
 static void add_box(const verify_graph *graph, const verify_rows *rows, size_t index, boxes *to)
 {
     const ingot_node_info *node = &graph->nodes[index];
@@ -126,7 +130,9 @@ static void add_box(const verify_graph *graph, const verify_rows *rows, size_t i
     const size_t n = strlen(node->name);
     cli_graph_node *box = &to->items[to->n];
     char *tip = to->tips + to->n * TIP;
-    *box = (cli_graph_node){.title = node->op_type, .detail = n > 30 ? node->name + n - 30 : node->name, .tip = tip,
+    *box = (cli_graph_node){.title = node->op_type,
+                            .detail = n > 30 ? node->name + n - 30 : node->name,
+                            .tip = tip,
                             .css_class = row ? verdict_classes[row->verdict] : "c8",
                             .sources = to->sources + to->n_sources};
     to->box_of[index] = (int64_t)to->n++;
@@ -152,12 +158,16 @@ static ingot_status add_graph(cli_page *page, const verify_graph *graph, const v
     size_t n_inputs = 0;
     for (size_t i = 0; i < graph->n_nodes; i++)
         n_inputs += graph->nodes[i].n_inputs;
-    boxes b = {.items = calloc(graph->n_nodes + 1, sizeof *b.items), .sources = calloc(n_inputs + 1, sizeof *b.sources),
-               .box_of = calloc(graph->n_nodes + 1, sizeof *b.box_of), .tips = calloc(graph->n_nodes + 1, TIP)};
-    ingot_status st = b.items && b.sources && b.box_of && b.tips ? INGOT_OK : cli_fail(error, INGOT_LIMIT, "out of memory");
-    cli_page_section(page, "Graph", "As it is in the file, without what is known before the run. Green: agrees; orange: out "
-                                    "of tolerance by rounding alone; red: departs; grey: not in the dump. The stronger the "
-                                    "colour, the larger the error.");
+    boxes b = {.items = calloc(graph->n_nodes + 1, sizeof *b.items),
+               .sources = calloc(n_inputs + 1, sizeof *b.sources),
+               .box_of = calloc(graph->n_nodes + 1, sizeof *b.box_of),
+               .tips = calloc(graph->n_nodes + 1, TIP)};
+    ingot_status st =
+        b.items && b.sources && b.box_of && b.tips ? INGOT_OK : cli_fail(error, INGOT_LIMIT, "out of memory");
+    cli_page_section(page, "Graph",
+                     "As it is in the file, without what is known before the run. Green: agrees; orange: out "
+                     "of tolerance by rounding alone; red: departs; grey: not in the dump. The stronger the "
+                     "colour, the larger the error.");
     for (size_t i = 0; i < graph->n_nodes && !st; i++) {
         b.box_of[i] = VERIFY_NONE;
         if (is_run(graph, &graph->nodes[i]))
@@ -231,8 +241,8 @@ static double badness(const verify_row *row)
 {
     if (!row->seen || !row->errors.measured || !row->errors.n)
         return -1;
-    const double share = row->has_bound && row->bound.max > 0
-                             ? fmax(row->ours.max, row->theirs.max) / row->bound.max : difference(row) * 1e3;
+    const double share = row->has_bound && row->bound.max > 0 ? fmax(row->ours.max, row->theirs.max) / row->bound.max
+                                                              : difference(row) * 1e3;
     return 1e9 * (double)row->verdict + fmin(share, 1e8);
 }
 
@@ -292,6 +302,7 @@ static void add_histograms(cli_page *page, const verify_graph *graph, const veri
 
 /* ---- the page --------------------------------------------------------------------------------------------------- */
 
+/* How many layers agree, and the first that departs. */
 static void add_facts(cli_page *page, const verify_graph *graph, const verify_rows *rows, const char *note)
 {
     const int64_t first = verify_first(rows);

@@ -16,12 +16,12 @@ typedef struct dumped {
     size_t entry;
     const char *key;
     char path[400];
-    int call, item;          /* item -1: not of a tuple */
+    int call, item; /* item -1: not of a tuple */
     int32_t rank;
     int64_t shape[INGOT_MAX_RANK], count;
     double mean, rms;
-    int64_t value;           /* found, or VERIFY_NONE */
-    bool has_nodes;          /* its module left some */
+    int64_t value;  /* found, or VERIFY_NONE */
+    bool has_nodes; /* its module left some */
     verify_match match;
 } dumped;
 
@@ -29,7 +29,7 @@ typedef struct pairing {
     verify_graph *graph;
     dumped *keys;
     size_t n;
-    bool *inside;            /* by node: scratch of one search */
+    bool *inside; /* by node: scratch of one search */
 } pairing;
 
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
@@ -178,9 +178,9 @@ static void match_module(pairing *p, dumped *d)
 /* How far the elements of a value are from those of a key, by size alone. */
 static double unlikeness(const verify_value *v, const dumped *d) { return hypot(v->rms - d->rms, v->mean - d->mean); }
 
-/* A module without nodes behind one of the same shape whose node multiplies: it was folded into that one (BatchNorm into
- * Conv), whose own result is gone then. Which of the two a value is shows in its elements, as some exporters give the
- * node the name of the one and some that of the other. */
+/* A module without nodes behind one of the same shape whose node multiplies: it was folded into that one (BatchNorm
+ * into Conv), whose own result is gone then. Which of the two a value is shows in its elements, as some exporters give
+ * the node the name of the one and some that of the other. */
 static void match_folded(pairing *p)
 {
     static const char *const hosts[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Add"};
@@ -202,12 +202,10 @@ static void match_folded(pairing *p)
 
 /* ---- by shape and order ----------------------------------------------------------------------------------------- */
 
-static bool looks_alike(const verify_value *v, const dumped *d)
-{
-    return unlikeness(v, d) <= 0.01 * d->rms;
-}
+static bool looks_alike(const verify_value *v, const dumped *d) { return unlikeness(v, d) <= 0.01 * d->rms; }
 
-/* Each key in turn takes the next value of its shape whose elements are of the same size, else the next of its shape. */
+/* Each key in turn takes the next value of its shape whose elements are of the same size, else the next of its shape.
+ */
 static void match_guesses(pairing *p)
 {
     size_t next = 0;
@@ -240,8 +238,8 @@ static ingot_status make_rows(pairing *p, verify_rows *rows, ingot_error *error)
             if (p->keys[i].value != (int64_t)v || p->graph->values[v].row >= 0)
                 continue;
             p->graph->values[v].row = (int64_t)rows->n;
-            rows->rows[rows->n++] = (verify_row){.entry = p->keys[i].entry, .key = p->keys[i].key, .value = (int64_t)v,
-                                                 .match = p->keys[i].match};
+            rows->rows[rows->n++] = (verify_row){
+                .entry = p->keys[i].entry, .key = p->keys[i].key, .value = (int64_t)v, .match = p->keys[i].match};
         }
     for (size_t i = 0; i < p->n; i++)
         if (p->keys[i].value < 0)
@@ -251,7 +249,8 @@ static ingot_status make_rows(pairing *p, verify_rows *rows, ingot_error *error)
 
 ingot_status verify_pair(verify_graph *graph, cli_bundle *layers, verify_rows *rows, ingot_error *error)
 {
-    pairing p = {.graph = graph, .keys = calloc(layers->n + 1, sizeof *p.keys),
+    pairing p = {.graph = graph,
+                 .keys = calloc(layers->n + 1, sizeof *p.keys),
                  .inside = calloc(graph->n_nodes + 1, sizeof *p.inside)};
     bool any = false;
     *rows = (verify_rows){.n = 0};

@@ -1,7 +1,7 @@
-/* verify_passes.c - `ingot verify --bisect-passes`: which pass breaks a model that agrees without passes, and which node
- * did it rewrite? Passes run in a fixed order, some of them several times; the model is loaded with the first k of these
- * runs for ever fewer k until one run is left. Then the values of the graph before that run and after it are compared
- * by name: the first that differs comes out of the node that was rewritten. */
+/* verify_passes.c - `ingot verify --bisect-passes`: which pass breaks a model that agrees without passes, and which
+ * node did it rewrite? Passes run in a fixed order, some of them several times; the model is loaded with the first k of
+ * these runs for ever fewer k until one run is left. Then the values of the graph before that run and after it are
+ * compared by name: the first that differs comes out of the node that was rewritten. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,11 @@
 /* The model after the first k runs of passes; k 0: none at all. */
 static ingot_status load_after(const char *path, size_t k, ingot_model **model, ingot_error *error)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes, .portable = common.portable,
-                                         .disabled_passes = common.disabled_passes.items, .no_passes = !k,
+    const ingot_model_options options = {.size_bytes = sizeof options,
+                                         .max_memory_bytes = common.max_memory_bytes,
+                                         .portable = common.portable,
+                                         .disabled_passes = common.disabled_passes.items,
+                                         .no_passes = !k,
                                          .most_pass_runs = k};
     return ingot_model_load(path, &options, model, error);
 }
@@ -38,6 +41,7 @@ static ingot_status check_outputs(const ingot_model *model, const ingot_session 
     return st;
 }
 
+/* Run the model after k runs of passes on the dump's inputs: are its outputs the dump's? */
 static ingot_status try_after(const char *path, cli_dump *dump, size_t k, bool *agrees, ingot_error *error)
 {
     ingot_model *model = NULL;
@@ -64,12 +68,13 @@ typedef struct kept {
 typedef struct comparison {
     kept *values;
     size_t n, capacity;
-    char value[300], node[300];  /* "" until something differs */
+    char value[300], node[300]; /* "" until something differs */
     double error, size;
     ingot_status status;
     ingot_error *why;
 } comparison;
 
+/* A watcher that copies every value; values of later nodes with the same name do not occur. */
 static bool keep_value(void *user, const char *name, const char *node, ingot_tensor *tensor)
 {
     comparison *c = user;
@@ -148,8 +153,9 @@ static void report(const char *pass, size_t run, size_t n_runs, const comparison
         cli_json_text(found, "value", c->value);
         cli_json_number(found, "max_abs", c->error);
     } else if (!common.quiet && *c->value) {
-        printf("pass '%s' (run %zu of %zu) breaks it: node '%s', value '%s' changes by %.3g where its elements are %.3g\n",
-               pass, run, n_runs, cli_printable(c->node), cli_printable(c->value), c->error, c->size);
+        printf(
+            "pass '%s' (run %zu of %zu) breaks it: node '%s', value '%s' changes by %.3g where its elements are %.3g\n",
+            pass, run, n_runs, cli_printable(c->node), cli_printable(c->value), c->error, c->size);
     } else if (!common.quiet) {
         printf("pass '%s' (run %zu of %zu) breaks it; no value that is there before and after it differs\n", pass, run,
                n_runs);

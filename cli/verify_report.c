@@ -16,12 +16,14 @@ const char *verify_verdict_name(const verify_row *row) { return verdict_names[ro
 
 static bool is_coloured(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
 
+/* The end of a long name says more than its start. */
 static const char *tail(const char *text)
 {
     const size_t n = strlen(text);
     return n > WIDEST ? text + n - WIDEST : text;
 }
 
+/* Rows are in running order, so the first that departs is the first in the graph. */
 int64_t verify_first(const verify_rows *rows)
 {
     for (size_t i = 0; i < rows->n; i++)
@@ -32,6 +34,7 @@ int64_t verify_first(const verify_rows *rows)
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
+/* One line; columns that need a bound are left out where there is none. */
 static void print_row(const verify_graph *graph, const verify_row *row, int value_width, int node_width)
 {
     const verify_value *value = &graph->values[row->value];
@@ -40,8 +43,8 @@ static void print_row(const verify_graph *graph, const verify_row *row, int valu
     const char *colour = is_coloured() ? verdict_colours[row->verdict] : "", *plain = *colour ? "\033[0m" : "";
     char type[300];
     const char *shape = strchr(cli_type_text(&row->got.tensor, type, sizeof type), '[');
-    printf("%s%-8s%s  %-*s  %-*s  %-16s", colour, verdict_names[row->verdict], plain,
-           value_width, tail(cli_printable(value->name)), node_width, tail(cli_printable(node->name)), shape);
+    printf("%s%-8s%s  %-*s  %-*s  %-16s", colour, verdict_names[row->verdict], plain, value_width,
+           tail(cli_printable(value->name)), node_width, tail(cli_printable(node->name)), shape);
     if (e->measured)
         printf("  %9.3g %9.3g  %9.3g %9.3g  %9.3g  %.8f", e->max_abs, e->mean_abs, e->max_rel, e->mean_rel, e->max_ulps,
                e->cosine);
@@ -49,7 +52,10 @@ static void print_row(const verify_graph *graph, const verify_row *row, int valu
         printf("  another shape or type: %s", cli_type_text(&row->want.tensor, type, sizeof type));
     if (row->has_bound)
         printf("  %9.3g %9.3g %9.3g", row->ours.max, row->theirs.max, row->bound.max);
-    printf("%s%s\n", row->match == MATCH_GUESS ? "  (a guess)" : row->match == MATCH_FOLDED ? "  (folded)" : "",
+    printf("%s%s\n",
+           row->match == MATCH_GUESS    ? "  (a guess)"
+           : row->match == MATCH_FOLDED ? "  (folded)"
+                                        : "",
            row->unfused ? "  (unfused)" : "");
 }
 
@@ -59,6 +65,7 @@ static int widest(int width, const char *text)
     return n > width ? n : width;
 }
 
+/* Columns are as wide as the longest name in them. Rows of values that no run showed are left out. */
 static void print_table(const verify_graph *graph, const verify_rows *rows)
 {
     int value_width = 5, node_width = 4;
@@ -67,8 +74,8 @@ static void print_table(const verify_graph *graph, const verify_rows *rows)
         value_width = widest(value_width, value->name);
         node_width = widest(node_width, graph->nodes[value->node].name);
     }
-    printf("%-8s  %-*s  %-*s  %-16s  %9s %9s  %9s %9s  %9s  %s\n", "", value_width, "value", node_width, "node", "shape",
-           "max abs", "mean abs", "max rel", "mean rel", "ULPs",
+    printf("%-8s  %-*s  %-*s  %-16s  %9s %9s  %9s %9s  %9s  %s\n", "", value_width, "value", node_width, "node",
+           "shape", "max abs", "mean abs", "max rel", "mean rel", "ULPs",
            "cosine      float64: Ingot     dump  rounding");
     for (size_t i = 0; i < rows->n; i++)
         if (rows->rows[i].seen)
@@ -78,7 +85,8 @@ static void print_table(const verify_graph *graph, const verify_rows *rows)
 /* ---- the first departure ---------------------------------------------------------------------------------------- */
 
 /* What is known of a value that the node reads, as one line of text. */
-static void input_text(const verify_graph *graph, const verify_rows *rows, const char *name, char *text, size_t capacity)
+static void input_text(const verify_graph *graph, const verify_rows *rows, const char *name, char *text,
+                       size_t capacity)
 {
     const int64_t index = verify_graph_find(graph, name);
     const int64_t row = index < 0 ? VERIFY_NONE : graph->values[index].row;
@@ -118,6 +126,7 @@ static const char *blame(const verify_row *row)
     return "the model does not say what the dump shows";
 }
 
+/* The first departure: where, by how much, whose mistake, what the node read, and which other nodes may be to blame. */
 static void print_first(const verify_graph *graph, const verify_rows *rows, const verify_row *row)
 {
     const ingot_node_info *node = &graph->nodes[graph->values[row->value].node];
@@ -183,6 +192,7 @@ void verify_print_rows(const verify_graph *graph, const verify_rows *rows, const
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------- */
 
+/* One object of the array "layers". */
 static void json_row(const verify_graph *graph, const verify_row *row, cli_json *object)
 {
     const verify_value *value = &graph->values[row->value];
@@ -229,7 +239,8 @@ void verify_json_rows(const verify_graph *graph, const verify_rows *rows, cli_js
     bool *suspect = calloc(graph->n_nodes + 1, sizeof *suspect);
     cli_json *found = cli_json_object(report, "first");
     if (rows->rows[first].has_bound)
-        cli_json_text(found, "blame", verify_is_near(rows->rows[first].ours, rows->rows[first].bound) ? "model" : "ingot");
+        cli_json_text(found, "blame",
+                      verify_is_near(rows->rows[first].ours, rows->rows[first].bound) ? "model" : "ingot");
     cli_json_text(found, "node", node->name);
     cli_json_text(found, "value", value->name);
     cli_json *inputs = cli_json_array(found, "inputs");

@@ -77,8 +77,7 @@ ingot_status verify_copy(const ingot_tensor *from, cli_value *to, ingot_error *e
     to->tensor = *from;
     const ingot_status st = cli_value_alloc(to, 0, error);
     if (!st && ingot_tensor_count(from))
-        memcpy(to->tensor.data, from->data,
-               (size_t)ingot_tensor_count(from) * ingot_dtype_size_bytes(from->dtype));
+        memcpy(to->tensor.data, from->data, (size_t)ingot_tensor_count(from) * ingot_dtype_size_bytes(from->dtype));
     return st;
 }
 

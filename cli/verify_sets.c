@@ -1,6 +1,6 @@
-/* verify_sets.c - `ingot verify` with a folder of many dumps: every folder in it that holds output_0.pb (test_data_set_0,
- * test_data_set_1, ...) and every .npz, .pt and .safetensors file is one. Each is run in a session of its own, so that
- * no input of one set is left for the next. */
+/* verify_sets.c - `ingot verify` with a folder of many dumps: every folder in it that holds output_0.pb
+ * (test_data_set_0, test_data_set_1, ...) and every .npz, .pt and .safetensors file is one. Each is run in a session of
+ * its own, so that no input of one set is left for the next. */
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,9 +13,9 @@ enum { MOST_SETS = 1000000, MOST_SHOWN = 20 };
 
 /* What all sets together say of one output. */
 typedef struct output_sum {
-    size_t n_sets, n_agree, worst;        /* worst: the set with the largest error; of `sets.names` */
+    size_t n_sets, n_agree, worst; /* worst: the set with the largest error; of `sets.names` */
     double max_abs, max_rel, mean_abs;
-    int64_t n_elements, n_rows, n_equal;  /* rows of a classifier's scores, and those with the same largest one */
+    int64_t n_elements, n_rows, n_equal; /* rows of a classifier's scores, and those with the same largest one */
 } output_sum;
 
 typedef struct sets {
@@ -28,15 +28,18 @@ typedef struct sets {
 
 /* ---- the folder ------------------------------------------------------------------------------------------------- */
 
+/* Is there FOLDER/NAME/FILE? */
 static bool has_file(const char *folder, const char *name, const char *file)
 {
     char path[4096];
     return snprintf(path, sizeof path, "%s/%s/%s", folder, name, file) < (int)sizeof path && !access(path, F_OK);
 }
 
-static bool is_set(const char *folder, const char *name)
+/* Folders in the layout of the ONNX tests are sets; files are where there is no such folder, as a model's own folder
+ * may hold other files beside its sets. */
+static bool is_set(const char *folder, const char *name, bool files)
 {
-    return name[0] != '.' && (has_file(folder, name, "output_0.pb") || cli_is_bundle(name));
+    return name[0] != '.' && (files ? cli_is_bundle(name) : has_file(folder, name, "output_0.pb"));
 }
 
 /* Numbers in names by their value: set_2 before set_10. */
@@ -51,6 +54,7 @@ static int by_number(const void *a, const void *b)
     return n && m && n != m ? (n > m) - (n < m) : strcmp(x, y);
 }
 
+/* False when memory is out or the list is full. */
 static bool add_name(sets *s, const char *name)
 {
     if (s->n == s->capacity) {
@@ -64,18 +68,27 @@ static bool add_name(sets *s, const char *name)
     return (s->names[s->n] = strdup(name)) && ++s->n < MOST_SETS;
 }
 
-static bool list_sets(sets *s)
+/* Add the sets of one kind. False when memory is out, or there are too many. */
+static bool list_kind(sets *s, bool files)
 {
     DIR *folder = opendir(s->folder);
     bool done = true;
     for (const struct dirent *item; done && folder && (item = readdir(folder));)
-        if (is_set(s->folder, item->d_name))
+        if (is_set(s->folder, item->d_name, files))
             done = add_name(s, item->d_name);
     if (folder)
         closedir(folder);
+    return done;
+}
+
+/* Names in their order; a path that is no folder has none. */
+static bool list_sets(sets *s)
+{
+    if (!list_kind(s, false) || (!s->n && !list_kind(s, true)))
+        return false;
     if (s->n)
         qsort(s->names, s->n, sizeof *s->names, by_number);
-    return done;
+    return true;
 }
 
 static void free_names(sets *s)
@@ -85,6 +98,7 @@ static void free_names(sets *s)
     free(s->names);
 }
 
+/* A folder that is a set itself has none, whatever lies beside its files. */
 bool verify_has_sets(const char *folder)
 {
     sets s = {.folder = folder};
@@ -96,6 +110,7 @@ bool verify_has_sets(const char *folder)
 
 /* ---- one set ---------------------------------------------------------------------------------------------------- */
 
+/* Index of the largest element of a row of (N, C); the first of equals, and NaN is never larger. */
 static int64_t find_largest(const ingot_tensor *t, int64_t row)
 {
     const int64_t n = t->shape[1];
@@ -119,7 +134,8 @@ static void count_top(output_sum *sum, const ingot_tensor *got, const ingot_tens
 }
 
 /* One output of one set into the sums; the first sets that differ are told. */
-static bool add_output(sets *s, size_t set, size_t k, const char *name, const ingot_tensor *got, const ingot_tensor *want)
+static bool add_output(sets *s, size_t set, size_t k, const char *name, const ingot_tensor *got,
+                       const ingot_tensor *want)
 {
     output_sum *sum = &s->outputs[k];
     cli_difference d;
@@ -163,6 +179,7 @@ static ingot_status add_outputs(sets *s, size_t set, const ingot_model *model, c
     return any ? INGOT_OK : cli_fail_file(error, INGOT_BAD_INPUT, path, "holds no output to compare with");
 }
 
+/* The model is shared by all sets, packed weights with it; only the session is new. */
 static ingot_status run_set(sets *s, size_t set, ingot_model *model, ingot_error *error)
 {
     char path[4096];
@@ -198,14 +215,15 @@ static void json_output(const sets *s, const output_sum *sum, const char *name, 
 
 static void print_output(const sets *s, const output_sum *sum, const char *name)
 {
-    printf("%s: %zu of %zu sets agree; worst max abs %.3g (%s), max rel %.3g; mean abs %.3g of all\n", cli_printable(name),
-           sum->n_agree, sum->n_sets, sum->max_abs, cli_printable(s->names[sum->worst]), sum->max_rel,
-           sum->n_elements ? sum->mean_abs / (double)sum->n_elements : 0);
+    printf("%s: %zu of %zu sets agree; worst max abs %.3g (%s), max rel %.3g; mean abs %.3g of all\n",
+           cli_printable(name), sum->n_agree, sum->n_sets, sum->max_abs, cli_printable(s->names[sum->worst]),
+           sum->max_rel, sum->n_elements ? sum->mean_abs / (double)sum->n_elements : 0);
     if (sum->n_rows)
         printf("%s: the same top class for %lld of %lld rows (%.2f %%)\n", cli_printable(name), (long long)sum->n_equal,
                (long long)sum->n_rows, 100.0 * (double)sum->n_equal / (double)sum->n_rows);
 }
 
+/* Outputs that no set has are left out. */
 static void report(const sets *s, const ingot_model *model)
 {
     cli_json *rows = s->json ? cli_json_array(s->json, "outputs") : NULL;

@@ -1,12 +1,12 @@
 /* verify_shadow.c - is a departure rounding, or a mistake?
  *
- * The graph is run in float64, whose own errors are far below those of float32: what it computes is taken for the truth.
- * Then it is run N_NOISY times more, in float64 as well, but with what float32 would have rounded disturbed at random by
- * as much: weights, and every element that float32 does not hold exactly. How far these runs come to lie from the truth
- * is how far rounding carries a result of this graph on these inputs, with all that the layers amplify or cancel. A
- * result within FACTOR times of it is rounding; one further away is a mistake: Ingot's, if it is Ingot's result, or else
- * the model is not what was dumped.
- * Source of the idea: Parker, "Monte Carlo Arithmetic" (1997); Vignes, "Discrete Stochastic Arithmetic" (2004). */
+ * The graph is run in float64, whose own errors are far below those of float32: what it computes is taken for the
+ * truth. Then it is run N_NOISY times more, in float64 as well, but with what float32 would have rounded disturbed at
+ * random by as much: weights, and every element that float32 does not hold exactly. How far these runs come to lie from
+ * the truth is how far rounding carries a result of this graph on these inputs, with all that the layers amplify or
+ * cancel. A result within FACTOR times of it is rounding; one further away is a mistake: Ingot's, if it is Ingot's
+ * result, or else the model is not what was dumped. Source of the idea: Parker, "Monte Carlo Arithmetic" (1997);
+ * Vignes, "Discrete Stochastic Arithmetic" (2004). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static const double FACTOR = 8, FLOAT_EPSILON = 0x1p-24, HALF_EPSILON = 0x1p-11,
 typedef struct shadow {
     const verify_graph *graph;
     verify_rows *rows;
-    uint64_t random;     /* 0: the run without noise */
+    uint64_t random; /* 0: the run without noise */
     ingot_status status;
     ingot_error *error;
 } shadow;
@@ -49,6 +49,7 @@ static void disturb(shadow *s, ingot_tensor *tensor, double epsilon)
             elements[i] *= 1 + epsilon * next_random(s);
 }
 
+/* Over all elements; NaN equals NaN, and what only one of the two has is infinitely far. */
 static verify_distance distance(const ingot_tensor *a, const ingot_tensor *b)
 {
     verify_distance d = {0, 0};
@@ -111,8 +112,12 @@ static bool watch(void *user, const char *name, const char *node, ingot_tensor *
 /* One run: seed 0 without noise. */
 static ingot_status run_once(const char *path, cli_dump *dump, shadow *s, uint64_t seed, char *note, size_t capacity)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = common.max_memory_bytes, .portable = common.portable,
-                                         .in_double = true, .noise = seed ? FLOAT_EPSILON : 0, .noise_seed = seed};
+    const ingot_model_options options = {.size_bytes = sizeof options,
+                                         .max_memory_bytes = common.max_memory_bytes,
+                                         .portable = common.portable,
+                                         .in_double = true,
+                                         .noise = seed ? FLOAT_EPSILON : 0,
+                                         .noise_seed = seed};
     ingot_model *model = NULL;
     s->random = seed * UINT64_C(0x9e3779b97f4a7c15);
     ingot_status st = ingot_model_load(path, &options, &model, s->error);
@@ -124,10 +129,8 @@ static ingot_status run_once(const char *path, cli_dump *dump, shadow *s, uint64
     return st;
 }
 
-bool verify_is_near(verify_distance d, verify_distance bound)
-{
-    return d.max <= bound.max && d.rms <= bound.rms;
-}
+/* Both by the largest element and by all of them: one wrong element counts, and so do many that are a little off. */
+bool verify_is_near(verify_distance d, verify_distance bound) { return d.max <= bound.max && d.rms <= bound.rms; }
 
 /* No bound is below two roundings of the result itself. */
 static void judge(const verify_graph *graph, verify_row *row)

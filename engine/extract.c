@@ -9,7 +9,7 @@ typedef struct extraction {
     const ingot_graph *from;
     ingot_graph *graph;
     ingot_declared *outputs;
-    int *ids;                /* of the node's inputs and outputs in the new graph */
+    int *ids; /* of the node's inputs and outputs in the new graph */
 } extraction;
 
 /* The type that a value had in the newest run. False when memory is out. */
@@ -94,8 +94,9 @@ ingot_status ingot_extract(const ingot_model *model, const ingot_plan *plan, con
     if (!node)
         return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: there is no node '%.80s'", ingot_model_name(model), name);
     if (node->n_fused)
-        return ingot_fail(error, INGOT_UNSUPPORTED, "%.150s: node '%.80s' has others fused into it; load without passes",
-                          ingot_model_name(model), name);
+        return ingot_fail(error, INGOT_UNSUPPORTED,
+                          "%.150s: node '%.80s' has others fused into it; load without passes", ingot_model_name(model),
+                          name);
     ingot_memory memory = {.limit_bytes = 0};
     ingot_arena arena = {.memory = &memory};
     extraction e = {.plan = plan, .from = model->onnx->graph, .graph = ingot_graph_create(&arena, "extracted")};

@@ -45,9 +45,23 @@ static double next_random(widening *w)
 /* How strongly a value's elements are to be disturbed: 0 unless all that read it take it for a weight. */
 static double noise_of(const widening *w, const ingot_graph *graph, const ingot_value *value)
 {
-    static const char *const readers[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu",
-                                          "LayerNormalization", "GroupNormalization", "InstanceNormalization",
-                                          "RMSNormalization", "Add", "Sub", "Mul", "Div", "LSTM", "GRU", "RNN"};
+    static const char *const readers[] = {"Conv",
+                                          "ConvTranspose",
+                                          "Gemm",
+                                          "MatMul",
+                                          "BatchNormalization",
+                                          "PRelu",
+                                          "LayerNormalization",
+                                          "GroupNormalization",
+                                          "InstanceNormalization",
+                                          "RMSNormalization",
+                                          "Add",
+                                          "Sub",
+                                          "Mul",
+                                          "Div",
+                                          "LSTM",
+                                          "GRU",
+                                          "RNN"};
     const ingot_tensor *t = &value->constant->tensor;
     int64_t length = 1; /* of a sum of products, as far as the shape tells */
     for (const ingot_use *use = value->uses; use; use = use->next) {
@@ -91,6 +105,7 @@ void ingot_widen_type(ingot_type *type)
         type->dtype = ingot_wide_dtype(type->dtype);
 }
 
+/* Types of all values, and the elements of constants. */
 static bool widen_values(ingot_graph *graph, widening *w)
 {
     for (int v = 0; v < graph->n_values; v++) {
@@ -138,6 +153,7 @@ static uint64_t types_at(const ingot_op *op, int i)
     return op->types[MIN(i, 5)];
 }
 
+/* Can input i be float but not double? */
 static bool takes_only_float(const ingot_op *op, int i)
 {
     const uint64_t types = types_at(op, i);
@@ -201,6 +217,7 @@ static void note_narrow(widening *w, const ingot_node *node)
                  node->name, node->op_type);
 }
 
+/* Attributes of all nodes, and Casts around those that have no double form; nodes added here are behind n_nodes. */
 static bool widen_nodes(ingot_graph *graph, const ingot_shapes *shapes, widening *w)
 {
     const int n_nodes = graph->n_nodes;
@@ -218,7 +235,7 @@ static bool widen_nodes(ingot_graph *graph, const ingot_shapes *shapes, widening
 
 /* Types are inferred before anything changes: they tell which inputs are float. */
 ingot_status ingot_widen_graph(ingot_graph *graph, double noise, uint64_t seed,
-                         void (*report)(void *sink, const char *line), void *sink, ingot_error *error)
+                               void (*report)(void *sink, const char *line), void *sink, ingot_error *error)
 {
     widening w = {.noise = noise, .random = seed};
     char line[REPORT_BYTES + 80];

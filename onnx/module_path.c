@@ -1,7 +1,8 @@
 /* module_path.c - which PyTorch module a node comes from. torch.onnx leaves it in one of two places:
  *
  *   - metadata_props (the dynamo exporter): pkg.torch.onnx.name_scopes is the text of a Python list, such as
- *     "['', 'layer1', 'layer1.0', 'layer1.0.conv1', 'conv2d']": whole paths from the outermost module in, then the call.
+ *     "['', 'layer1', 'layer1.0', 'layer1.0.conv1', 'conv2d']": whole paths from the outermost module in, then the
+ * call.
  *   - the node's name (the TorchScript exporter): "/layer1/layer1.0/conv1/Conv". An item of a container repeats the
  *     container's own name, so that "layer1.0" behind "layer1" stands for one step and not for two. */
 #include "onnx/reader.h"

@@ -11,14 +11,15 @@ ingot_pass_fn __wrap_ingot_fold_batch_normalization, __real_ingot_fold_batch_nor
 static void spoil(ingot_graph *graph)
 {
     for (int i = graph->n_nodes - 1; i >= 0; i--) {
-        const ingot_const *bias = ingot_is_op(graph->nodes[i], "Conv")
-                                      ? ingot_constant(graph, ingot_input(graph->nodes[i], 2)) : NULL;
+        const ingot_const *bias =
+            ingot_is_op(graph->nodes[i], "Conv") ? ingot_constant(graph, ingot_input(graph->nodes[i], 2)) : NULL;
         double *elements = bias ? ingot_const_all_doubles(graph, bias) : NULL;
         if (!elements)
             continue;
         for (int64_t k = 0; k < ingot_count(&bias->tensor); k++)
             elements[k] += 0.5;
-        ingot_node_set_input(graph, i, 2, ingot_add_doubles(graph, "spoilt", INGOT_FLOAT, 1, bias->tensor.shape, elements));
+        ingot_node_set_input(graph, i, 2,
+                             ingot_add_doubles(graph, "spoilt", INGOT_FLOAT, 1, bias->tensor.shape, elements));
         ingot_release(graph->arena->memory, elements);
         return;
     }
