@@ -17,6 +17,7 @@ typedef struct conv_state {
     ingot_tensor host;                   /* own result, before fused nodes */
 } conv_state;
 
+/* The two operators differ in shapes, kernel and plain loops, which the shape tells apart from there on. */
 static bool is_transposed(const ingot_op_ctx *c) { return !strcmp(c->op->op_type, "ConvTranspose"); }
 
 /* Check inputs against each other and resolve the window. */

@@ -27,6 +27,7 @@ static ingot_status check_parts(ingot_op_ctx *c, const ingot_tensor *x, const in
     return INGOT_OK;
 }
 
+/* Input and weights have the same axes, of which at least one is spatial. */
 static ingot_status check_ranks(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w)
 {
     if (x->rank >= 3 && w->rank == x->rank)
@@ -35,6 +36,7 @@ static ingot_status check_ranks(ingot_op_ctx *c, const ingot_tensor *x, const in
                          x->rank, w->rank);
 }
 
+/* All fields are set, so that a caller may begin with any memory. */
 ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
                                    ingot_conv_shape *shape)
 {
@@ -48,6 +50,7 @@ ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const
     return st ? st : ingot_window_resolve(c, x, w, &shape->window);
 }
 
+/* Output channels are a product of two numbers from the file, hence the limits. */
 ingot_status ingot_conv_transposed_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w,
                                               const ingot_tensor *b, ingot_conv_shape *shape)
 {
@@ -87,6 +90,7 @@ static bool input_row(const ingot_window *v, const int64_t *at, const int64_t *t
 #define TYPED(name) name##_f64
 #include "ops/conv_plain_loops.h"
 
+/* Task over planes of the output, of all images and channels. */
 static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const conv_call *call = argument;
@@ -96,6 +100,7 @@ static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
         call->plane(call, i);
 }
 
+/* A transposed convolution scatters what an ordinary one gathers: input and output change places in the window. */
 void ingot_conv_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shape *shape, const void *x, const void *w,
                       const void *b, void *y)
 {

@@ -14,6 +14,7 @@
 
 enum { X, W, R, B, SEQUENCE_LENS, INITIAL_H, INITIAL_C, P };
 
+/* What every failed allocation and uncountable size says. */
 static ingot_status out_of_memory(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
@@ -176,6 +177,8 @@ static ingot_status read_attributes(ingot_op_ctx *c, ingot_recurrent *r)
 
 enum { PACK_TAG = 0x52 };
 
+/* The element type's kernels, and the sizes that follow from how many units their vectors hold. 16-bit floats run as
+ * float. Nothing overflows here: W and R exist, and padding adds less than a block. */
 static void choose_kernels(const ingot_op_ctx *c, ingot_recurrent *r)
 {
     const ingot_kernels *k = c->kernels;
@@ -192,7 +195,7 @@ static void choose_kernels(const ingot_op_ctx *c, ingot_recurrent *r)
     r->packed_direction = r->packed_w + r->packed_r + (r->gates + 1) * r->units;
 }
 
-/* Entry i of an array of floats or doubles, plus entry j of it where there is one. */
+/* One bias of a gate. Entry i of an array of floats or doubles, plus entry j of it where there is one. */
 static void put_sum(size_t size, void *to, int64_t at, const void *b, int64_t i, int64_t j)
 {
     if (size == sizeof(double))
@@ -272,7 +275,8 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *
     return read ? INGOT_OK : out_of_memory(c);
 }
 
-/* Scratch: that of each direction, and the weights that no plan keeps. */
+/* Everything that depends on shapes and constants: sizes, attributes, packed weights, and scratch memory for what a run
+ * needs of each direction and for weights that no plan keeps. */
 static ingot_status prepare_recurrent(ingot_op_ctx *c)
 {
     ingot_recurrent *r = c->state = ingot_keep(c, sizeof *r);
@@ -300,6 +304,7 @@ static ingot_status prepare_recurrent(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
+/* The elements of an input; NULL when it is left out. */
 static const void *input_data(const ingot_op_ctx *c, int i) { return ingot_has(c, i) ? c->in[i]->data : NULL; }
 
 /* sequence_lens is content, so its range (0 to steps) is checked in the run. */

@@ -22,6 +22,8 @@ typedef struct direction {
     _Atomic bool stop;
 } direction;
 
+/* The inputs' part of every step, one step's more where samples are at different times, and four states. Sizes come
+ * from the model, so that each product and sum may be past what can be counted. */
 bool ingot_recurrent_scratch(ingot_recurrent *r)
 {
     size_t rows, row, states, all;
@@ -38,6 +40,7 @@ bool ingot_recurrent_scratch(ingot_recurrent *r)
 
 /* ---- where things are ---- */
 
+/* Bytes of so many elements: all offsets below count elements of the layer's type. */
 static size_t bytes_of(const direction *d, int64_t elements) { return (size_t)elements * d->r->kernels.size; }
 
 /* Steps of sample b; all without sequence_lens. */
@@ -179,7 +182,9 @@ static void run_party(direction *d, int64_t party)
 
 /* ---- setting up ---- */
 
-/* Lay out one direction's memory, and fill in the initial states: zeros without the inputs. */
+/* Lay out one direction's memory, and fill in the initial states: zeros without the inputs. States are wider than
+ * hidden where the last block is not full; the lanes past it start at zero and stay finite. Bias and peepholes are
+ * the direction's own part of the layer's. */
 static void open_direction(direction *d, ingot_op_ctx *c, const ingot_recurrent *r, const ingot_recurrent_data *data,
                            int index)
 {
@@ -209,6 +214,7 @@ static void open_direction(direction *d, ingot_op_ctx *c, const ingot_recurrent 
     }
 }
 
+/* Y_h and Y_c, for those that want them. After an even number of steps the state is where it began. */
 static void close_direction(const direction *d)
 {
     const ingot_recurrent *r = d->r;
@@ -227,7 +233,8 @@ typedef struct layer {
     int n_directions;
 } layer;
 
-/* Items are the parties of all directions. */
+/* Task over the parties of all directions, directions running fastest: with one party each, a thread that is alone
+ * takes one direction after the other, and two threads one each. */
 static void run_parties(void *argument, int64_t begin, int64_t end, int thread)
 {
     layer *l = argument;

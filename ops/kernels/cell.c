@@ -1,4 +1,5 @@
-/* cell.c - recurrent layers in float. */
+/* cell.c - recurrent layers in float: a block of units is a vector of the instruction set, and the gates' functions are
+ * those of vmath.h. The loops are cell_loops.h's; cell_f64.c has them for double. */
 #include "ops/kernels/vmath.h"
 
 #define T float
@@ -8,7 +9,7 @@
 #define SUMS (2 * GEMM_MR)          /* as the matrix product's tile */
 typedef vf32 vector;
 
-/* The functions that hardly any model uses. */
+/* The functions that hardly any model uses, called out of line so that sigmoid and tanh stay short. */
 static vf32 rare_gate(const ingot_gate *g, vf32 x)
 {
     const vf32 a = vf32_set1(g->alpha), b = vf32_set1(g->beta), one = vf32_set1(1.0f);

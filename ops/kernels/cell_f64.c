@@ -1,4 +1,6 @@
-/* cell_f64.c - recurrent layers in double, with the C library's functions: a vector has one lane. */
+/* cell_f64.c - recurrent layers in double, with the C library's functions: a vector has one lane, so that the loops of
+ * cell_loops.h serve as they are. For results, not for speed: few models compute in double. Multiply and add round
+ * each, so that every instruction set gives the same bits. */
 #include <math.h>
 
 #include "ops/kernels/isa.h"
@@ -10,6 +12,7 @@
 #define SUMS 4
 typedef double vector;
 
+/* The operations of vf32, on one lane; min and max keep the NaN of their second operand in the same way. */
 INGOT_INLINE double one_zero(void) { return 0.0; }
 INGOT_INLINE double one_set1(double x) { return x; }
 INGOT_INLINE double one_load(const double *p) { return *p; }

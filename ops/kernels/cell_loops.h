@@ -41,6 +41,8 @@ INGOT_INLINE void add_step(vector acc[MAX_ROWS][ROW_SUMS], const T *a, ptrdiff_t
     }
 }
 
+/* A whole tile, with `rows` and `gates` known to the compiler. Sums of a row that has several are added in order, and
+ * which steps go to which sum depends on k alone. */
 INGOT_INLINE void tile(const tile_job *t, int rows, int gates)
 {
     const int sums = rows > 1 ? 1 : ROW_SUMS / gates;
@@ -74,8 +76,10 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates)
     }
 }
 
+/* Rows of the tallest tile whose sums stay in registers. */
 static int most_rows(int gates) { return (int)min64(MAX_ROWS, SUMS / gates); }
 
+/* A case for each height: the compiler makes one straight-line tile of each, and drops those that are too tall. */
 #define ROWS_CASE(rows, gates) \
     case rows: \
         if (rows * gates <= SUMS) \
@@ -90,6 +94,7 @@ static void tile_2(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(2) 
 static void tile_3(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(3) } }
 static void tile_4(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(4) } }
 
+/* One of the tiles above: rows <= most_rows(gates), 1 <= gates <= MAX_GATES. */
 static void run_tile(const tile_job *t, int rows, int gates)
 {
     static void (*const tiles[])(const tile_job *, int) = { tile_1, tile_2, tile_3, tile_4 };
@@ -118,6 +123,8 @@ void INGOT_FN(TYPED(cell_pack))(void *packed, const void *weights, int gates, in
             }
 }
 
+/* A product whose result has the blocks' order at once: rows of a block follow each other while its weights are
+ * near. */
 void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias,
                                   void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)
 {
@@ -142,6 +149,7 @@ void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k,
 
 /* ---- the gates of one block of a row ---- */
 
+/* The function of a gate, of what is left of x between the limits; NaN passes both. */
 INGOT_INLINE vector gate(const ingot_gate *g, float limit, vector x)
 {
     x = V(min)(V(set1)(limit), V(max)(V(set1)(-limit), x));
@@ -156,6 +164,7 @@ typedef struct place {
     size_t have;
 } place;
 
+/* The new state of a block: to the next step, whole, and to the layer's output as far as there are units. */
 INGOT_INLINE void put_state(const ingot_cell_step *s, const place *p, vector h)
 {
     T *y = (T *)s->y + p->row * s->y_row + p->unit;
@@ -175,6 +184,7 @@ INGOT_INLINE vector peep(const ingot_cell *d, const place *p, int index, vector 
     return V(fma)(V(load_n)((const T *)d->peepholes + index * d->hidden + p->unit, p->have), cell, x);
 }
 
+/* i, f and the candidate make the new cell; the output gate sees that one. */
 INGOT_INLINE void finish_lstm(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g)
 {
     T *cell = (T *)s->cell + p->at;
@@ -197,6 +207,8 @@ INGOT_INLINE void finish_gru(const ingot_cell_step *s, const place *p, vector z,
     put_state(s, p, V(fma)(z, h, V(mul)(V(sub)(V(set1)(1), z), candidate)));
 }
 
+/* The sums of the candidate hold the state's part alone, which the reset gate scales before the inputs' part joins
+ * it. */
 INGOT_INLINE void finish_gru_before(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g,
                                     const T *inputs)
 {
@@ -270,6 +282,8 @@ static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row,
     }
 }
 
+/* Blocks in order or from the last to the first, as many together as fill the buffer of sums, and all rows of the batch
+ * for each. The result of a block depends on no other. */
 void INGOT_FN(TYPED(cell_step))(const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)
 {
     const int most = most_rows(d->kind == INGOT_CELL_GRU ? 2 - s->half : count_gates(d));

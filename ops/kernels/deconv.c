@@ -16,6 +16,7 @@ typedef struct phase {
     int64_t tap_first[3], tap_step[3];  /* in the weights, the last tap first */
 } phase;
 
+/* The greatest common divisor of two positive numbers. */
 static int64_t gcd(int64_t a, int64_t b)
 {
     while (b) {
@@ -26,6 +27,7 @@ static int64_t gcd(int64_t a, int64_t b)
     return a;
 }
 
+/* With a stride past the output, some phases would have no outputs. */
 static int64_t phases_along(const ingot_conv *d, int axis) { return min64(d->stride[axis], d->out[axis]); }
 
 static int64_t count_phases(const ingot_conv *d)
@@ -57,6 +59,7 @@ static void phase_axis(const ingot_conv *d, int axis, int64_t r, phase *p)
     p->tap_step[axis] = -(stride / g);
 }
 
+/* Phase `index` of all, the last axis running fastest. */
 static phase phase_at(const ingot_conv *d, int64_t index)
 {
     phase p = { .conv = *d };
@@ -98,6 +101,7 @@ int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d)
     return items;
 }
 
+/* The phases' weights one after the other; each finds its taps in the weights by steps of its own. */
 void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
 {
     const int64_t units = INGOT_FN(conv_units_f32)(d), oc = d->oc / d->groups;
@@ -123,6 +127,7 @@ void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *
     }
 }
 
+/* Items [i0, i1) may begin in one phase and end in another. */
 void INGOT_FN(deconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
                           const ingot_epilogue *e, int64_t i0, int64_t i1)
 {

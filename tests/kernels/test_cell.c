@@ -21,12 +21,15 @@ typedef struct cell_kernels {
     void (*step)(const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1);
 } cell_kernels;
 
+/* Buffers have room for doubles where elements are; reading and writing goes through get() and put(). */
+
 /* Everything one case works on; elements are float or double. */
 typedef struct cell_data {
     float *x, *w, *r, *bias, *state_bias, *peepholes, *packed_w, *packed_r, *inputs, *h, *cell, *h_next, *reset, *y;
     int64_t gates, blocks, units, y_row;
 } cell_data;
 
+/* Element i of a buffer. */
 static double get(const cell_kernels *e, const float *p, int64_t i)
 {
     double wide;
@@ -53,11 +56,13 @@ static float *randoms(const cell_kernels *e, int64_t n, double scale)
     return p;
 }
 
+/* Check the canaries around n elements and free them. */
 static void give_back(const cell_kernels *e, float *p, int64_t n, const char *what)
 {
     check_free(p, e->wide ? 2 * n : n, what);
 }
 
+/* The standard's functions, by their definitions. */
 static double function_of(const ingot_gate *g, double x)
 {
     const double a = (double)g->alpha, b = (double)g->beta;
@@ -77,6 +82,7 @@ static double function_of(const ingot_gate *g, double x)
     return x;
 }
 
+/* Function f, g or h (0 to 2) of a clipped sum. */
 static double gate_of(const cell_case *t, int f, double x)
 {
     return function_of(&t->gate[f], fmax(-(double)t->clip, fmin((double)t->clip, x)));
@@ -92,6 +98,7 @@ static double input_sum(const cell_kernels *e, const cell_case *t, const cell_da
     return sum;
 }
 
+/* What a state gives to a gate of unit j, without bias. */
 static double state_sum(const cell_kernels *e, const cell_case *t, const cell_data *d, const double *state, int gate,
                         int64_t j)
 {
@@ -109,6 +116,7 @@ static void sums_of(const cell_kernels *e, const cell_case *t, const cell_data *
         sum[g] = input_sum(e, t, d, g, row, j) + state_sum(e, t, d, h, g, j);
 }
 
+/* What gate `index` of i, o, f sees of the cell. */
 static double peep(const cell_kernels *e, const cell_case *t, const cell_data *d, int index, int64_t j, double cell)
 {
     return t->peepholes ? get(e, d->peepholes, index * t->hidden + j) * cell : 0;
@@ -126,6 +134,7 @@ static double want_lstm(const cell_kernels *e, const cell_case *t, const cell_da
     return gate_of(t, 0, sum[1] + peep(e, t, d, 1, j, *cell)) * function_of(&t->gate[2], *cell);
 }
 
+/* Both kinds: the reset gate applied to the product of the candidate, or to the state before it. */
 static double want_gru(const cell_kernels *e, const cell_case *t, const cell_data *d, const double *h, int64_t row,
                        int64_t j)
 {
@@ -145,6 +154,7 @@ static double want_gru(const cell_kernels *e, const cell_case *t, const cell_dat
     return (1 - z) * gate_of(t, 1, candidate + input_sum(e, t, d, 2, row, j)) + z * h[j];
 }
 
+/* Looser for float, whose sums run over up to 70 terms. */
 static void compare(const cell_kernels *e, double got, double want, const char *what, int64_t index)
 {
     const double tolerance = e->wide ? 1e-13 : 2e-6;
@@ -200,6 +210,7 @@ static void run_case(const cell_kernels *e, const ingot_cell *cell, const cell_c
     }
 }
 
+/* W in two ranges of blocks, R at once; GRU's candidate apart, as its product is. */
 static void pack_case(const cell_kernels *e, const cell_case *t, const cell_data *d)
 {
     const int64_t half = t->kind == INGOT_CELL_GRU ? 2 : d->gates, size = e->wide ? 2 : 1, split = d->blocks / 2;
@@ -287,6 +298,7 @@ static void check_kinds(const cell_kernels *e, int64_t hidden, int64_t batch, in
     }
 }
 
+/* Sizes around the vectors' lanes, batches around the tiles' rows, and a layer without inputs. */
 static void test(const ingot_kernels *k)
 {
     const cell_kernels types[] = {
