@@ -288,6 +288,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     model->kernels = options->portable ? ingot_kernels_at(0) : ingot_kernels_best();
     atomic_store(&model->n_users, 1);
+    pthread_mutex_init(&model->nodes_mutex, NULL);
     model->last_problem = &model->problems;
     model->last_report = &model->reports;
     model->last_pass_run = &model->pass_runs;
@@ -336,6 +337,7 @@ void ingot_model_free(ingot_model *model)
         return;
     ingot_pack_cache_free(model->packs);
     ingot_onnx_close(model->onnx);
+    pthread_mutex_destroy(&model->nodes_mutex);
     free(model);
 }
 
@@ -406,22 +408,39 @@ const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node)
     return text ? text : "";
 }
 
-/* Each call leaves its arrays of names in the model's arena: meant for inspecting a model, not for a loop. False past
- * the last node, or when memory is out. */
-bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *info)
+/* All nodes' infos; NULL when memory is out. */
+static ingot_node_info *describe_nodes(ingot_model *model)
 {
     const ingot_graph *graph = model->onnx->graph;
-    if (index >= (size_t)graph->n_nodes)
+    ingot_node_info *infos = ingot_arena_array(&model->onnx->arena, (size_t)graph->n_nodes, sizeof *infos);
+    for (int i = 0; i < graph->n_nodes && infos; i++) {
+        const ingot_node *node = graph->nodes[i];
+        infos[i] = (ingot_node_info){.name = node->name, .op_type = node->op_type, .domain = node->domain,
+                                     .fused = ingot_fused_text(&model->onnx->arena, node),
+                                     .n_inputs = (size_t)node->n_inputs, .n_outputs = (size_t)node->n_outputs,
+                                     .inputs = value_names(model, node->inputs, node->n_inputs),
+                                     .outputs = value_names(model, node->outputs, node->n_outputs),
+                                     .module = node->module ? node->module : ""};
+        if (!infos[i].inputs || !infos[i].outputs)
+            return NULL;
+    }
+    return infos;
+}
+
+/* They are made at the first call, which may come from any thread. False past the last node, or when memory is out. */
+bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *info)
+{
+    ingot_model *owner = (ingot_model *)model; /* its arena holds the infos */
+    if (index >= (size_t)model->onnx->graph->n_nodes)
         return false;
-    const ingot_node *node = graph->nodes[index];
-    ingot_model *owner = (ingot_model *)model; /* the names' arrays live in its arena */
-    *info = (ingot_node_info){.name = node->name, .op_type = node->op_type, .domain = node->domain,
-                              .fused = ingot_fused_text(&owner->onnx->arena, node), .n_inputs = (size_t)node->n_inputs,
-                              .n_outputs = (size_t)node->n_outputs,
-                              .inputs = value_names(owner, node->inputs, node->n_inputs),
-                              .outputs = value_names(owner, node->outputs, node->n_outputs),
-                              .module = node->module ? node->module : ""};
-    return info->inputs && info->outputs;
+    pthread_mutex_lock(&owner->nodes_mutex);
+    if (!owner->nodes)
+        owner->nodes = describe_nodes(owner);
+    if (owner->nodes)
+        *info = owner->nodes[index];
+    const bool made = owner->nodes != NULL;
+    pthread_mutex_unlock(&owner->nodes_mutex);
+    return made;
 }
 
 /* The index-th line of a list, or NULL past its end. */

@@ -11,8 +11,8 @@ typedef struct ingot_line {
     char text[];
 } ingot_line;
 
-/* All of it but the packs is made while loading and only read afterwards, so sessions on several threads share it
- * without a lock. last_problem and last_report are where the next line goes: lists keep their order. */
+/* All of it but the packs and what ingot_model_node() tells is made while loading and only read afterwards, so sessions
+ * on several threads share it without a lock. last_problem and last_report are where the next line goes: lists keep their order. */
 struct ingot_model {
     ingot_memory memory;
     ingot_onnx *onnx;
@@ -25,6 +25,8 @@ struct ingot_model {
     ingot_line *problems, **last_problem;
     ingot_line *reports, **last_report;
     ingot_line *pass_runs, **last_pass_run;
+    pthread_mutex_t nodes_mutex;   /* for making nodes */
+    ingot_node_info *nodes;        /* one for each of the graph's; NULL until they are asked for */
     _Atomic int n_users;           /* sessions, and the caller until it frees the model */
 };
 
