@@ -214,37 +214,46 @@ INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
                               : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
 }
 
-/* A vector's place among the results: its first eight lanes, and the step to the next eight, which exist if n > 1. */
-typedef struct lane_place { ptrdiff_t at, step; int n; } lane_place;
-
-/* Of vector v of pixel p. */
-INGOT_INLINE lane_place place_of(const tile_job *t, int p, int v)
+/* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. */
+static void finish_held(const tile_job *t, float *held, int px, int nv)
 {
-    return (lane_place){ v * VECTOR_BLOCKS * t->dst_plane + p * t->dst_pixel, t->dst_plane,
-                         (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK };
-}
+    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
 
-/* Residual and clipping; then to dst, or with an activation to come into `held`. */
-INGOT_INLINE void finish(const tile_job *t, vf32 x, lane_place to, float *held)
-{
-    if (t->residual)
-        x = vf32_add(x, vf32_load_blocks(t->residual + to.at, to.step, to.n));
+    for (int v = 0; t->residual && v < nv; v++)
+        for (int p = 0; p < px; p++) {
+            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
+            const float *residual = t->residual + v * VECTOR_BLOCKS * t->dst_plane + p * t->dst_pixel;
+            float *x = held + (v * px + p) * VF32_LANES;
+            vf32_store(x, vf32_add(vf32_load(x), vf32_load_blocks(residual, t->dst_plane, blocks)));
+        }
     if (t->act)
-        vf32_store(held, x);
-    else
-        vf32_store_blocks(t->dst + to.at, to.step, to.n,
-                          vf32_min(vf32_set1(t->high), vf32_max(vf32_set1(t->low), x)));
-}
-
-/* The activation on the vectors that are held, and from there to dst: nv vectors of each pixel. */
-static void activate(const tile_job *t, float *held, int px, int nv)
-{
-    INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
+        INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
     for (int v = 0; v < nv; v++)
         for (int p = 0; p < px; p++, held += VF32_LANES) {
-            const lane_place to = place_of(t, p, v);
-            vf32_store_blocks(t->dst + to.at, to.step, to.n, vf32_load(held));
+            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
+            const ptrdiff_t at = v * VECTOR_BLOCKS * t->dst_plane + p * t->dst_pixel;
+            vf32_store_blocks(t->dst + at, t->dst_plane, blocks, vf32_min(high, vf32_max(low, vf32_load(held))));
         }
+}
+
+/* The same on registers, where all blocks exist and clipping is the activation. */
+INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int nv, const float *residual)
+{
+    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+    const ptrdiff_t pixel = t->dst_pixel, plane = t->dst_plane;
+    float *dst = t->dst;
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++) {
+            const ptrdiff_t at = v * VECTOR_BLOCKS * plane + p * pixel;
+            vf32 x = acc[p][v];
+            if (residual)
+                x = vf32_add(x, vf32_load_blocks(residual + at, plane, VECTOR_BLOCKS));
+            vf32_store_blocks(dst + at, plane, VECTOR_BLOCKS, vf32_min(high, vf32_max(low, x)));
+        }
+    }
 }
 
 /* Ask for the next tile's pixels of a source row: its rows are too many streams for the processor to see by itself. */
@@ -267,7 +276,7 @@ static bool has_all_taps(const tile_job *t)
     return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
 }
 
-/* What a tile runs over: rows of taps that lie `step` apart in src. One tap alone takes the channel blocks as its row. */
+/* What a tile runs over: rows of taps `step` apart in src. A tap that is alone takes the channel blocks as its row. */
 typedef struct tap_rows {
     int64_t blocks, planes, rows, taps;
     ptrdiff_t src_step, weight_step;
@@ -290,17 +299,18 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
     const tap_rows r = rows_of(t);
     const ptrdiff_t pixel = t->pixel, to_last = (px - 1) * pixel;
     const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
-    const bool three = taps_touch && r.taps == 3 && px * nv <= MAX_PIXELS * 2 - 4;     /* more leave too few registers */
+    const bool three = taps_touch && r.taps == 3 && px * nv <= CONV_PX2 * 2 - 4;  /* more would spill */
     const int64_t taps = taps_touch ? 1 : r.taps, channels = taps_touch ? r.taps : t->block_channels;
     _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
     INGOT_UNROLL
-    for (int p = 0; p < px; p++) {
+    for (int v = 0; v < nv; v++) {
+        const vf32 bias = start_at_bias(t, v);
         INGOT_UNROLL
-        for (int v = 0; v < nv; v++)
-            acc[p][v] = start_at_bias(t, v);
+        for (int p = 0; p < px; p++)
+            acc[p][v] = bias;
     }
     for (int64_t b = 0; b < r.blocks; b++)
         for (int64_t z = 0; z < r.planes; z++)
@@ -326,14 +336,20 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                 }
             }
     t->next_unit = next_unit;
+    if (!t->act && t->channels > nv * VF32_LANES - BLOCK) {
+        if (t->residual)
+            finish(t, acc, px, nv, t->residual);
+        else
+            finish(t, acc, px, nv, NULL);
+        return;
+    }
     INGOT_UNROLL
     for (int v = 0; v < nv; v++) {
         INGOT_UNROLL
         for (int p = 0; p < px; p++)
-            finish(t, acc[p][v], place_of(t, p, v), held + (v * px + p) * VF32_LANES);
+            vf32_store(held + (v * px + p) * VF32_LANES, acc[p][v]);
     }
-    if (t->act)
-        activate(t, held, px, nv);
+    finish_held(t, held, px, nv);
 }
 
 #define TILE_ONE(px) tile(t, px, 1)

@@ -1,8 +1,8 @@
 /* pool_blocked.c - pools over blocked tensors, eight channels at a time.
  *
  * Work items are rows of the output, (image and block, depth, height). The largest element is found along columns
- * first: the rows of a window become one line in a small buffer, -infinity where the padding is, and the windows of that
- * line follow. Otherwise a row is cut into runs of pixels whose windows meet the same columns of the source: the long
+ * first: the rows of a window become one line in a small buffer, -infinity where the padding is, and the windows of
+ * that line follow. Otherwise a row is cut into runs of pixels whose windows meet the same columns of the source: the long
  * one in the middle takes whole windows, a few pixels at once. */
 #include <math.h>
 
