@@ -38,6 +38,8 @@ typedef struct conv_state {
     ingot_dot dot;
     const char *packed;          /* constant weights; NULL: packed in every run */
     size_t group_bytes;          /* of a group's packed weights */
+    int32_t *add;                /* what conv_work has, where it follows from constants; else NULL */
+    float *scales;
     size_t parameter_bytes, packed_bytes, arranged_bytes, source_bytes, result_bytes;
 } conv_state;
 
@@ -289,6 +291,49 @@ static ingot_status plan_weights(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
+/* Scales and what is added to the sums, of all channels. The factor is x_scale * w_scale / y_scale in f32, as the
+ * specification's reference rounds it. */
+static void read_parameters(conv_work *w)
+{
+    const conv_state *s = w->state;
+    const conv_roles *r = s->roles;
+    ingot_op_ctx *c = w->c;
+    const ingot_tensor *w_scale = ingot_quantized_input(c, r->w_scale), *bias = ingot_quantized_input(c, r->bias);
+    const int32_t *biases = bias ? bias->data : NULL;
+    const float x_scale = ingot_quantized_scale(c, r->x_scale), y_scale = ingot_quantized_scale(c, r->y_scale);
+    const bool depth = s->way == DEPTHWISE;
+    const int64_t groups = depth ? 1 : s->shape.group, channels = depth ? s->shape.oc : s->ocg;
+
+    memset(w->add, 0, s->parameter_bytes);
+    memset(w->scales, 0, s->parameter_bytes);
+    for (int64_t i = 0; i < s->shape.oc; i++)
+        w->scales[i / channels * s->columns + i % channels] =
+            x_scale * (float)ingot_quantized_at(w_scale, s->shape.oc, 0, i, 1) / y_scale;
+    for (int64_t g = 0; g < groups && !depth; g++)
+        c->kernels->dot_add_i8(&s->dot, w->packed + g * (int64_t)s->group_bytes, biases ? biases + g * s->ocg : NULL,
+                               w->x_zero, w->add + g * s->columns);
+    if (depth && biases)
+        memcpy(w->add, biases, (size_t)channels * sizeof *biases);
+}
+
+/* Where everything they follow from is constant, scales and sums are found once per plan. */
+static ingot_status keep_parameters(ingot_op_ctx *c, conv_state *s)
+{
+    const conv_roles *r = s->roles;
+    const int inputs[] = { r->x_scale, r->x_zero, r->w_scale, r->y_scale, r->bias };
+
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (!s->packed || !ingot_quantized_known(c, inputs[i]))
+            return INGOT_OK;
+    s->add = ingot_keep(c, s->parameter_bytes);
+    s->scales = ingot_keep(c, s->parameter_bytes);
+    if (!s->add || !s->scales)
+        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    read_parameters(&(conv_work){ .c = c, .state = s, .packed = s->packed, .add = s->add, .scales = s->scales,
+                                  .x_zero = ingot_quantized_zero(c, r->x_zero) });
+    return INGOT_OK;
+}
+
 /* The case, the layout of source and weights, and scratch memory: parameters, then packed weights where they are no
  * constants, the source, and a plain output's blocks. */
 static ingot_status prepare_quantized(ingot_op_ctx *c)
@@ -315,7 +360,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     s->dot.b_zeros = has_zeros(c, s);
     s->dot.blocks = s->way == NARROW_ROWS ? count_blocks(v->kernel[v->rank - 1] * NARROW) : s->blocks;
     s->dot.block_step = s->way == NARROW_ROWS ? INGOT_BLOCK : s->plane * INGOT_BLOCK;
-    if ((st = plan_weights(c, s)))
+    if ((st = plan_weights(c, s)) || (st = keep_parameters(c, s)))
         return st;
     if (c->out[0]->layout == INGOT_PLAIN)
         s->result_bytes = ingot_quantized_bytes(count_blocks(s->ocg) * INGOT_BLOCK * s->pixels,
@@ -475,31 +520,6 @@ static void convolve_planes(void *argument, int64_t begin, int64_t end, int thre
     }
 }
 
-/* Scales and what is added to the sums, of all channels. The factor is x_scale * w_scale / y_scale in f32, as the
- * specification's reference rounds it. */
-static void read_parameters(conv_work *w)
-{
-    const conv_state *s = w->state;
-    const conv_roles *r = s->roles;
-    ingot_op_ctx *c = w->c;
-    const ingot_tensor *w_scale = ingot_quantized_input(c, r->w_scale), *bias = ingot_quantized_input(c, r->bias);
-    const int32_t *biases = bias ? bias->data : NULL;
-    const float x_scale = ingot_quantized_scale(c, r->x_scale), y_scale = ingot_quantized_scale(c, r->y_scale);
-    const bool depth = s->way == DEPTHWISE;
-    const int64_t groups = depth ? 1 : s->shape.group, channels = depth ? s->shape.oc : s->ocg;
-
-    memset(w->add, 0, s->parameter_bytes);
-    memset(w->scales, 0, s->parameter_bytes);
-    for (int64_t i = 0; i < s->shape.oc; i++)
-        w->scales[i / channels * s->columns + i % channels] =
-            x_scale * (float)ingot_quantized_at(w_scale, s->shape.oc, 0, i, 1) / y_scale;
-    for (int64_t g = 0; g < groups && !depth; g++)
-        c->kernels->dot_add_i8(&s->dot, w->packed + g * (int64_t)s->group_bytes, biases ? biases + g * s->ocg : NULL,
-                               w->x_zero, w->add + g * s->columns);
-    if (depth && biases)
-        memcpy(w->add, biases, (size_t)channels * sizeof *biases);
-}
-
 /* The group's blocks of channels become part of the plain output. */
 static void make_plain(const conv_work *w)
 {
@@ -572,7 +592,12 @@ static ingot_status run_quantized(ingot_op_ctx *c)
     w.result = next + (s->way == DEPTHWISE ? 0 : s->source_bytes);
     if (r == &linear_roles)
         ingot_quantized_out(c->out[0]->dtype, ingot_quantized_zero(c, r->y_zero), &w.out);
-    read_parameters(&w);
+    if (s->add) {
+        w.add = s->add;
+        w.scales = s->scales;
+    } else {
+        read_parameters(&w);
+    }
     if (s->way == DEPTHWISE) {
         w.result = c->out[0]->data;
         ingot_parallel(c->team, s->shape.n * s->blocks, 1, convolve_planes, &w);

@@ -319,10 +319,17 @@ static void read_scales(const matmul_work *w, int64_t b_matrix, float a_scale, f
 {
     const matmul_state *s = w->state;
     const ingot_tensor *b_scale = ingot_quantized_input(w->c, s->roles->b_scale);
+    const int64_t n = s->product.n;
 
+    if (b_scale && b_scale->dtype == INGOT_FLOAT && ingot_count(b_scale) == n && s->alpha == 1 && y_scale == 1) {
+        for (int64_t j = 0; j < n; j++)          /* what changes with every run when A is quantized dynamically */
+            scales[j] = a_scale * ((const float *)b_scale->data)[j];
+        memset(scales + n, 0, (size_t)(s->columns - n) * sizeof *scales);
+        return;
+    }
     for (int64_t j = 0; j < s->columns; j++)
-        scales[j] = j >= s->product.n ? 0.0f
-                    : a_scale * (float)ingot_quantized_at(b_scale, s->product.n, b_matrix, j, 1) * s->alpha / y_scale;
+        scales[j] = j >= n ? 0.0f
+                    : a_scale * (float)ingot_quantized_at(b_scale, n, b_matrix, j, 1) * s->alpha / y_scale;
 }
 
 /* Bias that is added to the sums: only QGemm has one. */

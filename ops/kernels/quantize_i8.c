@@ -25,16 +25,17 @@ INGOT_INLINE vi32 load_some(const void *src, int64_t n, bool is_signed)
     return vi32_load_i8(bytes, is_signed);
 }
 
+/* Compilers find the instructions that widen bytes to 16 bits in plain loops. */
 void INGOT_FN(widen_i8)(int16_t *dst, const void *src, int64_t n, bool is_signed, int zero)
 {
     const uint8_t *u = src;
-    const vi32 off = vi32_set1(zero);
-    int64_t i = 0;
+    const int8_t *s = src;
+    const int16_t off = (int16_t)zero;
 
-    for (; i + 16 <= n; i += VF32_LANES)
-        vi32_store_i16(dst + i, vi32_sub(vi32_load_i8(u + i, is_signed), off));
-    for (; i < n; i++)
-        dst[i] = (int16_t)((is_signed ? (int8_t)u[i] : u[i]) - zero);
+    for (int64_t i = 0; !is_signed && i < n; i++)
+        dst[i] = (int16_t)(u[i] - off);
+    for (int64_t i = 0; is_signed && i < n; i++)
+        dst[i] = (int16_t)(s[i] - off);
 }
 
 void INGOT_FN(quantize_i8)(void *dst, const float *src, int64_t n, float scale, int zero, float low, float high)
