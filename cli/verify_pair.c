@@ -2,7 +2,8 @@
  *
  * By name: the key is the value's own, as dumps made from the graph have them. By module: the key is a module's path,
  * as models/dump_layers.py writes it, "layer1.0.conv1", with "@1" for its second call and ":1" for the second tensor of
- * a tuple; exporters leave the path with the nodes, and the module's result is the last value of its nodes that others
+ * a tuple; exporters leave the path with the nodes (failing that, with the parameters'
+ * names), and the module's result is the last value of its nodes that others
  * read. A module that left no nodes was folded into the one before it (BatchNorm into Conv), whose value is then its
  * own. And where not a single key is known either way, by shape and order, which is a guess. */
 #include <math.h>
@@ -150,6 +151,26 @@ static int64_t find_result(const pairing *p, const dumped *d)
     return exact >= 0 ? exact : close >= 0 ? close : last;
 }
 
+/* Where exporters left no paths at all: mark the nodes that read the module's own parameters, as "fc.weight" for "fc".
+ * False when there are none. */
+static bool mark_readers(pairing *p, const char *path)
+{
+    const size_t n = strlen(path);
+    bool any = false;
+    for (size_t i = 0; i < p->graph->n_nodes; i++)
+        if (*p->graph->nodes[i].module)
+            return false;
+    for (size_t i = 0; i < p->graph->n_nodes; i++) {
+        p->inside[i] = false;
+        for (size_t k = 0; k < p->graph->nodes[i].n_inputs; k++) {
+            const char *name = p->graph->nodes[i].inputs[k];
+            p->inside[i] |= n && !strncmp(name, path, n) && name[n] == '.' && !strchr(name + n + 1, '.');
+        }
+        any |= p->inside[i];
+    }
+    return any;
+}
+
 /* How often the dump saw the module called. */
 static int count_calls(const pairing *p, const char *path)
 {
@@ -170,7 +191,7 @@ static void match_module(pairing *p, dumped *d)
     if (is_numbered)
         d->has_nodes = mark_call(p, d->call ? numbered : d->path, 0, 1) > 0;
     else
-        d->has_nodes = mark_call(p, d->path, d->call, n_calls) > 0;
+        d->has_nodes = mark_call(p, d->path, d->call, n_calls) > 0 || mark_readers(p, d->path);
     d->match = MATCH_MODULE;
     d->value = d->has_nodes ? find_result(p, d) : VERIFY_NONE;
 }

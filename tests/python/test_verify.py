@@ -253,3 +253,18 @@ def test_classifiers_are_told_by_their_top_class(ingot, tmp_path):
         np.savez(tmp_path / "sets" / f"{k}.npz", x=x, y=y)
     report = json.loads(ingot("verify", tmp_path / "m.onnx", tmp_path / "sets", "--json").out)
     assert report["outputs"][0]["same_top_1"] == 0.95 and report["agreeing_sets"] == 3
+
+
+def test_parameters_tell_modules_where_paths_are_gone(ingot, net):
+    model = onnx.load(net.save())
+    for node in model.graph.node:
+        node.name = f"node_{node.output[0]}"
+    renamed = {"w1": "block.conv.weight", "b1": "block.conv.bias", "scale": "block.bn.weight", "bias": "block.bn.bias", "w2": "head.weight"}
+    for constant in model.graph.initializer:
+        constant.name = renamed.get(constant.name, constant.name)
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    onnx.save(model, net.path / "net.onnx")
+    done, report = verify(ingot, net)
+    assert done.code == 0 and [(r["key"], r["match"], r["value"]) for r in report["layers"]] == [
+        ("block.conv", "module", "c1"), ("block.bn", "module", "n1"), ("head", "module", "c2")]
