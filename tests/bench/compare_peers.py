@@ -109,8 +109,8 @@ def scaling(data):
 
 def processor():
     text = open("/proc/cpuinfo").read()
-    model = re.search(r"model name\s*: (.*)", text)
-    return model.group(1) if model else "unknown processor"
+    model, family = (re.search(rf"{key}\s*: (.*)", text) for key in ("model name", "cpu family"))
+    return f"{model.group(1)}{f' (family {family.group(1)})' if family else ''}" if model else "unknown processor"
 
 
 def output(*command):
@@ -137,7 +137,7 @@ def write_page(data, options):
         lines += ["", f"## {t} thread{'s' if t > 1 else ''}", ""] + table(data, t)
     if {1, 2} <= set(threads):
         lines += ["", "## From 1 thread to 2", "", "Aim: 1.8 over 2 ms, never below 1. Runs apart in time: indicative.", ""] + scaling(data)
-    lines += ["", "## History", "", f"Geometric means to the fastest peer / to ONNX Runtime, on {' · '.join(map(str, threads))} threads.", "",
+    lines += ["", "## History", "", f"Geometric means to the fastest peer / to ONNX Runtime, on {' · '.join(map(str, threads))} thread(s).", "",
               "| date | commit | machine | means | note |", "| --- | --- | --- | --- | --- |"]
     with open(options.page, "w") as page:
         page.write("\n".join(lines) + "\n" + "".join(history))
