@@ -19,7 +19,7 @@ static const cli_option options[] = {
     {"iterations", OPTION_INT, &iterations, "N", "runs to take each step's shortest time of (default 10)", 1},
     {"rows", OPTION_INT, &most_rows, "N", "steps to print, the slowest first (default 30)", 1},
     {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
-    {"trace", OPTION_TEXT, &trace_path, "FILE.json", "write the fastest run for ui.perfetto.dev or chrome://tracing", 0},
+    {"trace", OPTION_TEXT, &trace_path, "FILE.json", "write the fastest run for ui.perfetto.dev", 0},
     {"html", OPTION_TEXT, &html_path, "FILE.html", "write a page: table, timeline, roofline plot, graph", 0},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},

@@ -114,8 +114,8 @@ static void tell_timeline(const telling *t)
 {
     const profile *p = t->p;
     uint64_t end = 1;
-    cli_page_section(t->page, "Timeline", "The fastest run. The wheel zooms, shift and wheel move along. Thread 0 shows "
-                     "whole steps, the others the stretches in which they worked.");
+    cli_page_section(t->page, "Timeline", "The fastest run. The wheel zooms, shift and wheel move along. Thread 0 "
+                     "shows whole steps, the others the stretches in which they worked.");
     for (size_t i = 0; i < p->n_steps; i++) {
         const uint64_t last = p->steps[i].info.start_ns + p->steps[i].info.time_ns;
         end = last > end ? last : end;
@@ -307,8 +307,8 @@ static ingot_status tell_graph(const telling *t, ingot_error *error)
                  .sources = calloc(count_sources(t->p) + 1, sizeof *d.sources),
                  .details = calloc(n + 1, sizeof *d.details)};
     ingot_status st = INGOT_OK;
-    cli_page_section(t->page, "Graph", "The steps that run, with what was fused into them; the fuller a box, the longer it "
-                     "takes.");
+    cli_page_section(t->page, "Graph", "The steps that run, with what was fused into them; the fuller a box, the longer "
+                     "it takes.");
     if (!d.nodes || !d.sources || !d.tips || !d.details) {
         st = cli_fail(error, INGOT_LIMIT, "out of memory");
     } else {
