@@ -102,8 +102,8 @@ static bool write_all(int fd, const uint8_t *data, size_t n)
     return true;
 }
 
-/* Where to write: a file beside the one it will replace, whose name temporary receives. What is there and no regular file,
- * as /dev/stdout, is written to itself: temporary is "". -1 with errno. */
+/* Where to write: a file beside the one it will replace, whose name temporary receives. What is there and no regular
+ * file, as /dev/stdout, is written to itself: temporary is "". -1 with errno. */
 static int open_output(const char *path, char *temporary, size_t capacity)
 {
     struct stat about;
@@ -117,8 +117,9 @@ static int open_output(const char *path, char *temporary, size_t capacity)
     return open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 }
 
-/* The parts are written one after the other, so that a header needs no copy of the data. A full disk or a kill leaves the
- * old file or none: the name changes when all bytes are there, and errors that only syncing or closing shows count. */
+/* The parts are written one after the other, so that a header needs no copy of the data. A full disk or a kill leaves
+ * the old file or none: the name changes when all bytes are there, and errors that only syncing or closing shows
+ * count. */
 ingot_status cli_write_file(const char *path, const cli_bytes *parts, size_t n_parts, ingot_error *error)
 {
     char temporary[PATH_MAX];

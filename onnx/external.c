@@ -36,7 +36,8 @@ static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const 
     return mapping;
 }
 
-/* The whole file into counted memory; NULL with errno. A file that ends before its size is one that shrinks meanwhile. */
+/* The whole file into counted memory; NULL with errno. A file that ends before its size is one that shrinks
+ * meanwhile. */
 static void *read_file(ingot_onnx *onnx, int file, size_t size_bytes)
 {
     uint8_t *data = ingot_alloc(onnx->memory, size_bytes);

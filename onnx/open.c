@@ -14,7 +14,8 @@
  * takes. */
 static const uint64_t growth_factor = 64, growth_extra_bytes = 256 << 20;
 
-/* Nodes that inlining may make beyond one for each of these bytes of the file, which is more than it can hold itself. */
+/* Nodes that inlining may make beyond one for each of these bytes of the file, which is more than it can hold itself.
+ * */
 static const uint64_t extra_nodes = 40000, node_bytes = 16;
 
 /* A copy that lives as long as the model; "" for NULL. */

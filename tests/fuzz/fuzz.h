@@ -1,6 +1,6 @@
-/* fuzz.h - what the fuzz targets share. Each target is a file with LLVMFuzzerTestOneInput(): libFuzzer's entry, which AFL++
- * takes too, and which replay.c calls for the kept corpus in ordinary builds. A finding is a crash, a sanitizer's report,
- * or an assertion here. */
+/* fuzz.h - what the fuzz targets share. Each target is a file with LLVMFuzzerTestOneInput(): libFuzzer's entry, which
+ * AFL++ takes too, and which replay.c calls for the kept corpus in ordinary builds. A finding is a crash, a sanitizer's
+ * report, or an assertion here. */
 #ifndef INGOT_TESTS_FUZZ_H
 #define INGOT_TESTS_FUZZ_H
 

@@ -19,7 +19,8 @@ void fuzz_fail(const char *condition, const char *file, int line)
 static bool make_input(const ingot_value_info *info, ingot_tensor *tensor)
 {
     *tensor = (ingot_tensor){.dtype = info->dtype, .kind = (uint8_t)info->kind, .rank = info->rank};
-    if (info->kind != INGOT_TENSOR || info->rank < 0 || info->dtype == INGOT_STRING || !ingot_dtype_size_bytes(info->dtype))
+    if (info->kind != INGOT_TENSOR || info->rank < 0 || info->dtype == INGOT_STRING ||
+        !ingot_dtype_size_bytes(info->dtype))
         return false;
     int64_t bytes = (int64_t)ingot_dtype_size_bytes(info->dtype);
     for (int i = 0; i < info->rank; i++) {
@@ -58,8 +59,10 @@ static uint8_t *collect_outputs(const ingot_model *model, const ingot_session *s
 /* Two runs, as the second one takes other ways than the first. NULL where either does not end well. */
 static uint8_t *run_session(ingot_model *model, int n_threads, const ingot_tensor *inputs, size_t n_inputs, size_t *n)
 {
-    const ingot_session_options options = {
-        .size_bytes = sizeof options, .n_threads = n_threads, .max_memory_bytes = MEMORY_BYTES, .timeout_s = max_seconds};
+    const ingot_session_options options = {.size_bytes = sizeof options,
+                                           .n_threads = n_threads,
+                                           .max_memory_bytes = MEMORY_BYTES,
+                                           .timeout_s = max_seconds};
     ingot_session *session;
     ingot_error error = {0};
     uint8_t *outputs = NULL;
@@ -92,8 +95,11 @@ static bool is_random(const void *data, size_t size)
 void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
 {
     const char *const all[] = {"all", NULL};
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = MEMORY_BYTES, .max_nodes = MAX_NODES,
-                                         .timeout_s = max_seconds, .disabled_passes = passes ? NULL : all};
+    const ingot_model_options options = {.size_bytes = sizeof options,
+                                         .max_memory_bytes = MEMORY_BYTES,
+                                         .max_nodes = MAX_NODES,
+                                         .timeout_s = max_seconds,
+                                         .disabled_passes = passes ? NULL : all};
     ingot_model *model;
     ingot_error error = {0};
     ingot_tensor inputs[FUZZ_MAX_INPUTS];
@@ -131,7 +137,8 @@ uint8_t *fuzz_one_node(Onnx__NodeProto *node, size_t n_inputs, const int *ranks,
     Onnx__TypeProto types[FUZZ_MAX_INPUTS];
     Onnx__TypeProto__Tensor tensors[FUZZ_MAX_INPUTS];
     Onnx__TensorShapeProto shapes[FUZZ_MAX_INPUTS];
-    Onnx__TensorShapeProto__Dimension dims[FUZZ_MAX_INPUTS][INGOT_MAX_RANK], *dim_lists[FUZZ_MAX_INPUTS][INGOT_MAX_RANK];
+    Onnx__TensorShapeProto__Dimension dims[FUZZ_MAX_INPUTS][INGOT_MAX_RANK],
+        *dim_lists[FUZZ_MAX_INPUTS][INGOT_MAX_RANK];
     for (size_t i = 0; i < n_inputs; i++) {
         onnx__value_info_proto__init(input_list[i] = &inputs[i]);
         onnx__type_proto__init(inputs[i].type = &types[i]);

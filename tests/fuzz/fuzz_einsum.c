@@ -1,5 +1,5 @@
-/* fuzz_einsum.c - Einsum's equations. A byte for the number of operands, one for the rank of each, one for each size, and
- * the rest is the equation. */
+/* fuzz_einsum.c - Einsum's equations. A byte for the number of operands, one for the rank of each, one for each size,
+ * and the rest is the equation. */
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* fuzz_external.c - the resolver of external data: lines of "location", "offset" and "length" for a tensor of 16 bytes. A
- * folder with a file, a folder, links within and links that lead out is made once; nothing but what lies in it may ever
- * be read, and the file outside holds other bytes, which would be seen. */
+/* fuzz_external.c - the resolver of external data: lines of "location", "offset" and "length" for a tensor of 16 bytes.
+ * A folder with a file, a folder, links within and links that lead out is made once; nothing but what lies in it may
+ * ever be read, and the file outside holds other bytes, which would be seen. */
 #include "tests/fuzz/fuzz.h"
 
 #include <fcntl.h>
@@ -42,8 +42,9 @@ static void make_folder(void)
     write_file("data", inside, sizeof inside);
     FUZZ_CHECK(!mkdir("d", 0700));
     write_file("d/data", inside, sizeof inside);
-    FUZZ_CHECK(!symlink("data", "link") && !symlink("../outside", "out") && !symlink("..", "up") && !symlink("d", "down") &&
-               !symlink("loop", "loop") && !mkfifo("pipe", 0600) && !fchdir(before) && !close(before));
+    FUZZ_CHECK(!symlink("data", "link") && !symlink("../outside", "out") && !symlink("..", "up") &&
+               !symlink("d", "down") && !symlink("loop", "loop") && !mkfifo("pipe", 0600) && !fchdir(before) &&
+               !close(before));
     snprintf(model_path, sizeof model_path, "%s/in/model.onnx", folder);
 }
 

@@ -3,8 +3,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const ingot_model_options options = {.size_bytes = sizeof options, .max_memory_bytes = 256 << 20,
-                                         .no_passes = true, .allow_unsupported = true};
+    const ingot_model_options options = {
+        .size_bytes = sizeof options, .max_memory_bytes = 256 << 20, .no_passes = true, .allow_unsupported = true};
     ingot_model *model;
     ingot_error error = {0};
     const ingot_status status = ingot_model_load_memory(data, size, &options, &model, &error);

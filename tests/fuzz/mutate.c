@@ -1,6 +1,6 @@
-/* mutate.c - a mutator that knows ONNX: it changes operators, attributes, shapes, types, names and elements of a model, so
- * that most of what comes out is still a model and reaches planning and kernels. One mutation in four is libFuzzer's own,
- * on bytes. */
+/* mutate.c - a mutator that knows ONNX: it changes operators, attributes, shapes, types, names and elements of a model,
+ * so that most of what comes out is still a model and reaches planning and kernels. One mutation in four is libFuzzer's
+ * own, on bytes. */
 #include <string.h>
 
 #include "ops/op.h"
@@ -25,8 +25,31 @@ static size_t below(mutation *m, size_t n)
 /* Numbers at which code breaks, and small ones. */
 static int64_t interesting(mutation *m)
 {
-    static const int64_t numbers[] = {0, 1, 2, 3, 4, 5, 7, 8, 16, 17, 64, 255, 256, 65536, INT32_MAX, (int64_t)INT32_MAX + 1,
-                                      -1, -2, -3, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MIN + 1, INT64_MAX / 2, 1LL << 40};
+    static const int64_t numbers[] = {0,
+                                      1,
+                                      2,
+                                      3,
+                                      4,
+                                      5,
+                                      7,
+                                      8,
+                                      16,
+                                      17,
+                                      64,
+                                      255,
+                                      256,
+                                      65536,
+                                      INT32_MAX,
+                                      (int64_t)INT32_MAX + 1,
+                                      -1,
+                                      -2,
+                                      -3,
+                                      INT32_MIN,
+                                      INT64_MAX,
+                                      INT64_MIN,
+                                      INT64_MIN + 1,
+                                      INT64_MAX / 2,
+                                      1LL << 40};
     const size_t i = below(m, sizeof numbers / sizeof *numbers + 8);
     return i < sizeof numbers / sizeof *numbers ? numbers[i] : (int64_t)below(m, 6) - 1;
 }
@@ -56,7 +79,7 @@ static char *any_value(mutation *m)
         name = m->graph->initializer[below(m, m->graph->n_initializer)]->name;
     else if (node && node->n_output)
         name = node->output[below(m, node->n_output)];
-    return name ? name : (char *)(uintptr_t)"";
+    return name ? name : (char *)(uintptr_t) "";
 }
 
 /* Bytes changed by libFuzzer, up to 64 more. */

@@ -1,5 +1,5 @@
-/* replay.c - runs the inputs of a kept corpus through a fuzz target: replay FILE... The target's own checks end the process;
- * getting to the end is the test. */
+/* replay.c - runs the inputs of a kept corpus through a fuzz target: replay FILE... The target's own checks end the
+ * process; getting to the end is the test. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,7 @@
 /* measure.c - runs a command and tells what it took: measure SECONDS STACK_KIB COMMAND ARGUMENT... prints one line
- * "EXIT PEAK_KIB MILLISECONDS" to descriptor 3, where EXIT is the exit code, 128 + the signal that ended it, or 124 when it
- * took longer than SECONDS. A program of its own, as the peak of a child counts what its parent had in memory. */
+ * "EXIT PEAK_KIB MILLISECONDS" to descriptor 3, where EXIT is the exit code, 128 + the signal that ended it, or 124
+ * when it took longer than SECONDS. A program of its own, as the peak of a child counts what its parent had in memory.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -39,7 +40,10 @@ int main(int argc, char **argv)
     if (wait4(child, &status, 0, &usage) != child)
         return 2;
     const int by_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    dprintf(3, "%d %ld %.1f\n", by_signal == 14 ? 124 : by_signal ? 128 + by_signal : WEXITSTATUS(status), usage.ru_maxrss,
-            now_ms() - start);
+    dprintf(3, "%d %ld %.1f\n",
+            by_signal == 14 ? 124
+            : by_signal     ? 128 + by_signal
+                            : WEXITSTATUS(status),
+            usage.ru_maxrss, now_ms() - start);
     return 0;
 }

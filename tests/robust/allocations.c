@@ -1,7 +1,8 @@
-/* allocations.c - every allocation fails once: allocations MODEL... loads, plans, runs and saves each model with the k-th
- * allocation failing, alone and from the k-th on, for every k until nothing fails any more. Each time the call that saw it
- * returns INGOT_LIMIT with a line, everything can be freed, and where all went well in spite of it the outputs have the
- * same bits. Leaks and bad reads are for the sanitizers to see. Calls are caught by the linker's --wrap. */
+/* allocations.c - every allocation fails once: allocations MODEL... loads, plans, runs and saves each model with the
+ * k-th allocation failing, alone and from the k-th on, for every k until nothing fails any more. Each time the call
+ * that saw it returns INGOT_LIMIT with a line, everything can be freed, and where all went well in spite of it the
+ * outputs have the same bits. Leaks and bad reads are for the sanitizers to see. Calls are caught by the linker's
+ * --wrap. */
 #include <stdatomic.h>
 #include <unistd.h>
 

@@ -39,13 +39,15 @@ static double cancel_once(ingot_session *session, double at_ms)
     const double end = now_ms();
     pthread_join(thread, NULL);
     NEED(status == INGOT_OK || status == INGOT_CANCELLED);
-    if (status == INGOT_OK && ingot_session_run(session, &error)) /* the cancel came after the end: it ends the next run */
+    if (status == INGOT_OK &&
+        ingot_session_run(session, &error)) /* the cancel came after the end: it ends the next run */
         NEED(error.status == INGOT_CANCELLED);
     return status == INGOT_OK ? -1 : end - m.cancelled_ms;
 }
 
 /* Worst of n moments within runs of `takes_ms`. */
-static double worst_of(ingot_session *session, const ingot_model *model, int n, double takes_ms, uint64_t hash, int *n_hit)
+static double worst_of(ingot_session *session, const ingot_model *model, int n, double takes_ms, uint64_t hash,
+                       int *n_hit)
 {
     uint64_t seed = 7;
     double worst = 0;
@@ -60,13 +62,15 @@ static double worst_of(ingot_session *session, const ingot_model *model, int n, 
 }
 
 /* The same with a deadline: a session of its own for each moment, planned before the time counts. */
-static double worst_deadline(ingot_model *model, const ingot_tensor *inputs, int n_inputs, int n_threads, int n, double takes_ms)
+static double worst_deadline(ingot_model *model, const ingot_tensor *inputs, int n_inputs, int n_threads, int n,
+                             double takes_ms)
 {
     uint64_t seed = 9;
     double worst = 0;
     for (int i = 0; i < n; i++) {
         const double at_ms = 0.05 + takes_ms * (double)(next_random(&seed) >> 11) * 0x1p-53;
-        const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = n_threads, .timeout_s = at_ms / 1e3};
+        const ingot_session_options options = {
+            .size_bytes = sizeof options, .n_threads = n_threads, .timeout_s = at_ms / 1e3};
         ingot_session *session;
         NEED(!ingot_session_create(model, &options, &session, NULL));
         for (int k = 0; k < n_inputs; k++)
@@ -104,8 +108,9 @@ static double try_model(const char *path, int n_threads, int n_moments)
     int n_hit = 0;
     const double worst = worst_of(session, model, n_moments, takes_ms, hash, &n_hit);
     const double late = worst_deadline(model, inputs, n_inputs, n_threads, n_moments / 4, takes_ms);
-    printf("%-60s %d thread%s: a run %.1f ms; worst of %d cancels (%d in time) %.2f ms, of %d deadlines %.2f ms\n", path,
-           ingot_session_n_threads(session), n_threads == 1 ? " " : "s", takes_ms, n_moments, n_hit, worst, n_moments / 4, late);
+    printf("%-60s %d thread%s: a run %.1f ms; worst of %d cancels (%d in time) %.2f ms, of %d deadlines %.2f ms\n",
+           path, ingot_session_n_threads(session), n_threads == 1 ? " " : "s", takes_ms, n_moments, n_hit, worst,
+           n_moments / 4, late);
     ingot_session_free(session);
     free_inputs(inputs, n_inputs);
     ingot_model_free(model);

@@ -1,5 +1,6 @@
-/* crowd.c - one model, many threads: crowd THREADS ROUNDS SESSION_THREADS MODEL... Every thread makes sessions, runs them,
- * frees them, and cancels one now and then; all outputs must have the same bits. Meant for the thread sanitizer. */
+/* crowd.c - one model, many threads: crowd THREADS ROUNDS SESSION_THREADS MODEL... Every thread makes sessions, runs
+ * them, frees them, and cancels one now and then; all outputs must have the same bits. Meant for the thread sanitizer.
+ */
 #include <pthread.h>
 
 #include "tests/robust/robust.h"

@@ -1,6 +1,6 @@
-/* damage.c - models that arrived damaged: damage N_CUTS N_FLIPS MODEL... cuts each model at N_CUTS places and changes a bit at
- * N_FLIPS places, and loads and runs what is left, in one process, with limits of memory and time. Getting to the end is the
- * test; it tells what came of them and what took longest. */
+/* damage.c - models that arrived damaged: damage N_CUTS N_FLIPS MODEL... cuts each model at N_CUTS places and changes a
+ * bit at N_FLIPS places, and loads and runs what is left, in one process, with limits of memory and time. Getting to
+ * the end is the test; it tells what came of them and what took longest. */
 #include "tests/robust/robust.h"
 
 enum { N_STATUSES = 256, MEMORY_BYTES = 1 << 30 };
@@ -13,8 +13,10 @@ typedef struct tally {
 /* Load and run; the status of whatever failed first. */
 static ingot_status use(const void *data, size_t size)
 {
-    const ingot_model_options loading = {.size_bytes = sizeof loading, .max_memory_bytes = MEMORY_BYTES, .timeout_s = 2};
-    const ingot_session_options running = {.size_bytes = sizeof running, .n_threads = 1, .max_memory_bytes = MEMORY_BYTES, .timeout_s = 2};
+    const ingot_model_options loading = {
+        .size_bytes = sizeof loading, .max_memory_bytes = MEMORY_BYTES, .timeout_s = 2};
+    const ingot_session_options running = {
+        .size_bytes = sizeof running, .n_threads = 1, .max_memory_bytes = MEMORY_BYTES, .timeout_s = 2};
     ingot_model *model;
     ingot_session *session;
     ingot_error error = {0};

@@ -1,5 +1,6 @@
-/* faults.c - to be preloaded: the K-th call of NAME fails with errno ERRNO, as INGOT_FAULT="NAME K ERRNO" says. Calls of the
- * dynamic linker and those inside of libc are not seen. With ERRNO 0 a write is short instead: half of it is done. */
+/* faults.c - to be preloaded: the K-th call of NAME fails with errno ERRNO, as INGOT_FAULT="NAME K ERRNO" says. Calls
+ * of the dynamic linker and those inside of libc are not seen. With ERRNO 0 a write is short instead: half of it is
+ * done. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-/* forks.c - a process that forks: forks MODEL ROUNDS. In each round a child is forked before any run, after one, or while
- * another thread runs; the child runs a session of its own, and one it inherited where none was running, and must come back
- * within ten seconds with the parent's bits. */
+/* forks.c - a process that forks: forks MODEL ROUNDS. In each round a child is forked before any run, after one, or
+ * while another thread runs; the child runs a session of its own, and one it inherited where none was running, and must
+ * come back within ten seconds with the parent's bits. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -58,7 +58,8 @@ static void fork_and_check(ingot_session *inherited, uint64_t expected)
     }
     NEED(waitpid(child, &status, 0) == child);
     if (WIFSIGNALED(status))
-        fprintf(stderr, "the child was ended by signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? ": it hung" : "");
+        fprintf(stderr, "the child was ended by signal %d%s\n", WTERMSIG(status),
+                WTERMSIG(status) == SIGALRM ? ": it hung" : "");
     NEED(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 

@@ -1,5 +1,6 @@
-/* soak.c - one process for long: soak RUNS MODEL... runs the models in turns, with free dimensions that change from run to
- * run, and prints the resident memory twenty times. It fails where memory after the first tenth grows by more than 4 MiB. */
+/* soak.c - one process for long: soak RUNS MODEL... runs the models in turns, with free dimensions that change from run
+ * to run, and prints the resident memory twenty times. It fails where memory after the first tenth grows by more than 4
+ * MiB. */
 #include <unistd.h>
 
 #include "tests/robust/robust.h"
@@ -38,7 +39,8 @@ int main(int argc, char **argv)
         const int m = (int)(run % n_models), s = (int)(run / n_models % N_SIZES);
         for (size_t i = 0; i < ingot_model_n_inputs(models[m]); i++)
             NEED(!ingot_session_set_input(sessions[m], ingot_model_input(models[m], i)->name, &inputs[m][s][i], NULL));
-        failed += ingot_session_run(sessions[m], NULL) != INGOT_OK; /* a free size may not fit the model: that must not leak either */
+        failed += ingot_session_run(sessions[m], NULL) !=
+                  INGOT_OK; /* a free size may not fit the model: that must not leak either */
         if (run % (n_runs / LINES + 1) == n_runs / LINES) {
             now = resident();
             early = run * 10 >= n_runs && !early ? now : early;
@@ -52,6 +54,7 @@ int main(int argc, char **argv)
         for (int s = 0; s < N_SIZES; s++)
             free_inputs(inputs[m][s], MAX_INPUTS);
     }
-    printf("%ld runs of %d models, %ld refused; memory grew by %ld KiB after the first tenth\n", n_runs, n_models, failed, now - early);
+    printf("%ld runs of %d models, %ld refused; memory grew by %ld KiB after the first tenth\n", n_runs, n_models,
+           failed, now - early);
     return now - early > SLACK_KIB;
 }

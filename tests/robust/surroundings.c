@@ -95,7 +95,7 @@ int main(int argc, char **argv)
     look(&after);
     compare(&before, &after);
     int n_equal = 0;
-    #pragma omp parallel for num_threads(4) reduction(+ : n_equal)
+#pragma omp parallel for num_threads(4) reduction(+ : n_equal)
     for (int i = 0; i < N_ROUNDS; i++)
         n_equal += run_once(model, inputs, 2) == expected;
     NEED(n_equal == N_ROUNDS);
