@@ -9,6 +9,9 @@
 
 /* ---- rows: T and W are the element type and the unsigned type that wraps ---- */
 
+/* What becomes of x and y. Integers are computed in W, because overflow of a signed type is undefined in C. An integer
+ * divided by 0 gives 0, since the instruction would trap; so would the lowest number divided by -1, hence the
+ * negation. */
 #define add_of(T, W) (T)((W)x + (W)y)
 #define sub_of(T, W) (T)((W)x - (W)y)
 #define mul_of(T, W) (T)((W)x * (W)y)
@@ -33,10 +36,13 @@ INGOT_ROW(add_DOUBLE, double, double, double, x + y)
 INGOT_ROW(sub_DOUBLE, double, double, double, x - y)
 INGOT_ROW(mul_DOUBLE, double, double, double, x * y)
 INGOT_ROW(div_DOUBLE, double, double, double, x / y)
+/* x != x: a NaN on the left stays; one on the right comes through because comparing with it is false. */
 INGOT_ROW(min_DOUBLE, double, double, double, x != x || x < y ? x : y)
 INGOT_ROW(max_DOUBLE, double, double, double, x != x || x > y ? x : y)
 INGOT_ROW(prelu_DOUBLE, double, double, double, x < 0 ? x * y : x)
 
+/* The row function of each operation and element type; NULL where ONNX does not have the pair. FLOAT goes to the
+ * kernels. */
 static ingot_row_fn *const rows[INGOT_N_BINARIES][INGOT_N_DTYPES] = {
     [INGOT_BINARY_ADD] = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, add) [INGOT_DOUBLE] = add_DOUBLE },
     [INGOT_BINARY_SUB] = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, sub) [INGOT_DOUBLE] = sub_DOUBLE },
@@ -49,6 +55,7 @@ static ingot_row_fn *const rows[INGOT_N_BINARIES][INGOT_N_DTYPES] = {
                              [INGOT_DOUBLE] = prelu_DOUBLE },
 };
 
+/* What row_float() needs besides its operands. */
 typedef struct float_row {
     const ingot_kernels *kernels;
     ingot_binary function;
@@ -80,12 +87,14 @@ static bool reads_lanes(const ingot_tensor *in, const ingot_tensor *out, lanes *
     for (int d = 0; d < in->rank; d++)
         if (in->shape[d] != 1 && (d + shift > 1 || in->shape[d] != out->shape[d + shift]))
             return false;
+    /* An input of fewer dimensions lacks the first ones: it has no images of its own, perhaps no channels. */
     const int64_t channels = shift <= 1 ? in->shape[1 - shift] : 1;
     l->channel = channels != 1;
     l->image = shift == 0 && in->shape[0] != 1 ? channels : 0;
     return true;
 }
 
+/* A blocked operation, as its tasks share it. Block `at` of the output is block at % blocks of image at / blocks. */
 typedef struct blocked_work {
     const ingot_kernels *kernels;
     ingot_binary function;
@@ -138,7 +147,9 @@ static ingot_status run_blocked(ingot_op_ctx *c, ingot_binary function)
     return INGOT_OK;
 }
 
-/* Channels that do not fill the last block leave lanes of arbitrary numbers, which a division may make infinite. */
+/* Channels that do not fill the last block leave lanes of arbitrary numbers, which a division may make infinite; they
+ * must stay finite, so that weights of 0 cancel them. An input takes part as blocked when it has the output's shape,
+ * else it must be one number, or one for each channel. */
 static ingot_layout follow_blocked(const ingot_op_ctx *c)
 {
     const ingot_tensor *out = c->out[0];
@@ -179,7 +190,8 @@ static ingot_status apply(ingot_op_ctx *c, ingot_binary function, ingot_tensor *
     return ingot_broadcast(c, out, in, 2, 16384, rows[function][out->dtype], NULL);
 }
 
-/* The two-input operators: layout decides between the blocked rows and the broadcasting walk. */
+/* The two-input operators: layout decides between the blocked rows and the broadcasting walk. INVALID where an input
+ * does not broadcast to the output. */
 static ingot_status run_pair(ingot_op_ctx *c, ingot_binary function)
 {
     if (c->out[0]->layout == INGOT_BLOCKED)
@@ -204,6 +216,7 @@ static ingot_status run_many(ingot_op_ctx *c, ingot_binary function)
     return st;
 }
 
+/* The functions that the table below names, one for each operator. */
 static ingot_status run_add(ingot_op_ctx *c) { return run_pair(c, INGOT_BINARY_ADD); }
 static ingot_status run_sub(ingot_op_ctx *c) { return run_pair(c, INGOT_BINARY_SUB); }
 static ingot_status run_mul(ingot_op_ctx *c) { return run_pair(c, INGOT_BINARY_MUL); }
@@ -242,6 +255,7 @@ static ingot_status infer_broadcast(ingot_op_ctx *c)
     return ingot_out_broadcast(c, 0, c->in[0]->dtype);
 }
 
+/* Of PRelu: the slope broadcasts to X and never the other way, so that Y is always like X. */
 static ingot_status infer_like_first(ingot_op_ctx *c)
 {
     return ingot_out_like(c, 0, c->in[0]);

@@ -7,9 +7,12 @@
 #include "ops/narrow.h"
 #include "ops/weights.h"
 
+/* Inputs and outputs in the order of the standard. VALID is nonpad_kv_seqlen, SCORES is qk_matmul_output. */
 enum { Q, K, V, MASK, PAST_K, PAST_V, VALID, N_INPUTS };
 enum { Y, PRESENT_K, PRESENT_V, SCORES };
 
+/* What prepare leaves for run: the sizes and strides, and how scratch memory is divided. It is laid out as: what
+ * ingot_run_widened() takes, past and new keys, past and new values, scaled keys. */
 typedef struct attention_state {
     ingot_attention attention;
     bool caches[2];                      /* keys, values: are past and new ones put together? */
@@ -18,7 +21,9 @@ typedef struct attention_state {
     size_t scaled_bytes;                 /* scratch for scaled keys, where they are 16-bit floats */
 } attention_state;
 
-/* Heads and their size in q, k or v: from rank 4 shapes, else from the attribute. */
+/* Heads and their size in Q, K or V. Rank 4 is (N, heads, rows, depth) and says both; rank 3 is (N, rows, heads *
+ * depth) and needs the attribute `name`. *at receives the steps, so that the arithmetic never asks which of the two it
+ * was. INVALID: heads that do not divide the row, none of them, or an attribute that contradicts the shape. */
 static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int64_t *heads, int64_t *depth,
                                ingot_heads *at)
 {
@@ -44,7 +49,8 @@ static ingot_status read_heads(ingot_op_ctx *c, int input, const char *name, int
 }
 
 /* past_key (N, kv_heads, past, depth) and past_value come together and in front of K and V, so they must agree with
- * both. nonpad_kv_seqlen speaks of an outside cache and excludes them. */
+ * both. nonpad_kv_seqlen speaks of an outside cache and excludes them. Sets a->past, and adds it to a->keys, which then
+ * counts what the queries may see. */
 static ingot_status check_past(ingot_op_ctx *c, ingot_attention *a)
 {
     if (ingot_has(c, PAST_K) != ingot_has(c, PAST_V))
@@ -64,7 +70,8 @@ static ingot_status check_past(ingot_op_ctx *c, ingot_attention *a)
     return INGOT_OK;
 }
 
-/* The mask broadcasts to (batch, heads, queries, keys), but its last dimension may be shorter. */
+/* The mask broadcasts to (batch, heads, queries, keys), but its last dimension may be shorter. What it does not speak
+ * of is hidden: the standard pads it with -infinity. A dimension of 1 repeats, which is a step of 0. */
 static ingot_status check_mask(ingot_op_ctx *c, ingot_attention *a)
 {
     const int64_t want[3] = { a->batch, a->heads, a->queries };
@@ -73,6 +80,7 @@ static ingot_status check_mask(ingot_op_ctx *c, ingot_attention *a)
     if (!ingot_has(c, MASK))
         return INGOT_OK;
     const ingot_tensor *mask = c->in[MASK];
+    /* From the right, as broadcasting aligns shapes; dimensions that the mask lacks keep their step of 0. */
     bool fits = mask->rank >= 1 && mask->rank <= 4 && mask->shape[mask->rank - 1] <= a->keys;
     next = a->mask_keys = fits ? mask->shape[mask->rank - 1] : 0;
     for (int d = 2, own = mask->rank - 2; d >= 0 && own >= 0 && fits; d--, own--) {
@@ -87,8 +95,8 @@ static ingot_status check_mask(ingot_op_ctx *c, ingot_attention *a)
     return INGOT_OK;
 }
 
-/* The attributes with ONNX's defaults: scale is 1/sqrt(depth), a window of -1 is unbounded. Values the
- * specification does not list are INVALID. */
+/* The attributes with ONNX's defaults: scale is 1/sqrt(depth), a window of -1 is unbounded. Values the specification
+ * does not list are INVALID. A softmax_precision that is the inputs' own 16-bit type counts as not given. */
 static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
 {
     const int64_t precision = ingot_attr_int(c->node, "softmax_precision", 0);
@@ -113,6 +121,10 @@ static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
     return INGOT_OK;
 }
 
+/* Everything that shapes and attributes say, checked: Q (N, heads, queries, depth) or (N, queries, heads * depth), K
+ * and V likewise with kv_heads, of which heads is a multiple (grouped queries). Called by infer and by prepare, so it
+ * reads no elements: those of nonpad_kv_seqlen are checked by run. UNSUPPORTED: K of another type than Q, or Q and V of
+ * which one is double. */
 static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
 {
     const ingot_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V];
@@ -137,6 +149,7 @@ static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
     if (a->heads % a->kv_heads || v_heads != a->kv_heads || k_depth != a->depth || k->shape[0] != a->batch ||
         v->shape[0] != a->batch || v->shape[v->rank - 2] != a->keys)
         return ingot_op_fail(c, INGOT_INVALID, "the shapes of Q, K and V do not fit each other");
+    /* Y is laid out as Q is, with v_depth in place of depth. */
     a->y_at.batch = a->heads * a->queries * a->v_depth;
     a->y_at.head = q->rank == 4 ? a->queries * a->v_depth : a->v_depth;
     a->y_at.row = q->rank == 4 ? a->v_depth : a->heads * a->v_depth;
@@ -157,6 +170,7 @@ static ingot_status infer_attention(ingot_op_ctx *c)
 
     if (st)
         return st;
+    /* The presents are past and new rows together, which is what a->keys counts by now. */
     const int64_t y3[3] = { a.batch, a.queries, a.heads * a.v_depth },
                   y4[4] = { a.batch, a.heads, a.queries, a.v_depth };
     const int rank = c->in[Q]->rank;
@@ -167,11 +181,13 @@ static ingot_status infer_attention(ingot_op_ctx *c)
     return ingot_out(c, SCORES, c->in[Q]->dtype, 4, (int64_t[]){ a.batch, a.heads, a.queries, a.keys });
 }
 
-/* An optional output may be past the end of the list or left unnamed inside it. */
+/* An optional output may be past the end of the list or left unnamed inside it. Reading c->out[] past n_out would be a
+ * read outside of the array. */
 static bool is_wanted(const ingot_op_ctx *c, int output) { return output < c->n_out && c->out[output]; }
 
-/* Shapes are checked and scratch is sized here, once per shape. A cache nobody reads as an output still needs
- * memory when there is a past to join to K and V. */
+/* Shapes are checked and scratch is sized here, once per shape. A cache nobody reads as an output still needs memory
+ * when there is a past to join to K and V. The fast way of columns is only for a plain attention: nothing masked,
+ * counted or shown. */
 static ingot_status prepare_attention(ingot_op_ctx *c)
 {
     attention_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -196,7 +212,8 @@ static ingot_status prepare_attention(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Past and new rows of all heads, one after the other, into (batch, heads, keys, depth). */
+/* Past and new rows of all heads, one after the other, into (batch, heads, keys, depth). `past` is NULL without a past;
+ * `at` holds the steps of `fresh`, a->keys - a->past rows for each head. */
 static void fill_cache(const ingot_attention *a, const ingot_tensor *past, const void *fresh, const ingot_heads *at,
                        int64_t depth, char *to)
 {
@@ -213,7 +230,8 @@ static void fill_cache(const ingot_attention *a, const ingot_tensor *past, const
     }
 }
 
-/* Multiplies floats by `scale` and rounds them. */
+/* An argument of scale_range(): `to` receives `from` times `scale`, rounded to `narrow`. Both may be the same
+ * memory. */
 typedef struct scale_call {
     float *to;
     const float *from;
@@ -221,6 +239,7 @@ typedef struct scale_call {
     ingot_dtype narrow;
 } scale_call;
 
+/* Task over elements. */
 static void scale_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const scale_call *call = argument;
@@ -246,7 +265,9 @@ static void scale_narrow(ingot_op_ctx *c, ingot_attention *a, float *scaled_k)
     a->scale = 1;
 }
 
-/* Attention in one element type, f32 or f64: join the caches, then hand pointers and strides to the row code. */
+/* Attention in one element type, f32 or f64: join the caches, then hand pointers and strides to the row code. Elements
+ * of 16 bits have been widened by now, outputs too, so that there are only two types. INVALID: a length in
+ * nonpad_kv_seqlen that is negative or past the keys. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     const attention_state *s = c->state;
@@ -256,6 +277,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     a.q = c->in[Q]->data;
     a.k = c->in[K]->data;
     a.v = c->in[V]->data;
+    /* Keys, then values: joined with the past where there is one, or copied because an output wants them. */
     for (int i = 0; i < 2; i++) {
         const int64_t depth = i ? a.v_depth : a.depth;
         ingot_heads *at = i ? &a.v_at : &a.k_at;
@@ -267,6 +289,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
         *at = (ingot_heads){ a.kv_heads * a.keys * depth, a.keys * depth, depth, 1 };
         *(i ? &a.v : &a.k) = cache;
     }
+    /* What follows the caches in scratch memory is for the scaled keys. */
     if (a.narrow)
         scale_narrow(c, &a, (float *)(void *)scratch);
     a.mask = ingot_has(c, MASK) ? c->in[MASK] : NULL;
@@ -302,12 +325,15 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 /* ---- attention that the planner found ---- */
 
-/* Models cannot name this operator: what its attribute says is not checked. */
+/* Models cannot name this operator: what its attribute says is not checked. The planner puts the node in place of
+ * others and keeps their output, whose type and shape are known. */
 static ingot_status infer_found(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
 }
 
+/* Unpacks the attribute "form" (see ingot_attention_form). Scratch memory is the threads' alone: nothing is joined, and
+ * the inputs are floats that are read where they lie. */
 static ingot_status prepare_found(ingot_op_ctx *c)
 {
     attention_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -334,6 +360,8 @@ static ingot_status prepare_found(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Q, K and V begin inside of the inputs: they are often pieces of one tensor, such as of one product with all
+ * weights. */
 static ingot_status run_found(ingot_op_ctx *c)
 {
     const attention_state *s = c->state;

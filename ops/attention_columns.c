@@ -25,7 +25,7 @@ size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attenti
 }
 
 /* One block of queries of one head. Columns past the last query, up to whole vectors, are computed with queries of
- * zeros and not stored. */
+ * zeros and not stored. Grouped queries read the key head that they share. */
 static void run_columns(const columns_call *call, int64_t head, int64_t first, float *memory)
 {
     static const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };

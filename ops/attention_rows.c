@@ -10,21 +10,24 @@
 
 enum { FEW = 4, BLOCK_FLOATS = 8192, TILE_ROWS = 12 };   /* queries up to which nothing is packed; scores of a block */
 
-/* Queries of a block: as many as leave its scores in the first-level cache, in whole tiles. */
+/* Queries of a block: as many as leave its scores in the first-level cache, in whole tiles, of which there are one to
+ * five. */
 static int64_t block_rows(const ingot_attention *a)
 {
     const int64_t tiles = BLOCK_FLOATS / TILE_ROWS / MAX(a->keys, 1);
     return MIN(a->queries, MAX(1, MIN(tiles, 5)) * TILE_ROWS);
 }
 
-/* Packing K and V pays off only when enough queries share them; rows that do not lie together leave no choice. */
+/* Packing K and V pays off only when enough queries share them; rows that do not lie together leave no choice. Doubles
+ * are never packed; their loops read rows as they are. */
 static bool packs(const ingot_attention *a)
 {
     return a->dtype == INGOT_FLOAT &&
            (a->queries > FEW || a->q_at.column != 1 || a->k_at.column != 1 || a->v_at.column != 1);
 }
 
-/* Nothing between the two products but a scale, numbers to add and the softmax: whole rows are done at once. */
+/* Nothing between the two products but a scale, numbers to add and the softmax: whole rows are done at once. A mask is
+ * allowed where a row hidden as a whole may become NaN, as Softmax makes it: the kernel does not look for one. */
 static bool is_plain(const ingot_attention *a)
 {
     return a->dtype == INGOT_FLOAT && a->stage == INGOT_STAGE_ALL && !a->scores && !(a->softcap > 0) && !a->narrow &&
@@ -32,13 +35,16 @@ static bool is_plain(const ingot_attention *a)
            a->left < 0 && a->right < 0 && (!a->mask || a->exact) && a->keys > 0;
 }
 
+/* Sets a->columns. The names are what profiles show. */
 const char *ingot_attention_choose(const ingot_op_ctx *c, ingot_attention *a, bool is_all)
 {
     a->columns = is_all && is_plain(a) && ingot_attention_in_columns(c, a);
     return a->columns ? "queries in lanes" : packs(a) ? "packed heads" : "few queries";
 }
 
-/* Keys [*low, *high) that position and padding let a query see. */
+/* Keys [*low, *high) that position and padding let a query see. Position is the standard's: the query's own number
+ * after the past, or counted from the end of the valid keys. A window of INT32_MAX or more is no window; this also
+ * keeps the sums from overflowing. */
 static void attended(const ingot_attention *a, int64_t batch, int64_t query, int64_t *low, int64_t *high)
 {
     const int64_t position = query + (a->valid ? a->valid[batch] - a->queries : a->past);
@@ -68,13 +74,14 @@ static double round_to(ingot_dtype dtype, double value)
     }
 }
 
+/* Scores become what they would be in the 16-bit type that they stand for. */
 static void narrow_row_f32(const ingot_attention *a, float *score, int64_t n)
 {
     if (a->narrow)
         ingot_round_to(score, n, a->narrow);
 }
 
-/* Double is never narrow. */
+/* Double is never narrow. The function is there because attention_loops.h names it for either type. */
 static void narrow_row_f64(const ingot_attention *a, const double *score, int64_t n)
 {
     (void)a;
@@ -82,6 +89,7 @@ static void narrow_row_f64(const ingot_attention *a, const double *score, int64_
     (void)n;
 }
 
+/* Softmax of one row of n scores in place; in 16-bit steps where the specification's function would take such. */
 static void softmax_row_f32(const ingot_kernels *kernels, const ingot_attention *a, float *score, int64_t n)
 {
     if (a->narrow && a->precision == INGOT_UNDEFINED)
@@ -114,13 +122,16 @@ static void softmax_row_f64(const ingot_kernels *kernels, const ingot_attention 
 #define TYPED(name) name##_f64
 #include "ops/attention_loops.h"
 
+/* What the tasks share. Item i is block i % blocks of head i / blocks, all images' heads in a row. */
 typedef struct attention_call {
     ingot_op_ctx *ctx;
     const ingot_attention *a;
     int64_t blocks;                      /* of queries, per head */
 } attention_call;
 
-/* A block: rows of q and y, and where the thread works. */
+/* A block: rows of q and y, and where the thread works. q and y begin at the block's first query; k and v at the first
+ * key of the head that the queries share. scores has room for `rows` rows. packed_k and packed_v are NULL where nothing
+ * is packed. */
 typedef struct block {
     int64_t rows, high;                  /* high: no row attends to keys from there on */
     const void *q, *k, *v;
@@ -128,10 +139,12 @@ typedef struct block {
     const float *packed_k, *packed_v;
 } block;
 
-/* A whole number of 64-byte lines, so that the parts of a thread's scratch stay aligned. */
+/* A whole number of 64-byte lines, so that the parts of a thread's scratch stay aligned. Also the distance of rows of
+ * scores in run_plain_block(). */
 static size_t round_floats(int64_t n) { return ((size_t)n + 15) / 16 * 16; }
 
-/* Floats (or doubles) of the three parts of a thread's memory: scores, packed keys, packed values. */
+/* Floats (or doubles) of the three parts of a thread's memory: scores, packed keys, packed values. The packed parts are
+ * empty where packs() says no. */
 static void measure(const ingot_op_ctx *c, const ingot_attention *a, size_t part[3])
 {
     part[0] = (size_t)block_rows(a) * round_floats(a->keys);
@@ -186,6 +199,7 @@ static void weigh_block_f32(const ingot_kernels *k, const ingot_attention *a, co
         k->gemm_axpy_f32(&g, b->scores, b->v, a->v_at.row, b->y, &e, 0, a->v_depth);
 }
 
+/* The two products for doubles, as their definition says: no kernel has them. */
 static void score_block_f64(const ingot_attention *a, const block *b)
 {
     for (int64_t i = 0; i < b->rows; i++)
@@ -198,6 +212,7 @@ static void score_block_f64(const ingot_attention *a, const block *b)
         }
 }
 
+/* y (rows, v_depth) = weights times v; keys past b->high have no weight. */
 static void weigh_block_f64(const ingot_attention *a, const block *b)
 {
     for (int64_t i = 0; i < b->rows; i++) {
@@ -273,6 +288,7 @@ static void run_block(const ingot_kernels *k, const ingot_attention *a, block *b
         run_plain_block(k, a, b, first_row);
         return;
     }
+    /* Scores with the scale; those past `high` are left as they are, because finish_row overwrites them. */
     if (b->high && is_float)
         score_block_f32(k, a, b, (float)a->scale, a->keys);
     else if (b->high)
@@ -293,6 +309,7 @@ static void run_block(const ingot_kernels *k, const ingot_attention *a, block *b
         weigh_block_f64(a, b);
 }
 
+/* data + elements, where the size of an element is known only at run time. */
 static const void *offset(const void *data, const ingot_attention *a, int64_t elements)
 {
     return (const char *)data + elements * (int64_t)ingot_dtype_size_bytes(a->dtype);
@@ -312,6 +329,7 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     measure(call->ctx, a, part);
     float *packed_k = (float *)(void *)memory + part[0], *packed_v = packed_k + part[1];
     for (int64_t item = begin; item < end; item++) {
+        /* Where the item's block lies: first query, head, image, and the key head that it shares. */
         const int64_t first = item % call->blocks * rows, at = item / call->blocks;
         const int64_t head = at % a->heads, batch = at / a->heads, kv_head = head / (a->heads / a->kv_heads);
         block b = { .rows = MIN(a->queries - first, rows), .scores = memory };
@@ -321,6 +339,7 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
         b.v = offset(a->v, a, batch * a->v_at.batch + kv_head * a->v_at.head);
         b.y = (char *)a->y + (batch * a->y_at.batch + head * a->y_at.head + first * a->y_at.row) *
                                  (int64_t)ingot_dtype_size_bytes(a->dtype);
+        /* The thread's packed head serves all blocks that follow, until another head begins. */
         if (packs(a)) {
             if (packed != batch * a->kv_heads + kv_head)
                 pack_head(call->ctx->kernels, a, &b, packed_k, packed_v);

@@ -8,8 +8,11 @@
 #include "ops/strip.h"
 #include "ops/weights.h"
 
+/* In the order of the standard; X is the only one that is not per channel. */
 enum { X, SCALE, BIAS, MEAN, VARIANCE, N_INPUTS };
 
+/* The operator's state between prepare and run: X as (n, channels, plane), what is fused behind it, and where this run
+ * reads and writes. A plan runs once at a time, so run may set fields. */
 typedef struct batch_norm {
     ingot_strips strips;
     int64_t n, channels, plane;
@@ -22,8 +25,9 @@ typedef struct batch_norm {
     float *parameters;                   /* sub, mul and add of each channel, in blocks of 8 */
 } batch_norm;
 
-/* X (N, C, D1...) as n images of channels planes; spatial = 0 (before opset 9) counts every element after N as its
- * own channel. Scale, bias, mean and variance need one element per channel. */
+/* X (N, C, D1...) as n images of channels planes; spatial = 0 (before opset 9) counts every element after N as its own
+ * channel. Scale, bias, mean and variance need one element per channel. INVALID otherwise. A list (C) is one image; a
+ * zero size is allowed and leaves nothing to do. */
 static ingot_status read_sizes(ingot_op_ctx *c, batch_norm *s)
 {
     const ingot_tensor *x = c->in[X];
@@ -44,7 +48,8 @@ static ingot_status read_sizes(ingot_op_ctx *c, batch_norm *s)
     return INGOT_OK;
 }
 
-/* Y is like X; the running and saved statistics have the shape of the inputs they follow. */
+/* Y is like X; the running and saved statistics have the shape of the inputs they follow. Fused nodes may then change
+ * output 0, so they come last. */
 static ingot_status infer_batch_norm(ingot_op_ctx *c)
 {
     batch_norm s = { .n = 0 };
@@ -68,11 +73,13 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_sizes(c, s)))
         return st;
+    /* The normalization itself gives X's shape; what is fused behind it may broadcast that to a larger one. */
     s->host = *c->in[X];
     s->host.layout = c->out[0] ? c->out[0]->layout : INGOT_PLAIN;
     if ((st = ingot_chain_prepare(c, &s->host, s->host.dtype == INGOT_FLOAT ? INGOT_CHAIN_ACT : 0u, &s->chain)))
         return st;
     s->blocked = c->in[X]->layout == INGOT_BLOCKED;
+    /* Scratch memory: that of the chain, of widening, then the parameters. */
     const size_t blocks = (size_t)((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK);
     ingot_want_scratch(
         c, s->chain.scratch_bytes + ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0),
@@ -81,7 +88,8 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Statistics are optional outputs, and f32 or f64 whatever X is. */
+/* Statistics are optional outputs, and f32 or f64 whatever X is. The fourth and fifth are saved ones, which versions
+ * before 14 have; one that nobody wants is left out. */
 static void store(const ingot_op_ctx *c, int output, int64_t index, double value)
 {
     if (output >= c->n_out || !c->out[output])
@@ -92,7 +100,9 @@ static void store(const ingot_op_ctx *c, int output, int64_t index, double value
         ((float *)c->out[output]->data)[index] = (float)value;
 }
 
-/* Mean and variance of a channel over the batch: those of its planes, put together. */
+/* Mean and variance of a channel over the batch: those of its planes, put together. The variance is that of the
+ * population (divided by the count), as the standard says, and is taken about the mean of all images in a second pass:
+ * squares less the squared mean would cancel. */
 static void batch_moments(const batch_norm *s, int64_t channel, double *mean, double *variance)
 {
     double sum = 0, squares = 0;
@@ -110,7 +120,8 @@ static void batch_moments(const batch_norm *s, int64_t channel, double *mean, do
     *variance = s->n > 0 ? squares / (double)s->n : 0;
 }
 
-/* Training: this batch's moments, and running = old * momentum + batch * (1 - momentum) as since opset 9. */
+/* Training: this batch's moments, and running = old * momentum + batch * (1 - momentum) as since opset 9. *mean and
+ * *variance receive what the normalization itself uses: the batch's. */
 static void train_channels(const batch_norm *s, int64_t channel, double *mean, double *variance)
 {
     const ingot_op_ctx *c = s->ctx;
@@ -124,7 +135,8 @@ static void train_channels(const batch_norm *s, int64_t channel, double *mean, d
     store(c, 4, channel, *variance);
 }
 
-/* Channels [begin, end) of all images. */
+/* Channels [begin, end) of all images. y = (x - mean) scale / sqrt(variance + epsilon) + bias, with the parameters in
+ * double and one pass over the elements. A fused activation follows while the plane is in the cache. */
 static void run_channels(void *argument, int64_t begin, int64_t end, int thread)
 {
     const batch_norm *s = argument;
@@ -145,7 +157,8 @@ static void run_channels(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Blocks [begin, end) of 8 channels of one image; blocked layout. */
+/* Blocks [begin, end) of 8 channels of one image; blocked layout. Each is one run of plane * 8 floats; lanes past the
+ * last channel are computed like the others. */
 static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const batch_norm *s = argument;
@@ -162,7 +175,8 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Per block of channels: INGOT_BLOCK means, then factors scale / sqrt(variance + epsilon), then biases. */
+/* Per block of channels: INGOT_BLOCK means, then factors scale / sqrt(variance + epsilon), then biases. Made in every
+ * run because the statistics may be inputs of the graph; they are few. */
 static void fill_parameters(const batch_norm *s)
 {
     const ingot_op_ctx *c = s->ctx;
@@ -177,7 +191,8 @@ static void fill_parameters(const batch_norm *s)
     }
 }
 
-/* X in f32 or f64: channels are shared out, or (image, block) pairs where X is blocked. */
+/* X in f32 or f64: channels are shared out, or (image, block) pairs where X is blocked. The grains make a task worth a
+ * few microseconds. */
 static ingot_status run_wide(ingot_op_ctx *c)
 {
     batch_norm *s = c->state;
@@ -195,7 +210,8 @@ static ingot_status run_wide(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* The normalization writes to the host tensor of the fused chain; the chain's other steps finish from there. */
+/* The normalization writes to the host tensor of the fused chain; the chain's other steps finish from there. c->out[0]
+ * is replaced in a copy of the context, so that what is fused sees the whole result as its input. */
 static ingot_status run_batch_norm(ingot_op_ctx *c)
 {
     batch_norm *s = c->state;

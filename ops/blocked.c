@@ -6,6 +6,8 @@
 
 enum { PIECE = 2048 };                       /* pixels: 64 KiB on either side */
 
+/* One conversion: tensors of `pixels` pixels a channel, each block of channels cut into `pieces`. Either floats or
+ * bytes. */
 typedef struct move_call {
     const ingot_kernels *kernels;
     int64_t channels, pixels, pieces;
@@ -14,7 +16,7 @@ typedef struct move_call {
     bool to_blocked, bytes;
 } move_call;
 
-/* Blocks of INGOT_BLOCK channels in t (N, C, D1...), the last of each image padded. */
+/* Blocks of INGOT_BLOCK channels in t (N, C, D1...), the last of each image padded. The rank must be 2 or more. */
 int64_t ingot_blocks(const ingot_tensor *t)
 {
     return t->shape[0] * ((t->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK);
@@ -26,7 +28,9 @@ int64_t ingot_blocked_floats(const ingot_tensor *t)
     return ingot_blocks(t) * INGOT_BLOCK * ingot_span(t, 2, t->rank);
 }
 
-/* Rows of eight bytes, in words, become columns: first single bytes change places, then pairs, then fours. */
+/* Rows of eight bytes, in words, become columns: first single bytes change places, then pairs, then fours. Byte i of
+ * r[k] becomes byte k of r[i], in 12 exchanges of masked halves; see Warren, Hacker's Delight, on transposing a bit
+ * matrix. Words are read in memory order, so this holds on little-endian machines. */
 static void transpose_bytes(uint64_t r[INGOT_BLOCK])
 {
     static const uint64_t masks[] = { UINT64_C(0x00ff00ff00ff00ff), UINT64_C(0x0000ffff0000ffff),
@@ -44,6 +48,8 @@ static void transpose_bytes(uint64_t r[INGOT_BLOCK])
     }
 }
 
+/* Eight pixels at a time through eight words, whose rows of missing channels are 0; the last few pixels byte by
+ * byte. */
 void ingot_interleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, int64_t plane, int64_t n)
 {
     int64_t i = 0;
@@ -60,6 +66,7 @@ void ingot_interleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, 
             dst[i * INGOT_BLOCK + c] = c < channels ? src[c * plane + i] : 0;
 }
 
+/* The way back: the same transpose, since it is its own inverse. Missing channels are not written. */
 void ingot_deinterleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels, int64_t plane, int64_t n)
 {
     int64_t i = 0;
@@ -76,7 +83,8 @@ void ingot_deinterleave_bytes(uint8_t *dst, const uint8_t *src, int64_t channels
             dst[c * plane + i] = src[i * INGOT_BLOCK + c];
 }
 
-/* Task over pieces of at most PIECE pixels of one block, so that one large image still feeds every thread. */
+/* Task over pieces of at most PIECE pixels of one block, so that one large image still feeds every thread. `plain` and
+ * `packed` are where its first channel begins on either side, in elements. */
 static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
 {
     const move_call *m = argument;
@@ -84,6 +92,7 @@ static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
+        /* Which block and which pixels of it; then where they lie on both sides. */
         const int64_t block = i / m->pieces, p0 = i % m->pieces * PIECE, p1 = MIN(m->pixels, p0 + PIECE);
         const int64_t channel = block % blocks * INGOT_BLOCK,
                       plain = (block / blocks * m->channels + channel) * m->pixels;
@@ -104,7 +113,8 @@ static void move_pieces(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Convert all of shape (N, C, D1...) between the two layouts; src and dst must not overlap. */
+/* Convert all of shape (N, C, D1...) between the two layouts; src and dst must not overlap. Elements are 4 bytes
+ * (FLOAT) or 1; the operator's row below lets nothing else in. */
 static void move(ingot_op_ctx *c, const ingot_tensor *shape, const void *src, void *dst, bool to_blocked)
 {
     move_call m = { c->kernels, shape->shape[1], ingot_span(shape, 2, shape->rank), 0, src, dst, to_blocked,
@@ -114,6 +124,7 @@ static void move(ingot_op_ctx *c, const ingot_tensor *shape, const void *src, vo
     ingot_parallel(c->team, ingot_blocks(shape) * m.pieces, 1 + PIECE / (m.pixels + 1), move_pieces, &m);
 }
 
+/* Both directions for floats; bytes go by the operator alone. */
 void ingot_block(ingot_op_ctx *c, const ingot_tensor *shape, const float *src, float *dst)
 {
     move(c, shape, src, dst, true);
@@ -124,6 +135,7 @@ void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src,
     move(c, shape, src, dst, false);
 }
 
+/* Layout is not part of the shape: the planner sets it on input and output. */
 static ingot_status infer_reorder(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
 
 /* Reorder is our own node between operators of different layouts; equal layouts make it a copy. */

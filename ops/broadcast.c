@@ -10,6 +10,8 @@ enum {
     PIECE = 8192,              /* elements of a row that are handed out together */
 };
 
+/* The plan of one broadcast: `rank` outer dimensions that the odometer counts through, and a row of `inner` elements
+ * that is cut into `pieces` of at most `piece`. Offsets count elements of each input; a stride of 0 repeats it. */
 typedef struct walk {
     ingot_row_fn *row;
     const void *argument;
@@ -24,7 +26,8 @@ typedef struct walk {
     int64_t stride[INGOT_MAX_RANK][INGOT_BROADCAST_INPUTS]; /* elements */
 } walk;
 
-/* One row, or a piece of it. `at` holds the inputs' offsets. */
+/* One row, or a piece of it. `at` holds the inputs' offsets. `row` counts all outer dimensions together, because the
+ * output is contiguous. */
 static void run_piece(const walk *w, int64_t row, const int64_t *at, int64_t begin, int64_t end)
 {
     const void *in[INGOT_BROADCAST_INPUTS] = { NULL };
@@ -54,6 +57,8 @@ static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
             continue;
         piece = 0;
         row++;
+        /* The next row: the last dimension goes on by one; where it is past its end it goes back, and the one before
+         * follows. */
         for (int d = w->rank - 1; d >= 0; d--) {
             const bool wraps = ++index[d] == w->shape[d];
             for (int i = 0; i < w->n_in; i++)
@@ -65,7 +70,8 @@ static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Strides of input i over out's dimensions; false when it does not broadcast. */
+/* Strides of input i over out's dimensions; false when it does not broadcast. Shapes are aligned at their last
+ * dimension; what the input lacks in front counts as 1. */
 static bool find_strides(walk *w, int i, const ingot_tensor *in, const ingot_tensor *out)
 {
     int64_t stride = 1;
@@ -83,7 +89,8 @@ static bool find_strides(walk *w, int i, const ingot_tensor *in, const ingot_ten
     return true;
 }
 
-/* Does every input walk dimension `outer` as the continuation of `inner`? */
+/* Does every input walk dimension `outer` as the continuation of `inner`? A repeated input has stride 0 in both, which
+ * passes as well. */
 static bool continues(const walk *w, int outer, int inner)
 {
     for (int i = 0; i < w->n_in; i++)
@@ -92,8 +99,9 @@ static bool continues(const walk *w, int outer, int inner)
     return true;
 }
 
-/* Drop dimensions of one and join neighbours that every input walks through evenly: the innermost row gets as long
- * as it can, and most broadcasts end with rank 0 or 1. */
+/* Drop dimensions of one and join neighbours that every input walks through evenly: the innermost row gets as long as
+ * it can, and most broadcasts end with rank 0 or 1. On return w->shape and w->stride hold the outer dimensions,
+ * w->inner the row and w->step whether it moves (1 or 0). */
 static void collapse(walk *w, const ingot_tensor *out)
 {
     int n = 0;
@@ -116,8 +124,9 @@ static void collapse(walk *w, const ingot_tensor *out)
         w->step[i] = n ? (int)w->stride[n - 1][i] : 0;
 }
 
-/* Call row for runs of the output's last dimension, with numpy's broadcasting of the inputs. INVALID if an input
- * does not fit; the check is repeated here because out need not come from shape inference. */
+/* Call row for runs of the output's last dimension, with numpy's broadcasting of the inputs. INVALID if an input does
+ * not fit; the check is repeated here because out need not come from shape inference. Tasks take pieces, not rows, so
+ * that the grain holds for long and for short rows. */
 ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in, int64_t grain,
                              ingot_row_fn *row, const void *argument)
 {
@@ -140,8 +149,8 @@ ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_ten
     return INGOT_OK;
 }
 
-/* A row function for f16 and bf16: widens a chunk of each input, calls the f32 row, rounds back. An operand with
- * step 0 is widened once. */
+/* A row function for f16 and bf16: widens a chunk of each input, calls the f32 row, rounds back. An operand with step 0
+ * is widened once. Bool passes as it is where it is the first input (first_is_bool) or the result (to_bool). */
 void ingot_row_narrow(void *dst, const void *const *in, const int *step, int64_t n, const void *narrow)
 {
     const ingot_narrow *a = narrow;

@@ -4,13 +4,16 @@
 #include "ops/cast_text.h"
 #include "ops/convert.h"
 
+/* Elements of less than a byte, which tensors in memory hold one to a byte. BitCast leaves out text, whose bytes are
+ * elsewhere, and 6-bit floats; Cast has no complex numbers. */
 #define TYPES_SUB_BYTE                                                                                                 \
     (INGOT_TYPE(UINT4) | INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2) | INGOT_TYPE(FLOAT4E2M1))
 #define TYPES_BITS (INGOT_TYPES_ALL & ~INGOT_TYPE(STRING) & ~INGOT_TYPES_FLOAT6)
 #define TYPES_COMPLEX (INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
 #define TYPES_CAST (INGOT_TYPES_ALL & ~TYPES_COMPLEX)
 
-/* The attribute `to` as an element type out of `allowed`. */
+/* The attribute `to` as an element type out of `allowed`. UNSUPPORTED for any other number, also where it is
+ * missing. */
 static ingot_status find_type(ingot_op_ctx *c, uint64_t allowed, ingot_dtype *to)
 {
     const int64_t number = ingot_attr_int(c->node, "to", INGOT_UNDEFINED);
@@ -29,12 +32,14 @@ static ingot_status infer_cast(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, to, c->in[0]->rank, c->in[0]->shape);
 }
 
+/* The second input lends its type; its shape and elements do not matter. */
 static ingot_status infer_cast_like(ingot_op_ctx *c)
 {
     return ingot_out(c, 0, c->in[1]->dtype, c->in[0]->rank, c->in[0]->shape);
 }
 
-/* Leaves the conversion that run_cast() makes. */
+/* Leaves the conversion that run_cast() makes. round_mode and saturate matter for the 8-bit floats only, but a mode
+ * that the standard does not know is INVALID always. */
 static ingot_status prepare_cast(ingot_op_ctx *c)
 {
     static const char *const modes[] = { [INGOT_ROUND_UP] = "up", [INGOT_ROUND_DOWN] = "down",
@@ -54,6 +59,7 @@ static ingot_status prepare_cast(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* One conversion of all elements, shared out over the team. */
 typedef struct cast_work {
     const ingot_conversion *conversion;
     char *dst;
@@ -71,7 +77,8 @@ static void cast_range(void *argument, int64_t begin, int64_t end, int thread)
     ingot_convert(w->conversion, w->dst + begin * to_bytes, w->src + begin * from_bytes, end - begin);
 }
 
-/* Text needs memory of its own and takes another way; so does reading numbers from text. */
+/* Text needs memory of its own and takes another way; so does reading numbers from text. Those ways run in one thread;
+ * numbers to numbers are split over the team. */
 static ingot_status run_cast(ingot_op_ctx *c)
 {
     const ingot_conversion *conversion = c->state;
@@ -87,7 +94,8 @@ static ingot_status run_cast(ingot_op_ctx *c)
 
 /* ---- BitCast ---- */
 
-/* Bits of an element as the standard counts them. */
+/* Bits of an element as the standard counts them: 2 or 4 for the types of less than a byte, although a byte holds them
+ * here. */
 static int bits_of(ingot_dtype dtype)
 {
     if (dtype == INGOT_UINT2 || dtype == INGOT_INT2)
@@ -95,7 +103,8 @@ static int bits_of(ingot_dtype dtype)
     return TYPES_SUB_BYTE >> dtype & 1 ? 4 : 8 * (int)ingot_dtype_size_bytes(dtype);
 }
 
-/* BitCast keeps the bytes, so both types must have the same number of bits; text has none. */
+/* BitCast keeps the bytes, so both types must have the same number of bits; text has none. Since sizes are equal, the
+ * shape never changes. */
 static ingot_status infer_bit_cast(ingot_op_ctx *c)
 {
     ingot_dtype to = INGOT_UNDEFINED;
@@ -109,6 +118,7 @@ static ingot_status infer_bit_cast(ingot_op_ctx *c)
     return ingot_out(c, 0, to, c->in[0]->rank, c->in[0]->shape);
 }
 
+/* A copy of the bytes, unless output and input share memory already. */
 static ingot_status run_bit_cast(ingot_op_ctx *c)
 {
     const ingot_tensor *out = c->out[0];

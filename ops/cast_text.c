@@ -10,11 +10,14 @@
 
 #include "ops/convert.h"
 
+/* Room for any number that is written: sign, 17 digits, point and exponent. Numbers that are read may have leading or
+ * trailing zeros; 511 characters are plenty. */
 enum { TEXT_BYTES = 32, NUMBER_BYTES = 512 };
 
 /* ---- to text ---- */
 
-/* Does a float type take the number `value` back to itself when only `near` is known? */
+/* Does a float type take the number `value` back to itself when only `near` is known? `near` is the number that the
+ * digits so far stand for, and goes through the type's own rounding. */
 static bool same_number(ingot_dtype dtype, double value, double near)
 {
     const ingot_conversion to = {
@@ -29,7 +32,8 @@ static bool same_number(ingot_dtype dtype, double value, double near)
     return result == value;
 }
 
-/* Digits and exponent of value > 0 in the form d...e+x, as few as tell it apart. Returns the number of digits. */
+/* Digits and exponent of value > 0 in the form d...e+x, as few as tell it apart. Returns the number of digits. Tries 1
+ * digit, then 2, and so on: 17 always suffice for a double, and short ones are common. `value` is finite. */
 static int find_digits(ingot_dtype dtype, double value, char digits[TEXT_BYTES], int *exponent)
 {
     char text[TEXT_BYTES];
@@ -46,6 +50,7 @@ static int find_digits(ingot_dtype dtype, double value, char digits[TEXT_BYTES],
             if (*p != '.')
                 digits[n++] = *p;
         *exponent = atoi(strchr(text, 'e') + 1);
+        /* Read back without a point, so that no locale matters. */
         snprintf(text, sizeof text, "%.*se%d", n, digits, *exponent - (n - 1));
         near = strtod(text, NULL);
         if (same_number(dtype, value, near))
@@ -56,8 +61,9 @@ static int find_digits(ingot_dtype dtype, double value, char digits[TEXT_BYTES],
     return n;
 }
 
-/* Shortest digits that read back as the same value, in Python's form: a point always, an exponent below 1e-4 and
- * from 1e16 on. Returns the length. */
+/* Shortest digits that read back as the same value, in Python's form: a point always, an exponent below 1e-4 and from
+ * 1e16 on. Returns the length. These are the rules of Python's repr(), which NumPy's astype(str) and so the standard's
+ * test cases follow. */
 static int write_float(char *text, ingot_dtype dtype, double value)
 {
     char digits[TEXT_BYTES];
@@ -73,6 +79,7 @@ static int write_float(char *text, ingot_dtype dtype, double value)
     if (exponent < -4 || exponent >= 16)
         return at + snprintf(text + at, TEXT_BYTES - 1, "%c%s%.*se%+03d", digits[0], n > 1 ? "." : "", n - 1,
                              digits + 1, exponent);
+    /* Positional: from the highest place to the lowest digit, at least to one place after the point. */
     for (int place = MAX(exponent, 0); place >= MIN(exponent - n + 1, -1); place--) {
         const int i = exponent - place;        /* the digit at 10^place */
         if (place == -1)
@@ -82,7 +89,8 @@ static int write_float(char *text, ingot_dtype dtype, double value)
     return at;
 }
 
-/* Element i as numpy's astype(str) writes it: True and False for bool, digits for integers. */
+/* Element i as numpy's astype(str) writes it: True and False for bool, digits for integers. `in` is not text or
+ * complex. Integers of 2 and 4 bits have no reader of their own, so they go through double, exactly. */
 static int write_number(char *text, const ingot_tensor *in, int64_t i)
 {
     if (in->dtype == INGOT_BOOL)
@@ -99,7 +107,8 @@ static int write_number(char *text, const ingot_tensor *in, int64_t i)
     return write_float(text, in->dtype, value);
 }
 
-/* All texts share one allocation that lives as long as the run; n * TEXT_BYTES is checked for overflow. */
+/* All texts share one allocation that lives as long as the run; n * TEXT_BYTES is checked for overflow. LIMIT where
+ * memory is out. */
 ingot_status ingot_run_to_text(ingot_op_ctx *c)
 {
     const ingot_tensor *in = c->in[0];
@@ -117,7 +126,9 @@ ingot_status ingot_run_to_text(ingot_op_ctx *c)
 
 /* ---- from text ---- */
 
-/* The number that `text` is, in `dtype`'s code at dst. Text of digits alone becomes an integer without a detour. */
+/* The number that `text` is, written to dst in the type to->to; false when it is not one, or something follows it. Text
+ * of digits alone becomes an integer without a detour, since a double would lose digits past 2^53. "nan", "inf" and
+ * exponents are what strtod knows. */
 static bool read_number(const char *text, locale_t plain, ingot_conversion *to, void *dst)
 {
     char *end;
@@ -152,6 +163,7 @@ ingot_status ingot_run_from_text(ingot_op_ctx *c, bool saturate, int round_mode)
     if (!plain)
         return ingot_op_fail(c, INGOT_LIMIT, "out of memory");
     for (int64_t i = 0; i < ingot_count(c->in[0]) && !st; i++, dst += size_bytes) {
+        /* Text is not terminated: a copy is. One that is too long for it cannot be a number that anybody wrote. */
         const size_t n = MIN(in[i].size_bytes, NUMBER_BYTES - 1);
         if (n)
             memcpy(text, in[i].data, n);

@@ -4,6 +4,7 @@
 
 enum { X, SCALE, BIAS };
 
+/* What prepare finds out, and what each run adds: the pointers. bias is NULL where there is none. */
 typedef struct channel_norm {
     const ingot_kernels *kernels;
     int64_t channels, pixels, pieces;    /* pieces of PIECE pixels that an image is cut into */
@@ -44,7 +45,8 @@ static ingot_status prepare_channel_norm(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Task over pieces of images. */
+/* Task over pieces of images. Mean and variance are taken over the channels of each pixel, and the lanes past the last
+ * channel are left out of them. */
 static void norm_pieces(void *argument, int64_t begin, int64_t end, int thread)
 {
     const channel_norm *s = argument;

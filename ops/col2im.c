@@ -5,6 +5,7 @@
 
 enum { X, IMAGE, BLOCK };
 
+/* X and Y as the loops need them: X (images * channels, taps, columns), Y (images * channels, pixels). */
 typedef struct folding {
     ingot_window w;                      /* out: the image; in: positions of blocks along each dimension */
     int64_t channels, pixels, taps, columns;
@@ -12,8 +13,9 @@ typedef struct folding {
     int64_t parts;                       /* 2 of those, else 1 */
 } folding;
 
-/* Reads image_shape, block_shape and the window's attributes, and checks that X (N, C * block, columns) has just
- * the columns such an image gives. All three products are overflow-checked, as they come from tensors. */
+/* Reads image_shape, block_shape and the window's attributes, and checks that X (N, C * block, columns) has just the
+ * columns such an image gives. All three products are overflow-checked, as they come from tensors. INVALID otherwise;
+ * LATER while image_shape or block_shape is not known. */
 static ingot_status read_folding(ingot_op_ctx *c, folding *f)
 {
     ingot_window *w = &f->w;
@@ -38,6 +40,7 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
             return ingot_op_fail(c, INGOT_INVALID, "dimension %d of the image or the block is out of range", i);
         w->pad_begin[i] = pads[i];
         w->pad_end[i] = pads[rank + i];
+        /* Positions of the block along this dimension, as for a pooling window without ceil_mode. */
         const int64_t room = w->out[i] + pads[i] + pads[rank + i] - w->dilation[i] * (w->kernel[i] - 1) - 1;
         w->in[i] = room < 0 ? 0 : room / w->stride[i] + 1;
         if (!ingot_mul_size(taps, (size_t)w->kernel[i], &taps) ||
@@ -58,7 +61,7 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
     return INGOT_OK;
 }
 
-/* Y is (N, C, image_shape...). */
+/* Y is (N, C, image_shape...). C is what remains of X's second dimension when the block's elements are divided out. */
 static ingot_status infer_col2im(ingot_op_ctx *c)
 {
     int64_t shape[INGOT_MAX_RANK];
@@ -74,7 +77,9 @@ static ingot_status infer_col2im(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[X]->dtype, 2 + f.w.rank, shape);
 }
 
-/* The column that holds the pixel at its tap, or -1. */
+/* The column that holds the pixel at its tap, or -1 where none does: the block would begin before the image's padding,
+ * past its last position, or between two strides. This inverts the window's rule: position times stride, plus tap times
+ * dilation, less padding, is the pixel. */
 static int64_t find_column(const ingot_window *w, const int64_t *pixel, const int64_t *tap)
 {
     int64_t column = 0;
@@ -88,8 +93,9 @@ static int64_t find_column(const ingot_window *w, const int64_t *pixel, const in
     return column;
 }
 
-/* The sum at one pixel of a plane: of all columns that hold it. Sums of bool are its or. Of complex numbers, `part` is 0
- * or 1 of 2. */
+/* The sum at one pixel of a plane: of all columns that hold it. Sums of bool are its or. Of complex numbers, `part` is
+ * 0 or 1 of 2. Integers are summed modulo 2^64 and cut when they are stored, floats in double. `p` is the pixel's
+ * number. */
 static void fold_pixel(const folding *f, int64_t plane, const int64_t *pixel, int64_t p, int64_t part)
 {
     const bool whole = ingot_is_integer(f->x.dtype) || f->x.dtype == INGOT_BOOL;
@@ -114,7 +120,7 @@ static void fold_pixel(const folding *f, int64_t plane, const int64_t *pixel, in
         ingot_put_double(&y, (plane * f->pixels + p) * f->parts + part, real);
 }
 
-/* Planes [begin, end): images times channels. */
+/* Planes [begin, end): images times channels. `pixel` follows p through the image, last dimension fastest. */
 static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const folding *f = argument;
@@ -128,7 +134,8 @@ static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Complex numbers as the floats that they are made of. */
+/* Complex numbers as the floats that they are made of. A sum of complex numbers is the sum of each part, so that they
+ * need no loop of their own. */
 static ingot_tensor as_parts(const ingot_tensor *t)
 {
     ingot_tensor view = *t;
@@ -139,7 +146,8 @@ static ingot_tensor as_parts(const ingot_tensor *t)
     return view;
 }
 
-/* Each (image, channel) plane is summed by one thread, as its windows may overlap. */
+/* Each (image, channel) plane is summed by one thread, as its windows may overlap. Shapes are read anew because
+ * image_shape and block_shape may be computed in the run. */
 static ingot_status run_col2im(ingot_op_ctx *c)
 {
     folding f;

@@ -7,6 +7,8 @@
 
 /* ---- rows ---- */
 
+/* IEEE 754 decides for floats: a comparison with NaN is false, and -0 equals 0. Greater is Less with x and y
+ * exchanged. */
 #define equal_of(T, W) (x == y)
 #define less_of(T, W) (x < y)
 #define less_or_equal_of(T, W) (x <= y)
@@ -22,6 +24,7 @@ ROWS(equal)
 ROWS(less)
 ROWS(less_or_equal)
 
+/* Equal bytes; nothing is known of their encoding. memcmp() must not see the NULL of an empty string. */
 static bool same_text(ingot_string a, ingot_string b)
 {
     return a.size_bytes == b.size_bytes && (!a.size_bytes || !memcmp(a.data, b.data, a.size_bytes));
@@ -30,13 +33,15 @@ static bool same_text(ingot_string a, ingot_string b)
 INGOT_ROW(equal_STRING, ingot_string, ingot_string, uint8_t, same_text(x, y))
 
 typedef ingot_row_fn *const row_table[INGOT_N_DTYPES];
+/* bool compares as the bytes 0 and 1; text has no order. */
 static row_table equal_rows = { ENTRIES(equal), [INGOT_BOOL] = equal_UINT8, [INGOT_STRING] = equal_STRING };
 static row_table less_rows = { ENTRIES(less) };
 static row_table less_or_equal_rows = { ENTRIES(less_or_equal) };
 
 /* ---- comparisons ---- */
 
-/* The result is bool, broadcast as for arithmetic; the inputs' types must be the same. */
+/* The result is bool, broadcast as for arithmetic; the inputs' types must be the same. The standard has no comparison
+ * of mixed types, so that is INVALID. */
 static ingot_status infer_compare(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype)
@@ -44,7 +49,8 @@ static ingot_status infer_compare(ingot_op_ctx *c)
     return ingot_out_broadcast(c, 0, INGOT_BOOL);
 }
 
-/* out = x op y, or y op x where swapped. */
+/* out = x op y, or y op x where swapped. 16-bit floats are widened a chunk at a time, exactly, so the answer is theirs.
+ * UNSUPPORTED: a type without a row. */
 static ingot_status compare(ingot_op_ctx *c, const row_table *rows, bool swapped)
 {
     ingot_tensor *const in[] = { c->in[swapped], c->in[!swapped] };
@@ -66,6 +72,7 @@ static ingot_status run_greater_or_equal(ingot_op_ctx *c) { return compare(c, &l
 
 /* ---- IsNaN, IsInf: which classes of numbers answer true ---- */
 
+/* Which classes of numbers answer true, in a tensor of `dtype`. */
 typedef struct classes {
     ingot_dtype dtype;
     bool nan, infinity, negative_infinity;
@@ -87,7 +94,8 @@ static void row_classify(void *dst, const void *const *in, const int *step, int6
     }
 }
 
-/* 16-bit floats are widened by ingot_row_narrow, so row_classify then sees FLOAT. */
+/* 16-bit floats are widened by ingot_row_narrow, so row_classify then sees FLOAT. 8-bit floats and the wide ones are
+ * told apart in the row. Shapes are equal: nothing is really broadcast. */
 static ingot_status classify(ingot_op_ctx *c, classes wanted)
 {
     const ingot_narrow narrow = { .row = row_classify, .argument = &wanted, .dtype = c->in[0]->dtype, .n_in = 1,
@@ -102,6 +110,7 @@ static ingot_status classify(ingot_op_ctx *c, classes wanted)
 
 static ingot_status run_is_nan(ingot_op_ctx *c) { return classify(c, (classes){ .nan = true }); }
 
+/* detect_positive and detect_negative may switch off either sign, or both. */
 static ingot_status run_is_inf(ingot_op_ctx *c)
 {
     return classify(c, (classes){ .infinity = ingot_attr_int(c->node, "detect_positive", 1) != 0,

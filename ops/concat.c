@@ -2,8 +2,8 @@
  * the blocked layout as long as every boundary falls between two blocks of channels. */
 #include "ops/movement.h"
 
-/* A tensor as (outer, axis, inner), of which the axis may be cut. In the blocked layout the channels count in
- * blocks. */
+/* A tensor as (outer, axis, inner), of which the axis may be cut. In the blocked layout the channels count in blocks.
+ * Only the channel axis is cut there, and only between blocks: layout_concat() and layout_split() see to it. */
 static void split_sizes(const ingot_tensor *t, int axis, int64_t *outer, int64_t *size, int64_t *inner)
 {
     *outer = ingot_span(t, 0, axis);
@@ -15,7 +15,8 @@ static void split_sizes(const ingot_tensor *t, int axis, int64_t *outer, int64_t
     }
 }
 
-/* Copy `part` to or from its place in `whole`, which starts at `*first` of the axis; moves *first past it. */
+/* Copy `part` into its place in `whole` (to_whole), or out of it. The place starts at index *first of the axis, in
+ * units of split_sizes(); *first moves past it, so that a caller goes through the parts in order. */
 static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_tensor *part, int axis, int64_t *first,
                       bool to_whole)
 {
@@ -38,7 +39,8 @@ static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_te
     }
 }
 
-/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up. */
+/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up. INVALID where they do not, or
+ * where the attribute is missing: it has no default since opset 4. */
 static ingot_status infer_concat(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -58,6 +60,7 @@ static ingot_status infer_concat(ingot_op_ctx *c)
         if (t->dtype != x->dtype || t->rank != x->rank)
             return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s and rank %d, input 0 %s and %d", i,
                                  ingot_dtype_name(t->dtype), t->rank, ingot_dtype_name(x->dtype), x->rank);
+        /* Every other dimension as in input 0; the sum comes from the file and may overflow. */
         for (int d = 0; d < x->rank; d++)
             if (d != axis && t->shape[d] != shape[d])
                 return ingot_op_fail(c, INGOT_INVALID, "input %d has size %lld in dimension %d, input 0 %lld", i,
@@ -68,7 +71,8 @@ static ingot_status infer_concat(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank, shape);
 }
 
-/* Parts follow each other along the axis; first counts how far they have come. */
+/* Parts follow each other along the axis; first counts how far they have come. Parts that the planner has placed inside
+ * of the output cost nothing. */
 static ingot_status run_concat(ingot_op_ctx *c)
 {
     int64_t first = 0;
@@ -80,7 +84,8 @@ static ingot_status run_concat(ingot_op_ctx *c)
 }
 
 /* Where piece i of `pieces` begins in `whole`, in bytes; -1 where it is scattered, as anything before the axis makes
- * it. Pieces nobody wants are of unknown size: none behind them is told. */
+ * it. Pieces nobody wants are of unknown size: none behind them is told. The axis was checked by infer. Blocked parts
+ * count with their padding, of which they have none (see cuts_blocks). */
 static int64_t piece_offset(const ingot_op_ctx *c, const ingot_tensor *whole, ingot_tensor *const *pieces, int i)
 {
     const int64_t given = ingot_attr_int(c->node, "axis", 0);
@@ -96,11 +101,13 @@ static int64_t piece_offset(const ingot_op_ctx *c, const ingot_tensor *whole, in
     return offset;
 }
 
+/* Concat's whole is its output, Split's its input. */
 static int64_t concat_piece(const ingot_op_ctx *c, int i) { return piece_offset(c, c->out[0], c->in, i); }
 
 static int64_t split_piece(const ingot_op_ctx *c, int i) { return piece_offset(c, c->in[0], c->out, i); }
 
-/* Can a tensor be cut along the axis between blocks of channels? */
+/* Can a tensor be cut along the axis between blocks of channels? Whole blocks only: one that two parts share would have
+ * to be taken apart. */
 static bool cuts_blocks(const ingot_op_ctx *c, const ingot_tensor *t)
 {
     const int64_t axis = ingot_attr_int(c->node, "axis", 0);
@@ -120,7 +127,8 @@ static ingot_layout layout_concat(const ingot_op_ctx *c)
     return follow;
 }
 
-/* As layout_concat: each part must begin on a block of channels. */
+/* As layout_concat: each part must begin on a block of channels. An output that nobody wants has no shape to check, so
+ * everything stays plain. */
 static ingot_layout layout_split(const ingot_op_ctx *c)
 {
     for (int i = 0; i < c->n_out; i++)
@@ -129,7 +137,9 @@ static ingot_layout layout_split(const ingot_op_ctx *c)
     return (ingot_layout){INGOT_LAYOUT_FOLLOW, 1};
 }
 
-/* Size of part i along the axis: from 'split', or even parts of which the last may be smaller. */
+/* Size of part i along the axis: from 'split', or even parts of which the last may be smaller. INVALID: num_outputs
+ * that is not the number of outputs, or equal parts (opset 13, no num_outputs) that do not come out even. From opset 18
+ * on the last part may be smaller, and even empty. */
 static ingot_status split_size(ingot_op_ctx *c, int64_t size, int i, int64_t *part)
 {
     if (ingot_has(c, 1)) {
@@ -148,8 +158,8 @@ static ingot_status split_size(ingot_op_ctx *c, int64_t size, int i, int64_t *pa
     return INGOT_OK;
 }
 
-/* Sizes come from the input 'split', else from num_outputs; they must add up to the dimension, checked by
- * subtraction so that no sum can overflow. */
+/* Sizes come from the input 'split', else from num_outputs; they must add up to the dimension, checked by subtraction
+ * so that no sum can overflow. LATER while 'split' is computed and not known. */
 static ingot_status infer_split(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -196,6 +206,8 @@ static ingot_status run_split(ingot_op_ctx *c)
     return status;
 }
 
+/* Each part is the input from an offset on, with the input's own steps. False behind a part that nobody wants, whose
+ * size is unknown here. */
 static bool strided_split(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
 {
     const ingot_tensor *x = c->in[0];
