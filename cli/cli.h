@@ -366,8 +366,8 @@ typedef struct cli_errors {
 /* Of tensors with as many elements, whatever their shapes and types; tolerances as cli_compare() has them. */
 cli_errors cli_measure(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol);
 
-/* A hash of bytes and of a value with its type and shape (hash.c): equal bits give equal hashes. It tells accidents, not
- * attackers. Hashes are chained: the result of one is the start of the next. */
+/* A hash of bytes and of a value with its type and shape (hash.c): equal bits give equal hashes. It tells accidents,
+ * not attackers. Hashes are chained: the result of one is the start of the next. */
 #define CLI_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t cli_hash(const void *data, size_t size_bytes, uint64_t start);
 uint64_t cli_hash_tensor(const ingot_tensor *tensor, uint64_t start);

@@ -1,5 +1,5 @@
-/* describe.c - what other programs want to know of the command line: completions for shells and the manual page, written from the
- * tables that parsing follows, so that they cannot fall behind. */
+/* describe.c - what other programs want to know of the command line: completions for shells and the manual page,
+ * written from the tables that parsing follows, so that they cannot fall behind. */
 #include <ctype.h>
 #include <string.h>
 
@@ -60,7 +60,8 @@ static void print_zsh_option(const cli_option *o)
 {
     printf(" \\\n        '*%s%s[", dashes(o), o->name);
     print_quoted(o->help);
-    printf("]%s%s%s'", o->argument ? ":" : "", o->argument ? "value" : "", takes_file(o) ? ":_files" : o->argument ? ": " : "");
+    printf("]%s%s%s'", o->argument ? ":" : "", o->argument ? "value" : "",
+           takes_file(o) ? ":_files" : o->argument ? ": " : "");
 }
 
 static void print_zsh(const cli_command *const *commands, size_t n)
@@ -84,8 +85,8 @@ static const char *fish_command;
 
 static void print_fish_option(const cli_option *o)
 {
-    printf("complete -c ingot -n '__fish_seen_subcommand_from %s' -%c %s%s -d '", fish_command, o->name[1] ? 'l' : 's', o->name,
-           !o->argument ? "" : takes_file(o) ? " -r -F" : " -x");
+    printf("complete -c ingot -n '__fish_seen_subcommand_from %s' -%c %s%s -d '", fish_command,
+           o->name[1] ? 'l' : 's', o->name, !o->argument ? "" : takes_file(o) ? " -r -F" : " -x");
     for (const char *text = o->help; *text; text++)
         printf(*text == '\'' ? "\\'" : "%c", *text);
     printf("'\n");
@@ -102,7 +103,8 @@ static void print_fish(const cli_command *const *commands, size_t n)
 
 /* ---- the manual ------------------------------------------------------------------------------------------------- */
 
-/* Text of a manual page: a dash is written so that it can be searched, a leading dot or quote so that it is no request. */
+/* Text of a manual page: a dash is written so that it can be searched, a leading dot or quote so that it is no
+ * request. */
 static void print_roff(const char *text)
 {
     bool line_start = true;
@@ -139,7 +141,8 @@ static void print_table(const cli_option *table)
 
 static void print_manual(const cli_command *const *commands, size_t n)
 {
-    printf(".TH INGOT 1 \"\" \"ingot %s\"\n.SH NAME\ningot \\- load models exported to ONNX and run them\n.SH SYNOPSIS\n", ingot_version());
+    printf(".TH INGOT 1 \"\" \"ingot %s\"\n.SH NAME\ningot \\- load models exported to ONNX and run them\n"
+           ".SH SYNOPSIS\n", ingot_version());
     for (size_t i = 0; i < n; i++)
         printf("%s.B ingot %s\n%s [OPTION]...\n", i ? ".br\n" : "", commands[i]->name, commands[i]->operands);
     for (size_t i = 0; i < n; i++) {
@@ -156,11 +159,11 @@ static void print_manual(const cli_command *const *commands, size_t n)
     }
     printf(".SH EVERY COMMAND\n");
     print_table(cli_common_options());
-    printf(".SH EXIT STATUS\n0 done, or all outputs agree; 1 outputs differ; 2 wrong usage; 3 valid, but an operator, type or version "
-           "that is not there; 4 a malformed model; 5 an input or dump that does not fit or is malformed; 6 a limit was reached or memory "
-           "ran out; 7 a file cannot be read or written; 130 cancelled.\n"
-           ".SH ENVIRONMENT\n.TP\n.B INGOT_ISA\nThe highest instruction set that kernels may use: baseline, avx2, avxvnni, avx512, avx512vnni or "
-           "neon.\n");
+    printf(".SH EXIT STATUS\n0 done, or all outputs agree; 1 outputs differ; 2 wrong usage; 3 valid, but an operator, "
+           "type or version that is not there; 4 a malformed model; 5 an input or dump that does not fit or is "
+           "malformed; 6 a limit was reached or memory ran out; 7 a file cannot be read or written; 130 cancelled.\n"
+           ".SH ENVIRONMENT\n.TP\n.B INGOT_ISA\nThe highest instruction set that kernels may use: baseline, "
+           "avx2, avxvnni, avx512, avx512vnni or neon.\n");
 }
 
 /* ---- the way in ------------------------------------------------------------------------------------------------- */
@@ -170,7 +173,8 @@ typedef struct writer {
     void (*print)(const cli_command *const *commands, size_t n);
 } writer;
 
-static const writer writers[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}, {"manual", print_manual}};
+static const writer writers[] = {
+    {"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}, {"manual", print_manual}};
 
 ingot_status cli_describe(const char *form, const cli_command *const *commands, size_t n, ingot_error *error)
 {

@@ -1,4 +1,5 @@
-/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, or a file of named values. */
+/* dump.c - dumps that a model is verified against: a folder in the layout of the ONNX tests, or a file of named
+ * values. */
 #include "cli/cli.h"
 
 #include <errno.h>

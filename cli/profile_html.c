@@ -307,8 +307,8 @@ static ingot_status tell_graph(const telling *t, ingot_error *error)
                  .sources = calloc(count_sources(t->p) + 1, sizeof *d.sources),
                  .details = calloc(n + 1, sizeof *d.details)};
     ingot_status st = INGOT_OK;
-    cli_page_section(t->page, "Graph", "The steps that run, with what was fused into them; the fuller a box, the longer "
-                     "it takes.");
+    cli_page_section(t->page, "Graph", "The steps that run, with what was fused into them; the fuller a box, the "
+                     "longer it takes.");
     if (!d.nodes || !d.sources || !d.tips || !d.details) {
         st = cli_fail(error, INGOT_LIMIT, "out of memory");
     } else {

@@ -17,7 +17,8 @@ static const cli_option options[] = {
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
     {"top", OPTION_INT, &top, "K", "print the K largest elements of each row of an output", 1},
     {"labels", OPTION_TEXT, &labels_path, "FILE", "names for --top, one a line, the first for class 0", 0},
-    {"checksum", OPTION_FLAG, &checksum, NULL, "print a hash of each output and of all: equal bits have equal hashes", 0},
+    {"checksum", OPTION_FLAG, &checksum, NULL, "print a hash of each output and of all: equal bits have equal hashes",
+     0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 

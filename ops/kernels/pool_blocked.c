@@ -2,8 +2,8 @@
  *
  * Work items are rows of the output, (image and block, depth, height). The largest element is found along columns
  * first: the rows of a window become one line in a small buffer, -infinity where the padding is, and the windows of
- * that line follow. Otherwise a row is cut into runs of pixels whose windows meet the same columns of the source: the long
- * one in the middle takes whole windows, a few pixels at once. */
+ * that line follow. Otherwise a row is cut into runs of pixels whose windows meet the same columns of the source: the
+ * long one in the middle takes whole windows, a few pixels at once. */
 #include <math.h>
 
 #include "ops/kernels/isa.h"

@@ -94,7 +94,8 @@ static void check_softmax_scaled(const ingot_kernels *k, int64_t rows, int64_t n
 {
     const int64_t stride = n + 3, mask_stride = n + 1;
     const float scale = masked ? -0.5f : 3.0f;
-    float *x = check_randoms(rows * stride), *y = check_floats(rows * stride), *mask = check_randoms(rows * mask_stride);
+    float *x = check_randoms(rows * stride), *y = check_floats(rows * stride);
+    float *mask = check_randoms(rows * mask_stride);
     char what[80];
 
     snprintf(what, sizeof what, "softmax_scaled %s %lld rows of %lld", k->isa, (long long)rows, (long long)n);
