@@ -8,12 +8,14 @@
 #include "ops/host.h"
 #include "ops/op.h"
 
+/* LIMIT is also what a limit on the session's memory gives. */
 static ingot_status out_of_memory(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
-/* Nothing can be said about the outputs before the subgraphs have run. */
+/* Nothing can be said about the outputs before the subgraphs have run: the branches of an If may differ in shape, and
+ * the length of a scan output may be the number of iterations. Even the type is left to the run. */
 static ingot_status infer_unknown(ingot_op_ctx *c)
 {
     for (int i = 0; i < c->n_out; i++)
@@ -21,7 +23,9 @@ static ingot_status infer_unknown(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Make output `index` a copy of a subgraph's output. */
+/* Make output `index` a copy of a subgraph's output, which lives only until that subgraph runs again. An output that
+ * nobody wants, or that the node does not have, is skipped. Sequences and optionals are passed on: their items are not
+ * in the subgraph's memory. */
 static ingot_status give(ingot_op_ctx *c, int index, const ingot_tensor *value)
 {
     if (index >= c->n_out || !c->out[index])
@@ -36,7 +40,7 @@ static ingot_status give(ingot_op_ctx *c, int index, const ingot_tensor *value)
     return status;
 }
 
-/* A condition is one bool of any rank; everything else is INVALID. */
+/* A condition is one bool of any rank; everything else is INVALID. `what` begins the message. */
 static ingot_status read_bool(ingot_op_ctx *c, const ingot_tensor *t, const char *what, bool *value)
 {
     if (t->kind != INGOT_TENSOR || t->dtype != INGOT_BOOL || ingot_count(t) != 1)
@@ -45,7 +49,7 @@ static ingot_status read_bool(ingot_op_ctx *c, const ingot_tensor *t, const char
     return INGOT_OK;
 }
 
-/* The subgraph in an attribute; If, Loop and Scan cannot do without. */
+/* The subgraph in an attribute; If, Loop and Scan cannot do without, so a missing one is INVALID. */
 static ingot_status need_graph(ingot_op_ctx *c, const char *name, const ingot_graph **graph)
 {
     *graph = ingot_attr_graph(c->node, name);
@@ -54,7 +58,8 @@ static ingot_status need_graph(ingot_op_ctx *c, const char *name, const ingot_gr
 
 /* ---- If ---- */
 
-/* Runs one branch. Its outputs' shapes are known only now, so they are given to the outputs as they are. */
+/* Runs one branch. Its outputs' shapes are known only now, so they are given to the outputs as they are. The branches
+ * take no inputs: what they read from outside they capture, and ingot_call() finds it in this node. */
 static ingot_status run_if(ingot_op_ctx *c)
 {
     bool condition = false;
@@ -73,7 +78,8 @@ static ingot_status run_if(ingot_op_ctx *c)
 
 /* ---- what Loop and Scan share ---- */
 
-/* A carried value: its present tensor, in one of two buffers. */
+/* A carried value: its present tensor, in one of two buffers, buffers[turn]. The other receives the next one. Buffers
+ * only grow, so that a value of constant shape is allocated twice in all. */
 typedef struct carried {
     ingot_tensor tensor;
     void *buffers[2];
@@ -81,13 +87,17 @@ typedef struct carried {
     int turn;
 } carried;
 
-/* A scan output: items appended one after the other. */
+/* A scan output: items appended one after the other, used_bytes so far of capacity_bytes. They are joined along an axis
+ * when the loop has ended, since their number is known only then. */
 typedef struct collected {
     ingot_tensor item;      /* type and shape of each; rank -1 before the first */
     char *data;
     size_t used_bytes, capacity_bytes;
 } collected;
 
+/* A Loop or Scan while it runs. results receives all of the body's outputs: Loop's condition first, then the carried
+ * values, then what is collected. Its memory is not that of the run, so that a buffer can be given back when it
+ * grows. */
 typedef struct loop {
     ingot_op_ctx *c;
     ingot_memory *memory;
@@ -100,7 +110,7 @@ typedef struct loop {
 } loop;
 
 /* Takes what Loop and Scan share; a failure leaves a loop that close_loop accepts. rank -1 marks a collected output
- * with no item yet. */
+ * with no item yet. n_extra: the body's inputs that are not carried (Loop's counter and condition, Scan's slices). */
 static ingot_status open_loop(loop *l, ingot_op_ctx *c, int n_carried, int n_collected, int n_extra)
 {
     l->c = c;
@@ -133,8 +143,8 @@ static void close_loop(loop *l)
     ingot_release(l->memory, l->results);
 }
 
-/* Keep a copy of a carried value for the next iteration. Two buffers take turns, because the body may still read
- * the old value while the new one is copied; sequences are shared, not copied. */
+/* Keep a copy of a carried value for the next iteration. Two buffers take turns, because the body may still read the
+ * old value while the new one is copied; sequences are shared, not copied. LIMIT where memory is out. */
 static ingot_status carry(loop *l, carried *value, const ingot_tensor *from)
 {
     if (from->kind != INGOT_TENSOR) {
@@ -143,6 +153,7 @@ static ingot_status carry(loop *l, carried *value, const ingot_tensor *from)
     }
     const int turn = value->turn ^= 1;
     const size_t size_bytes = ingot_storage_bytes(from);
+    /* Half as much again is taken, for values that grow by a little each time, as generated text does. */
     if (!value->buffers[turn] || value->capacity[turn] < size_bytes) {
         ingot_release(l->memory, value->buffers[turn]);
         value->capacity[turn] = size_bytes + size_bytes / 2;
@@ -156,8 +167,8 @@ static ingot_status carry(loop *l, carried *value, const ingot_tensor *from)
     return INGOT_OK;
 }
 
-/* Append one iteration's result to a scan output; memory doubles, so n iterations cost O(n). ONNX wants one shape
- * and type for all of them. */
+/* Append one iteration's result to a scan output; memory doubles, so n iterations cost O(n). ONNX wants one shape and
+ * type for all of them. INVALID where they differ, or for a sequence. */
 static ingot_status collect(loop *l, int index, const ingot_tensor *from)
 {
     collected *output = &l->outputs[index];
@@ -168,6 +179,7 @@ static ingot_status collect(loop *l, int index, const ingot_tensor *from)
     else if (!ingot_same_shape(&output->item, from) || output->item.dtype != from->dtype)
         return ingot_op_fail(l->c, INGOT_INVALID, "scan output %d changes its shape or type between iterations", index);
     const size_t size_bytes = ingot_storage_bytes(from);
+    /* Twice of what is needed now; the sum cannot overflow, as both are sizes of memory that exists. */
     if (output->capacity_bytes - output->used_bytes < size_bytes || !output->data) {
         size_t capacity;
         if (!ingot_mul_size(2, output->used_bytes + size_bytes, &capacity))
@@ -187,7 +199,8 @@ static ingot_status collect(loop *l, int index, const ingot_tensor *from)
     return INGOT_OK;
 }
 
-/* Type and shape of an item that no iteration gave: what the body declares, free dimensions 0. */
+/* Type and shape of an item that no iteration gave: what the body declares, free dimensions 0. A body that declares
+ * nothing gives scalars of float: an output must have some type. */
 static void declared_item(const loop *l, int body_output, ingot_tensor *item)
 {
     const ingot_type *type = &l->body->values[l->body->outputs[body_output]].type;
@@ -197,7 +210,9 @@ static void declared_item(const loop *l, int body_output, ingot_tensor *item)
         item->shape[i] = MAX((int64_t)0, type->shape[i]);
 }
 
-/* Output `index` of the node: the collected items, joined along a new axis. */
+/* Output `index` of the node: the n items of collected output k, joined along a new dimension `axis` of rank + 1, in
+ * reverse order where `backward`. body_output tells the declared type when there was no iteration. INVALID: an axis out
+ * of range. */
 static ingot_status give_collected(loop *l, int k, int index, int64_t n, int body_output, int64_t axis, bool backward)
 {
     ingot_op_ctx *c = l->c;
@@ -214,6 +229,7 @@ static ingot_status give_collected(loop *l, int k, int index, int64_t n, int bod
         return status;
     if (item->rank >= INGOT_MAX_RANK)
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "scan output %d has more than %d dimensions", k, INGOT_MAX_RANK);
+    /* The item's shape with n put in at the axis. */
     for (int i = 0; i <= item->rank; i++)
         shape[i] = i < at ? item->shape[i] : i == at ? n : item->shape[i - 1];
     if ((status = ingot_out_resize(c, index, item->dtype, item->rank + 1, shape)))
@@ -229,7 +245,9 @@ static ingot_status give_collected(loop *l, int k, int index, int64_t n, int bod
 
 /* ---- Loop ---- */
 
-/* Iterate until the condition or the count ends it; *n receives the number of iterations. */
+/* Iterate until the condition or the count ends it; *n receives the number of iterations. The body sees the iteration's
+ * number (int64) and the condition (bool), both of rank 0, then the carried values. CANCELLED between two iterations;
+ * any failure of the body ends the loop. */
 static ingot_status iterate(loop *l, int64_t count, bool condition, int64_t *n)
 {
     ingot_op_ctx *c = l->c;
@@ -238,6 +256,7 @@ static ingot_status iterate(loop *l, int64_t count, bool condition, int64_t *n)
     const ingot_tensor iteration = {.dtype = INGOT_INT64, .data = &i};
     const ingot_tensor condition_in = {.dtype = INGOT_BOOL, .data = &go_on};
     ingot_status status = INGOT_OK;
+    /* The arguments point at tensors that change in place, so they are bound once. */
     l->arguments[0] = &iteration;
     l->arguments[1] = &condition_in;
     for (int k = 0; k < l->n_carried; k++)
@@ -259,8 +278,9 @@ static ingot_status iterate(loop *l, int64_t count, bool condition, int64_t *n)
     return status;
 }
 
-/* Loop with both forms of end: a trip count, a condition, both, or neither. The body gives the condition, the
- * carried values, then the scan outputs. */
+/* Loop with both forms of end: a trip count, a condition, both, or neither. The body gives the condition, the carried
+ * values, then the scan outputs. Inputs: M and cond, which may be left out, and the first value of each carried one.
+ * INVALID where the body's outputs are too few for those, or the node has more outputs than the body gives. */
 static ingot_status run_loop(ingot_op_ctx *c)
 {
     loop l = {0};
@@ -270,6 +290,8 @@ static ingot_status run_loop(ingot_op_ctx *c)
     const int n_carried = MAX(0, c->node->n_inputs - 2);
     int64_t count = INT64_MAX, n = 0;
     bool condition = true;
+    /* Without a count and a condition the loop ends when the body's condition is false, or when the run is
+     * cancelled. */
     if (ingot_has(c, 0) && (c->in[0]->kind != INGOT_TENSOR || ingot_count(c->in[0]) != 1))
         return ingot_op_fail(c, INGOT_INVALID, "the trip count must be one number");
     if (ingot_has(c, 0))
@@ -280,7 +302,10 @@ static ingot_status run_loop(ingot_op_ctx *c)
     if (n_collected < 0 || c->n_out > n_carried + n_collected)
         return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d carried values, the node %d",
                              l.body->n_outputs, n_carried, c->n_out);
+    /* Everything that can be wrong in the node has been checked; from here on memory is held. */
     status = open_loop(&l, c, n_carried, n_collected, 2);
+    /* The first values of what is carried, then the iterations, then the outputs: carried ones as they ended, collected
+     * ones joined along their first axis. */
     for (int k = 0; k < n_carried && !status; k++)
         status = c->in[2 + k] ? carry(&l, &l.values[k], c->in[2 + k])
                               : ingot_op_fail(c, INGOT_INVALID, "carried value %d is missing", k);
@@ -296,14 +321,15 @@ static ingot_status run_loop(ingot_op_ctx *c)
 
 /* ---- Scan ---- */
 
-/* Item k of an optional list attribute. */
+/* Item k of an optional list attribute. 0, the default of all of them, where the list is missing or shorter. */
 static int64_t list_item(const ingot_op_ctx *c, const char *name, int k)
 {
     const ingot_attr *attr = ingot_node_attr(c->node, name);
     return attr && attr->type == INGOT_ATTR_INTS && (size_t)k < attr->n ? attr->ints[k] : 0;
 }
 
-/* One scan input and the slice of it that the body sees. */
+/* One scan input and the slice of it that the body sees: `tensor` has the shape without the axis, and memory of its own
+ * that cut() fills for each iteration. */
 typedef struct slice {
     const ingot_tensor *from;
     ingot_tensor tensor;
@@ -311,7 +337,9 @@ typedef struct slice {
     bool backward;
 } slice;
 
-/* Scan inputs: each loses its scanned axis, and all must be equally long along theirs. */
+/* Scan inputs: each loses its scanned axis, and all must be equally long along theirs. Fills slices[0, n) for the
+ * inputs from[]; *length receives their common length. INVALID: an input left out, a scalar, an axis out of range,
+ * different lengths. */
 static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, const ingot_tensor *const *from, int64_t *length)
 {
     for (int k = 0; k < n; k++) {
@@ -337,7 +365,8 @@ static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, const ing
     return INGOT_OK;
 }
 
-/* Copy slice i of a scan input to its buffer, counted from the end when its direction is backward. */
+/* Copy slice i of a scan input to its buffer, counted from the end when its direction is backward. Along the first axis
+ * that is one copy, else one for each index before the axis. */
 static void cut(slice *s, int64_t i)
 {
     const int64_t length = s->from->shape[s->axis];
@@ -348,7 +377,8 @@ static void cut(slice *s, int64_t i)
                     ingot_span(s->from, 0, s->axis), inner_bytes);
 }
 
-/* One iteration for every slice; a cancelled run ends between two of them. */
+/* One iteration for every slice; a cancelled run ends between two of them. The body's inputs are the states, then the
+ * slices; its outputs the states, then what is collected. */
 static ingot_status scan(loop *l, slice *slices, int n_slices, int64_t length)
 {
     ingot_status status = INGOT_OK;
@@ -371,7 +401,9 @@ static ingot_status scan(loop *l, slice *slices, int n_slices, int64_t length)
     return status;
 }
 
-/* Scan: the states come first among the inputs, then num_scan_inputs inputs to slice. */
+/* Scan: the states come first among the inputs, then num_scan_inputs inputs to slice. Each state is also an output; the
+ * others are the collected ones, joined along scan_output_axes. INVALID: counts of inputs and outputs that do not fit
+ * each other or the body. */
 static ingot_status run_scan(ingot_op_ctx *c)
 {
     loop l = {0};
@@ -387,6 +419,7 @@ static ingot_status run_scan(ingot_op_ctx *c)
     if (n_collected < 0 || c->n_out > n_carried + n_collected)
         return ingot_op_fail(c, INGOT_INVALID, "the body has %d outputs for %d states, the node %d", l.body->n_outputs,
                              n_carried, c->n_out);
+    /* Slices live in the run's memory, which needs no release; the loop's buffers are taken last. */
     int64_t length = 0;
     slice *slices = ingot_run_alloc(c, (size_t)n_slices * sizeof *slices);
     status = slices ? open_slices(c, slices, n_slices, (const ingot_tensor *const *)c->in + n_carried, &length)
@@ -410,7 +443,8 @@ done:
 
 /* ---- Scan of opset 8: (sequence_lens, states..., scan inputs...), all with a batch in front ---- */
 
-/* What a batched Scan has besides the loop: its inputs without the batch axis, of one sample at a time. */
+/* What a batched Scan has besides the loop: its inputs without the batch axis, of one sample at a time. The views' data
+ * pointers are set anew for each sample. */
 typedef struct batch {
     int64_t n, length;             /* samples; elements along the axis that is scanned */
     const ingot_tensor **views;    /* states, then scan inputs */
@@ -418,7 +452,8 @@ typedef struct batch {
     slice *slices;
 } batch;
 
-/* Every input loses its first axis, which must be equally long for all; a scan input needs another one to scan. */
+/* Every input loses its first axis, which must be equally long for all; a scan input needs another one to scan. INVALID
+ * otherwise, also for a batch of no samples, which would leave the outputs' shapes unknown. */
 static ingot_status open_batch(ingot_op_ctx *c, batch *b, int n_carried, int n_slices)
 {
     const int n = n_carried + n_slices;
@@ -443,7 +478,8 @@ static ingot_status open_batch(ingot_op_ctx *c, batch *b, int n_carried, int n_s
     return open_slices(c, b->slices, n_slices, b->views + n_carried, &b->length);
 }
 
-/* Set the views to sample i and *length to how much of it is scanned. A shorter sample is as if there were no more. */
+/* Set the views to sample i and *length to how much of it is scanned. A shorter sample is as if there were no more.
+ * INVALID: a length of sequence_lens that is negative or past the scanned axis. */
 static ingot_status select_sample(ingot_op_ctx *c, batch *b, int64_t i, int n_carried, int n_slices, int64_t *length)
 {
     *length = b->length;
@@ -465,7 +501,8 @@ static ingot_status select_sample(ingot_op_ctx *c, batch *b, int64_t i, int n_ca
 }
 
 /* Sample i of output `index` gets `bytes` bytes and zeros behind them; the first one gives the output its shape: that
- * of `like` with the batch in front, and `length` between the two unless it is INGOT_NONE. */
+ * of `like` with the batch in front, and `length` between the two unless it is INGOT_NONE. INVALID where samples differ
+ * in shape or type, as their scan outputs would not stack. */
 static ingot_status give_sample(ingot_op_ctx *c, int index, const batch *b, int64_t i, const ingot_tensor *like,
                                 int64_t length, const void *data, size_t bytes)
 {
@@ -492,7 +529,8 @@ static ingot_status give_sample(ingot_op_ctx *c, int index, const batch *b, int6
     return INGOT_OK;
 }
 
-/* One sample from its states to its part of the outputs. */
+/* One sample from its states to its part of the outputs. The collected buffers are emptied first; what they hold after
+ * the scan begins the sample's part, and the rest of it is zeros. */
 static ingot_status scan_sample(loop *l, batch *b, int64_t i, int n_slices)
 {
     int64_t length = 0;
@@ -516,7 +554,8 @@ static ingot_status scan_sample(loop *l, batch *b, int64_t i, int n_slices)
     return status;
 }
 
-/* The samples one after the other: each scans on its own, over as many elements as sequence_lens says. */
+/* The samples one after the other: each scans on its own, over as many elements as sequence_lens says. Opset 8 gives
+ * directions in the attribute "directions", and scans along the first axis after the batch. */
 static ingot_status run_scan_8(ingot_op_ctx *c)
 {
     loop l = {0};

@@ -6,8 +6,12 @@
 
 #include <string.h>
 
+/* Inputs: X (N, ic, D1...), W (oc, ic / group, kernel...) or transposed (ic, oc / group, kernel...), and B (oc), which
+ * may be left out. */
 enum { X, W, B, N_INPUTS };
 
+/* What prepare decides: the sizes, one of two ways, and the fused nodes. weights and bias are set only for constants
+ * that the way needs in memory as they are; packed weights belong to `blocked`. */
 typedef struct conv_state {
     ingot_conv_shape shape;
     ingot_tensor *weights, *bias;        /* constants read from the file, or NULL */
@@ -17,10 +21,13 @@ typedef struct conv_state {
     ingot_tensor host;                   /* own result, before fused nodes */
 } conv_state;
 
-/* The two operators differ in shapes, kernel and plain loops, which the shape tells apart from there on. */
+/* The two operators differ in shapes, kernel and plain loops, which the shape tells apart from there on. Both share
+ * everything that has to do with fused nodes and layouts. */
 static bool is_transposed(const ingot_op_ctx *c) { return !strcmp(c->op->op_type, "ConvTranspose"); }
 
-/* Check inputs against each other and resolve the window. */
+/* Check inputs against each other and resolve the window (pads, auto_pad, output_shape). INVALID with a line that says
+ * what does not fit. Fused nodes' inputs follow the own ones in c->in, so the bias is looked for by the node's
+ * count. */
 static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
 {
     const ingot_tensor *bias = c->node->n_inputs > B ? c->in[B] : NULL;
@@ -28,7 +35,7 @@ static ingot_status read_shape(ingot_op_ctx *c, ingot_conv_shape *shape)
                             : ingot_conv_shape_read(c, c->in[X], c->in[W], bias, shape);
 }
 
-/* (N, oc, D1...). */
+/* (N, oc, D1...), into sizes[rank]. */
 static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)
 {
     sizes[0] = shape->n;
@@ -36,7 +43,8 @@ static void output_shape(const ingot_conv_shape *shape, int64_t *sizes)
     memcpy(sizes + 2, shape->window.out, (size_t)shape->window.rank * sizeof *sizes);
 }
 
-/* Y (N, oc, D1...), then the shape of whatever is fused behind it. */
+/* Y (N, oc, D1...), then the shape of whatever is fused behind it. Only shapes are read, so this never waits for
+ * data. */
 static ingot_status infer_conv(ingot_op_ctx *c)
 {
     ingot_conv_shape shape;
@@ -50,7 +58,8 @@ static ingot_status infer_conv(ingot_op_ctx *c)
     return st ? st : ingot_chain_infer(c);
 }
 
-/* f32 on the blocked kernels. A residual can be added in the kernel only if it has the blocked layout too. */
+/* f32 on the blocked kernels. A residual can be added in the kernel only if it has the blocked layout too. Activations
+ * always can. Bias is the kernel's own business. */
 static ingot_status prepare_fast(ingot_op_ctx *c, conv_state *s)
 {
     const int layout = c->out[0]->layout;
@@ -64,7 +73,8 @@ static ingot_status prepare_fast(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
-/* Chooses between the blocked kernels and the plain loops, and loads constant weights for the latter. */
+/* Chooses between the blocked kernels and the plain loops, and loads constant weights for the latter. c->out[0] may be
+ * larger than the host, whose shape is the convolution's own: a fused node may broadcast. */
 static ingot_status prepare_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -87,7 +97,7 @@ static ingot_status prepare_conv(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* The plain loops, in f32 or f64. */
+/* The plain loops, in f32 or f64. c->in[W] and c->in[B] have been replaced by the constants that prepare loaded. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     const conv_state *s = c->state;
@@ -97,7 +107,8 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Everything the blocked kernels do not take; 16-bit floats are widened around the plain loops. */
+/* Everything the blocked kernels do not take; 16-bit floats are widened around the plain loops. The copy of the context
+ * has the convolution's own inputs and output only, which is what the widening goes through. */
 static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
 {
     ingot_tensor *in[N_INPUTS] = { c->in[X], s->weights ? s->weights : c->in[W] }, *out = &s->host;
@@ -114,7 +125,8 @@ static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
     return ingot_is_16bit(s->host.dtype) ? ingot_run_widened(&sub, run_plain) : run_plain(&sub);
 }
 
-/* The kernel writes to the chain's host tensor and applies the epilogue; the chain finishes the rest. */
+/* The kernel writes to the chain's host tensor and applies the epilogue; the chain finishes the rest. Scratch memory:
+ * the chain's first, then the way's own. */
 static ingot_status run_conv(ingot_op_ctx *c)
 {
     conv_state *s = c->state;
@@ -133,7 +145,8 @@ static ingot_status run_conv(ingot_op_ctx *c)
     return st ? st : ingot_chain_finish(c, &s->chain);
 }
 
-/* Asks for blocked input where the fast way fits, but for few channels, which are read as they are. */
+/* Asks for blocked input where the fast way fits, but for few channels, which are read as they are. The output is
+ * blocked even then. An error in the shapes makes it plain; infer has reported it. */
 static ingot_layout layout_conv(const ingot_op_ctx *c)
 {
     const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };
@@ -154,6 +167,7 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(is_transposed(c) ? c->in[X] : c->out[0]) * ingot_span(w, 1, w->rank);
 }
 
+/* Profiles show the algorithm's own numbers; for the plain loops the presets are right. */
 static void describe_conv(const ingot_op_ctx *c, ingot_op_work *work)
 {
     const conv_state *s = c->state;

@@ -6,6 +6,9 @@
 
 #include "ops/blocked.h"
 
+/* FEW_CHANNELS fill half of a block at most, so that reading them row-major is cheaper than blocking them. HEAD_FLOATS
+ * is room in front of a thread's scratch for an int64_t that says what the rest holds (-1: nothing yet), so that a task
+ * can go on with it. */
 enum {
     FEW_CHANNELS = 4,                        /* that would fill less than half of a block */
     HEAD_FLOATS = 16,                        /* of a thread's scratch: what the rest holds, an int64_t */
@@ -13,6 +16,8 @@ enum {
 
 typedef struct run_call run_call;
 
+/* An algorithm. Counts and sizes: packed() floats of packed weights, units() independent parts of the packing,
+ * scratch() floats for each thread, items() independent parts of the work. pack() and run() do a range of those. */
 struct ingot_conv_algorithm {
     const char *names[5];                    /* by variant */
     int (*variant)(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice); /* -1: not for this one */
@@ -24,6 +29,8 @@ struct ingot_conv_algorithm {
     void (*run)(const run_call *call, int64_t begin, int64_t end, float *scratch);
 };
 
+/* One run, or one packing, as the tasks share it. `to_pack` is where pack() writes; dst, src and epilogue are only set
+ * for run(). */
 struct run_call {
     const ingot_op_ctx *ctx;
     const ingot_conv_blocked *b;
@@ -35,11 +42,13 @@ struct run_call {
 
 /* --- direct: any convolution --- */
 
+/* Variant 1 reads a row-major source of few channels; 0 a blocked one. It never declines. */
 static int direct_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
     return (void)k, (void)choice, d->plain_src;
 }
 
+/* The functions of a row pass on to the kernels; what differs between algorithms is in there. */
 static int64_t direct_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
     return k->conv_packed_f32(&b->conv);
@@ -52,6 +61,7 @@ static void direct_pack(const run_call *call, int64_t begin, int64_t end)
     call->k->conv_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
 }
 
+/* For the algorithms that work in registers and the output alone. */
 static int64_t no_scratch(const ingot_conv_blocked *b, const ingot_kernels *k) { return (void)b, (void)k, 0; }
 
 static int64_t direct_items(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_items_f32(&b->conv); }
@@ -64,6 +74,7 @@ static void direct_run(const run_call *call, int64_t begin, int64_t end, float *
 
 /* --- depthwise: every channel is a group --- */
 
+/* One filter for each channel: blocks are independent lanes, and there is no sum over channels to make a product of. */
 static int depthwise_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
     (void)k, (void)choice;
@@ -77,6 +88,7 @@ static int64_t depthwise_packed(const ingot_conv_blocked *b, const ingot_kernels
 
 static int64_t depthwise_units(const ingot_conv_blocked *b, const ingot_kernels *k) { return (void)b, (void)k, 1; }
 
+/* There is a single unit; an empty range must not pack. */
 static void depthwise_pack(const run_call *call, int64_t begin, int64_t end)
 {
     if (begin < end)
@@ -96,6 +108,8 @@ static void depthwise_run(const run_call *call, int64_t begin, int64_t end, floa
 
 /* --- winograd: 3x3 of stride 1; the variant is the tile --- */
 
+/* The kernel chooses the tile by the sizes (0: not worth it, or not 3x3 of stride 1), unless the session asks for one
+ * way. */
 static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
     if (d->plain_src || choice == INGOT_CONV_DIRECT)
@@ -124,6 +138,7 @@ static int64_t winograd_items(const ingot_conv_blocked *b, const ingot_kernels *
     return k->winograd_items_f32(&b->conv, b->variant);
 }
 
+/* The tile's number lies in the first bytes of the scratch, see ingot_conv_blocked_run(). */
 static void winograd_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
 {
     call->k->winograd_f32(&call->b->conv, call->b->variant, call->packed, call->src, call->dst, call->epilogue,
@@ -132,6 +147,8 @@ static void winograd_run(const run_call *call, int64_t begin, int64_t end, float
 
 /* --- transposed: the convolutions of its phases --- */
 
+/* A stride of s makes s phases along an axis, each an ordinary convolution of some of the taps; the kernel knows
+ * them. */
 static int64_t transposed_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
     return k->deconv_packed_f32(&b->conv);
@@ -196,6 +213,8 @@ static const ingot_conv_algorithm algorithms[] = {
 
 enum { TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
 
+/* A dimension of size 0 leaves nothing to compute or to sum, and more than three spatial axes have no kernel: the plain
+ * loops deal with both. */
 bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
 {
     const ingot_window *v = &shape->window;
@@ -204,12 +223,14 @@ bool ingot_conv_blocked_fits(const ingot_conv_shape *shape)
            ingot_window_volume(v->out, v->rank) > 0;
 }
 
+/* Only for one group, and not transposed: the other kernels read blocked sources only. */
 bool ingot_conv_reads_plain(const ingot_conv_shape *shape)
 {
     return !shape->transposed && shape->group == 1 && shape->ic <= FEW_CHANNELS;
 }
 
-/* The convolution in the kernels' terms: three axes, those that are missing first. */
+/* The convolution in the kernels' terms: three axes, those that are missing first. Missing axes have size and stride 1
+ * and no padding. */
 static void describe(const ingot_conv_shape *shape, ingot_conv *d)
 {
     const ingot_window *v = &shape->window;
@@ -223,6 +244,7 @@ static void describe(const ingot_conv_shape *shape, ingot_conv *d)
     ingot_window_axes(v->pad_begin, v->rank, 0, d->pad);
 }
 
+/* Task over units of the packing. */
 static void pack_units(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
@@ -231,12 +253,14 @@ static void pack_units(void *argument, int64_t begin, int64_t end, int thread)
     call->b->algorithm->pack(call, begin, end);
 }
 
+/* Packs all of call->weights into call->to_pack, shared out over the team. */
 static void pack_weights(const run_call *call)
 {
     ingot_parallel(call->ctx->team, call->b->algorithm->units(call->b, call->k), 1, pack_units, (void *)call);
 }
 
-/* Constant weights are packed once for all plans; the tag tells the ways of packing apart. */
+/* Constant weights are packed once for all plans; the tag tells the ways of packing apart. So does the number of lanes,
+ * as sessions may run different builds of the kernels. LIMIT where memory is out. */
 static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked *b)
 {
     const uint64_t way = (uint64_t)(b->algorithm - algorithms) * 16 + (uint64_t)b->variant;
@@ -257,12 +281,14 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
     return packed ? INGOT_OK : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
 }
 
+/* n floats in bytes, rounded up so that what follows stays aligned. */
 static size_t float_bytes(int64_t n)
 {
     return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
-/* Choose the algorithm, and count what it needs; `packed`: the weights are packed beforehand, not in every run. */
+/* Choose the algorithm, and count what it needs; `packed`: the weights are packed beforehand, not in every run. Nothing
+ * is allocated here. */
 static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_layout, int dst_layout, bool packed,
                  ingot_conv_blocked *b)
 {
@@ -277,6 +303,7 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     b->algorithm = shape->transposed ? &algorithms[TRANSPOSED] : algorithms;
     ingot_conv one = b->conv; /* what the algorithm is chosen for: another has other roundings */
     one.n = c->batch_invariant ? 1 : one.n;
+    /* The first that does not decline; direct takes all that remain. */
     while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
         b->algorithm++;
     b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
@@ -288,6 +315,7 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     b->thread_scratch_bytes = float_bytes(b->algorithm->scratch(b, c->kernels));
 }
 
+/* Weights that are no constant leave b->packed NULL, and room in scratch memory for packing them. */
 ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
                                         int dst_layout, ingot_conv_blocked *b)
 {
@@ -297,6 +325,7 @@ ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape 
     return constant ? pack_constant(c, weights, b) : INGOT_OK;
 }
 
+/* Task over the algorithm's items. */
 static void run_items(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
@@ -305,10 +334,12 @@ static void run_items(void *argument, int64_t begin, int64_t end, int thread)
     call->b->algorithm->run(call, begin, end, scratch);
 }
 
+/* Scratch memory: the blocked source, the blocked result, the packed weights; each only where it is needed. */
 void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *src, const float *weights,
                             float *dst, const ingot_epilogue *epilogue, char *scratch)
 {
     const ingot_conv *d = &b->conv;
+    /* Shapes for the conversion of layouts, which does not care how the pixels are divided into axes. */
     const ingot_tensor in = { .rank = 5, .shape = { d->n, d->ic, d->in[0], d->in[1], d->in[2] } };
     const ingot_tensor out = { .rank = 5, .shape = { d->n, d->oc, d->out[0], d->out[1], d->out[2] } };
     run_call call = { .ctx = c,
@@ -347,6 +378,8 @@ static int64_t winograd_flops(const ingot_conv *d, int m)
     return 2 * tiles * (m + 2) * (m + 2) * d->ic * d->oc;
 }
 
+/* The tile is what conv_f32 holds in registers: pixels times channels. Depthwise has no such tile, and keeps the
+ * presets. */
 void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked *b, ingot_op_work *work)
 {
     const ingot_kernels *k = c->kernels;

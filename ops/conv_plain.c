@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+/* One convolution as its tasks share it; plane() computes plane `index` of the output, counted through images and
+ * channels, for the type and the direction at hand. */
 typedef struct conv_call {
     const ingot_conv_shape *shape;
     const void *x, *w, *b;
@@ -11,7 +13,8 @@ typedef struct conv_call {
     void (*plane)(const struct conv_call *call, int64_t index);
 } conv_call;
 
-/* Ranks and bias, and what all convolutions take from the input. `shape->oc` is known. */
+/* Channels, groups and bias against each other. `shape->oc` is known, and ranks have been checked. INVALID where the
+ * groups do not divide both channels, the weights have other input channels, or the bias is not (oc). */
 static ingot_status check_parts(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
                                 const ingot_conv_shape *shape)
 {
@@ -27,7 +30,7 @@ static ingot_status check_parts(ingot_op_ctx *c, const ingot_tensor *x, const in
     return INGOT_OK;
 }
 
-/* Input and weights have the same axes, of which at least one is spatial. */
+/* Input and weights have the same axes, of which at least one is spatial. INVALID otherwise. */
 static ingot_status check_ranks(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w)
 {
     if (x->rank >= 3 && w->rank == x->rank)
@@ -36,7 +39,7 @@ static ingot_status check_ranks(ingot_op_ctx *c, const ingot_tensor *x, const in
                          x->rank, w->rank);
 }
 
-/* All fields are set, so that a caller may begin with any memory. */
+/* All fields are set, so that a caller may begin with any memory. The weights are (oc, ic / group, kernel...). */
 ingot_status ingot_conv_shape_read(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *w, const ingot_tensor *b,
                                    ingot_conv_shape *shape)
 {
@@ -68,7 +71,8 @@ ingot_status ingot_conv_transposed_shape_read(ingot_op_ctx *c, const ingot_tenso
     return st ? st : ingot_window_resolve_transposed(c, x, w, &shape->window);
 }
 
-/* The row that output row `at` reads under `tap`, both without their last dimension; false when it is padding. */
+/* The row that output row `at` reads under `tap`, both without their last dimension; false when it is padding. The
+ * loops step through the last dimension themselves, where ranges without padding are known beforehand. */
 static bool input_row(const ingot_window *v, const int64_t *at, const int64_t *tap, int64_t *row)
 {
     *row = 0;
@@ -100,7 +104,8 @@ static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
         call->plane(call, i);
 }
 
-/* A transposed convolution scatters what an ordinary one gathers: input and output change places in the window. */
+/* A transposed convolution scatters what an ordinary one gathers: input and output change places in the window. An
+ * output without pixels needs no task. */
 void ingot_conv_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shape *shape, const void *x, const void *w,
                       const void *b, void *y)
 {

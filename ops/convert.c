@@ -12,6 +12,8 @@ enum { CHUNK = 512 };
 
 typedef void convert_fn(void *dst, const void *src, int64_t n);
 
+/* Toward zero, cut off at the ends of the type; NaN fails every comparison and becomes 0. In C the cast of a number
+ * that does not fit is undefined, hence the bounds, which are exact in double. */
 static inline int32_t to_int32(double x)
 {
     return x > -0x1p31 && x < 0x1p31 ? (int32_t)x : x < 0 ? INT32_MIN : x > 0 ? INT32_MAX : 0;
@@ -57,6 +59,7 @@ static inline uint64_t to_uint64(double x)
     X(UINT64, uint64_t, FROM_INTEGER) \
     X(INT64, int64_t, FROM_INTEGER)
 
+/* One loop for each pair; compilers make vector code of most. */
 #define LOOP(D, DT, S, ST, value) \
     static void S##_to_##D(void *dst, const void *src, int64_t n) \
     { \
@@ -72,11 +75,13 @@ SOURCES(LOOPS)
 
 #define ENTRY(D, DT, S, ST, value) [INGOT_##D] = S##_to_##D,
 #define ENTRIES(S, ST, V) [INGOT_##S] = { DESTINATIONS(ENTRY, S, ST, V) },
+/* direct[from][to]; NULL where a type is not among the sources or destinations. */
 static convert_fn *const direct[INGOT_N_DTYPES][INGOT_N_DTYPES] = { SOURCES(ENTRIES) };
 
 /* ---- the steps before and after ---- */
 
-/* The type that elements of `dtype` are read as. */
+/* The type that elements of `dtype` are read as: itself where there are loops for it; bytes for those that a byte holds
+ * as it is; else floats, which hold every narrow float exactly. */
 static ingot_dtype read_type(ingot_dtype dtype)
 {
     switch (dtype) {
@@ -89,7 +94,8 @@ static ingot_dtype read_type(ingot_dtype dtype)
     }
 }
 
-/* The type that elements of `dtype` are made from, when they come from `source`. */
+/* The type that elements of `dtype` are made from, when they come from `source`. 16-bit floats are rounded from float
+ * only when the source is one: a double would be rounded twice on that way. */
 static ingot_dtype write_type(ingot_dtype dtype, ingot_dtype source)
 {
     switch (dtype) {
@@ -104,6 +110,7 @@ static ingot_dtype write_type(ingot_dtype dtype, ingot_dtype source)
     }
 }
 
+/* n elements of a narrow float type to floats, exactly. */
 static void widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
 {
     const uint8_t *codes = src;
@@ -114,6 +121,7 @@ static void widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
             dst[i] = ingot_small_to_float(codes[i], dtype);
 }
 
+/* The low bits of each number, as a byte; the sign bit of a signed type is spread over the byte. */
 static void cut_integers(uint8_t *dst, const int64_t *src, int64_t n, ingot_dtype dtype)
 {
     const int bits = dtype == INGOT_INT4 || dtype == INGOT_UINT4 ? 4 : 2;
@@ -123,6 +131,7 @@ static void cut_integers(uint8_t *dst, const int64_t *src, int64_t n, ingot_dtyp
         dst[i] = (uint8_t)((((int)src[i] & mask) ^ sign) - sign);
 }
 
+/* To the narrow float c->to, rounded once. Saturation and round_mode matter for 8 bits and less. */
 static void round_doubles(const ingot_conversion *c, void *dst, const double *src, int64_t n)
 {
     uint8_t *codes = dst;
@@ -137,10 +146,13 @@ static void round_doubles(const ingot_conversion *c, void *dst, const double *sr
         }
 }
 
+/* Types that need no step take the whole array at once; the others go through a buffer of CHUNK elements. dst may be
+ * src where the types are the same. */
 void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_t n)
 {
     const ingot_dtype from = read_type(c->from), to = write_type(c->to, from);
     const size_t from_bytes = ingot_dtype_size_bytes(c->from), to_bytes = ingot_dtype_size_bytes(c->to);
+    /* reads: the loop can read the source itself; writes: it can write the destination itself. */
     const bool reads = direct[c->from][c->from] || c->from == INGOT_BOOL || from != INGOT_FLOAT, writes = to == c->to;
     float wide[CHUNK];
     union { float floats[CHUNK]; double doubles[CHUNK]; int64_t integers[CHUNK]; } made;

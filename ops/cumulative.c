@@ -5,6 +5,7 @@
 #include "ops/movement.h"
 #include "ops/scalar.h"
 
+/* One run over X seen as (outer, size, inner), where the axis is the middle one. */
 typedef struct cumulative_job {
     const ingot_tensor *x;
     ingot_tensor *y;
@@ -12,6 +13,7 @@ typedef struct cumulative_job {
     bool product, reverse, exclusive;
 } cumulative_job;
 
+/* Y is like X. The axis is an input, and only its count is checked here: its value may not be known until the run. */
 static ingot_status infer_cumulative(ingot_op_ctx *c)
 {
     if (ingot_count(c->in[1]) != 1)
@@ -20,7 +22,10 @@ static ingot_status infer_cumulative(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
-/* Lines [begin, end): each along the axis, at one outer and one inner index. */
+/* Lines [begin, end): each along the axis, at one outer and one inner index. The running value begins at 0 for sums and
+ * at 1 for products, which is the number of `product`. With `exclusive` an element gets the value before itself, so the
+ * first gets the beginning; with `reverse` the line is walked from its end. Integers wrap as the type does when they
+ * are stored. */
 static void cumulative_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const cumulative_job *job = argument;
@@ -47,6 +52,7 @@ static void cumulative_part(void *argument, int64_t begin, int64_t end, int thre
     }
 }
 
+/* INVALID: an axis out of range. A line is walked by one thread, since each element needs the one before. */
 static ingot_status run_cumulative(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

@@ -6,9 +6,15 @@
 #include "ops/weights.h"
 #include "ops/window.h"
 
+/* X (N, C, H, W), W (oc, C / group, kh, kw), OFFSET (N, 2 * offset groups * kh * kw, oh, ow), B (oc), MASK (N, offset
+ * groups * kh * kw, oh, ow). B and MASK may be left out: 0 and 1. POSITIONS are sampled together, so that the weights
+ * are read once for all of them. */
 enum { X, W, OFFSET, B, MASK };
 enum { POSITIONS = 64 };
 
+/* The node between prepare and run. Groups share out the channels and outputs as in Conv; offset groups share out the
+ * channels once more, each with offsets of its own. A thread's memory holds the columns (depth, POSITIONS), then the
+ * places of the taps, then packed columns. */
 typedef struct deformed {
     ingot_window w;
     int64_t images, channels, outputs, groups, offset_groups, group_channels, group_outputs;
@@ -40,6 +46,7 @@ static void multiply_f32(const deformed *d, int64_t output, float *y, int64_t n,
     k->gemm_f32(&g, (const float *)d->weights + output * d->depth, spare, y, &e, 0, g.m, 0, k->gemm_panels_f32(n));
 }
 
+/* The same for doubles, by plain loops. */
 static void multiply_f64(const deformed *d, int64_t output, double *y, int64_t n, const double *columns)
 {
     for (int64_t o = output; o < output + d->group_outputs; o++, y += d->w.out[0] * d->w.out[1]) {
@@ -52,12 +59,15 @@ static void multiply_f64(const deformed *d, int64_t output, double *y, int64_t n
     }
 }
 
+/* Is t (d0, d1, spatial[0], spatial[1])? */
 static bool has_shape4(const ingot_tensor *t, int64_t d0, int64_t d1, const int64_t *spatial)
 {
     return t->rank == 4 && t->shape[0] == d0 && t->shape[1] == d1 && t->shape[2] == spatial[0] &&
            t->shape[3] == spatial[1];
 }
 
+/* All sizes, and every input checked against them. INVALID: inputs of several types, groups that do not divide the
+ * channels, shapes that do not fit. UNSUPPORTED: images of other than two dimensions. */
 static ingot_status read_deformed(ingot_op_ctx *c, deformed *d)
 {
     const ingot_tensor *x = c->in[X], *w = c->in[W];
@@ -83,6 +93,7 @@ static ingot_status read_deformed(ingot_op_ctx *c, deformed *d)
     d->group_channels = d->channels / d->groups;
     d->group_outputs = d->outputs / d->groups;
     d->depth = d->group_channels * d->w.kernel[0] * d->w.kernel[1];
+    /* Two offsets for each tap of each offset group, one number of the mask. */
     const int64_t maps = d->offset_groups * d->w.kernel[0] * d->w.kernel[1];
     if (!has_shape4(c->in[OFFSET], d->images, 2 * maps, d->w.out) ||
         (ingot_has(c, MASK) && !has_shape4(c->in[MASK], d->images, maps, d->w.out)) ||
@@ -92,6 +103,7 @@ static ingot_status read_deformed(ingot_op_ctx *c, deformed *d)
     return INGOT_OK;
 }
 
+/* Y is (N, oc, oh, ow). */
 static ingot_status infer_deformed(ingot_op_ctx *c)
 {
     deformed d;
@@ -99,6 +111,7 @@ static ingot_status infer_deformed(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, c->in[X]->dtype, 4, (int64_t[]){ d.images, d.outputs, d.w.out[0], d.w.out[1] });
 }
 
+/* Sizes once more, and memory: shared for widened inputs, and each thread's columns. */
 static ingot_status prepare_deformed(ingot_op_ctx *c)
 {
     deformed *d = c->state = ingot_keep(c, sizeof *d);
@@ -117,7 +130,8 @@ static ingot_status prepare_deformed(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Blocks [begin, end) of positions of all images and groups. */
+/* Blocks [begin, end) of positions of all images and groups: item = (image * groups + group) * blocks + block. Each is
+ * sampled and multiplied by itself, so the bits do not depend on who does it. */
 static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const deformed *d = argument;
@@ -139,6 +153,7 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* In f32 or f64. An image without pixels has nothing that taps could read: INVALID, unless Y is empty. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     deformed *d = c->state;
@@ -159,11 +174,13 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are widened, as all inputs have one type. */
 static ingot_status run_deformed(ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
 }
 
+/* A multiply and an add for each tap of each output; the interpolation is not counted. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const deformed *d = c->state;

@@ -5,6 +5,7 @@
 #include "ops/op.h"
 #include "ops/scalar.h"
 
+/* X (..., n, n) to Y (...). INVALID: a matrix that is not square, or a rank below 2. */
 static ingot_status infer_det(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -14,12 +15,15 @@ static ingot_status infer_det(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank - 2, x->shape);
 }
 
+/* A matrix as doubles. It cannot overflow: a tensor of that many elements exists. */
 static size_t matrix_bytes(const ingot_tensor *x)
 {
     const size_t n = (size_t)x->shape[x->rank - 1];
     return n * n * sizeof(double);
 }
 
+/* Each thread copies a matrix, since elimination destroys it. Without elements n may be any number, and n * n too
+ * large. */
 static ingot_status prepare_det(ingot_op_ctx *c)
 {
     if (ingot_count(c->in[0]) > 0)
@@ -27,7 +31,9 @@ static ingot_status prepare_det(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Destroys the n x n matrix. */
+/* The determinant of the row-major n x n matrix, which is destroyed: the product of the pivots of Gaussian elimination.
+ * The largest number of a column is taken as its pivot, which keeps the factors at 1 or below; each exchange of rows
+ * changes the sign. A column of zeros makes it 0, and a matrix of size 0 has determinant 1. */
 static double determinant(double *m, int64_t n)
 {
     double product = 1;
@@ -39,6 +45,7 @@ static double determinant(double *m, int64_t n)
                 pivot = i;
         if (m[pivot * n + k] == 0)
             return 0;
+        /* Elements before column k are not read again. */
         for (int64_t j = k; j < n && pivot != k; j++) {
             const double moved = m[k * n + j];
             m[k * n + j] = m[pivot * n + j];
@@ -54,6 +61,7 @@ static double determinant(double *m, int64_t n)
     return product;
 }
 
+/* Task over matrices. */
 static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -67,6 +75,7 @@ static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Elimination takes n^3 / 3 steps: large matrices are worth a task each. */
 static ingot_status run_det(ingot_op_ctx *c)
 {
     const int64_t n = c->in[0]->shape[c->in[0]->rank - 1];

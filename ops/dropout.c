@@ -7,6 +7,8 @@
 
 enum { CHUNK = 256 };
 
+/* Inputs: X, ratio, training_mode, of which the last two may be left out. Y is like X, the mask is bool of the same
+ * shape. */
 static ingot_status infer_dropout(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -18,6 +20,7 @@ static ingot_status infer_dropout(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 1, INGOT_BOOL, x->rank, x->shape);
 }
 
+/* Inference, or a ratio of 0: Y = X. Y and the mask may both be left out, and Y may share X's memory. */
 static ingot_status keep_all(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -29,7 +32,9 @@ static ingot_status keep_all(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Y = X / (1 - ratio) where a number in [0, 1) is not below the ratio, else 0. */
+/* Y = X / (1 - ratio) where a number in [0, 1) is not below the ratio, else 0. Numbers are drawn in the order of the
+ * elements in one thread, so that a seed gives the same mask for any number of threads. Every type goes through
+ * double. */
 static void drop(ingot_op_ctx *c, double ratio, ingot_twister *random)
 {
     const ingot_tensor *x = c->in[0];
@@ -53,6 +58,8 @@ static void drop(ingot_op_ctx *c, double ratio, ingot_twister *random)
     }
 }
 
+/* The attribute seed is read by ingot_twister_start(). INVALID: a ratio outside of [0, 1); the comparison also refuses
+ * NaN. */
 static ingot_status run_dropout(ingot_op_ctx *c)
 {
     double ratio = 0.5;

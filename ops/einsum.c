@@ -11,22 +11,29 @@
 
 enum { LABELS = INGOT_EINSUM_LABELS, NO_OPERAND = -1, SMALL_PRODUCT = 256 };
 
-/* Loops with their steps through both operands and the result, in elements. */
+/* Loops with their steps through both operands and the result, in elements. The last loop is the innermost. A step of 0
+ * means that the operand does not have the label. */
 typedef struct dims {
     int n;
     int64_t size[LABELS], a[LABELS], b[LABELS], c[LABELS];
 } dims;
 
+/* Where a walk through `dims` is: the index of each loop, and the offsets of the operands and the result, in
+ * elements. */
 typedef struct walk {
     int64_t index[LABELS], a, b, c;
 } walk;
 
-/* Where an operand's labels lie. */
+/* Where an operand's labels lie: the step of each label that it has, in elements. A label of size 1 in this operand
+ * alone counts as one that it does not have. */
 typedef struct view {
     bool has[LABELS];
     int64_t step[LABELS];
 } view;
 
+/* One step: result = sum over labels of a times b, where a is the result so far. As matrix products, the left matrix is
+ * (m, k) with steps a_m and a_k, the right one (k, n) with steps b_k and b_n, and rows of the result are c_m apart;
+ * `swapped` says that b is the left one. `outer` and `sum` then are the loops around the products. */
 typedef struct contraction {
     int input;                           /* operand b; NO_OPERAND: the number 1 */
     dims outer, sum;                     /* loops of results, and over what is summed (outside of the matrices) */
@@ -37,6 +44,8 @@ typedef struct contraction {
     int64_t temporary;                   /* elements of the result when it is not the last, else 0 */
 } contraction;
 
+/* The plan. Results between steps take turns in two pieces of scratch memory of `temporary` elements each; `packed` is
+ * each thread's, for the largest right matrix. */
 typedef struct einsum_state {
     bool is_empty;                       /* a label has size 0: the result is empty, or sums of nothing */
     int n_steps;
@@ -45,6 +54,7 @@ typedef struct einsum_state {
     size_t packed;
 } einsum_state;
 
+/* A step while it runs, as its tasks share it. */
 typedef struct contraction_call {
     ingot_op_ctx *ctx;
     const contraction *step;
@@ -54,7 +64,7 @@ typedef struct contraction_call {
     const float *packed;
 } contraction_call;
 
-/* Set the walk to turn `number` of the first n loops. */
+/* Set the walk to turn `number` of the first n loops. The index of each loop is a digit of the number. */
 static void walk_to(walk *w, const dims *d, int n, int64_t number)
 {
     w->a = w->b = w->c = 0;
@@ -67,6 +77,8 @@ static void walk_to(walk *w, const dims *d, int n, int64_t number)
     }
 }
 
+/* To the next turn of the first n loops: the last one steps; one that is past its end goes back, and the one before
+ * steps. */
 static void walk_on(walk *w, const dims *d, int n)
 {
     for (int i = n - 1; i >= 0; i--) {
@@ -120,6 +132,8 @@ static void walk_on(walk *w, const dims *d, int n)
 
 /* ---- planning ---- */
 
+/* Insert a loop where its steps belong: sorted by the result's step, then by a's, so that the innermost loop writes
+ * neighbours. A label of size 1 needs no loop. */
 static void add_dim(dims *d, int64_t size, int64_t a, int64_t b, int64_t c)
 {
     int at = d->n;
@@ -139,7 +153,8 @@ static void add_dim(dims *d, int64_t size, int64_t a, int64_t b, int64_t c)
     d->n++;
 }
 
-/* Make one loop of two where all steps allow it. */
+/* Make one loop of two where all steps allow it. That is where a step of the outer loop is all of the inner one, in
+ * both operands and the result. */
 static void merge_dims(dims *d)
 {
     int to = 0;
@@ -156,6 +171,7 @@ static void merge_dims(dims *d)
     d->n = d->n ? to + 1 : 0;
 }
 
+/* The loop of the largest size, the innermost of equals. 0 where there are none. */
 static int longest(const dims *d)
 {
     int best = 0;
@@ -177,6 +193,7 @@ static void append(dims *to, const dims *from, int without)
     }
 }
 
+/* Turns of the first n loops, cut off at INT64_MAX. */
 static int64_t turns(const dims *d, int n)
 {
     int64_t product = 1;
@@ -186,7 +203,9 @@ static int64_t turns(const dims *d, int n)
 }
 
 /* The step as matrix products, when the result's innermost loop is a row of one. Loops over left matrices come last, so
- * that a right matrix that stays is packed once. */
+ * that a right matrix that stays is packed once. The longest loop of `left` gives the rows, the innermost of `right`
+ * the columns, the longest of s->sum the depth; a group without loops gives 1. False: the step stays as it is, because
+ * the columns are not neighbours in the result, or the product is too small to be worth packing. */
 static bool plan_matrices(const ingot_kernels *kernels, contraction *s, const dims *batch, const dims *left,
                           const dims *right)
 {
@@ -196,6 +215,7 @@ static bool plan_matrices(const ingot_kernels *kernels, contraction *s, const di
 
     if (has_n && right->c[ni] != 1)
         return false;
+    /* The matrices' sizes and steps; a and b change places when swapped. */
     s->m = has_m ? left->size[mi] : 1;
     s->n = has_n ? right->size[ni] : 1;
     s->k = has_k ? s->sum.size[ki] : 1;
@@ -206,6 +226,7 @@ static bool plan_matrices(const ingot_kernels *kernels, contraction *s, const di
     s->b_n = has_n ? (s->swapped ? right->a[ni] : right->b[ni]) : 0;
     s->a_k = has_k ? (s->swapped ? s->sum.b[ki] : s->sum.a[ki]) : 0;
     s->b_k = has_k ? (s->swapped ? s->sum.a[ki] : s->sum.b[ki]) : 0;
+    /* Everything else becomes loops around them. */
     s->outer.n = 0;
     append(&s->outer, batch, NO_OPERAND);
     append(&s->outer, right, has_n ? ni : NO_OPERAND);
@@ -218,7 +239,8 @@ static bool plan_matrices(const ingot_kernels *kernels, contraction *s, const di
     return s->matrices = true;
 }
 
-/* Give the kept labels of an intermediate result their places: b's own innermost, then a's, then those of both. */
+/* Give the kept labels of an intermediate result their places: b's own innermost, then a's, then those of both. *count
+ * receives the elements of it. False when there are too many to be counted or addressed. */
 static bool place_result(const ingot_equation *e, const view *a, const view *b, const bool *kept, view *result,
                          int64_t *count)
 {
@@ -239,11 +261,16 @@ static bool place_result(const ingot_equation *e, const view *a, const view *b, 
     return n < PTRDIFF_MAX / 16;
 }
 
+/* Sort the labels into those of both operands and the result (batch), of a alone (left), of b alone (right), and those
+ * that the result lacks (sum); then choose the way. Doubles, integers and a single operand are summed by strides; for
+ * the rest either operand may be the left matrix. */
 static void plan_step(const ingot_op_ctx *c, const ingot_equation *e, contraction *s, const view *a, const view *b,
                       const view *result)
 {
     dims batch = {0}, left = {0}, right = {0};
 
+    /* Each label is a loop of one of the four groups; those of the result also make the loops of the way without
+     * matrices. */
     for (int label = 0; label < LABELS; label++) {
         if (!a->has[label] && !b->has[label])
             continue;
@@ -267,7 +294,8 @@ static void plan_step(const ingot_op_ctx *c, const ingot_equation *e, contractio
     }
 }
 
-/* An operand's labels; those it has with size 1 where others have more are left out: it does not vary with them. */
+/* An operand's labels; those it has with size 1 where others have more are left out: it does not vary with them. Steps
+ * are those of a row-major tensor. */
 static void view_of(const ingot_equation *e, const ingot_einsum_term *term, const ingot_tensor *tensor, view *v)
 {
     int64_t step = 1;
@@ -283,6 +311,7 @@ static void view_of(const ingot_equation *e, const ingot_einsum_term *term, cons
     }
 }
 
+/* One dimension for each label of the result's term. */
 static ingot_status infer_einsum(ingot_op_ctx *c)
 {
     ingot_equation e;
@@ -296,10 +325,14 @@ static ingot_status infer_einsum(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, e.result.n, shape);
 }
 
+/* Operands are taken from left to right, without looking for a better order. A label stays as long as the result or a
+ * later operand has it; the others are summed away at once, which keeps what lies between small. A single operand is
+ * multiplied by the number 1. LIMIT: a product in between that is too large. */
 static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equation *e)
 {
     view a, b, result;
 
+    /* `a` becomes the view of each step's result in turn. */
     view_of(e, &e->operand[0], c->in[0], &a);
     for (int i = 0; i < s->n_steps; i++) {
         contraction *step = &s->steps[i];
@@ -313,6 +346,7 @@ static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equ
         for (int later = i + 2; later < e->n_operands; later++)
             for (int d = 0; d < e->operand[later].n; d++)
                 kept[e->operand[later].label[d]] = true;
+        /* The last step writes to the output, the others where place_result() puts the labels. */
         if (i == s->n_steps - 1)
             view_of(e, &e->result, c->out[0], &result);
         else if (!place_result(e, &a, &b, kept, &result, &step->temporary))
@@ -325,6 +359,7 @@ static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equ
     return INGOT_OK;
 }
 
+/* The plan depends on the shapes alone. A label of size 0 needs none. */
 static ingot_status prepare_einsum(ingot_op_ctx *c)
 {
     einsum_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -352,6 +387,8 @@ static ingot_status prepare_einsum(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
+/* Rows [m0, m1) of one product: left matrix at element `left`, result at element `to`. `adds`: to what is there
+ * already, for the second and later turns of the loops over sums. */
 static void multiply(const contraction_call *call, const float *packed, bool adds, int64_t left, int64_t to, int64_t m0,
                      int64_t m1)
 {
@@ -367,6 +404,7 @@ static void multiply(const contraction_call *call, const float *packed, bool add
     k->gemm_f32(&g, a + left, packed, y, &e, m0, m1, 0, k->gemm_panels_f32(s->n));
 }
 
+/* The right matrix, which begins at element `right` of its operand, into panels. */
 static void pack(const contraction_call *call, float *packed, int64_t right)
 {
     const contraction *s = call->step;
@@ -376,7 +414,8 @@ static void pack(const contraction_call *call, float *packed, int64_t right)
     k->gemm_pack_f32(packed, b + right, s->b_k, s->b_n, s->n, s->k, 0, k->gemm_panels_f32(s->n));
 }
 
-/* Turns [begin, end) of the loops around the matrices. */
+/* Turns [begin, end) of the loops around the matrices. A right matrix is packed anew only when it is another one than
+ * before. */
 static void matrix_turns(void *argument, int64_t begin, int64_t end, int thread)
 {
     const contraction_call *call = argument;
@@ -398,6 +437,7 @@ static void matrix_turns(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Task over rows of one product. */
 static void matrix_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const contraction_call *call = argument;
@@ -406,7 +446,8 @@ static void matrix_rows(void *argument, int64_t begin, int64_t end, int thread)
     multiply(call, call->packed, call->residual, call->left, call->to, begin, end);
 }
 
-/* Fewer turns than threads: one product after the other, each split by rows. */
+/* Fewer turns than threads: one product after the other, each split by rows. Sums are added in the same order as in
+ * matrix_turns(), so that the bits are equal. */
 static void run_rows(contraction_call *call)
 {
     const contraction *s = call->step;
@@ -428,6 +469,8 @@ static void run_rows(contraction_call *call)
     }
 }
 
+/* The way was chosen by prepare; here the number of threads decides how it is split. Integers of equal size share
+ * loops, because their low bits do not depend on the sign. */
 static void run_step(contraction_call *call, ingot_dtype dtype)
 {
     const contraction *s = call->step;
@@ -447,6 +490,7 @@ static void run_step(contraction_call *call, ingot_dtype dtype)
         ingot_parallel(call->ctx->team, s->results, 1 + 32768 / work, s->matrices ? matrix_turns : task, call);
 }
 
+/* All steps in order. Where a label has size 0 every sum is one of nothing, which is 0. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     const einsum_state *s = c->state;
@@ -472,11 +516,13 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are widened for all steps and rounded once at the end. */
 static ingot_status run_einsum(ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[0]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
 }
 
+/* A multiply and an add for each turn of all loops, of all steps. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const einsum_state *s = c->state;

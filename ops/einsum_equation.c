@@ -4,24 +4,27 @@
 
 #include <string.h>
 
-/* A term as written: letters, with the ellipsis at position `ellipsis` among them, or -1. */
+/* A term as written: letters, with the ellipsis at position `ellipsis` among them, or -1. `letter` holds labels, not
+ * characters. Where the term is the result's, the ellipsis is as wide as the widest operand's. */
 typedef struct written {
     int n, ellipsis;
     uint8_t letter[INGOT_MAX_RANK];
 } written;
 
+/* INVALID, with the equation (cut off at 100 characters) and what is wrong with it. */
 static ingot_status malformed(ingot_op_ctx *c, const char *text, const char *what)
 {
     return ingot_op_fail(c, INGOT_INVALID, "equation '%.100s': %s", text, what);
 }
 
-/* A < Z < a < z, as the standard orders them. */
+/* A < Z < a < z, as the standard orders them. -1: no letter. */
 static int letter_label(char letter)
 {
     return letter >= 'A' && letter <= 'Z' ? letter - 'A' : letter >= 'a' && letter <= 'z' ? letter - 'a' + 26 : -1;
 }
 
-/* Read up to a comma, an arrow or the end. */
+/* Read up to a comma, an arrow or the end, where *at then points. Blanks mean nothing. INVALID: two ellipses, another
+ * character, or more letters than a tensor has dimensions. */
 static ingot_status read_term(ingot_op_ctx *c, const char *text, const char **at, written *w)
 {
     const char *p = *at;
@@ -48,7 +51,8 @@ static ingot_status read_term(ingot_op_ctx *c, const char *text, const char **at
     return INGOT_OK;
 }
 
-/* The term with its ellipsis of `dims` dimensions spelled out. */
+/* The term with its ellipsis of `dims` dimensions spelled out as the last `dims` labels, so that operands with fewer
+ * dimensions share the rightmost. False: more dimensions than a tensor may have. */
 static bool expand(const written *w, int dims, ingot_einsum_term *term)
 {
     term->n = 0;
@@ -63,7 +67,8 @@ static bool expand(const written *w, int dims, ingot_einsum_term *term)
     return true;
 }
 
-/* Record the sizes of an operand's labels. */
+/* Record the sizes of an operand's labels. One that has size 1 here and another size elsewhere broadcasts; a label that
+ * occurs twice in the term (a diagonal) must have one size. INVALID otherwise. */
 static ingot_status fit_operand(ingot_op_ctx *c, ingot_equation *e, int i)
 {
     const ingot_einsum_term *term = &e->operand[i];
@@ -84,6 +89,9 @@ static ingot_status fit_operand(ingot_op_ctx *c, ingot_equation *e, int i)
     return INGOT_OK;
 }
 
+/* All terms in front of the arrow, each fitted to its input; *most receives the largest number of dimensions that an
+ * ellipsis stands for. INVALID: a term that has not as many labels as its input has dimensions, or not one term for
+ * each input. */
 static ingot_status read_operands(ingot_op_ctx *c, const char *text, const char **at, ingot_equation *e, int *most)
 {
     *most = 0;
@@ -108,7 +116,7 @@ static ingot_status read_operands(ingot_op_ctx *c, const char *text, const char 
     return INGOT_OK;
 }
 
-/* No arrow: the ellipsis, then the letters that occur once, in their order. */
+/* No arrow: the ellipsis, then the letters that occur once, in their order. False when there are too many of them. */
 static bool imply_result(const ingot_equation *e, written *w)
 {
     int uses[INGOT_EINSUM_LETTERS] = {0};
@@ -128,6 +136,8 @@ static bool imply_result(const ingot_equation *e, written *w)
     return true;
 }
 
+/* Operands first, since their shapes tell what an ellipsis is; then the result's term, written or implied. -1 marks a
+ * label that nobody has named. */
 ingot_status ingot_read_equation(ingot_op_ctx *c, ingot_equation *e)
 {
     const char *text = ingot_attr_string(c->node, "equation", ""), *at = text;

@@ -6,7 +6,8 @@
 
 static const double pi = 3.14159265358979323846;
 
-/* Index i becomes the one with its bits in the other order. */
+/* Index i becomes the one with its bits in the other order. `bit` adds one to j from the top; numbers are exchanged
+ * once, when i is the smaller. */
 static void reverse_bits(double *data, int64_t m)
 {
     for (int64_t i = 1, j = 0; i < m; i++) {
@@ -22,7 +23,8 @@ static void reverse_bits(double *data, int64_t m)
     }
 }
 
-/* Transform of the power of two. */
+/* Transform of the power of two, in place: pairs of numbers become transforms of length 2, those become ones of length
+ * 4, and so on, each time by a[k] + root b[k] and a[k] - root b[k]. */
 static void transform(const ingot_fft *fft, double *data)
 {
     const int64_t m = fft->m;
@@ -41,13 +43,14 @@ static void transform(const ingot_fft *fft, double *data)
             }
 }
 
+/* n complex numbers in place. */
 static void conjugate(double *data, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         data[2 * i + 1] = -data[2 * i + 1];
 }
 
-/* to = a b */
+/* to = a b, n complex numbers; `to` may be a or b. */
 static void multiply(double *to, const double *a, const double *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -57,6 +60,8 @@ static void multiply(double *to, const double *a, const double *b, int64_t n)
     }
 }
 
+/* The tables. A chirp needs a power of two of 2n - 1 or more, so that the convolution does not wrap into what is read.
+ * A length past 2^40 has no tables that fit in memory. */
 bool ingot_fft_plan(ingot_op_ctx *c, int64_t n, ingot_fft *fft)
 {
     const bool is_power = (n & (n - 1)) == 0;
@@ -79,6 +84,8 @@ bool ingot_fft_plan(ingot_op_ctx *c, int64_t n, ingot_fft *fft)
     fft->spectrum = ingot_keep(c, 2 * (size_t)fft->m * sizeof(double));
     if (!fft->chirp || !fft->spectrum)
         return false;
+    /* exp(-pi i k k / n) repeats after 2n, so k k is kept modulo 2n: large squares would lose the fraction of the
+     * angle. */
     for (int64_t k = 0, square = 0; k < n; square = (square + 2 * k + 1) % (2 * n), k++) {   /* square: k k mod 2n */
         const double angle = pi * (double)square / (double)n;
         fft->chirp[2 * k] = cos(angle);
@@ -93,8 +100,11 @@ bool ingot_fft_plan(ingot_op_ctx *c, int64_t n, ingot_fft *fft)
     return true;
 }
 
+/* A power of two is transformed in place. */
 int64_t ingot_fft_scratch(const ingot_fft *fft) { return fft->chirp ? 2 * fft->m : 0; }
 
+/* The inverse is the conjugate of the transform of the conjugate, divided by n, so that one set of tables does for
+ * both. */
 void ingot_fft_run(const ingot_fft *fft, double *data, double *scratch, bool inverse)
 {
     const int64_t n = fft->n, m = fft->m;
@@ -104,6 +114,7 @@ void ingot_fft_run(const ingot_fft *fft, double *data, double *scratch, bool inv
     if (!fft->chirp) {
         transform(fft, data);
     } else {
+        /* Times the chirp, padded with zeros, convolved with the chirp's conjugate, times the chirp. */
         multiply(scratch, data, fft->chirp, n);
         for (int64_t i = 2 * n; i < 2 * m; i++)
             scratch[i] = 0;

@@ -8,6 +8,9 @@
 
 enum { Q, K, V };
 
+/* Sizes and steps of Q (N, heads, queries, depth), K and V (N, kv_heads, keys, depth or v_depth); heads is a multiple
+ * of kv_heads. The scale is 1 / sqrt(depth) unless given. INVALID: other ranks, types or sizes, or a softmax_precision
+ * that is no float type. Doubles are used where either Q or the softmax asks for them. */
 static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
 {
     const ingot_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V];
@@ -43,6 +46,7 @@ static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
     return INGOT_OK;
 }
 
+/* Y (N, heads, queries, v_depth) has Q's type. */
 static ingot_status infer_flex(ingot_op_ctx *c)
 {
     ingot_attention a;
@@ -50,6 +54,7 @@ static ingot_status infer_flex(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, c->in[Q]->dtype, 4, (int64_t[]){ a.batch, a.heads, a.queries, a.v_depth });
 }
 
+/* Each thread's scratch; the scores of all heads, where a subgraph wants to see them, are taken by run_stages(). */
 static ingot_status prepare_flex(ingot_op_ctx *c)
 {
     ingot_attention a;
@@ -60,9 +65,11 @@ static ingot_status prepare_flex(ingot_op_ctx *c)
     return st;
 }
 
+/* Everything here is taken from the run's memory, so that no cleanup is needed. */
 static ingot_status out_of_memory(ingot_op_ctx *c) { return ingot_op_fail(c, INGOT_LIMIT, "memory is out"); }
 
-/* A copy of n elements in another type, or the elements themselves; NULL: memory is out. */
+/* A copy of n elements in another type, or the elements themselves; NULL: memory is out. What it takes lives as long as
+ * the run. */
 static void *converted(ingot_op_ctx *c, const void *data, int64_t n, ingot_dtype from, ingot_dtype to)
 {
     const ingot_conversion conversion = { .from = from, .to = to };
@@ -73,7 +80,9 @@ static void *converted(ingot_op_ctx *c, const void *data, int64_t n, ingot_dtype
     return copy;
 }
 
-/* Put the scores through the subgraph of attribute `name`, if there is one. */
+/* Put the scores through the subgraph of attribute `name`, if there is one, in softmax_precision: its input and its
+ * output are (N, heads, queries, keys) of that type. The result replaces a->scores. INVALID: a subgraph of other inputs
+ * or outputs, or one whose result has another type or shape. */
 static ingot_status modify(ingot_op_ctx *c, const ingot_attention *a, const char *name)
 {
     const ingot_graph *graph = ingot_attr_graph(c->node, name);
@@ -100,6 +109,8 @@ static ingot_status modify(ingot_op_ctx *c, const ingot_attention *a, const char
     return INGOT_OK;
 }
 
+/* Scores of all heads, score_mod, softmax, prob_mod, values. LIMIT where memory for the scores is out; their count is a
+ * product of sizes that the tensors themselves do not have, so it is checked for overflow. */
 static ingot_status run_stages(ingot_op_ctx *c, ingot_attention *a)
 {
     ingot_status st;
@@ -121,6 +132,8 @@ static ingot_status run_stages(ingot_op_ctx *c, ingot_attention *a)
     return INGOT_OK;
 }
 
+/* Without subgraphs this is the ordinary attention. Without keys there is nothing to weigh: Y is 0. 16-bit floats, and
+ * floats whose softmax is done in double, are converted before and after. */
 static ingot_status run_flex(ingot_op_ctx *c)
 {
     const int64_t n = ingot_count(c->out[0]);

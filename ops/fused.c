@@ -9,7 +9,8 @@
 
 #include "ops/weights.h"
 
-/* Context of fused node f: its chain input is s->chain, its output *out. */
+/* Context of fused node f: its chain input is s->chain, its output *out, and its other inputs are those of the host
+ * from fused->first_input on. UNSUPPORTED: a node of more inputs than a stage has room for. */
 static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_stage *s, ingot_tensor *out)
 {
     const ingot_fused *fused = &c->node->fused[f];
@@ -40,7 +41,7 @@ static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_stage *s, ingot_ten
 }
 
 /* Shape inference of the operators fused behind a host, each seeing the previous one's output as the chain's value.
- * c->out[0] holds the host's own shape on entry and the chain's on return. */
+ * c->out[0] holds the host's own shape on entry and the chain's on return. An error is the fused operator's own. */
 ingot_status ingot_chain_infer(ingot_op_ctx *c)
 {
     for (int f = 0; f < c->node->n_fused; f++) {
@@ -79,7 +80,8 @@ ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own)
     return own;
 }
 
-/* A scalar constant of fused node s's input i; `otherwise` when it is left out. NaN when it is no constant. */
+/* A scalar constant of fused node s's input i; `otherwise` when it is left out. NaN when it is no constant. Those of
+ * type float only, as the kernels have no other. */
 static float scalar_constant(const ingot_stage *s, int i, float otherwise)
 {
     float value = NAN;
@@ -110,7 +112,8 @@ static const struct {
     { "Elu", INGOT_ACT_ELU, "alpha", NULL, 1.0f, 0.0f },
 };
 
-/* Make fused node s the kernel's activation; false when the kernel has none like it. */
+/* Make fused node s the kernel's activation; false when the kernel has none like it. Clip takes its bounds from inputs,
+ * which must be constants. */
 static bool take_activation(const ingot_stage *s, ingot_epilogue *e)
 {
     const ingot_node *node = s->ctx.node;
@@ -140,7 +143,8 @@ static bool take_activation(const ingot_stage *s, ingot_epilogue *e)
     return false;
 }
 
-/* One element for each position of the last dimension, the same everywhere else? */
+/* One element for each position of the last dimension, the same everywhere else? Such an Add can be done while a row of
+ * results is in registers. */
 static bool is_bias(const ingot_tensor *other, const ingot_tensor *result)
 {
     return other->rank > 0 && result->rank > 0 && other->rank <= result->rank && other->layout == INGOT_PLAIN &&
@@ -148,7 +152,9 @@ static bool is_bias(const ingot_tensor *other, const ingot_tensor *result)
            ingot_count(other) == other->shape[other->rank - 1];
 }
 
-/* Make fused node s part of the kernel's epilogue; false when it has to be a pass of its own. */
+/* Make fused node s part of the kernel's epilogue; false when it has to be a pass of its own. Only what comes first can
+ * be: once there is a stage, or an activation, the kernel is done. An Add is a bias or a residual, each once; anything
+ * else must be an activation. */
 static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *chain, const ingot_stage *s)
 {
     if (!in_kernel || chain->n_stages || chain->kernel.act != INGOT_ACT_NONE || s->chain.dtype != INGOT_FLOAT)
@@ -167,7 +173,8 @@ static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *c
     return true;
 }
 
-/* Does the result before stage f lie in the output's memory? Only if all after it do. */
+/* Does the result before stage f lie in the output's memory? Only if all after it do. A stage that reads and writes the
+ * same memory must be able to (INGOT_OP_INPLACE). */
 static bool shares_output(const ingot_op_ctx *c, const ingot_chain *chain, int f)
 {
     for (int i = f; i < chain->n_stages; i++)
@@ -177,7 +184,7 @@ static bool shares_output(const ingot_op_ctx *c, const ingot_chain *chain, int f
     return true;
 }
 
-/* The other inputs of stage s that are lazy constants. */
+/* The other inputs of stage s that are lazy constants. A pass of its own reads elements, not packed weights. */
 static ingot_status load_constants(ingot_op_ctx *c, ingot_stage *s)
 {
     ingot_status st = INGOT_OK;
@@ -206,8 +213,8 @@ static size_t own_scratch(const ingot_op_ctx *c, const ingot_chain *chain)
     return most;
 }
 
-/* Plan the fused operators: what in_kernel allows goes into the host's epilogue, each other one becomes a stage
- * with an intermediate between. host is the host's own output; its data pointer is set later. */
+/* Plan the fused operators: what in_kernel allows goes into the host's epilogue, each other one becomes a stage with an
+ * intermediate between. host is the host's own output; its data pointer is set later. LIMIT where memory is out. */
 ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsigned in_kernel, ingot_chain *chain)
 {
     const int n = c->node->n_fused;
@@ -217,6 +224,7 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
     chain->residual = chain->bias = INGOT_NONE;
     if (n > 0 && !(chain->stages = ingot_keep(c, (size_t)n * sizeof *chain->stages)))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    /* Each fused node in order; `now` is the result before it. */
     for (int f = 0; f < n; f++) {
         ingot_stage *s = &chain->stages[chain->n_stages];
         ingot_tensor after = now;
@@ -242,6 +250,8 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
         st = ingot_load_constant(c, chain->bias, &chain->loaded_bias);
     if (st)
         return st;
+    /* Scratch memory: what the stages use while they run, and results in the middle that have no place in the
+     * output. */
     for (int f = 0; f < chain->n_stages; f++)
         if (!shares_output(c, chain, f))
             chain->scratch_bytes += aligned_bytes(&chain->stages[f].chain);
@@ -250,7 +260,8 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
 }
 
 /* Bind pointers for one run and return where the host writes. Intermediates follow the stages' own scratch, except
- * those that may use the output's memory. */
+ * those that may use the output's memory. Inputs are looked up in each run, because their tensors may change between
+ * runs. */
 void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingot_epilogue *kernel)
 {
     char *const own = scratch;

@@ -7,7 +7,8 @@
 
 enum { GRAIN_BYTES = 32 * 1024 };
 
-/* One loop for all three: a number of equal runs, each from a place of its own in the source. */
+/* One loop for all three: a number of equal runs, each from a place of its own in the source. `to` is the output, where
+ * runs follow each other; run_bytes is a run's size. */
 typedef struct gather_job {
     const ingot_tensor *data, *indices;
     char *to;
@@ -19,6 +20,7 @@ typedef struct gather_job {
     int64_t n_batch, batch_runs, batch_elements;
 } gather_job;
 
+/* The usual sizes are constants, which compilers turn into single moves. */
 static inline void copy_run(char *to, const char *from, size_t size_bytes)
 {
     switch (size_bytes) { /* single elements, without a call */
@@ -28,8 +30,8 @@ static inline void copy_run(char *to, const char *from, size_t size_bytes)
     }
 }
 
-/* Y has data's shape with dimension 'axis' replaced by all dimensions of indices; its rank may pass the maximum,
- * which ingot_out reports. */
+/* Y has data's shape with dimension 'axis' replaced by all dimensions of indices; its rank may pass the maximum, which
+ * ingot_out reports. indices may be a scalar, which takes the dimension away. */
 static ingot_status infer_gather(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -47,7 +49,8 @@ static ingot_status infer_gather(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
-/* Task over (outer, index) pairs; indices were checked before, negative ones count from the end. */
+/* Task over (outer, index) pairs; indices were checked before, negative ones count from the end. outer and k count
+ * along, to spare a division for each run. */
 static void gather_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
@@ -66,10 +69,11 @@ static void gather_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Runs for each turn, so that a thread moves at least GRAIN_BYTES. */
+/* Runs for each turn, so that a thread moves at least GRAIN_BYTES. The work of a run is the bytes that it moves. */
 static int64_t grain(size_t run_bytes) { return MAX(GRAIN_BYTES / (int64_t)MAX(run_bytes, (size_t)1), 1); }
 
-/* All indices are checked before anything is copied, so that tasks cannot fail. */
+/* All indices are checked before anything is copied, so that tasks cannot fail. INVALID: an index outside of [-size,
+ * size). */
 static ingot_status run_gather(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -87,7 +91,7 @@ static ingot_status run_gather(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* The only index, where it is known before a run. */
+/* The only index, where it is known before a run: from the planner's data or from a constant that was not read yet. */
 static bool known_index(const ingot_op_ctx *c, int64_t *index)
 {
     const ingot_tensor *indices = c->in[1];
@@ -104,7 +108,8 @@ static bool known_index(const ingot_op_ctx *c, int64_t *index)
     return true;
 }
 
-/* One index that is known picks a slice. */
+/* One index that is known picks a slice: X from at * steps[axis] on, without the axis. Dimensions of indices, all of
+ * size 1, have step 0. False: several indices, an unknown one, or one out of range, which run() reports. */
 static bool strided_gather(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -129,7 +134,8 @@ static bool strided_gather(ingot_op_ctx *c, int output, int64_t *offset, int64_t
     return true;
 }
 
-/* Y is shaped like indices, which may be smaller than data in every dimension but the axis. */
+/* Y is shaped like indices, which may be smaller than data in every dimension but the axis. INVALID: other ranks or
+ * larger sizes. */
 static ingot_status infer_gather_elements(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -150,6 +156,7 @@ static ingot_status infer_gather_elements(ingot_op_ctx *c)
 static void gather_elements_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
+    /* The walk goes through indices' shape with data's steps, as both have the same rank. */
     const int rank = job->indices->rank, axis = job->axis;
     int64_t steps[INGOT_MAX_RANK], at[INGOT_MAX_RANK];
     (void)thread;
@@ -166,7 +173,7 @@ static void gather_elements_part(void *argument, int64_t begin, int64_t end, int
     }
 }
 
-/* Element by element, hence a grain eight times finer than for runs. */
+/* Element by element, hence a grain eight times finer than for runs. INVALID: an index outside of the axis. */
 static ingot_status run_gather_elements(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -183,7 +190,8 @@ static ingot_status run_gather_elements(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Index tuples have at most rank - batch_dims entries; what they leave of data's dimensions ends the shape of Y. */
+/* Index tuples have at most rank - batch_dims entries; what they leave of data's dimensions ends the shape of Y.
+ * INVALID: longer tuples, batch_dims that reach past either rank, or batch dimensions that differ. */
 static ingot_status infer_gather_nd(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];
@@ -201,6 +209,7 @@ static ingot_status infer_gather_nd(ingot_op_ctx *c)
         if (indices->shape[d] != x->shape[d])
             return ingot_op_fail(c, INGOT_INVALID, "batch dimension %d is %lld in 'indices', %lld in 'data'", d,
                                  (long long)indices->shape[d], (long long)x->shape[d]);
+    /* Y: the dimensions that list the tuples (batch included), then what a tuple leaves. */
     for (int d = 0; d < indices->rank - 1; d++)
         shape[rank++] = indices->shape[d];
     for (int d = (int)(batch_dims + depth); d < x->rank; d++)
@@ -208,7 +217,8 @@ static ingot_status infer_gather_nd(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
-/* Task over tuples, each with one run to copy; a batch adds its own part of data. */
+/* Task over tuples, each with one run to copy; a batch adds its own part of data. Negative entries count from the end
+ * of their dimension. */
 static void gather_nd_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
@@ -222,7 +232,8 @@ static void gather_nd_part(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
-/* Tuples are checked against the dimensions after batch_dims before the copy begins. */
+/* Tuples are checked against the dimensions after batch_dims before the copy begins. Tuple i belongs to batch i /
+ * batch_runs, whose elements begin at that number times batch_elements. */
 static ingot_status run_gather_nd(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1];

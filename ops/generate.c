@@ -6,7 +6,8 @@
 #include "ops/movement.h"
 #include "ops/scalar.h"
 
-/* The dimensions [*begin, *end) that Shape tells. */
+/* The dimensions [*begin, *end) that Shape tells. Negative ones count from the end; both are cut to [0, rank], and an
+ * empty range is allowed (attributes since opset 15). */
 static void shape_bounds(const ingot_op_ctx *c, int *begin, int *end)
 {
     const int64_t rank = c->in[0]->rank;
@@ -24,6 +25,7 @@ static ingot_status infer_shape(ingot_op_ctx *c)
     return ingot_out(c, 0, INGOT_INT64, 1, &n);
 }
 
+/* Reads the shape alone; the elements need not be there. */
 static ingot_status run_shape(ingot_op_ctx *c)
 {
     int begin, end;
@@ -36,13 +38,15 @@ static ingot_status run_shape(ingot_op_ctx *c)
 /* Size is a scalar. */
 static ingot_status infer_size(ingot_op_ctx *c) { return ingot_out(c, 0, INGOT_INT64, 0, NULL); }
 
+/* 1 for a scalar, 0 where a dimension is 0. */
 static ingot_status run_size(ingot_op_ctx *c)
 {
     *(int64_t *)c->out[0]->data = ingot_count(c->in[0]);
     return INGOT_OK;
 }
 
-/* The shape is the input's content, so it must be known here; 'value' is one element and f32 zero without it. */
+/* The shape is the input's content, so it must be known here; 'value' is one element and f32 zero without it. LATER
+ * until the shape is known; INVALID where 'value' has several elements. No dimensions make a scalar. */
 static ingot_status infer_constant_of_shape(ingot_op_ctx *c)
 {
     const ingot_attr *value = ingot_node_attr(c->node, "value");
@@ -57,7 +61,7 @@ static ingot_status infer_constant_of_shape(ingot_op_ctx *c)
     return ingot_out(c, 0, value ? value->tensors[0]->tensor.dtype : INGOT_FLOAT, rank, shape);
 }
 
-/* 16 bytes hold one element of every type that may be here. */
+/* 16 bytes hold one element of every type that may be here. Complex doubles are the largest. */
 static ingot_status run_constant_of_shape(ingot_op_ctx *c)
 {
     const ingot_attr *value = ingot_node_attr(c->node, "value");
@@ -68,7 +72,8 @@ static ingot_status run_constant_of_shape(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* The one attribute that holds a Constant's value. */
+/* The one attribute that holds a Constant's value: value, value_int, value_strings and so on, or sparse_value. NULL:
+ * none. */
 static const ingot_attr *constant_attr(const ingot_node *node)
 {
     for (size_t i = 0; i < node->n_attrs; i++)
@@ -77,7 +82,8 @@ static const ingot_attr *constant_attr(const ingot_node *node)
     return NULL;
 }
 
-/* Exactly one attribute gives the value; lists give rank 1, single numbers a scalar. */
+/* Exactly one attribute gives the value; lists give rank 1, single numbers a scalar. INVALID: none. UNSUPPORTED: a
+ * value of another type of attribute, such as a graph. */
 static ingot_status infer_constant(ingot_op_ctx *c)
 {
     const ingot_attr *attr = constant_attr(c->node);
@@ -97,6 +103,7 @@ static ingot_status infer_constant(ingot_op_ctx *c)
     }
 }
 
+/* Sparse values are made dense when they are read. */
 static ingot_status run_constant(ingot_op_ctx *c)
 {
     const ingot_attr *attr = constant_attr(c->node);
@@ -107,7 +114,8 @@ static ingot_status run_constant(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Start, limit and delta of a Range, and how many numbers that makes. */
+/* How many numbers start, limit and delta of a Range make. INVALID: inputs that are not one number each, a delta of 0,
+ * more numbers than can be counted. Integers are counted in unsigned arithmetic, as limit - start may not fit int64. */
 static ingot_status range_count(ingot_op_ctx *c, int64_t *n)
 {
     for (int i = 0; i < 3; i++)
@@ -136,7 +144,7 @@ static ingot_status range_count(ingot_op_ctx *c, int64_t *n)
     return INGOT_OK;
 }
 
-/* The length is ceil((limit - start) / delta), so all three inputs must be known by now. */
+/* The length is ceil((limit - start) / delta), so all three inputs must be known by now. LATER otherwise. */
 static ingot_status infer_range(ingot_op_ctx *c)
 {
     int64_t n = 0;
@@ -148,8 +156,8 @@ static ingot_status infer_range(ingot_op_ctx *c)
     return status ? status : ingot_out(c, 0, c->in[0]->dtype, 1, &n);
 }
 
-/* start + i * delta, not repeated addition, so errors do not pile up; unsigned arithmetic wraps where signed would
- * be undefined. */
+/* start + i * delta, not repeated addition, so errors do not pile up; unsigned arithmetic wraps where signed would be
+ * undefined. The last number may lie short of the limit, never past it. */
 static ingot_status run_range(ingot_op_ctx *c)
 {
     ingot_tensor *y = c->out[0];
@@ -166,7 +174,8 @@ static ingot_status run_range(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* A matrix like the input, in the type 'dtype' asks for. */
+/* A matrix like the input, in the type 'dtype' asks for. INVALID: another rank. UNSUPPORTED: a type other than numbers
+ * and bool. */
 static ingot_status infer_eye_like(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -179,7 +188,8 @@ static ingot_status infer_eye_like(ingot_op_ctx *c)
     return ingot_out(c, 0, (ingot_dtype)dtype, 2, x->shape);
 }
 
-/* k is clamped to the matrix first, so r + k cannot overflow. */
+/* k is clamped to the matrix first, so r + k cannot overflow. k > 0 is above the main diagonal; where k leaves the
+ * matrix it is all zeros. */
 static ingot_status run_eye_like(ingot_op_ctx *c)
 {
     ingot_tensor *y = c->out[0];
@@ -191,13 +201,14 @@ static ingot_status run_eye_like(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* The new axis counts among rank + 1 dimensions. */
+/* The new axis counts among rank + 1 dimensions. -1, the default, makes it the last. */
 static ingot_status one_hot_axis(ingot_op_ctx *c, int *axis)
 {
     return ingot_axis(c, ingot_attr_int(c->node, "axis", -1), c->in[0]->rank + 1, axis);
 }
 
-/* depth is content that shapes Y; a float depth is cut to an integer, saturated. */
+/* depth is content that shapes Y; a float depth is cut to an integer, saturated. INVALID: a negative depth, or inputs
+ * of other sizes. LATER until depth is known. */
 static ingot_status infer_one_hot(ingot_op_ctx *c)
 {
     const ingot_tensor *indices = c->in[0], *depth = c->in[1];
@@ -217,7 +228,8 @@ static ingot_status infer_one_hot(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[2]->dtype, indices->rank + 1, shape);
 }
 
-/* Fill with the "off" value, then place one "on" value for each index in range. */
+/* Fill with the "off" value, then place one "on" value for each index in range. values are [off, on]. An index below 0
+ * counts from the end of the depth. */
 static ingot_status run_one_hot(ingot_op_ctx *c)
 {
     const ingot_tensor *indices = c->in[0], *y = c->out[0];
