@@ -7,12 +7,15 @@
 #include "engine/passes/pass.h"
 #include "engine/passes/shapes.h"
 
+/* y = x * scale[c] + shift[c] for channel c of n. Owned by the pass that made it; the functions below only read it. */
 typedef struct ingot_affine {
     int64_t n; /* channels */
     double *scale, *shift;
     double growth; /* of rounding errors, when what it is applied to is summed before it: see forward */
 } ingot_affine;
 
+/* One attempt to fold an affine: made on the stack by a pass, used for one call. `reason` is a line for the report, and
+ * is written only where the call ends with *done false. */
 typedef struct ingot_absorb {
     ingot_pass_ctx *c;
     const ingot_shapes *shapes;

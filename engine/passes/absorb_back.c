@@ -17,6 +17,8 @@ typedef struct place {
     bool shift; /* the shift goes this way, too: not above an Add of a constant, which takes it */
 } place;
 
+/* The walk upwards. `places` is both the list of what is still to be looked at and, when the check has passed
+ * everywhere, of what has to be changed; it lies on the caller's stack. */
 typedef struct search {
     ingot_absorb *a;
     ingot_graph *graph;
@@ -24,7 +26,8 @@ typedef struct search {
     place places[MAX_PLACES];
 } search;
 
-/* Keep the first reason: later ones are about places that do not matter any more. */
+/* Keep the first reason: later ones are about places that do not matter any more. `format` has one %s, for `what`; the
+ * report shows the text behind the name of the node that stays. Returns false, so that a check can return the call. */
 static bool refuse(search *s, const char *format, const char *what)
 {
     if (!*s->a->reason)
@@ -43,7 +46,8 @@ static bool add_place(search *s, place p)
 
 /* ---- may it be? Each function looks at one node and adds the places above it ---- */
 
-/* Output channels are axis 0 of the weights. */
+/* Output channels are axis 0 of the weights. Weights have rank 3 at least (oc, ic / group, kernel...), and a bias that
+ * is left out counts as constant: it is made. */
 static bool check_conv(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
@@ -54,7 +58,9 @@ static bool check_conv(search *s, const place *p, const ingot_node *node)
            refuse(s, "channels of its %s differ", "Conv");
 }
 
-/* Output channels are axis 1 of the weights, times groups along axis 0. */
+/* Output channels are axis 1 of the weights, times groups along axis 0. ONNX has the weights as (ic, oc / group,
+ * kernel...), so the count along axis 1 alone does not tell oc. Rows of one group stand together, which is why axis 0
+ * has to be a multiple of group. */
 static bool check_conv_transpose(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
@@ -67,7 +73,8 @@ static bool check_conv_transpose(search *s, const place *p, const ingot_node *no
            refuse(s, "channels of its %s differ", "ConvTranspose");
 }
 
-/* Channels are the columns of the product. A bias that differs from row to row cannot take a shift along them. */
+/* Channels are the columns of the product. A bias that differs from row to row cannot take a shift along them. B is (k,
+ * n), or (n, k) with transB; C broadcasts to (m, n), and is taken only as a row or as one number. */
 static bool check_gemm(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
@@ -79,7 +86,8 @@ static bool check_gemm(search *s, const place *p, const ingot_node *node)
            refuse(s, "channels of its %s differ", "Gemm");
 }
 
-/* Channels are the columns, so the last axis: the rank must be known to tell that they are. */
+/* Channels are the columns, so the last axis: the rank must be known to tell that they are. Weights of a higher rank
+ * are a stack of matrices whose last axis is the columns in each of them. */
 static bool check_matmul(search *s, const place *p, const ingot_node *node)
 {
     const int weights = ingot_input(node, 1);
@@ -95,7 +103,7 @@ static bool check_matmul(search *s, const place *p, const ingot_node *node)
 }
 
 /* Does constant `value`, broadcast into a value of p's rank, vary along p's axis at most? Its count is then 1 or p->n.
- */
+ * The constant may have a lower rank than p: ONNX aligns shapes at their ends before it broadcasts. */
 static bool is_channel_constant(const ingot_graph *graph, const place *p, int value)
 {
     if (p->rank < 0 || !ingot_is_weights(graph, value, 0))
@@ -117,7 +125,8 @@ static int constant_operand(const ingot_graph *graph, const ingot_node *node)
                                                          : INGOT_NONE;
 }
 
-/* (x + b) * s + t = x * s + (b * s + t): the constant takes the shift, what is above it the scale. */
+/* (x + b) * s + t = x * s + (b * s + t): the constant takes the shift, what is above it the scale. A constant of p's
+ * rank could be what gives the sum its rank, so the other operand must be proven to have that rank too. */
 static bool check_add(search *s, const place *p, const ingot_node *node)
 {
     const int slot = constant_operand(s->graph, node);
@@ -149,7 +158,8 @@ static bool check_transpose(search *s, const place *p, const ingot_node *node)
     return add_place(s, up);
 }
 
-/* Each operand takes its own range of channels, so all of their numbers must be known. */
+/* Each operand takes its own range of channels, so all of their numbers must be known. Where a channel count is a
+ * symbol, the range of the operands behind it could not be told. */
 static bool check_concat(search *s, const place *p, const ingot_node *node)
 {
     int64_t first = p->first;
@@ -167,7 +177,8 @@ static bool check_concat(search *s, const place *p, const ingot_node *node)
     return first == p->first + p->n || refuse(s, "channels of its %s differ", "Concat");
 }
 
-/* An average of x * scale + shift is the average of x, scaled and shifted, as long as padding is not counted. */
+/* An average of x * scale + shift is the average of x, scaled and shifted, as long as padding is not counted. An
+ * average that counts padding mixes zeros in, and those would have to be -shift / scale. */
 static bool check_average(search *s, const place *p, const ingot_node *node)
 {
     const ingot_attr *pads = ingot_node_attr(node, "pads");
@@ -197,7 +208,9 @@ static bool check_max(search *s, const place *p, const ingot_node *node)
 
 /* ---- do it: new constants for one node. False when memory is out ---- */
 
-/* The bias of Conv, ConvTranspose or Gemm, scaled and shifted; named after the weights where there was none. */
+/* The bias of Conv, ConvTranspose or Gemm, scaled and shifted; named after the weights where there was none. Where the
+ * shift stays with an Add further down, the old bias is scaled only. Returns the id of the new constant, INGOT_NONE
+ * when memory is out. */
 static int scaled_bias(search *s, const place *p, const ingot_node *node, double factor)
 {
     static const double zeros[1] = {0};
@@ -208,6 +221,7 @@ static int scaled_bias(search *s, const place *p, const ingot_node *node, double
     double *none = NULL;
     if (!p->shift && p->n > 1 && !(none = ingot_alloc(graph->arena->memory, (size_t)p->n * sizeof *none)))
         return INGOT_NONE;
+    /* A row of zeros in the place of the shift; for one channel the static one will do. */
     for (int64_t i = 0; none && i < p->n; i++)
         none[i] = 0;
     const int id = ingot_affine_bias(s->graph, old, name, graph->values[weights].constant->tensor.dtype, p->n, factor,
@@ -219,7 +233,8 @@ static int scaled_bias(search *s, const place *p, const ingot_node *node, double
     return id;
 }
 
-/* W[oc] * s[oc] and b * s + t. */
+/* W[oc] * s[oc] and b * s + t. `index` is the node's number in the graph: adding constants may move graph->values, but
+ * nodes stay where they are. */
 static bool apply_conv(search *s, const place *p, int index)
 {
     const ingot_node *node = s->graph->nodes[index];
@@ -238,7 +253,8 @@ static bool apply_conv_transpose(search *s, const place *p, int index)
         s->graph, index, ingot_scale_groups(s->graph, node->inputs[1], group, s->a->affine->scale + p->first), bias);
 }
 
-/* alpha stays with the product; beta goes into the new bias. */
+/* alpha stays with the product; beta goes into the new bias. Y = alpha * A B + beta * C, so (alpha * A B) * s needs s
+ * in B alone, while C becomes beta * C * s + t with a beta of 1. */
 static bool apply_gemm(search *s, const place *p, int index)
 {
     ingot_node *node = s->graph->nodes[index];
@@ -249,7 +265,8 @@ static bool apply_gemm(search *s, const place *p, int index)
                              ingot_scale_axis(s->graph, node->inputs[1], axis, s->a->affine->scale + p->first), bias);
 }
 
-/* MatMul has no bias, so a shift becomes an Add behind it. */
+/* MatMul has no bias, so a shift becomes an Add behind it. The product then gets a new output, and the Add makes the
+ * value that readers know. */
 static bool apply_matmul(search *s, const place *p, int index)
 {
     ingot_graph *graph = s->graph;
@@ -268,7 +285,9 @@ static bool apply_matmul(search *s, const place *p, int index)
            ingot_graph_add_node(graph, node->name, "Add", "", 14, sum, 2, &out, 1);
 }
 
-/* The new constant varies along the channels even where the old one was a single number. */
+/* The new constant varies along the channels even where the old one was a single number. It keeps the type of the old
+ * one, and has as few dimensions as it takes to lie along p's axis: (n, 1, 1) for channels of an image. False when
+ * memory is out. */
 static bool apply_add(search *s, const place *p, int index)
 {
     ingot_graph *graph = s->graph;
@@ -295,6 +314,8 @@ static bool apply_add(search *s, const place *p, int index)
     return id != INGOT_NONE && ingot_node_set_input(graph, index, slot, id);
 }
 
+/* What scale and shift can go through, or end in. A row with check alone passes them on to the places that check
+ * added. */
 static const struct row {
     const char *op_type;
     bool (*check)(search *s, const place *p, const ingot_node *node);
@@ -313,7 +334,8 @@ static const struct row {
     {"GlobalMaxPool", check_max, NULL},
 };
 
-/* The rules for the node's operator, or NULL for one that nothing is folded into. */
+/* The rules for the node's operator, or NULL for one that nothing is folded into. Only operators of the default domain
+ * have a row. */
 static const struct row *find_row(const ingot_node *node)
 {
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
@@ -322,7 +344,9 @@ static const struct row *find_row(const ingot_node *node)
     return NULL;
 }
 
-/* Is the value read here alone, and made by a node that is known? */
+/* Is the value read here alone, and made by a node that is known? Another reader, or a graph output, would see values
+ * that are scaled. Fused nodes come after the node's own result, where a factor cannot be put. False with a reason in
+ * the search. */
 static bool check(search *s, const place *p)
 {
     const ingot_value *value = &s->graph->values[p->value];
@@ -341,7 +365,8 @@ static bool check(search *s, const place *p)
     return row->check(s, p, node);
 }
 
-/* A value that means something else now must not keep its name. */
+/* A value that means something else now must not keep its name. Place 0 is the caller's value, which the caller
+ * replaces itself. False when memory is out. */
 static bool rename_value(ingot_graph *graph, int value)
 {
     const int maker = graph->values[value].producer;
@@ -351,7 +376,9 @@ static bool rename_value(ingot_graph *graph, int value)
 }
 
 /* Two walks over the same list: the first only looks and fills it, so a refusal anywhere leaves the graph alone; the
- * second changes constants. Values between get new names, as their elements are others now. */
+ * second changes constants. Values between get new names, as their elements are others now. Returns INGOT_OK with *done
+ * false where the graph is as before, and INGOT_LIMIT when memory is out: the graph is then half changed and must not
+ * be used. */
 ingot_status ingot_absorb_back(ingot_absorb *a, int value, int axis, bool *done)
 {
     search s = {.a = a, .graph = a->c->graph};

@@ -11,9 +11,10 @@
 #include "engine/passes/absorb.h"
 #include "engine/passes/rewrite.h"
 
+/* Of rounding errors, see above; ingot_affine.growth is the estimate that is held against it. */
 static const double MAX_GROWTH = 2;
 
-/* A scale alone goes through zero padding. */
+/* A scale alone goes through zero padding. A shift does not: the padding stands for zeros of the normalized value. */
 static bool has_shift(const ingot_affine *affine)
 {
     for (int64_t i = 0; i < affine->n; i++)
@@ -33,7 +34,7 @@ static bool is_padded(const ingot_node *node)
     return padded;
 }
 
-/* Note the reason for the report and return false. */
+/* Note the reason for the report and return false. Unlike in the walk back there is one reader, so one reason. */
 static bool refuse(ingot_absorb *a, const char *text)
 {
     snprintf(a->reason, sizeof a->reason, "%s", text);
@@ -41,7 +42,8 @@ static bool refuse(ingot_absorb *a, const char *text)
 }
 
 /* sums[column] += weight * shift[of its row] over matrix weights seen as (outer, n, inner): the sum over n and inner of
- * each outer index. */
+ * each outer index. Weights are (rows, n, inner...), and the rows of group g take shifts [g * n, (g + 1) * n). Sums are
+ * in double, in the order of the elements, so that a bias does not depend on threads. False when memory is out. */
 static bool sum_rows(const ingot_graph *graph, const ingot_const *weights, int64_t group, const double *shift,
                      double *sums)
 {
@@ -60,7 +62,8 @@ static bool sum_rows(const ingot_graph *graph, const ingot_const *weights, int64
     return elements;
 }
 
-/* The same for weights (k, n) where the shift goes with k. */
+/* The same for weights (k, n) where the shift goes with k. Rows are read one by one, as the constant may still lie in
+ * the file. False when memory is out. */
 static bool sum_columns(const ingot_graph *graph, const ingot_const *weights, const double *shift, double *sums)
 {
     const int64_t k = weights->tensor.shape[0], n = weights->tensor.shape[1];
@@ -76,7 +79,8 @@ static bool sum_columns(const ingot_graph *graph, const ingot_const *weights, co
     return elements;
 }
 
-/* Weights are (oc, ic / group, kernel...): channel c of group g scales index c % (ic / group) of that group's rows. */
+/* Weights are (oc, ic / group, kernel...): channel c of group g scales index c % (ic / group) of that group's rows.
+ * Everything is checked here, so that apply_conv() can fail for want of memory only. */
 static bool conv_fits(ingot_absorb *a, const ingot_node *node)
 {
     const ingot_graph *graph = a->c->graph;
@@ -91,7 +95,8 @@ static bool conv_fits(ingot_absorb *a, const ingot_node *node)
     return !is_padded(node) || !has_shift(a->affine) || refuse(a, "the Conv after it pads with zeros");
 }
 
-/* The new bias sums each output channel's weights over the shifts of its inputs. */
+/* The new bias sums each output channel's weights over the shifts of its inputs. Old weights and bias stay in the graph
+ * without readers and cost no memory where they are mapped. False when memory is out. */
 static bool apply_conv(ingot_absorb *a, int index)
 {
     ingot_graph *graph = a->c->graph;
@@ -109,7 +114,9 @@ static bool apply_conv(ingot_absorb *a, int index)
     return ok;
 }
 
-/* Gemm reads (rows, k), where k is n channels of `k / n` elements each. */
+/* Gemm reads (rows, k), where k is n channels of `k / n` elements each. k is more than n where a flattened image is
+ * read: each channel then has k / n elements in a row. With transA the channels would lie along rows, which is not
+ * handled. */
 static bool gemm_fits(ingot_absorb *a, const ingot_node *node)
 {
     const ingot_graph *graph = a->c->graph;
@@ -155,7 +162,8 @@ static bool apply_gemm(ingot_absorb *a, int index)
     return ok;
 }
 
-/* Does node turn (N, C, ...) into (N, C * ...)? */
+/* Does node turn (N, C, ...) into (N, C * ...)? A Reshape must keep the batch, proven by equal sizes or symbols, so
+ * that channels stay blocks of consecutive columns. */
 static bool is_flatten(const ingot_absorb *a, const ingot_node *node)
 {
     const ingot_shape *from = ingot_shape_of(a->shapes, ingot_input(node, 0));
@@ -166,8 +174,9 @@ static bool is_flatten(const ingot_absorb *a, const ingot_node *node)
            from->dim[0] != 0;
 }
 
-/* The reader may be a Conv or Gemm, the latter also behind a flattening of (N, C, ...). Nothing is changed unless
- * every check has passed. */
+/* The reader may be a Conv or Gemm, the latter also behind a flattening of (N, C, ...). Nothing is changed unless every
+ * check has passed. Before: y = x * s + t, [Flatten], Conv or Gemm; after: x, [Flatten], Conv or Gemm with other
+ * weights. The caller takes the affine node out. INGOT_LIMIT leaves a graph that must not be used. */
 ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done)
 {
     ingot_graph *graph = a->c->graph;
@@ -181,6 +190,7 @@ ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done)
     }
     if (!reader || ingot_input(reader, 0) != at || reader->n_fused)
         return INGOT_OK;
+    /* Only for readers that could take the factors at all, so that the report tells the reason that matters. */
     if (a->affine->growth > MAX_GROWTH) {
         refuse(a, "the node after it would lose accuracy");
         return INGOT_OK;

@@ -7,8 +7,11 @@
 #include "engine/passes/rewrite.h"
 #include "ops/op.h"
 
+/* Larger constants are not compared: weights hardly ever repeat, and reading them would load the whole file. */
 enum { SMALL_BYTES = 4096 }; /* larger constants are not compared */
 
+/* Open addressing with linear probing. ids are node or value numbers, INGOT_NONE (all bits set) where a slot is free;
+ * what an entry hashes to is not kept, as a comparison follows anyway. */
 typedef struct table {
     ingot_memory *memory;
     uint32_t capacity; /* a power of two, at least twice the entries */
@@ -27,7 +30,7 @@ static bool create_table(table *t, ingot_memory *memory, int n)
     return t->ids;
 }
 
-/* Continue a hash over bytes. */
+/* Continue a hash over bytes. Fowler, Noll and Vo's 32-bit FNV-1a; it begins at their offset basis, 2166136261. */
 static uint32_t mix(uint32_t hash, const void *data, size_t size_bytes)
 {
     const unsigned char *bytes = data;
@@ -54,7 +57,8 @@ static bool same_constant(const ingot_const *a, const ingot_const *b)
            !memcmp(a->source, b->source, ingot_storage_bytes(&a->tensor));
 }
 
-/* Exporters write one constant per use: axes, shapes and epsilons repeat a hundred times. */
+/* Exporters write one constant per use: axes, shapes and epsilons repeat a hundred times. Before: two constants; after:
+ * readers of the second read the first, which has the lower id. Merging constants is not counted as a rewrite. */
 static ingot_status merge_constants(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
@@ -92,7 +96,8 @@ static size_t item_bytes(ingot_attr_type type)
 
 static bool is_text(ingot_attr_type type) { return type == INGOT_ATTR_STRING || type == INGOT_ATTR_STRINGS; }
 
-/* A graph output has to keep its own node, as each output needs its name. */
+/* A graph output has to keep its own node, as each output needs its name. Random operators differ from call to call;
+ * attributes other than numbers and text are not compared. A node of an unknown operator may be anything. */
 static bool is_mergeable(const ingot_graph *graph, const ingot_node *node)
 {
     bool known;
@@ -108,7 +113,8 @@ static bool is_mergeable(const ingot_graph *graph, const ingot_node *node)
     return true;
 }
 
-/* b is NULL where the other node does not have it. */
+/* b is NULL where the other node does not have it. Floats are compared as bits: 0 and -0 differ, and a NaN equals
+ * itself. */
 static bool same_attribute(const ingot_attr *a, const ingot_attr *b)
 {
     if (!b || a->type != b->type || a->n != b->n)
@@ -122,7 +128,8 @@ static bool same_attribute(const ingot_attr *a, const ingot_attr *b)
     return true;
 }
 
-/* Inputs are compared by value id: merging in running order has made equal inputs one value. */
+/* Inputs are compared by value id: merging in running order has made equal inputs one value. Equal counts of attributes
+ * and every one of a's found in b make the sets equal, whatever their order. */
 static bool same_node(const ingot_node *a, const ingot_node *b)
 {
     if (strcmp(a->op_type, b->op_type) || strcmp(a->domain, b->domain) || a->version != b->version ||
@@ -138,7 +145,8 @@ static bool same_node(const ingot_node *a, const ingot_node *b)
     return true;
 }
 
-/* Readers of the second node's outputs read those of the first. */
+/* Readers of the second node's outputs read those of the first. Outputs that the first node leaves out are left out by
+ * the second as well, see same_node(). False when memory is out. */
 static bool merge_into(ingot_graph *graph, int kept, int index)
 {
     const ingot_node *node = graph->nodes[index];
@@ -150,7 +158,9 @@ static bool merge_into(ingot_graph *graph, int kept, int index)
     return true;
 }
 
-/* Constants go first, so that nodes that differ only in copies of one constant are found too. */
+/* Constants go first, so that nodes that differ only in copies of one constant are found too. Before: b = f(x), c =
+ * f(x); after: readers of c read b. Nodes that become equal by a merge are behind it in running order, so one walk
+ * finds chains too. */
 ingot_status ingot_common_subexpressions(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

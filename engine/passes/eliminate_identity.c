@@ -8,24 +8,28 @@
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
 
+/* What the questions below are asked of: one node, and what is known of the shapes around it. */
 typedef struct lookup {
     const ingot_graph *graph;
     const ingot_shapes *shapes;
     const ingot_node *node;
 } lookup;
 
+/* What is known of the input; an input left out is of unknown type and rank. */
 static const ingot_shape *in(const lookup *l, int slot)
 {
     return ingot_shape_of(l->shapes, ingot_input(l->node, slot));
 }
 
+/* For rows whose operator is an identity whatever its attributes. */
 static bool always(const lookup *l)
 {
     (void)l;
     return true;
 }
 
-/* Without training_mode, or with a constant false, and nobody asking for the mask. */
+/* Without training_mode, or with a constant false, and nobody asking for the mask. Source: ONNX, Dropout-13: with
+ * training_mode false it copies data, and the mask is all true. */
 static bool dropout(const lookup *l)
 {
     const int mode = ingot_input(l->node, 2);
@@ -45,7 +49,8 @@ static bool dropout(const lookup *l)
     return training == 0;
 }
 
-/* The type must be known; a declared one could be wrong. */
+/* The type must be known; a declared one could be wrong. UNDEFINED on both sides would mean that neither is known, so
+ * the first must be set. */
 static bool cast(const lookup *l)
 {
     return in(l, 0)->dtype && in(l, 0)->dtype == (ingot_dtype)ingot_attr_int(l->node, "to", INGOT_UNDEFINED);
@@ -63,7 +68,8 @@ static bool transpose(const lookup *l)
     return true;
 }
 
-/* With symbols, so also for a batch of any size. */
+/* With symbols, so also for a batch of any size. Elements keep their order in all four operators, so equal shapes make
+ * them identities. Expand is one then, too, as nothing is repeated. */
 static bool same_shape(const lookup *l)
 {
     return ingot_same_known_shape(in(l, 0), ingot_shape_of(l->shapes, l->node->outputs[0]));
@@ -72,7 +78,8 @@ static bool same_shape(const lookup *l)
 /* Variadic operators of one input: Concat, Sum, Max, Min, Mean. */
 static bool single_input(const lookup *l) { return l->node->n_inputs == 1; }
 
-/* Whatever the mode: there is nothing to add. */
+/* Whatever the mode: there is nothing to add. An empty list of pads goes with an empty list of axes, or a scalar:
+ * nothing is added either. */
 static bool zero_pads(const lookup *l)
 {
     int64_t pads[2 * INGOT_MAX_RANK];
@@ -83,7 +90,9 @@ static bool zero_pads(const lookup *l)
     return zero;
 }
 
-/* Is input `slot` one element of `neutral` that does not raise the rank of the other input? */
+/* Is input `slot` one element of `neutral` that does not raise the rank of the other input? A single element broadcasts
+ * into any shape, but [1, 1] + a vector would have rank 2. The sign of a zero does not matter: x + -0 is x, and x + 0
+ * differs from x for x = -0 only. */
 static bool is_neutral(const lookup *l, int slot, double neutral)
 {
     double number;
@@ -98,6 +107,7 @@ static bool times_one(const lookup *l) { return is_neutral(l, 1, 1); }
 static bool zero_plus(const lookup *l) { return is_neutral(l, 0, 0); }
 static bool one_times(const lookup *l) { return is_neutral(l, 0, 1); }
 
+/* Several rows of one operator are alternatives: the first that holds is taken. */
 static const struct {
     const char *op_type;
     bool (*is_identity)(const lookup *l);
@@ -111,7 +121,8 @@ static const struct {
     {"Pow", times_one, 0},
 };
 
-/* CastLike(x, like) is Cast(x) to the type of `like` where that is known. False when memory is out. */
+/* CastLike(x, like) is Cast(x) to the type of `like` where that is known. False when memory is out. Other attributes
+ * stay: they mean the same in both operators. */
 static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
 {
     ingot_node *node = graph->nodes[index];
@@ -123,7 +134,9 @@ static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
     return ingot_node_set_int(graph, node, "to", dtype) && ingot_node_set_n_inputs(graph, index, 1);
 }
 
-/* Take node `index` out where it is an identity. False when memory is out. */
+/* Take node `index` out where it is an identity. False when memory is out. Nodes with something fused into them are
+ * left alone: they do more than their operator. A graph output is renamed where its maker can take over the name, else
+ * the node is kept and reported. */
 static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
 {
     const ingot_node *node = l->node;
@@ -143,7 +156,8 @@ static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
     return true;
 }
 
-/* Shapes are computed once: taking out an identity changes no shape of the values that stay. */
+/* Shapes are computed once: taking out an identity changes no shape of the values that stay. Before: y = Identity(x),
+ * f(y); after: f(x). */
 ingot_status ingot_eliminate_identity(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

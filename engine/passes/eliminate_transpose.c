@@ -3,7 +3,8 @@
 
 #include "engine/passes/rewrite.h"
 
-/* The permutation of a Transpose; false when it is left out or malformed. */
+/* The permutation of a Transpose; false when it is left out or malformed. A list with an axis twice passes; it is
+ * composed as it is, and the operator refuses it when it is planned. */
 static bool read_perm(const ingot_node *node, const int64_t **perm, size_t *n)
 {
     const ingot_attr *attr = ingot_node_attr(node, "perm");
@@ -17,8 +18,9 @@ static bool read_perm(const ingot_node *node, const int64_t **perm, size_t *n)
     return true;
 }
 
-/* perm of the pair is first[second[d]]. The first one stays while others read it; dead-code takes it out
- * otherwise. */
+/* perm of the pair is first[second[d]]. The first one stays while others read it; dead-code takes it out otherwise.
+ * Before: z = Transpose(Transpose(x, first), second); after: z = Transpose(x, both), or readers of z read x. Output
+ * axis d of the pair is axis second[d] of y, and that is axis first[second[d]] of x. */
 ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -11,7 +11,8 @@
 /* A folded result larger than this must not be larger than what it was made of: an Expand would fill the memory. */
 enum { LARGE_BYTES = 16 << 20 };
 
-/* Known here, a function of its inputs, all of them constant; no subgraph, which would need an executor of its own. */
+/* Known here, a function of its inputs, all of them constant; no subgraph, which would need an executor of its own.
+ * Random operators give other numbers in every run. */
 static bool is_foldable(const ingot_graph *graph, const ingot_node *node)
 {
     bool known;
@@ -30,7 +31,8 @@ static bool is_foldable(const ingot_graph *graph, const ingot_node *node)
     return true;
 }
 
-/* Bytes of the constants among values; SIZE_MAX where they overflow. */
+/* Bytes of the constants among values; SIZE_MAX where they overflow. Constants that lie in the mapped file count as
+ * well: the limit is about growth. */
 static size_t bytes_of(const ingot_graph *graph, const int *values, int n)
 {
     size_t sum = 0;
@@ -42,7 +44,8 @@ static size_t bytes_of(const ingot_graph *graph, const int *values, int n)
     return sum;
 }
 
-/* Would the result be too large? Known beforehand only where its shape is. */
+/* Would the result be too large? Known beforehand only where its shape is. Symbols count as 1, and an unknown type as 8
+ * bytes, so this is a first guess: evaluate() looks again when it is done. */
 static bool is_too_large(const ingot_shape *out, size_t input_bytes)
 {
     size_t size_bytes = out->dtype ? ingot_dtype_size_bytes(out->dtype) : 8;
@@ -52,7 +55,8 @@ static bool is_too_large(const ingot_shape *out, size_t input_bytes)
     return size_bytes > LARGE_BYTES && size_bytes > input_bytes;
 }
 
-/* Run it, and keep the result when it is not too large. What cannot be computed now is left for the run to report. */
+/* Run it, and keep the result when it is not too large. What cannot be computed now is left for the run to report. The
+ * error text is dropped on purpose. True when the node is gone and its outputs are constants. */
 static bool evaluate(ingot_pass_ctx *c, const ingot_shapes *shapes, int index)
 {
     ingot_graph *graph = c->graph;
@@ -77,7 +81,9 @@ static bool evaluate(ingot_pass_ctx *c, const ingot_shapes *shapes, int index)
     return true;
 }
 
-/* A node whose elements are known although its inputs are not: Shape, Size, and what is taken from them. */
+/* A node whose elements are known although its inputs are not: Shape, Size, and what is taken from them. Only results
+ * that are int64 scalars or vectors, the types that shapes are computed in. A symbol among the elements leaves the node
+ * as it is. False, too, when memory is out: not folding is never wrong. */
 static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int index)
 {
     const ingot_node *node = graph->nodes[index];
@@ -101,7 +107,9 @@ static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int in
     return true;
 }
 
-/* In running order, so that results of folded nodes fold the nodes behind them in the same walk. */
+/* In running order, so that results of folded nodes fold the nodes behind them in the same walk. Before: y = f(c) for
+ * constants c; after: y is a constant. Outputs that are the graph's stay nodes' results. Shapes computed at the start
+ * stay right while folding, as folding changes none. */
 ingot_status ingot_fold_constants(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

@@ -11,7 +11,9 @@
 enum { MAX_CHANNELS = 1 << 20 };
 
 /* The axis of `shape` along which constant `t` varies, when there is one such axis at most and the result has the same
- * shape; for a single number the axis where channels usually are. INGOT_NONE otherwise. */
+ * shape; for a single number the axis where channels usually are. INGOT_NONE otherwise. Source: ONNX, "Broadcasting in
+ * ONNX": shapes are aligned at their last axes. The caller replaces the INGOT_NONE that a constant of one element
+ * gets. */
 static int channel_axis(const ingot_shape *shape, const ingot_tensor *t)
 {
     int axis = INGOT_NONE;
@@ -28,7 +30,8 @@ static int channel_axis(const ingot_shape *shape, const ingot_tensor *t)
     return axis;
 }
 
-/* What the node does, as scale and shift of n channels. False when memory is out or a factor is not finite. */
+/* What the node does, as scale and shift of n channels. False when memory is out or a factor is not finite. Division
+ * becomes a factor of 1 / c in double, which rounds to float once, with the weights. */
 static bool read_affine(const ingot_graph *graph, const ingot_node *node, const ingot_const *constant,
                         ingot_affine *affine)
 {
@@ -46,7 +49,8 @@ static bool read_affine(const ingot_graph *graph, const ingot_node *node, const 
     return ok;
 }
 
-/* Node `index` has its constant at slot, and channels along `axis` of the other operand. */
+/* Node `index` has its constant at slot, and channels along `axis` of the other operand. INGOT_OK without a change
+ * where it does not fit; reasons are not reported, since most Muls and Adds of a model are not meant to be folded. */
 static ingot_status fold(ingot_pass_ctx *c, const ingot_shapes *shapes, int index, int slot, int axis)
 {
     ingot_graph *graph = c->graph;
@@ -70,7 +74,8 @@ static ingot_status fold(ingot_pass_ctx *c, const ingot_shapes *shapes, int inde
                                                                                     : ingot_pass_out_of_memory(c);
 }
 
-/* Operands of Mul and Add may be swapped; of Div and Sub the second has to be the constant. */
+/* Operands of Mul and Add may be swapped; of Div and Sub the second has to be the constant. `i` stays a valid number
+ * while folding adds nodes, because these come at the end. */
 static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     const ingot_graph *graph = c->graph;
@@ -96,6 +101,8 @@ static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
     return status;
 }
 
+/* Before: y = Conv(x, W, b) * s, or + t; after: y = Conv(x, W * s, b * s + t). No Add is put behind a MatMul for a
+ * shift: it would only stand in the place of the one that was there. */
 ingot_status ingot_fold_scale_shift(ingot_pass_ctx *c)
 {
     ingot_shapes shapes;

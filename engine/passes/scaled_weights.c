@@ -6,7 +6,8 @@
 #include "engine/passes/absorb.h"
 #include "engine/passes/rewrite.h"
 
-/* Nothing but float and double can be scaled without losing more than one rounding. */
+/* Nothing but float and double can be scaled without losing more than one rounding. Inputs with a default are none: a
+ * run may replace them. */
 bool ingot_is_weights(const ingot_graph *graph, int value, int min_rank)
 {
     const ingot_const *constant = ingot_constant(graph, value);
@@ -14,7 +15,8 @@ bool ingot_is_weights(const ingot_graph *graph, int value, int min_rank)
            (constant->tensor.dtype == INGOT_FLOAT || constant->tensor.dtype == INGOT_DOUBLE);
 }
 
-/* A new value for a constant that shares its elements with the one of value `like`. */
+/* A new value for a constant that shares its elements with the one of value `like`. The old value keeps its record:
+ * other nodes may read it. INGOT_NONE when memory is out. */
 static int add_const(ingot_graph *graph, int like, const ingot_const *constant)
 {
     ingot_const *own = ingot_arena_copy(graph->arena, constant, sizeof *own);
@@ -33,7 +35,9 @@ typedef struct choice {
     int64_t rows, stride0, stride1;
 } choice;
 
-/* The elements of `value` (of rank 2 or more) times their factors, computed. */
+/* The elements of `value` (of rank 2 or more) times their factors, computed. Factors that the constant has already are
+ * applied in the same double, so there is one rounding in all. The result is in the arena; pages of the file are let
+ * go. INGOT_NONE when memory is out. */
 static int compute_scaled(ingot_graph *graph, int value, const choice *of)
 {
     ingot_const scaled = *graph->values[value].constant;
@@ -65,7 +69,8 @@ static int compute_scaled(ingot_graph *graph, int value, const choice *of)
     return id;
 }
 
-/* Factors along one axis compose without touching an element. */
+/* Factors along one axis compose without touching an element. Where the constant has factors along another axis, new
+ * ones along axis 0 or 1 are computed; along a later axis they are refused with INGOT_NONE. */
 int ingot_scale_axis(ingot_graph *graph, int value, int axis, const double *factors)
 {
     ingot_const scaled = *graph->values[value].constant;
@@ -85,6 +90,7 @@ int ingot_scale_axis(ingot_graph *graph, int value, int axis, const double *fact
     return add_const(graph, value, &scaled);
 }
 
+/* With one group the factors go with axis 1 alone, and nothing need be computed. */
 int ingot_scale_groups(ingot_graph *graph, int value, int64_t group, const double *factors)
 {
     const ingot_tensor *t = &graph->values[value].constant->tensor;
@@ -93,7 +99,8 @@ int ingot_scale_groups(ingot_graph *graph, int value, int64_t group, const doubl
     return compute_scaled(graph, value, &(choice){factors, MAX(t->shape[0] / group, 1), t->shape[1], 1});
 }
 
-/* factor is a Gemm's beta, which the new bias takes in. */
+/* factor is a Gemm's beta, which the new bias takes in. scale NULL stands for ones. The result always has n elements,
+ * also where the old bias had one. */
 int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dtype dtype, int64_t n, double factor,
                       const double *scale, const double *shift)
 {
@@ -112,6 +119,7 @@ int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dty
     return id;
 }
 
+/* A vector along the last axis, with any number of ones in front of it. */
 bool ingot_is_row_bias(const ingot_graph *graph, int value, int64_t n)
 {
     if (value == INGOT_NONE)
@@ -123,6 +131,8 @@ bool ingot_is_row_bias(const ingot_graph *graph, int value, int64_t n)
     return count == 1 || (count == n && t->rank >= 1 && t->shape[t->rank - 1] == n);
 }
 
+/* Both ids come straight from functions that give INGOT_NONE for want of memory, so one test here serves all
+ * callers. */
 bool ingot_set_weights(ingot_graph *graph, int node, int weights, int bias)
 {
     if (weights == INGOT_NONE || bias == INGOT_NONE)
