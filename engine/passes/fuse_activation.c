@@ -4,6 +4,7 @@
 
 #include "engine/passes/rewrite.h"
 
+/* Operators of the default domain, by name. */
 static const char *const activations[] = {"Relu",      "Clip",        "LeakyRelu", "Sigmoid", "Tanh",
                                           "HardSwish", "HardSigmoid", "Gelu",      "Swish",   "Elu"};
 
@@ -22,7 +23,8 @@ static bool is_host(const ingot_node *node)
     return ingot_can_host(node) && (!node->n_fused || !is_activation(node->fused[node->n_fused - 1].node));
 }
 
-/* The bounds of a Clip have to be numbers that do not change. */
+/* The bounds of a Clip have to be numbers that do not change. The epilogue takes its parameters when it is prepared.
+ * Operators other than Clip have one input, so that the loop finds nothing. */
 static bool has_constant_bounds(const ingot_graph *graph, const ingot_node *node)
 {
     double number;
@@ -32,7 +34,9 @@ static bool has_constant_bounds(const ingot_graph *graph, const ingot_node *node
     return true;
 }
 
-/* The value between must have the activation as its only reader and be no graph output, since it is never written. */
+/* The value between must have the activation as its only reader and be no graph output, since it is never written.
+ * Before: y = Conv(x), z = Relu(y); after: z = Conv(x) with Relu in its list of fused nodes. The node is kept whole,
+ * and the writer takes it out again. */
 ingot_status ingot_fuse_activation(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

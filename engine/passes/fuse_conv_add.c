@@ -6,7 +6,8 @@
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
 
-/* Only the Add may read the result, and nothing is fused yet but a constant (the bias) into a MatMul. */
+/* Only the Add may read the result, and nothing is fused yet but a constant (the bias) into a MatMul. A bias is added
+ * before a residual, so the order of fused nodes is the order of the arithmetic. */
 static bool is_host(const ingot_graph *graph, int value)
 {
     const ingot_node *node = ingot_producer(graph, value);
@@ -17,7 +18,8 @@ static bool is_host(const ingot_graph *graph, int value)
             ingot_constant(graph, node->inputs[node->fused[0].first_input]));
 }
 
-/* Is the sum of result and other sure to have the shape of result? */
+/* Is the sum of result and other sure to have the shape of result? Each dimension of `other` must be 1 or equal to that
+ * of the result, aligned at the end. Equal symbols are equal sizes; anything unknown is a no. */
 static bool keeps_shape(const ingot_graph *graph, const ingot_shapes *shapes, int result, int other)
 {
     const ingot_shape *a = ingot_shape_of(shapes, result), *b = ingot_shape_of(shapes, other);
@@ -32,7 +34,8 @@ static bool keeps_shape(const ingot_graph *graph, const ingot_shapes *shapes, in
     return keeps;
 }
 
-/* The later of two candidates is the host: the other operand is then there when it runs. */
+/* The later of two candidates is the host: the other operand is then there when it runs. Both may be candidates where
+ * two branches meet: node numbers are running order here, as the graph was sorted before. */
 static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;
@@ -56,6 +59,8 @@ static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
     return INGOT_OK;
 }
 
+/* Before: y = Conv(x), z = Add(y, r); after: z = Conv(x) with r as a further input and the Add in its list of fused
+ * nodes. */
 ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c)
 {
     ingot_shapes shapes;

@@ -7,21 +7,23 @@
 
 #include "engine/passes/rewrite.h"
 
-/* The nodes of one product: values, and node numbers. */
+/* The nodes of one product: values, and node numbers. scale is that of the quantized input, weight_scale one number or
+ * one for each column, bias a vector or INGOT_NONE. quantize stays where others read it. */
 typedef struct chain {
     int product, cast, mul, add;         /* add INGOT_NONE: there is none */
     int scale, weight_scale, bias;
     const ingot_node *quantize;
 } chain;
 
-/* The number of the node that alone reads the value, if it is this operator. */
+/* The number of the node that alone reads the value, if it is this operator. INGOT_NONE for a graph output, too: it has
+ * to stay. */
 static int only_reader(const ingot_graph *graph, int value, const char *op_type)
 {
     const int node = value == INGOT_NONE ? INGOT_NONE : ingot_graph_only_user(graph, value);
     return node != INGOT_NONE && ingot_is_op(graph->nodes[node], op_type) ? node : INGOT_NONE;
 }
 
-/* The other operand of a node of two. */
+/* The other operand of a node of two. For a node that reads the value twice this is the value itself. */
 static int other(const ingot_node *node, int value) { return node->inputs[node->inputs[0] == value ? 1 : 0]; }
 
 /* A float constant of one element, or (`vector` alone) of n in one dimension. */
@@ -33,7 +35,9 @@ static bool is_row(const ingot_graph *graph, int value, int64_t n, bool vector)
            ((t->rank == 1 && t->shape[0] == n) || (!vector && t->rank <= 1 && ingot_count(t) == 1));
 }
 
-/* Does Mul node `index` multiply `sums` by the scale of what was quantized and constant scales of the weights? */
+/* Does Mul node `index` multiply `sums` by the scale of what was quantized and constant scales of the weights?
+ * Exporters multiply both scales first, Mul(scale, weight_scale), and the sums by that. The Mul of the scales has no
+ * other check: it is left without readers, or stays for those it has. */
 static bool find_scales(const ingot_graph *graph, chain *c, int sums, int64_t n)
 {
     const ingot_node *product = ingot_producer(graph, other(graph->nodes[c->mul], sums));
@@ -46,7 +50,9 @@ static bool find_scales(const ingot_graph *graph, chain *c, int sums, int64_t n)
     return is_row(graph, c->weight_scale, n, false);
 }
 
-/* The chain that begins with MatMulInteger node `index`, whose weights are a matrix. */
+/* The chain that begins with MatMulInteger node `index`, whose weights are a matrix. The values between must have one
+ * reader each, since they are not computed any more. A bias that does not fit is left to an Add of its own, and the
+ * chain ends before it. */
 static bool find_chain(const ingot_graph *graph, int index, chain *c)
 {
     const ingot_node *product = graph->nodes[index];
@@ -75,7 +81,9 @@ static bool find_chain(const ingot_graph *graph, int index, chain *c)
     return true;
 }
 
-/* The product becomes the operator, and makes the result of the chain's last node. */
+/* The product becomes the operator, and makes the result of the chain's last node. DynamicQuantizeMatMul quantizes by
+ * itself, so it stands for the DynamicQuantizeLinear as well; that is right only where nobody else reads what this
+ * makes. False when memory is out. */
 static bool fuse(ingot_graph *graph, const chain *c)
 {
     ingot_node *product = graph->nodes[c->product];
@@ -100,6 +108,8 @@ static bool fuse(ingot_graph *graph, const chain *c)
     return ok && ingot_take_over_output(graph, c->product, result, last);
 }
 
+/* Before: y = Add(Mul(Cast(MatMulInteger(q, W, ...)), Mul(scale, w_scale)), b), q and scale from
+ * DynamicQuantizeLinear(x); after: y = DynamicQuantizeMatMul(x, W, w_scale, zero, b). */
 ingot_status ingot_fuse_dynamic_quantize(ingot_pass_ctx *c)
 {
     for (int i = 0; i < c->graph->n_nodes; i++) {

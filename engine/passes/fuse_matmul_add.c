@@ -5,7 +5,8 @@
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
 
-/* Does constant `value` broadcast into (rows, n) without varying between rows? */
+/* Does constant `value` broadcast into (rows, n) without varying between rows? (n), (1, n) and single elements do; a
+ * column (m, 1) varies between rows. */
 static bool is_row(const ingot_graph *graph, int value, int64_t n)
 {
     const ingot_const *constant = ingot_constant(graph, value);
@@ -16,7 +17,8 @@ static bool is_row(const ingot_graph *graph, int value, int64_t n)
 }
 
 /* The product becomes a Gemm in place and takes over the result of the Add. A left operand of higher rank stays a
- * MatMul: Gemm takes matrices only. */
+ * MatMul: Gemm takes matrices only. Before: z = Add(MatMul(A, B), c); after: z = Gemm(A, B, c) with alpha and beta left
+ * at 1. */
 ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

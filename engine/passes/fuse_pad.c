@@ -7,13 +7,15 @@
 
 #include "engine/passes/rewrite.h"
 
+/* A Pad of constant mode, as ONNX lists it: amounts[axis] before and amounts[rank + axis] behind. */
 typedef struct padding {
     int rank;
     int64_t amounts[2 * INGOT_MAX_RANK]; /* begins, then ends, of every axis */
     double value;
 } padding;
 
-/* What a Pad of mode constant adds; false when that is not constant, or touches the first two axes, or cuts. */
+/* What a Pad of mode constant adds; false when that is not constant, or touches the first two axes, or cuts. Pad-18's
+ * input 3, axes, is not looked into: such a Pad stays. Amounts up to INT32_MAX can be added without overflow. */
 static bool read_padding(const ingot_graph *graph, const ingot_node *pad, padding *p)
 {
     int n;
@@ -30,7 +32,8 @@ static bool read_padding(const ingot_graph *graph, const ingot_node *pad, paddin
     return true;
 }
 
-/* Then padding with 0 and with minus infinity give the same maximum. */
+/* Then padding with 0 and with minus infinity give the same maximum. A fused activation is what the value was last put
+ * through. */
 static bool is_never_negative(const ingot_graph *graph, int value)
 {
     const ingot_node *node = ingot_producer(graph, value);
@@ -39,7 +42,9 @@ static bool is_never_negative(const ingot_graph *graph, int value)
     return ingot_is_op(node, "Relu") || ingot_is_op(node, "Sigmoid");
 }
 
-/* Is every window of a pooling sure to hold an element that is no padding? */
+/* Is every window of a pooling sure to hold an element that is no padding? ONNX lists the pads of pooling as all
+ * begins, then all ends, hence the index modulo n_spatial. Dilated windows and a rounded up size are not looked
+ * into. */
 static bool pads_fit_windows(const ingot_node *node, const int64_t *pads, int n_spatial)
 {
     const ingot_attr *kernel = ingot_node_attr(node, "kernel_shape");
@@ -52,7 +57,9 @@ static bool pads_fit_windows(const ingot_node *node, const int64_t *pads, int n_
     return true;
 }
 
-/* Does padding with p.value ahead of `node` mean what padding by the node itself would? */
+/* Does padding with p.value ahead of `node` mean what padding by the node itself would? An average that did not count
+ * its own padding cannot start to, unless it had none. MaxPool pads with minus infinity, and its second output would
+ * number elements of the padded image. */
 static bool means_the_same(const ingot_graph *graph, const ingot_node *node, const ingot_node *pad, const padding *p,
                            const int64_t *pads, bool had_pads)
 {
@@ -66,7 +73,8 @@ static bool means_the_same(const ingot_graph *graph, const ingot_node *node, con
            ((p->value == 0 && is_never_negative(graph, pad->inputs[0])) || (isinf(p->value) && p->value < 0));
 }
 
-/* The padding that `node` would have with that of the Pad before it; false where that cannot be. */
+/* The padding that `node` would have with that of the Pad before it; false where that cannot be. SAME computes its own
+ * padding from sizes, so it cannot be added to; VALID is no padding. An overflow of the sum is a no. */
 static bool add_padding(const ingot_graph *graph, const ingot_node *node, const ingot_node *pad, const padding *p,
                         int64_t *pads)
 {
@@ -89,7 +97,8 @@ static bool add_padding(const ingot_graph *graph, const ingot_node *node, const 
     return means_the_same(graph, node, pad, p, pads, had_pads);
 }
 
-/* Let node `index`, which reads the result of `pad`, pad by itself. False when memory is out. */
+/* Let node `index`, which reads the result of `pad`, pad by itself. False when memory is out. auto_pad goes, as VALID
+ * would forbid the pads. */
 static bool fuse(ingot_graph *graph, int index, const ingot_node *pad, const int64_t *pads, int n_spatial)
 {
     ingot_node *node = graph->nodes[index];
@@ -99,7 +108,8 @@ static bool fuse(ingot_graph *graph, int index, const ingot_node *pad, const int
            ingot_node_set_input(graph, index, 0, pad->inputs[0]);
 }
 
-/* The Pad stays where others read it too; dead-code takes it out otherwise. */
+/* The Pad stays where others read it too; dead-code takes it out otherwise. Before: y = Conv(Pad(x)); after: y =
+ * Conv(x) with larger pads. */
 ingot_status ingot_fuse_pad(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

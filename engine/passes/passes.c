@@ -10,6 +10,9 @@
 #include "ops/microsoft.h"
 #include "ops/upgrade.h"
 
+/* The order matters: integers before weights are folded to floats; simplifying before patterns are looked for; what
+ * adds to constants (scale-shift, batch-normalization) before what fuses nodes into hosts, since folding stops at a
+ * fused node; dead code at the end. */
 static const struct row {
     const char *name;
     ingot_pass_fn *run;
@@ -31,10 +34,14 @@ static const struct row {
     {"dead-code", ingot_dead_code, false},
 };
 
+/* MAX_ROUNDS ends what should end by itself: a pair of passes that undo each other must not hang. */
 enum { N_ROWS = sizeof rows / sizeof *rows, MAX_ROUNDS = 8 };
 
+/* The text is static. */
 const char *ingot_pass_name(size_t index) { return index < N_ROWS ? rows[index].name : NULL; }
 
+/* Notes past INGOT_PASS_NOTES are counted alone; a long one is cut. The node is named by its operator where it has no
+ * name. */
 void ingot_pass_kept(ingot_pass_ctx *c, const ingot_node *node, const char *format, ...)
 {
     if (c->n_kept < INGOT_PASS_NOTES) {
@@ -49,12 +56,13 @@ void ingot_pass_kept(ingot_pass_ctx *c, const ingot_node *node, const char *form
     c->n_kept++;
 }
 
+/* The one text for it, and the status to return. */
 ingot_status ingot_pass_out_of_memory(ingot_pass_ctx *c)
 {
     return ingot_fail(c->error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
-/* A name that was misspelled must not pass for one that was switched off. */
+/* A name that was misspelled must not pass for one that was switched off. INGOT_USAGE with the name. */
 static ingot_status check_names(const ingot_pass_options *options, ingot_error *error)
 {
     for (const char *const *name = options->disabled; name && *name; name++) {
@@ -67,6 +75,7 @@ static ingot_status check_names(const ingot_pass_options *options, ingot_error *
     return INGOT_OK;
 }
 
+/* Names are known by now, see check_names(). */
 static bool is_disabled(const ingot_pass_options *options, const char *pass)
 {
     for (const char *const *name = options->disabled; name && *name; name++)
@@ -75,7 +84,8 @@ static bool is_disabled(const ingot_pass_options *options, const char *pass)
     return false;
 }
 
-/* Counts the runs, and ends them where the options say so. */
+/* Counts the runs, and ends them where the options say so. For finding the pass that breaks a model: run 1, 2, 3... of
+ * them and compare the results. */
 static bool may_run(const ingot_pass_options *options, const char *name, size_t *n_runs)
 {
     if (options->most_runs && *n_runs == options->most_runs)
@@ -86,7 +96,8 @@ static bool may_run(const ingot_pass_options *options, const char *name, size_t 
     return true;
 }
 
-/* "name: 52 of 53; kept 'bn7': its input feeds 2 nodes" */
+/* "name: 52 of 53; kept 'bn7': its input feeds 2 nodes". line[] has room for every note and what is put between
+ * them. */
 static void report(const ingot_pass_ctx *c, const char *name)
 {
     char line[256 + INGOT_PASS_NOTES * sizeof c->notes[0]];
@@ -99,7 +110,9 @@ static void report(const ingot_pass_ctx *c, const char *name)
         c->options->report(c->options->sink, line);
 }
 
-/* Run one pass over all graphs. *changed becomes true when it did something. */
+/* Run one pass over all graphs. *changed becomes true when it did something. n_kept is reset, as the newest run tells
+ * what stays; n_done adds up. A pass may add nodes at the end of the list, so graphs that changed are sorted. The list
+ * of graphs is made anew for each pass, since a pass can drop nodes that hold subgraphs. */
 static ingot_status run_pass(ingot_graph *graph, const struct row *row, ingot_pass_ctx *c, bool *changed)
 {
     int n_graphs;
@@ -120,7 +133,8 @@ static ingot_status run_pass(ingot_graph *graph, const struct row *row, ingot_pa
     return status;
 }
 
-/* Subgraphs first appear in the list behind their parents; the order does not matter here. */
+/* Subgraphs first appear in the list behind their parents; the order does not matter here. Microsoft's operators that
+ * are standard ones under another name go first, so that ingot_upgrade() finds standard forms only. */
 ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
 {
     int n_graphs, n_upgraded = 0;
@@ -137,7 +151,7 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
     return status;
 }
 
-/* See ingot_pass_options. */
+/* See ingot_pass_options. The order of the inputs that stay is kept. */
 static void fix_defaults(ingot_graph *graph)
 {
     int n = 0;
@@ -150,6 +164,7 @@ static void fix_defaults(ingot_graph *graph)
     graph->n_inputs = n;
 }
 
+/* A failure leaves a graph that can only be freed: passes do not undo themselves. */
 ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *options, ingot_error *error)
 {
     static const ingot_pass_options defaults = {0};
@@ -164,6 +179,7 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
         contexts[i] = (ingot_pass_ctx){.options = options, .error = error};
 
     size_t n_runs = 0;
+    /* Blocks of rows: a run of `repeated` ones together until nothing changes, any other row by itself and once. */
     for (int first = 0, last; !status && first < N_ROWS; first = last) {
         last = first + 1;
         while (rows[first].repeated && last < N_ROWS && rows[last].repeated)

@@ -14,6 +14,8 @@
 #include "engine/passes/shapes.h"
 #include "ops/op.h"
 
+/* The parts that spellings share. Numbers are compared within 1e-6 of themselves: 1.4142135 is sqrt(2), 0.70710677 its
+ * inverse, 0.7978846 sqrt(2 / pi), 0.044715 the factor of Gelu's tanh form. */
 #define SIXTH "0.16666667"
 #define CLIP "Clip(Add(x, 3), 0, 6)"
 #define ERF "Add(Erf(Div(x, 1.4142135)), 1)"
@@ -27,6 +29,8 @@
 
 typedef enum extra { NOTHING, SIXTH_AND_HALF, TANH_FORM, EPSILON } extra; /* attributes of the result */
 
+/* text: the pattern, in the language that the head of this file describes. op_type and version: what it becomes, at
+ * least of that opset. inputs: which of its letters become inputs, in order. */
 static const struct spelling {
     const char *text, *op_type;
     int version;
@@ -59,8 +63,12 @@ static const struct spelling {
     {"Mul(Div(x, " MAGNITUDE "), w)", "RMSNormalization", 23, "xw", EPSILON},
 };
 
+/* MAX_NODES is more than the longest spelling has. */
 enum { N_SPELLINGS = sizeof spellings / sizeof *spellings, MAX_NODES = 24 };
 
+/* The state of matching one spelling at one node. values[letter] is the value id bound to a letter, INGOT_NONE while it
+ * is free; nodes[] are those matched so far, the one that makes the result first. Copied as a whole to go back to where
+ * an alternative began. */
 typedef struct match {
     const ingot_graph *graph;
     const ingot_shapes *shapes;
@@ -69,7 +77,8 @@ typedef struct match {
     int n_nodes, nodes[MAX_NODES];
 } match;
 
-/* Axes are one constant: -1, or rank - 1 where the rank is known. */
+/* Axes are one constant: -1, or rank - 1 where the rank is known. `of` is what the axes are axes of. Opset 18
+ * reductions have axes as an input; older ones were brought to that form. */
 static bool is_last_axis(const match *m, int value, int of)
 {
     int64_t axis;
@@ -79,7 +88,8 @@ static bool is_last_axis(const match *m, int value, int of)
            (axis == -1 || (shape->rank > 0 && axis == shape->rank - 1));
 }
 
-/* The same letter must stand for the same value everywhere in a spelling. */
+/* The same letter must stand for the same value everywhere in a spelling. e gives its number to m->epsilon, and is
+ * bound to no value. */
 static bool bind(match *m, char letter, int value)
 {
     if (letter == 'e')
@@ -95,7 +105,8 @@ static bool bind(match *m, char letter, int value)
     return *bound == value;
 }
 
-/* The end of the operand that starts at text: the comma or parenthesis behind it. */
+/* The end of the operand that starts at text: the comma or parenthesis behind it. Depth counts parentheses that opened
+ * behind text. */
 static const char *skip(const char *text)
 {
     for (int depth = 0;; text++) {
@@ -107,7 +118,8 @@ static const char *skip(const char *text)
 
 static bool match_value(match *m, const char *text, int value);
 
-/* Operands of `node` from text on, each an input in order; `swapped` exchanges the two of Add and Mul. */
+/* Operands of `node` from text on, each an input in order; `swapped` exchanges the two of Add and Mul. The node must
+ * have as many inputs as the text has operands. `text` points behind the opening parenthesis. */
 static bool match_operands(match *m, const char *text, const ingot_node *node, bool swapped)
 {
     int slot = 0;
@@ -124,7 +136,10 @@ static bool match_operands(match *m, const char *text, const ingot_node *node, b
     }
 }
 
-/* Does the spelling at text compute value? Recursion is as deep as the spellings of the table. */
+/* Does the spelling at text compute value? Recursion is as deep as the spellings of the table. A lower-case letter is
+ * bound, a digit begins a number, anything else is an operator with its operands. For Add and Mul both orders are
+ * tried, the second from the state before the first. ingot_attr_int() gives 1 where keepdims is absent, which is also
+ * its default. */
 static bool match_value(match *m, const char *text, int value)
 {
     if (value == INGOT_NONE)
@@ -152,6 +167,7 @@ static bool match_value(match *m, const char *text, int value)
     return commutes && node->n_inputs == 2 && match_operands(m, open + 1, node, true);
 }
 
+/* A linear search: there are a dozen of them at most. */
 static bool is_matched(const match *m, int node)
 {
     for (int i = 0; i < m->n_nodes; i++)
@@ -160,7 +176,8 @@ static bool is_matched(const match *m, int node)
     return false;
 }
 
-/* Are all values in between read by the matched nodes alone? nodes[0] makes the result. */
+/* Are all values in between read by the matched nodes alone? nodes[0] makes the result. Otherwise taking the nodes out
+ * would leave a reader without its value. The same node may have been matched twice, as CENTERED is in two places. */
 static bool is_closed(const match *m)
 {
     const int root = m->nodes[0];
@@ -175,7 +192,8 @@ static bool is_closed(const match *m)
     return true;
 }
 
-/* Conditions that the text does not tell. */
+/* Conditions that the text does not tell. The registry must know the new operator, so that nothing that runs becomes
+ * something that does not. */
 static bool fits(const match *m, const struct spelling *s)
 {
     const ingot_shape *x = ingot_shape_of(m->shapes, m->values['x']);
@@ -196,7 +214,8 @@ static bool fits(const match *m, const struct spelling *s)
     return true;
 }
 
-/* What the new operator needs besides its inputs. */
+/* What the new operator needs besides its inputs. HardSwish is x * max(0, min(1, x / 6 + 0.5)), and its HardSigmoid has
+ * these factors. False when memory is out. */
 static bool set_attributes(ingot_graph *graph, ingot_node *node, extra attributes, double epsilon)
 {
     switch (attributes) {
@@ -213,7 +232,8 @@ static bool set_attributes(ingot_graph *graph, ingot_node *node, extra attribute
     return false;
 }
 
-/* The matched nodes go, and one takes over the output of the last. */
+/* The matched nodes go, and one takes over the output of the last. A node matched twice is removed once. The new node
+ * is at least of the last node's version. False when memory is out. */
 static bool replace(ingot_graph *graph, const match *m, const struct spelling *s)
 {
     const ingot_node *root = graph->nodes[m->nodes[0]];
@@ -229,7 +249,9 @@ static bool replace(ingot_graph *graph, const match *m, const struct spelling *s
     return node && set_attributes(graph, node, s->attributes, m->epsilon);
 }
 
-/* Only nodes that were there at the start are tried as the end of a spelling; a later run sees the new ones. */
+/* Only nodes that were there at the start are tried as the end of a spelling; a later run sees the new ones. Before: y
+ * = Mul(x, Sigmoid(x)), say; after: y = Swish(x). match_value() looks at a graph that earlier matches have changed
+ * already, and removed nodes have no op_type. */
 ingot_status ingot_recognize(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;

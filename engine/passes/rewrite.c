@@ -13,17 +13,20 @@ bool ingot_is_op(const ingot_node *node, const char *op_type)
     return node && node->op_type && !*node->domain && !strcmp(node->op_type, op_type);
 }
 
+/* A number stays valid while nodes are added or removed, but not through ingot_graph_sort(). */
 int ingot_node_of(const ingot_graph *graph, int value)
 {
     return value == INGOT_NONE ? INGOT_NONE : graph->values[value].producer;
 }
 
+/* Nodes are allocated one by one, so the pointer outlives additions to the graph. */
 ingot_node *ingot_producer(const ingot_graph *graph, int value)
 {
     const int node = ingot_node_of(graph, value);
     return node == INGOT_NONE ? NULL : graph->nodes[node];
 }
 
+/* A node that reads the value twice counts as two readers. */
 ingot_node *ingot_single_reader(const ingot_graph *graph, int value)
 {
     const int node = value == INGOT_NONE ? INGOT_NONE : ingot_graph_only_user(graph, value);
@@ -37,12 +40,14 @@ static const ingot_op *operator_of(const ingot_node *node)
     return node && node->op_type ? ingot_op_find(node->domain, node->op_type, node->version, &known) : NULL;
 }
 
+/* A node of an operator that is not known here hosts nothing. */
 bool ingot_can_host(const ingot_node *node)
 {
     const ingot_op *op = operator_of(node);
     return op && (op->flags & INGOT_OP_FUSES);
 }
 
+/* Operators with any number of inputs have no optional ones to keep in place. */
 bool ingot_fuse_into(ingot_graph *graph, int host, int node, int chain_slot)
 {
     const int max_inputs = operator_of(graph->nodes[host])->max_inputs;
@@ -51,15 +56,18 @@ bool ingot_fuse_into(ingot_graph *graph, int host, int node, int chain_slot)
            ingot_graph_fuse(graph, host, node, chain_slot);
 }
 
+/* n_inputs counts the operator's own inputs: captures and inputs of fused nodes behind them are never returned. */
 int ingot_input(const ingot_node *node, int slot) { return slot < node->n_inputs ? node->inputs[slot] : INGOT_NONE; }
 int ingot_output(const ingot_node *node) { return node->n_outputs ? node->outputs[0] : INGOT_NONE; }
 
+/* Removed nodes' outputs that were folded are constants too. */
 const ingot_const *ingot_constant(const ingot_graph *graph, int value)
 {
     return value == INGOT_NONE || graph->values[value].is_input ? NULL : graph->values[value].constant;
 }
 
-/* Whatever the width of the type, and lazy or not. */
+/* Whatever the width of the type, and lazy or not. Scalars and vectors only. The buffer on the stack holds the widest
+ * type, so more than 2 * INGOT_MAX_RANK elements are a no whatever the capacity. */
 bool ingot_constant_ints(const ingot_graph *graph, int value, int64_t *elements, int capacity, int *n)
 {
     const ingot_const *constant = ingot_constant(graph, value);
@@ -79,6 +87,7 @@ bool ingot_constant_ints(const ingot_graph *graph, int value, int64_t *elements,
     return true;
 }
 
+/* Rank does not matter: [[2]] is the number 2. */
 bool ingot_constant_number(const ingot_graph *graph, int value, double *number)
 {
     const ingot_const *constant = ingot_constant(graph, value);
@@ -93,7 +102,8 @@ bool ingot_constant_number(const ingot_graph *graph, int value, double *number)
     return true;
 }
 
-/* The scale is applied in double here, so that a second factor does not round on top of the first. */
+/* The scale is applied in double here, so that a second factor does not round on top of the first. `raw` and `elements`
+ * may be halves of one allocation, but not overlap. */
 void ingot_const_doubles(const ingot_const *constant, int64_t first, int64_t n, void *raw, double *elements)
 {
     ingot_const plain = *constant;
@@ -109,6 +119,7 @@ void ingot_const_doubles(const ingot_const *constant, int64_t first, int64_t n, 
         elements[i] *= constant->scale[(first + i) / inner % size];
 }
 
+/* The second half of the allocation is where the elements are read to; the caller sees the first. */
 double *ingot_const_all_doubles(const ingot_graph *graph, const ingot_const *constant)
 {
     const int64_t n = ingot_count(&constant->tensor);
@@ -121,7 +132,8 @@ double *ingot_const_all_doubles(const ingot_graph *graph, const ingot_const *con
     return elements;
 }
 
-/* `name`, or `name` with the first free number behind it. */
+/* `name`, or `name` with the first free number behind it. Names are cut at 200 bytes, so that a number always fits; the
+ * loop ends as a graph has finitely many names. */
 static const char *unique_name(const ingot_graph *graph, const char *name, char *text, size_t capacity)
 {
     snprintf(text, capacity, "%.200s", *name ? name : "value");
@@ -131,13 +143,14 @@ static const char *unique_name(const ingot_graph *graph, const char *name, char 
     return text;
 }
 
+/* The text is copied by the graph. */
 int ingot_add_unique_value(ingot_graph *graph, const char *name)
 {
     char text[240];
     return ingot_graph_add_value(graph, unique_name(graph, name, text, sizeof text));
 }
 
-/* The only place where folded weights and biases are rounded. */
+/* dtype is FLOAT, or anything else for double. */
 int ingot_add_doubles(ingot_graph *graph, const char *name, ingot_dtype dtype, int rank, const int64_t *shape,
                       const double *elements)
 {
@@ -159,6 +172,7 @@ int ingot_add_doubles(ingot_graph *graph, const char *name, ingot_dtype dtype, i
     return id;
 }
 
+/* An empty list still needs an address, for which a local stands in until it has been copied. */
 int ingot_add_ints(ingot_graph *graph, const char *name, const int64_t *elements, int64_t n)
 {
     char text[240];
@@ -167,6 +181,7 @@ int ingot_add_ints(ingot_graph *graph, const char *name, const int64_t *elements
     return data ? ingot_graph_add_constant(graph, unique_name(graph, name, text, sizeof text), &t) : INGOT_NONE;
 }
 
+/* Its place in running order is found by the sort that follows each pass. */
 int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs,
                  int n_inputs)
 {
@@ -176,6 +191,7 @@ int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int 
     return value;
 }
 
+/* As a rule `value` is what the node that goes has made. False where `node` has no output. */
 bool ingot_take_over_output(ingot_graph *graph, int node, int value, int remove)
 {
     ingot_graph_remove_node(graph, remove);
@@ -183,7 +199,8 @@ bool ingot_take_over_output(ingot_graph *graph, int node, int value, int remove)
 }
 
 /* Either readers move up to `in`, or, to keep an output's name, the maker of `in` and all its readers move down to it.
- */
+ * A graph output whose source is a graph input, a constant or another graph output cannot be renamed: *done is false.
+ * Call order matters: the node goes first, so that it is not moved along as one of the readers. */
 bool ingot_bypass(ingot_graph *graph, int index, int in, bool *done)
 {
     const int out = graph->nodes[index]->outputs[0], maker = graph->values[in].producer;
@@ -218,6 +235,7 @@ ingot_graph **ingot_all_graphs(ingot_graph *graph, int *n)
                 if (attr->type != INGOT_ATTR_GRAPH && attr->type != INGOT_ATTR_GRAPHS)
                     continue;
                 for (size_t k = 0; k < attr->n; k++) {
+                    /* Doubled by hand, as the account has no realloc. */
                     if (*n == capacity) {
                         ingot_graph **larger = ingot_alloc(memory, 2 * (size_t)capacity * sizeof *all);
                         if (larger)

@@ -7,13 +7,15 @@
 
 #include "engine/passes/rewrite.h"
 
+/* The same elements in another shape: what a Reshape of a scalar to a vector does. */
 static void one(const ingot_shape *x, ingot_shape *out) /* the same elements in another shape */
 {
     out->n_elements = x->n_elements;
     memcpy(out->elements, x->elements, sizeof out->elements);
 }
 
-/* The dimensions from start to end, either counted from the back when negative. */
+/* The dimensions from start to end, either counted from the back when negative. Source: ONNX, Shape-15: out of range
+ * bounds are clamped. Symbols of dimensions become symbols of elements. */
 static void of_shape(const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
     if (x->rank < 0)
@@ -26,7 +28,8 @@ static void of_shape(const ingot_node *node, const ingot_shape *x, ingot_shape *
         out->elements[out->n_elements++] = x->dim[d];
 }
 
-/* The product, where all dimensions are numbers. */
+/* The product, where all dimensions are numbers. A symbol times anything has no number of its own here, so the count is
+ * left unknown. */
 static void of_size(const ingot_shape *x, ingot_shape *out)
 {
     int64_t count = 1;
@@ -39,7 +42,8 @@ static void of_size(const ingot_shape *x, ingot_shape *out)
     }
 }
 
-/* Elements that constant indices pick from a vector. */
+/* Elements that constant indices pick from a vector. Negative indices count from the end. An index out of range leaves
+ * the elements unknown: the run reports it. */
 static void gathered(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
     int64_t indices[INGOT_SHAPE_RANK];
@@ -55,7 +59,7 @@ static void gathered(const ingot_graph *graph, const ingot_node *node, const ing
     out->n_elements = n;
 }
 
-/* A range of a vector, with steps of 1. */
+/* A range of a vector, with steps of 1. Bounds are clamped as Slice-13 has it. Axes need no look: a vector has one. */
 static void sliced(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
     int64_t start, end, step = 1;
@@ -73,7 +77,7 @@ static void sliced(const ingot_graph *graph, const ingot_node *node, const ingot
         out->elements[out->n_elements++] = x->elements[i];
 }
 
-/* Vectors one behind the other. */
+/* Vectors one behind the other. Scalars cannot be joined in ONNX, hence rank 1 throughout. */
 static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_shape *out)
 {
     int n = 0;
@@ -87,7 +91,8 @@ static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_sha
     out->n_elements = n;
 }
 
-/* Operators that are not listed leave the elements unknown (n_elements -1), which is always right. */
+/* Operators that are not listed leave the elements unknown (n_elements -1), which is always right. out->n_elements is
+ * -1 when it is called. Cast to int64 alone, because another type could cut numbers off. */
 void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,
                           ingot_shape *out)
 {
@@ -110,7 +115,8 @@ void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, 
         one(x, out);
 }
 
-/* Numbers below -1 mean nothing in a shape: such a constant counts as unknown. */
+/* Numbers below -1 mean nothing in a shape: such a constant counts as unknown. -1 has a code of its own, since negative
+ * numbers are symbols. */
 void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *out)
 {
     int64_t elements[INGOT_SHAPE_RANK];

@@ -9,7 +9,8 @@ enum { INGOT_SHAPE_RANK = 8 }; /* shapes of a higher rank count as not known */
 
 #define INGOT_MINUS_ONE INT64_MIN /* an element of -1, since -1 itself is a symbol */
 
-/* dim[i] >= 0 is a size; equal negative numbers are equal sizes that are not known. */
+/* dim[i] >= 0 is a size; equal negative numbers are equal sizes that are not known. Plain data, copied by
+ * assignment. */
 typedef struct ingot_shape {
     ingot_dtype dtype; /* INGOT_UNDEFINED: not known */
     int rank;          /* -1: not known */
@@ -18,6 +19,8 @@ typedef struct ingot_shape {
     int64_t elements[INGOT_SHAPE_RANK];
 } ingot_shape;
 
+/* Made once by a pass and read by it; owns `of` and `known`. The list of known expressions gives an expression that
+ * comes again the symbol it had: (base + offset) / divisor. */
 typedef struct ingot_shapes {
     ingot_memory *memory;
     int n;
