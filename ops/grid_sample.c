@@ -8,16 +8,21 @@
 #include "ops/weights.h"
 
 enum { X, GRID };
+/* The taps of a cubic position grow as 4 to the number of dimensions, hence a limit to those. */
 enum { MAX_SPATIAL = 4, POSITIONS = 32 };                  /* positions whose taps are made before they are used */
 
 typedef enum sample_mode { LINEAR, NEAREST, CUBIC } sample_mode;
 typedef enum padding { ZEROS, BORDER, REFLECTION } padding;
 
+/* An element of the image to read, counted from the beginning of a channel, and its share; an offset below 0 is padding
+ * that counts as 0. */
 typedef struct tap {
     int64_t offset;
     double weight;
 } tap;
 
+/* The node between prepare and run. most_taps: those that a position has at most, which are 1, 2 or 4 for each
+ * dimension. */
 typedef struct sampler {
     const ingot_op_ctx *ctx;
     sample_mode mode;
@@ -42,7 +47,8 @@ typedef struct sampler {
 #define TYPED(name) name##_f64
 #include "ops/grid_sample_loops.h"
 
-/* Fold x back into [low, high] at its ends, as often as it takes. */
+/* Fold x back into [low, high] at its ends, as often as it takes. `times` counts the whole turns: after an even number
+ * x comes back from the end that it left by, else from the other. A range of nothing has one position. */
 static double reflect(double x, double low, double high)
 {
     const double range = high - low, past = x < low ? low - x : x > high ? x - high : 0;
@@ -55,7 +61,9 @@ static double reflect(double x, double low, double high)
     return (fmod(times, 2) == 0) == (x < low) ? low + rest : high - rest;
 }
 
-/* A grid value as a position along a dimension. Grids of float are computed in float, as everybody does. */
+/* A grid value as a position along a dimension. Grids of float are computed in float, as everybody does. -1 and 1 are
+ * the middles of the outermost pixels with align_corners, else their outer edges. `index` is that of the value in the
+ * grid. */
 static double denormalize(const sampler *s, int64_t index, int64_t size)
 {
     if (s->grid->dtype == INGOT_DOUBLE) {
@@ -66,7 +74,8 @@ static double denormalize(const sampler *s, int64_t index, int64_t size)
     return (double)(s->align_corners ? (g + 1) / 2 * (n - 1) : ((g + 1) * n - 1) / 2);
 }
 
-/* The pixel that stands at i; -1: none. */
+/* The pixel that stands at i, a whole number; -1: none, which counts as 0. Border takes the nearest pixel there is, and
+ * so does reflection after it has folded the position. Positions far outside must not overflow the integer. */
 static int64_t pixel_at(const sampler *s, double i, int64_t size)
 {
     const double low = s->align_corners ? 0 : -0.5, high = (double)size - (s->align_corners ? 1 : 0.5);
@@ -78,7 +87,9 @@ static int64_t pixel_at(const sampler *s, double i, int64_t size)
     return i > 0 ? MIN((int64_t)MIN(i, 0x1p62), size - 1) : 0;
 }
 
-/* Taps along one dimension around position x; returns how many. */
+/* Taps along one dimension of `size` pixels around position x; returns how many, with their pixels and weights. Border
+ * and reflection move the position itself (but for cubic, which pads pixels), zeros only drop taps. NaN is a position
+ * outside. The cubic weights are those of Keys's convolution (1981) with a = -0.75. */
 static int dimension_taps(const sampler *s, double x, int64_t size, int64_t *pixel, double *weight)
 {
     const double low = s->align_corners ? 0 : -0.5, high = (double)size - (s->align_corners ? 1 : 0.5);
@@ -114,7 +125,8 @@ static int dimension_taps(const sampler *s, double x, int64_t size, int64_t *pix
     return 4;
 }
 
-/* The taps of output position `at` of an image: the product of those of its dimensions. */
+/* The taps of output position `at` of an image: the product of those of its dimensions. Taps that are padding are left
+ * out; returns how many remain, at most most_taps. */
 static int position_taps(const sampler *s, int64_t image, int64_t at, tap *taps)
 {
     const int64_t grid = (image * s->positions + at) * s->spatial;
@@ -140,7 +152,8 @@ static int position_taps(const sampler *s, int64_t image, int64_t at, tap *taps)
     return kept;
 }
 
-/* Nearest: elements of any type. */
+/* Nearest: elements of any type, of n positions from `first` on. A position without a tap gets the type's zero, which
+ * for text is the empty one. */
 static void copy_taps(const sampler *s, const tap *taps, const int *n_taps, int64_t image, int64_t first, int64_t n)
 {
     const void *zero = ingot_zero_of(s->ctx->in[X]->dtype);
@@ -155,7 +168,8 @@ static void copy_taps(const sampler *s, const tap *taps, const int *n_taps, int6
     }
 }
 
-/* Blocks [begin, end) of positions, counted through all images. */
+/* Blocks [begin, end) of positions, counted through all images. Taps do not depend on the channel, so they are made
+ * once for all of them. */
 static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const sampler *s = argument;
@@ -177,8 +191,9 @@ static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread
     }
 }
 
-/* The grid is (N, D1.., spatial), X (N, C, ...) with the same number of spatial dimensions, at most MAX_SPATIAL.
- * Only nearest can take elements that have no average. */
+/* The grid is (N, D1.., spatial), X (N, C, ...) with the same number of spatial dimensions, at most MAX_SPATIAL. Only
+ * nearest can take elements that have no average. INVALID: an unknown mode or padding_mode, or shapes that do not fit.
+ * UNSUPPORTED: more dimensions. */
 static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
 {
     const ingot_tensor *x = c->in[X], *grid = c->in[GRID];
@@ -210,7 +225,7 @@ static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
     return INGOT_OK;
 }
 
-/* Y is (N, C) with the grid's spatial dimensions. */
+/* Y is (N, C) with the grid's spatial dimensions. The type is X's, whatever that of the grid. */
 static ingot_status infer_grid_sample(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[X], *grid = c->in[GRID];
@@ -257,6 +272,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are widened, in X and in the grid. */
 static ingot_status run_grid_sample(ingot_op_ctx *c)
 {
     const bool narrow = ingot_is_16bit(c->in[X]->dtype) || ingot_is_16bit(c->in[GRID]->dtype);
@@ -265,8 +281,8 @@ static ingot_status run_grid_sample(ingot_op_ctx *c)
 
 /* ---- AffineGrid ---- */
 
-/* theta is (N, 2, 3) or (N, 3, 4), size (N, C, [D,] H, W); the grid has one coordinate pair or triple for each
- * pixel. */
+/* theta is (N, 2, 3) or (N, 3, 4), size (N, C, [D,] H, W); the grid has one coordinate pair or triple for each pixel.
+ * LATER until size is known. INVALID: other shapes of theta. */
 static ingot_status infer_affine_grid(ingot_op_ctx *c)
 {
     const ingot_tensor *theta = c->in[0];
@@ -284,7 +300,8 @@ static ingot_status infer_affine_grid(ingot_op_ctx *c)
     return ingot_out(c, 0, theta->dtype, n, shape);
 }
 
-/* The middle of pixel i of n on a scale from -1 to 1, or with align_corners those of the outermost at -1 and 1. */
+/* The middle of pixel i of n on a scale from -1 to 1, or with align_corners those of the outermost at -1 and 1. A
+ * single pixel is in the middle, at 0. */
 static double base_position(int64_t i, int64_t n, bool align_corners)
 {
     if (align_corners)
@@ -292,8 +309,8 @@ static double base_position(int64_t i, int64_t n, bool align_corners)
     return -1 + (2 * (double)i + 1) / (double)n;
 }
 
-/* theta times the homogeneous position of each pixel; ONNX orders coordinates x, y, z, the reverse of the
- * dimensions. */
+/* theta times the homogeneous position of each pixel; ONNX orders coordinates x, y, z, the reverse of the dimensions.
+ * After the loop over the dimensions, `rest` is the number of the image. */
 static ingot_status run_affine_grid(ingot_op_ctx *c)
 {
     const bool align_corners = ingot_attr_int(c->node, "align_corners", 0) != 0;

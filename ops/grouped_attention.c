@@ -9,10 +9,14 @@
 
 #include "ops/op.h"
 
+/* The inputs in the operator's order. LENGTHS is seqlens_k, TOTAL total_sequence_length, PLACES position_ids, BIAS
+ * attention_bias, SINK head_sink. ROWS: queries of one task, whose scores lie in its scratch memory. */
 enum { Q, K, V, PAST_K, PAST_V, LENGTHS, TOTAL, COSINE, SINE, PLACES, BIAS, SINK, N_INPUTS };
 enum { Y, PRESENT_K, PRESENT_V };
 enum { ROWS = 16 };
 
+/* The node between prepare and run. `packed`: Q holds K and V behind it in each row, which are then left out. `prompt`:
+ * the first run of a sequence, whose buffers hold nothing yet. */
 typedef struct grouped {
     int64_t batch, length, heads, kv_heads, depth;
     int64_t past, present;               /* rows of the buffers */
@@ -27,12 +31,14 @@ typedef struct grouped {
 
 /* ---- shapes ---- */
 
+/* Is t (batch, kv_heads, any, depth)? */
 static bool is_buffer(const ingot_tensor *t, const grouped *g)
 {
     return t->rank == 4 && t->shape[0] == g->batch && t->shape[1] == g->kv_heads && t->shape[3] == g->depth;
 }
 
-/* The caches have an angle for each pair of a head. */
+/* The caches (places, pairs) have an angle for each pair of elements of a head, or of its first part. INVALID: caches
+ * left out, different from each other, or longer than a head; position_ids that are not one for each row. */
 static ingot_status read_rotary(ingot_op_ctx *c, grouped *g)
 {
     g->rotary = ingot_attr_int(c->node, "do_rotary", 0) != 0;
@@ -49,6 +55,8 @@ static ingot_status read_rotary(ingot_op_ctx *c, grouped *g)
     return INGOT_OK;
 }
 
+/* What does not depend on shapes: the attributes, the types of the later inputs (the record has one set of types for
+ * all of them), and what is UNSUPPORTED: quantized caches and an output of scores. A window of -1 is none. */
 static ingot_status read_attributes(ingot_op_ctx *c, grouped *g)
 {
     *g = (grouped){ .heads = ingot_attr_int(c->node, "num_heads", 0), .c = c,
@@ -71,7 +79,9 @@ static ingot_status read_attributes(ingot_op_ctx *c, grouped *g)
     return INGOT_OK;
 }
 
-/* Sizes, with every input checked against them. The presents are as long as total_sequence_length or the buffer. */
+/* Sizes, with every input checked against them: Q (batch, length, heads * depth), K and V likewise with kv_heads. The
+ * presents are as long as total_sequence_length or the buffer, whichever is more. LATER until total_sequence_length is
+ * known, as it gives shapes; seqlens_k is data and is checked by run. */
 static ingot_status read_grouped(ingot_op_ctx *c, grouped *g)
 {
     const ingot_tensor *q = c->in[Q], *k = ingot_has(c, K) ? c->in[K] : NULL, *v = ingot_has(c, V) ? c->in[V] : NULL;
@@ -84,6 +94,7 @@ static ingot_status read_grouped(ingot_op_ctx *c, grouped *g)
     const int64_t all = g->packed ? g->heads + 2 * g->kv_heads : g->heads;
     if (q->rank != 3 || q->shape[2] % all || q->shape[2] < all || ingot_count(c->in[TOTAL]) != 1)
         return ingot_op_fail(c, INGOT_INVALID, "query does not consist of %lld heads", (long long)all);
+    /* Sizes from the query, then each other input against them. */
     g->batch = q->shape[0];
     g->length = q->shape[1];
     g->depth = q->shape[2] / all;
@@ -95,6 +106,7 @@ static ingot_status read_grouped(ingot_op_ctx *c, grouped *g)
     if (ingot_has(c, PAST_K) != ingot_has(c, PAST_V) ||
         (ingot_has(c, PAST_K) && (!is_buffer(c->in[PAST_K], g) || !ingot_same_shape(c->in[PAST_K], c->in[PAST_V]))))
         return ingot_op_fail(c, INGOT_INVALID, "past_key or past_value does not fit query");
+    /* How long the buffers are, and whether there is a past at all. */
     const int64_t total = ingot_int_at(c->in[TOTAL], 0);
     g->past = ingot_has(c, PAST_K) ? c->in[PAST_K]->shape[2] : 0;
     g->present = MAX(total, g->past);
@@ -114,6 +126,7 @@ static ingot_status read_grouped(ingot_op_ctx *c, grouped *g)
     return read_rotary(c, g);
 }
 
+/* Y (batch, length, heads * depth), then the presents (batch, kv_heads, present, depth). */
 static ingot_status infer_grouped(ingot_op_ctx *c)
 {
     grouped g;
@@ -127,7 +140,8 @@ static ingot_status infer_grouped(ingot_op_ctx *c)
     return st;
 }
 
-/* Scratch memory: keys and values where no output takes them; a thread's rows of queries and of scores. */
+/* Scratch memory: keys and values where no output takes them; a thread's rows of queries and of scores. LIMIT where the
+ * sizes do not fit an address. */
 static ingot_status prepare_grouped(ingot_op_ctx *c)
 {
     grouped *g = c->state = ingot_keep(c, sizeof *g);
@@ -146,18 +160,21 @@ static ingot_status prepare_grouped(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
-/* Rows in the buffers before this run's, and the place of row `row`. */
+/* Rows in the buffers before this run's. seqlens_k counts the last row's place from 0, hence the 1. */
 static int64_t past_of(const grouped *g, int64_t batch)
 {
     return g->prompt ? 0 : ingot_int_at(g->c->in[LENGTHS], batch) + 1 - g->length;
 }
 
+/* The place of row `row` in its sequence, by which it is turned: from position_ids, else after the past. */
 static int64_t place_of(const grouped *g, int64_t batch, int64_t row)
 {
     return ingot_has(g->c, PLACES) ? ingot_int_at(g->c->in[PLACES], batch * g->length + row) : past_of(g, batch) + row;
 }
 
-/* A head's row, turned by its place: pairs of elements of both halves of what the caches know, or neighbours. */
+/* A head's row, turned by its place: pairs of elements of both halves of what the caches know, or neighbours
+ * (rotary_interleaved). Elements past the pairs stay as they are. Without do_rotary this is a copy. Source: Su et al.,
+ * RoFormer, 2021. */
 static void turn(const grouped *g, float *to, const float *from, int64_t batch, int64_t row)
 {
     memcpy(to, from, (size_t)g->depth * sizeof *to);
@@ -173,14 +190,16 @@ static void turn(const grouped *g, float *to, const float *from, int64_t batch, 
     }
 }
 
-/* Row `row` of a head: `first` is that of the head in a row of the tensor. */
+/* Row `row` of a head: `first` is that of the head in a row of the tensor. `width` is the length of a row of the
+ * tensor, in elements. */
 static const float *row_at(const grouped *g, const ingot_tensor *t, int64_t batch, int64_t row, int64_t width,
                            int64_t first)
 {
     return (const float *)t->data + (batch * g->length + row) * width + first * g->depth;
 }
 
-/* Task over (batch, heads of keys): the past, then this run's rows, then zeros. */
+/* Task over (batch, heads of keys): the past, then this run's rows, then zeros. memmove(), because the present may lie
+ * in the memory of the past. */
 static void fill_caches(void *argument, int64_t begin, int64_t end, int thread)
 {
     const grouped *g = argument;
@@ -211,7 +230,9 @@ static void fill_caches(void *argument, int64_t begin, int64_t end, int thread)
 }
 
 /* Scores of a row that sees places [0, seen) into weights; those outside of the window count nothing. A sink takes a
- * part of the weights that goes nowhere. */
+ * part of the weights that goes nowhere. `all` scores are stored for the row; those from `seen` on belong to rows that
+ * come after it. The largest score is taken off before exp(), which then cannot overflow. smooth_softmax is a sink of
+ * score 0. */
 static void weigh(const grouped *g, float *scores, int64_t batch, int64_t head, int64_t row, int64_t seen, int64_t all)
 {
     const ingot_op_ctx *c = g->c;
@@ -244,7 +265,8 @@ static void weigh(const grouped *g, float *scores, int64_t batch, int64_t head, 
         scores[t] /= sum;
 }
 
-/* Task over (batch, head, block of rows). */
+/* Task over (batch, head, block of rows). Scores are Q K' for all rows of the block at once, then each row's weights,
+ * then weights times V into Y. The key head is that of the group. */
 static void attend(void *argument, int64_t begin, int64_t end, int thread)
 {
     const grouped *g = argument;
@@ -271,7 +293,8 @@ static void attend(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Lengths and places come from data and are checked before anything is read by them. */
+/* Lengths and places come from data and are checked before anything is read by them. All of it INVALID, in one thread,
+ * before tasks begin that could not report it. */
 static ingot_status check_data(ingot_op_ctx *c, const grouped *g)
 {
     for (int64_t b = 0; b < g->batch; b++) {
@@ -289,6 +312,7 @@ static ingot_status check_data(ingot_op_ctx *c, const grouped *g)
     return INGOT_OK;
 }
 
+/* Caches first, for all heads: queries of several heads read the same ones. */
 static ingot_status run_grouped(ingot_op_ctx *c)
 {
     grouped *g = c->state;

@@ -13,6 +13,7 @@ static inline uint32_t bits_of(float x)
     return bits;
 }
 
+/* The number of these bits. */
 static inline float float_of(uint32_t bits)
 {
     float x;

@@ -3,7 +3,8 @@
 
 #include "ops/op.h"
 
-/* Identity passes sequences and optionals too; their shapes are not known before the run. */
+/* Identity passes sequences and optionals too; their shapes are not known before the run. Tensors keep type and
+ * shape. */
 static ingot_status infer_identity(ingot_op_ctx *c)
 {
     if (c->in[0]->kind != INGOT_TENSOR)
@@ -11,6 +12,7 @@ static ingot_status infer_identity(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
+/* The planner lets output and input share memory where it can, and then there is nothing to do. */
 static ingot_status run_identity(ingot_op_ctx *c)
 {
     if (c->in[0]->kind != INGOT_TENSOR) {

@@ -5,6 +5,8 @@
 
 enum { FILE_HEADER = 14, INFO_HEADER = 40, RGB = 0, BITFIELDS = 3, ALPHA_BITFIELDS = 6 };
 
+/* What the header says, checked: `pixels` has height rows, the first of them at the bottom unless top_down. `palette`
+ * is only set for 8 bits and less. */
 typedef struct bitmap {
     int64_t width, height;
     bool top_down;
@@ -15,7 +17,7 @@ typedef struct bitmap {
     const uint8_t *pixels;
 } bitmap;
 
-/* The part of a pixel under a mask, scaled to 8 bits. */
+/* The part of a pixel under a mask, scaled to 8 bits. A mask of no bits gives 0. */
 static uint8_t field(uint32_t pixel, uint32_t mask)
 {
     if (!mask)
@@ -25,7 +27,8 @@ static uint8_t field(uint32_t pixel, uint32_t mask)
     return (uint8_t)((value * 255 + most / 2) / most);
 }
 
-/* Masks: given, or 5 bits each of 16, or the lower three bytes of 32. */
+/* Masks: given, or 5 bits each of 16, or the lower three bytes of 32. False: given masks that the file is too short
+ * for. */
 static bool read_masks(ingot_encoded e, uint32_t compression, bitmap *b)
 {
     const bool given = compression == BITFIELDS || compression == ALPHA_BITFIELDS;
@@ -39,8 +42,8 @@ static bool read_masks(ingot_encoded e, uint32_t compression, bitmap *b)
     return true;
 }
 
-/* The header, with everything in it checked against the size of the file. INGOT_UNSUPPORTED: run lengths, or the
- * header of OS/2. */
+/* The header, with everything in it checked against the size of the file. INGOT_UNSUPPORTED: run lengths, or the header
+ * of OS/2. Sizes are checked by division, so that no product of theirs can overflow. */
 static ingot_status read_header(ingot_op_ctx *c, ingot_encoded e, bitmap *b)
 {
     if (e.size_bytes < FILE_HEADER + INFO_HEADER)
@@ -60,10 +63,12 @@ static ingot_status read_header(ingot_op_ctx *c, ingot_encoded e, bitmap *b)
         return INGOT_BAD_INPUT;
     if (b->bits != 1 && b->bits != 4 && b->bits != 8 && b->bits != 16 && b->bits != 24 && b->bits != 32)
         return INGOT_BAD_INPUT;
+    /* Rows are padded to four bytes; all of them must be there. */
     b->pixels = e.data + at;
     const int64_t row_bytes = (b->width * b->bits + 31) / 32 * 4;
     if ((int64_t)(e.size_bytes - at) / row_bytes < b->height)
         return INGOT_BAD_INPUT;
+    /* The palette follows the header; 0 colours stand for all that the bits can name. */
     if (b->bits <= 8) {
         const uint64_t palette = (uint64_t)FILE_HEADER + info_bytes + (compression == BITFIELDS ? 12 : 0);
         const uint32_t used = ingot_little(info + 32, 4);
@@ -75,7 +80,8 @@ static ingot_status read_header(ingot_op_ctx *c, ingot_encoded e, bitmap *b)
     return INGOT_OK;
 }
 
-/* Pixel x of a row to red, green, blue. A colour past the palette is black. */
+/* Pixel x of a row to red, green, blue. A colour past the palette is black. Pixels of less than a byte begin at its
+ * highest bits. The caller has checked that the row is long enough. */
 static void read_pixel(const bitmap *b, const uint8_t *row, int64_t x, uint8_t *rgb)
 {
     if (b->bits <= 8) {
@@ -93,6 +99,7 @@ static void read_pixel(const bitmap *b, const uint8_t *row, int64_t x, uint8_t *
     }
 }
 
+/* Everything is checked before memory is taken, and nothing after that can fail. */
 ingot_status ingot_image_bmp(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     bitmap b = { 0 };

@@ -10,6 +10,8 @@
 enum { FREE_BYTES = 16 << 20, MOST_RATIO = 4096, MOST_SIDE = 1 << 20 };
 static const uint64_t most_bytes = UINT64_C(1) << 30;
 
+/* The formats by their first bytes, tried in order; the shortest marks, with which other files may begin as well, come
+ * last. */
 static const struct {
     const char *magic;
     uint8_t at, n;               /* where in the file, and how many bytes */
@@ -31,6 +33,7 @@ static const struct {
     { "P6", 0, 2, ingot_image_pnm },
 };
 
+/* The caller has checked that n bytes are there. */
 uint32_t ingot_little(const uint8_t *bytes, int n)
 {
     uint32_t value = 0;
@@ -47,6 +50,7 @@ uint32_t ingot_big(const uint8_t *bytes, int n)
     return value;
 }
 
+/* What is not read is UNSUPPORTED, and the message says which of the two reasons it is. */
 ingot_status ingot_image_missing(ingot_op_ctx *c, const char *library)
 {
     return ingot_op_fail(c, INGOT_UNSUPPORTED, "the picture needs %s, which this build was made without", library);
@@ -57,6 +61,7 @@ ingot_status ingot_image_unsupported(ingot_op_ctx *c, const char *kind)
     return ingot_op_fail(c, INGOT_UNSUPPORTED, "pictures of this kind are not read: %s", kind);
 }
 
+/* The memory is set to 0, so that rows that a decoder never reaches are black and not what was there before. */
 ingot_status ingot_image_alloc(ingot_op_ctx *c, ingot_encoded encoded, uint64_t width, uint64_t height,
                                ingot_image *image)
 {
@@ -74,7 +79,7 @@ ingot_status ingot_image_alloc(ingot_op_ctx *c, ingot_encoded encoded, uint64_t 
     return INGOT_OK;
 }
 
-/* How many channels pixel_format asks for, and whether blue comes first. */
+/* How many channels pixel_format asks for, and whether blue comes first. INVALID: none of RGB, BGR and Grayscale. */
 static ingot_status read_format(ingot_op_ctx *c, int *channels, bool *blue_first)
 {
     const char *format = ingot_attr_string(c->node, "pixel_format", "RGB");
@@ -86,7 +91,8 @@ static ingot_status read_format(ingot_op_ctx *c, int *channels, bool *blue_first
     return INGOT_OK;
 }
 
-/* (height, width, channels), known only from the encoded bytes. */
+/* (height, width, channels), known only from the encoded bytes. The attribute is checked here, so that a wrong one
+ * shows before there is a picture. */
 static ingot_status infer_decoder(ingot_op_ctx *c)
 {
     bool blue_first;
@@ -95,12 +101,13 @@ static ingot_status infer_decoder(ingot_op_ctx *c)
     return st ? st : ingot_out_unknown(c, 0, INGOT_TENSOR, INGOT_UINT8);
 }
 
-/* Luma of ITU-R 601 in 16-bit fixed point, rounded. */
+/* Luma of ITU-R 601 in 16-bit fixed point, rounded. The three weights add up to 65536, so that white stays 255. */
 static uint8_t gray_of(const uint8_t *rgb)
 {
     return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
 }
 
+/* X is the file, a list of bytes. A format that is not known counts as malformed: Y is (0, 0, channels). */
 static ingot_status run_decoder(ingot_op_ctx *c)
 {
     const ingot_encoded encoded = { c->in[0]->data, ingot_storage_bytes(c->in[0]) };
@@ -116,6 +123,7 @@ static ingot_status run_decoder(ingot_op_ctx *c)
         f++;
     if (f < n_formats)
         st = formats[f].decode(c, encoded, &image);
+    /* A decoder may have given the image its size before it failed. */
     if (st == INGOT_BAD_INPUT)
         image = (ingot_image){ 0 };
     else if (st)

@@ -7,6 +7,8 @@
 #include <openjpeg.h>
 #include <string.h>
 
+/* Limits of this decoder, the SIZ segment's least length (markers included), and the types and colour spaces of
+ * boxes. */
 enum { MOST_TILES = 4096, MOST_COMPONENTS = 4, SIZ_BYTES = 42 };
 enum { BOX_STREAM = 0x6a703263, BOX_HEADER = 0x6a703268, BOX_COLOUR = 0x636f6c72, BOX_PALETTE = 0x70636c72 };
 enum { COLOUR_SRGB = 16, COLOUR_GRAY = 17 };
@@ -24,6 +26,7 @@ typedef struct stream {
     size_t at;
 } stream;
 
+/* The library's callbacks: up to n bytes to `to`, and -1 where there are none left. */
 static OPJ_SIZE_T take_bytes(void *to, OPJ_SIZE_T n, void *user)
 {
     stream *s = user;
@@ -36,6 +39,7 @@ static OPJ_SIZE_T take_bytes(void *to, OPJ_SIZE_T n, void *user)
     return taken;
 }
 
+/* Only forward, and not past the end: -1 instead. */
 static OPJ_OFF_T skip_bytes(OPJ_OFF_T n, void *user)
 {
     stream *s = user;
@@ -46,6 +50,7 @@ static OPJ_OFF_T skip_bytes(OPJ_OFF_T n, void *user)
     return n;
 }
 
+/* To any place in the codestream, its end included. */
 static OPJ_BOOL seek(OPJ_OFF_T to, void *user)
 {
     stream *s = user;
@@ -57,7 +62,7 @@ static OPJ_BOOL seek(OPJ_OFF_T to, void *user)
 }
 
 /* The content of the next box of `from`, which then begins after it; its type in *type. Length 0 reaches to the end,
- * length 1 stands for an 8-byte one. */
+ * length 1 stands for an 8-byte one. False: no whole box is left. */
 static bool next_box(ingot_encoded *from, uint32_t *type, ingot_encoded *content)
 {
     if (from->size_bytes < 8)
@@ -77,7 +82,9 @@ static bool next_box(ingot_encoded *from, uint32_t *type, ingot_encoded *content
     return true;
 }
 
-/* From a .jp2 file to its codestream; one that is bare stays as it is. */
+/* From a .jp2 file to its codestream; one that is bare (0xff begins its first marker) stays as it is. UNSUPPORTED: a
+ * palette or another colour space, of which the header's boxes tell; they precede the codestream. BAD_INPUT: no
+ * codestream. */
 static ingot_status find_codestream(ingot_op_ctx *c, ingot_encoded file, ingot_encoded *codestream)
 {
     ingot_encoded box, inner;
@@ -102,7 +109,9 @@ static ingot_status find_codestream(ingot_op_ctx *c, ingot_encoded file, ingot_e
     return INGOT_BAD_INPUT;
 }
 
-/* Size of the picture and number of its tiles from the SIZ segment, before the library believes it. */
+/* Size of the picture and number of its tiles from the SIZ segment, before the library believes it. Coordinates are
+ * those of a grid: the picture reaches from (left, top) to (right, bottom). The number of tiles is counted from the
+ * grid's origin, which is never too few. */
 static ingot_status check_size(ingot_op_ctx *c, ingot_encoded codestream, ingot_image *image)
 {
     const uint8_t *siz = codestream.data + 8;        /* after SOC, SIZ, length and capabilities */
@@ -120,7 +129,8 @@ static ingot_status check_size(ingot_op_ctx *c, ingot_encoded codestream, ingot_
     return ingot_image_alloc(c, codestream, right - left, bottom - top, image);
 }
 
-/* One component or three of the picture's size, each of 1 to 16 bits; further ones (alpha) are left out. */
+/* One component or three of the picture's size, each of 1 to 16 bits; further ones (alpha) are left out. Signed
+ * components are moved up by half of their range; what exceeds it is cut off. */
 static ingot_status copy_pixels(ingot_op_ctx *c, const opj_image_t *decoded, ingot_image *image)
 {
     const OPJ_UINT32 n = decoded->numcomps, colours = n >= 3 ? 3 : 1;
@@ -145,6 +155,8 @@ static ingot_status copy_pixels(ingot_op_ctx *c, const opj_image_t *decoded, ing
     return INGOT_OK;
 }
 
+/* The library is asked only when everything that decides about memory has been checked. All of its objects are
+ * destroyed at the end; its functions accept NULL. */
 ingot_status ingot_image_jp2(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     opj_dparameters_t parameters;

@@ -13,11 +13,13 @@
     X(jpeg_std_error) X(jpeg_CreateDecompress) X(jpeg_mem_src) X(jpeg_destroy_decompress)
 INGOT_LIBRARY(libjpeg, INGOT_SONAME_jpeg);
 
+/* The library's error handler and where it jumps to; the manager comes first, so that one pointer serves for both. */
 typedef struct jump {
     struct jpeg_error_mgr manager;
     jmp_buf out;
 } jump;
 
+/* The handler of errors must not return. */
 static void give_up(j_common_ptr jpeg) { longjmp(((jump *)jpeg->err)->out, 1); }
 
 /* Negative levels are warnings: data cut short or damaged. */
@@ -48,6 +50,8 @@ static ingot_status read_image(ingot_op_ctx *c, struct jpeg_decompress_struct *j
     return INGOT_OK;
 }
 
+/* What changes between setjmp() and the jump and is read after it must be volatile: the status. The library's memory is
+ * given back on either way. */
 ingot_status ingot_image_jpeg(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     struct jpeg_decompress_struct jpeg;

@@ -8,7 +8,9 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Every function by its name. The library stays loaded. */
+/* Every function by its name. The library stays loaded. False: it is not installed, or is too old for one of the
+ * functions; then nothing of it is kept. dlsym() gives a pointer to an object, which C can only copy into one to a
+ * function. */
 static bool find_functions(ingot_library *library)
 {
     void *handle = dlopen(library->soname, RTLD_NOW | RTLD_LOCAL);
@@ -24,6 +26,8 @@ static bool find_functions(ingot_library *library)
     return handle != NULL;
 }
 
+/* Under a lock, since sessions of several threads may meet their first picture at once. A failure is tried again next
+ * time. */
 ingot_status ingot_open_library(ingot_op_ctx *c, ingot_library *library)
 {
     pthread_mutex_lock(&lock);

@@ -14,7 +14,8 @@
     X(png_read_update_info) X(png_get_rowbytes) X(png_read_image)
 INGOT_LIBRARY(libpng, INGOT_SONAME_png);
 
-/* What is left of the encoded bytes. */
+/* What is left of the encoded bytes. The library's read callback: n bytes to `to`, or its error, which does not
+ * return. */
 static void take_bytes(png_structp png, png_bytep to, size_t n)
 {
     ingot_encoded *left = libpng.png_get_io_ptr(png);
@@ -25,13 +26,14 @@ static void take_bytes(png_structp png, png_bytep to, size_t n)
     *left = (ingot_encoded){ left->data + n, left->size_bytes - n };
 }
 
-/* Nothing is printed: a malformed picture is one without pixels. */
+/* Nothing is printed: a malformed picture is one without pixels. The library's error handler, which must not return. */
 static void give_up(png_structp png, png_const_charp message)
 {
     (void)message;
     libpng.png_longjmp(png, 1);
 }
 
+/* Warnings do not matter: the library goes on. */
 static void stay_silent(png_structp png, png_const_charp message) { (void)png, (void)message; }
 
 /* Everything that may jump out; libpng.png_read_image() deals with interlacing. */
@@ -58,6 +60,8 @@ static ingot_status read_image(ingot_op_ctx *c, png_structp png, png_infop info,
     return INGOT_OK;
 }
 
+/* The limits keep the library from taking memory by what a chunk promises: 2^20 pixels a side, 8 MiB for a chunk.
+ * `info` and `png` are not changed after setjmp(), the status is volatile. */
 ingot_status ingot_image_png(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     ingot_encoded left = encoded;

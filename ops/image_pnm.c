@@ -2,15 +2,17 @@
  * 0..255. Source: the manual pages of Netpbm. */
 #include "ops/image.h"
 
+/* What is left to read, and what the header said. */
 typedef struct pnm {
     const uint8_t *at, *end;
     int kind;                    /* 1 to 6 */
     uint32_t most;               /* largest level */
 } pnm;
 
+/* Blank, tab, line feed, vertical tab, form feed, carriage return. */
 static bool is_blank(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
 
-/* Past blanks and comments, which reach to the end of their line. */
+/* Past blanks and comments, which reach to the end of their line. The line's end itself counts as a blank. */
 static void skip_blanks(pnm *p)
 {
     bool comment = false;
@@ -33,7 +35,8 @@ static bool read_number(pnm *p, bool bit, uint32_t most, uint32_t *value)
     return n > 0;
 }
 
-/* Magic number, size, largest level, and one blank before pixels that are bytes. */
+/* Magic number, size, largest level, and one blank before pixels that are bytes. Maps of bits have no largest level: it
+ * is 1. False: a number is missing or too large. */
 static bool read_header(pnm *p, uint32_t *width, uint32_t *height)
 {
     p->kind = p->at[1] - '0';
@@ -48,7 +51,8 @@ static bool read_header(pnm *p, uint32_t *width, uint32_t *height)
     return p->at <= p->end;
 }
 
-/* Whether the bytes can hold the picture: a pixel of text takes a digit, or a digit and a blank. */
+/* Whether the bytes can hold the picture: a pixel of text takes a digit, or a digit and a blank. Width and height are
+ * below 2^31, so that no product overflows. */
 static bool holds(const pnm *p, uint64_t width, uint64_t height)
 {
     const uint64_t left = (uint64_t)(p->end - p->at), samples = width * (p->kind % 3 == 0 ? 3 : 1);
@@ -56,7 +60,8 @@ static bool holds(const pnm *p, uint64_t width, uint64_t height)
     return row_bytes && left / row_bytes >= height;
 }
 
-/* One level of the pixels, scaled. A bit of 1 is black. */
+/* One level of the pixels, scaled. A bit of 1 is black. False: text without a number, or with one past the largest
+ * level; bytes past it are cut off. Scaling rounds to nearest. */
 static bool read_level(pnm *p, uint8_t *level)
 {
     uint32_t value = 0;
@@ -76,6 +81,7 @@ static bool read_level(pnm *p, uint8_t *level)
     return true;
 }
 
+/* All pixels, in order. Rows of P4 begin at a byte, highest bit first. False: text ended too early. */
 static bool read_pixels(pnm *p, ingot_image *image)
 {
     const bool colour = p->kind % 3 == 0;
@@ -96,6 +102,7 @@ static bool read_pixels(pnm *p, ingot_image *image)
     return true;
 }
 
+/* The first two bytes have been seen by run_decoder(). */
 ingot_status ingot_image_pnm(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     pnm p = { encoded.data, encoded.data + encoded.size_bytes, 0, 0 };

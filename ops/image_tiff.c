@@ -15,11 +15,13 @@ enum { MOST_BYTES = 1 << 28 };   /* of one block of memory of the library */
     X(TIFFOpenOptionsSetMaxSingleMemAlloc) X(TIFFClientOpenExt) X(TIFFClose)
 INGOT_LIBRARY(libtiff, INGOT_SONAME_tiff);
 
+/* The file in memory, as the library's callbacks see it; reads past its end give nothing. */
 typedef struct source {
     ingot_encoded encoded;
     uint64_t at;                 /* may lie past the end */
 } source;
 
+/* Up to n bytes; the count of those given, which the library compares with n. */
 static tmsize_t read_at(thandle_t handle, void *to, tmsize_t n)
 {
     source *s = handle;
@@ -38,6 +40,7 @@ static tmsize_t refuse_write(thandle_t handle, void *from, tmsize_t n)
     return -1;
 }
 
+/* Any place may be sought: what lies past the end is found out by reading. */
 static toff_t seek(thandle_t handle, toff_t offset, int whence)
 {
     source *s = handle;
@@ -64,14 +67,16 @@ static int map_source(thandle_t handle, void **base, toff_t *n)
 
 static void unmap_source(thandle_t handle, void *base, toff_t n) { (void)handle, (void)base, (void)n; }
 
-/* Whether a strip or tile is no larger than the picture, up to the edge of a tile. */
+/* Whether a strip or tile is no larger than the picture, up to the edge of a tile. 64 bytes for a pixel are more than
+ * any kind of pixel has. */
 static bool is_in_proportion(TIFF *tiff, uint32_t width, uint32_t height)
 {
     const uint64_t part = libtiff.TIFFIsTiled(tiff) ? libtiff.TIFFTileSize64(tiff) : libtiff.TIFFStripSize64(tiff);
     return part > 0 && part <= (uint64_t)width * height * 64 + (1u << 20);
 }
 
-/* Rows from the top; a pixel of the library has red in its lowest byte. */
+/* Rows from the top; a pixel of the library has red in its lowest byte. UNSUPPORTED: a kind of pixels that the library
+ * does not convert, with its reason. LIMIT: memory. */
 static ingot_status read_image(ingot_op_ctx *c, TIFF *tiff, ingot_encoded encoded, ingot_image *image)
 {
     uint32_t width = 0, height = 0;
@@ -87,6 +92,7 @@ static ingot_status read_image(ingot_op_ctx *c, TIFF *tiff, ingot_encoded encode
         return INGOT_BAD_INPUT;
     if (!libtiff.TIFFRGBAImageOK(tiff, reason))
         return ingot_image_unsupported(c, reason);
+    /* The library gives four bytes a pixel: they need a place of their own. */
     uint32_t *pixels = ingot_work_alloc(c, (size_t)width * height * sizeof *pixels);
     if (!pixels)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
@@ -108,6 +114,7 @@ static int stay_silent(TIFF *tiff, void *user, const char *module, const char *f
     return 1;
 }
 
+/* A file that cannot be opened is malformed. The limit on single blocks holds against counts that the file makes up. */
 ingot_status ingot_image_tiff(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     source s = { encoded, 0 };

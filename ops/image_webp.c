@@ -8,6 +8,7 @@
     X(WebPGetFeaturesInternal) X(WebPDecodeRGBInto)
 INGOT_LIBRARY(webp, INGOT_SONAME_webp);
 
+/* The header tells the size before memory is taken; the pixels then go straight into it. UNSUPPORTED: an animation. */
 ingot_status ingot_image_webp(ingot_op_ctx *c, ingot_encoded encoded, ingot_image *image)
 {
     WebPBitstreamFeatures features;

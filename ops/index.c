@@ -1,6 +1,7 @@
 /* index.c - see index.h. */
 #include "ops/index.h"
 
+/* INVALID, with the index, where it is among the indices, and the dimension that it leaves. */
 static ingot_status fail_index(ingot_op_ctx *c, int64_t at, int64_t index, int64_t axis, int64_t size)
 {
     return ingot_op_fail(c, INGOT_INVALID,
@@ -21,7 +22,7 @@ ingot_status ingot_check_indices(ingot_op_ctx *c, const ingot_tensor *indices, i
     return INGOT_OK;
 }
 
-/* As above for n tuples of depth entries, each against its own dimension of shape. */
+/* As above for n tuples of depth entries, each against its own dimension of shape. depth 0 has nothing to check. */
 ingot_status ingot_check_tuples(ingot_op_ctx *c, const ingot_tensor *indices, int64_t n, int64_t depth,
                                 const int64_t *shape)
 {

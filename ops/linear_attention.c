@@ -7,9 +7,12 @@
 
 #include "ops/weights.h"
 
+/* The inputs of LinearAttention, then those of CausalConvWithState. */
 enum { QUERY, KEY, VALUE, PAST, DECAY, BETA };
 enum { INPUT, WEIGHT, BIAS, STATE };
 
+/* LinearAttention while it runs. past, decay and beta are NULL where they are left out; state is (batch, kv_heads,
+ * depth, v_depth) and changes with each place. */
 typedef struct recurrence {
     int64_t batch, length, heads, kv_heads, depth, v_depth;
     int64_t n_decay, n_beta;             /* per place: one per head or per element; one per head or one */
@@ -19,12 +22,14 @@ typedef struct recurrence {
     const ingot_op_ctx *ctx;
 } recurrence;
 
+/* Is t (d0, d1, any)? */
 static bool is_shape3(const ingot_tensor *t, int64_t d0, int64_t d1)
 {
     return t->rank == 3 && t->shape[0] == d0 && t->shape[1] == d1;
 }
 
-/* The update rule decides which of decay and beta must be there; one too many is as wrong as one missing. */
+/* The update rule decides which of decay and beta must be there; one too many is as wrong as one missing. linear: none;
+ * gated: decay; delta: beta; gated_delta, the default: both. INVALID otherwise. */
 static ingot_status read_rule(ingot_op_ctx *c, bool *gated, bool *delta)
 {
     const char *rule = ingot_attr_string(c->node, "update_rule", "gated_delta");
@@ -38,8 +43,9 @@ static ingot_status read_rule(ingot_op_ctx *c, bool *gated, bool *delta)
     return INGOT_OK;
 }
 
-/* Q (N, T, heads * depth), K (N, T, kv_heads * depth) and V (N, T, kv_heads * v_depth); query heads share key heads
- * in groups. */
+/* Q (N, T, heads * depth), K (N, T, kv_heads * depth) and V (N, T, kv_heads * v_depth); query heads share key heads in
+ * groups. decay is (N, T, kv_heads) or (N, T, kv_heads * depth), beta (N, T, kv_heads) or (N, T, 1). A scale of 0
+ * stands for 1 / sqrt(depth). INVALID: anything that does not fit. */
 static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
 {
     const ingot_tensor *q = c->in[QUERY], *k = c->in[KEY], *v = c->in[VALUE];
@@ -77,7 +83,8 @@ static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
     return INGOT_OK;
 }
 
-/* Y is (N, T, heads * v_depth); the state is (N, kv_heads, depth, v_depth). */
+/* Y is (N, T, heads * v_depth); the state is (N, kv_heads, depth, v_depth). The state has the past state's type, else
+ * the query's. */
 static ingot_status infer_linear_attention(ingot_op_ctx *c)
 {
     recurrence r;
@@ -89,7 +96,7 @@ static ingot_status infer_linear_attention(ingot_op_ctx *c)
                      (int64_t[]){ r.batch, r.kv_heads, r.depth, r.v_depth });
 }
 
-/* The state is kept in f32 whatever the inputs are. */
+/* The state is kept in f32 whatever the inputs are. 16-bit ones are widened and rounded around the run. */
 static size_t state_bytes(const recurrence *r)
 {
     return (size_t)(r->batch * r->kv_heads * r->depth * r->v_depth) * sizeof(float);
@@ -106,7 +113,8 @@ static ingot_status prepare_linear_attention(ingot_op_ctx *c)
     return st;
 }
 
-/* One place of one key head: decay, write. `lacks` holds v_depth floats. */
+/* One place of one key head: S = exp(decay) S, then S += beta k (v - k' S) in the delta rules, or k v without them.
+ * `lacks` holds v_depth floats: the value, less what the decayed state already gives for the key. */
 static void update(const recurrence *r, int64_t place, int64_t head, float *state, float *lacks)
 {
     const float *key = r->key + (place * r->kv_heads + head) * r->depth;
@@ -133,7 +141,7 @@ static void update(const recurrence *r, int64_t place, int64_t head, float *stat
     }
 }
 
-/* Y of one head at one place = scale * q^T S, with S (depth, v_depth). */
+/* Y of one head at one place = scale * q^T S, with S (depth, v_depth). Heads of one group read the same state. */
 static void read_state(const recurrence *r, int64_t place, int64_t head, const float *state)
 {
     const float *query = r->query + (place * r->heads + head) * r->depth;
@@ -148,7 +156,8 @@ static void read_state(const recurrence *r, int64_t place, int64_t head, const f
         y[m] *= r->scale;
 }
 
-/* Key heads [begin, end) of all sequences. */
+/* Key heads [begin, end) of all sequences. Places follow each other, since each one's state comes from the one before;
+ * a place is read after it has been written. */
 static void recur(void *argument, int64_t begin, int64_t end, int thread)
 {
     const recurrence *r = argument;
@@ -167,6 +176,7 @@ static void recur(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* An optional input's elements, or NULL. */
 static const void *data_of(const ingot_op_ctx *c, int input) { return ingot_has(c, input) ? c->in[input]->data : NULL; }
 
 /* Starts from the past state or zeros and updates it in place, in the present_state output where there is one. */
@@ -196,6 +206,7 @@ static ingot_status run_linear_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Is any input of 16-bit floats? One is enough for the way that widens all of them. */
 static bool any_narrow(const ingot_op_ctx *c)
 {
     bool narrow = false;
@@ -204,6 +215,7 @@ static bool any_narrow(const ingot_op_ctx *c)
     return narrow;
 }
 
+/* In float, after widening where it takes that. */
 static ingot_status run_linear_attention(ingot_op_ctx *c)
 {
     return any_narrow(c) ? ingot_run_widened(c, run_linear_plain) : run_linear_plain(c);
@@ -212,6 +224,8 @@ static ingot_status run_linear_attention(ingot_op_ctx *c)
 /* ---- CausalConvWithState: y[i] = bias + sum weight[t] x[i - (k - 1) + t], where x goes on into the state before 0
  * ---- */
 
+/* CausalConvWithState while it runs. bias and past are NULL where they are left out, y and state where nobody wants
+ * them. */
 typedef struct causal {
     int64_t batch, channels, length, taps;
     bool silu;
@@ -219,7 +233,8 @@ typedef struct causal {
     float *y, *state;
 } causal;
 
-/* X (N, C, L), weight (C, 1, k), past_state (N, C, k - 1): a depthwise convolution that sees no later position. */
+/* X (N, C, L), weight (C, 1, k), past_state (N, C, k - 1): a depthwise convolution that sees no later position.
+ * INVALID: an unknown activation, or shapes that do not fit. swish is another name of silu. */
 static ingot_status read_causal(ingot_op_ctx *c, causal *v)
 {
     const ingot_tensor *x = c->in[INPUT], *w = c->in[WEIGHT];
@@ -253,13 +268,14 @@ static ingot_status infer_causal(ingot_op_ctx *c)
     return ingot_out(c, 1, c->in[INPUT]->dtype, 3, (int64_t[]){ v.batch, v.channels, v.taps - 1 });
 }
 
+/* Only widening needs memory. */
 static ingot_status prepare_causal(ingot_op_ctx *c)
 {
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
     return INGOT_OK;
 }
 
-/* Element i of a line that has its state in front: i may be as low as 1 - taps. */
+/* Element i of a line that has its state in front: i may be as low as 1 - taps. Without a past state it is 0 there. */
 static float element(const causal *v, int64_t line, int64_t i)
 {
     if (i >= 0)
@@ -287,6 +303,7 @@ static void convolve_lines(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Lines are independent; short ones are handed out several at a time. */
 static ingot_status run_causal_plain(ingot_op_ctx *c)
 {
     causal v;
@@ -304,6 +321,7 @@ static ingot_status run_causal_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* In float, after widening where it takes that. */
 static ingot_status run_causal(ingot_op_ctx *c)
 {
     return any_narrow(c) ? ingot_run_widened(c, run_causal_plain) : run_causal_plain(c);

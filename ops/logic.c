@@ -22,6 +22,8 @@ INGOT_INTEGER_ROWS(ROW, left)
 INGOT_UNSIGNED_ROWS(ROW, right)
 INGOT_SIGNED_ROWS(ROW, arithmetic)
 
+/* The row function of each element type; a shift to the right differs for signed types, whose sign comes in at the
+ * left. */
 typedef ingot_row_fn *const row_table[INGOT_N_DTYPES];
 #define BITWISE(op) { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, op) [INGOT_BOOL] = op##_UINT8 }
 static row_table and_rows = BITWISE(and), or_rows = BITWISE(or), xor_rows = BITWISE(xor);
@@ -31,8 +33,8 @@ static row_table right_rows = { INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, right)
 
 /* ---- operators ---- */
 
-/* Both inputs have one type, which is also the result's: bool for And, Or and Xor, integers for the bitwise ones.
- * */
+/* Both inputs have one type, which is also the result's: bool for And, Or and Xor, integers for the bitwise ones and
+ * the shifts. Shapes broadcast. INVALID: two types. */
 static ingot_status infer_logic(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype)
@@ -40,7 +42,8 @@ static ingot_status infer_logic(ingot_op_ctx *c)
     return ingot_out_broadcast(c, 0, c->in[0]->dtype);
 }
 
-/* The table has a row function for every type that the operator's row in the list below lets in. */
+/* The table has a row function for every type that the operator's row in the list below lets in. bool is stored as a
+ * byte of 0 or 1, so that the bytes' own operations are right. */
 static ingot_status run_rows(ingot_op_ctx *c, const row_table *rows)
 {
     return ingot_broadcast(c, c->out[0], c->in, 2, 16384, (*rows)[c->in[0]->dtype], NULL);
@@ -50,6 +53,7 @@ static ingot_status run_and(ingot_op_ctx *c) { return run_rows(c, &and_rows); }
 static ingot_status run_or(ingot_op_ctx *c) { return run_rows(c, &or_rows); }
 static ingot_status run_xor(ingot_op_ctx *c) { return run_rows(c, &xor_rows); }
 
+/* The direction has no default: INVALID where it is missing. */
 static ingot_status run_bit_shift(ingot_op_ctx *c)
 {
     const char *direction = ingot_attr_string(c->node, "direction", "");

@@ -9,8 +9,9 @@
 enum { SCORES, TARGET, WEIGHT };
 enum { LOSS, LOG_PROB };
 
-/* scores (N, C, d1...), target (N, d1...) of class numbers, weights (C). 'none' keeps the target's shape, 'mean'
- * and 'sum' give a scalar. */
+/* scores (N, C, d1...), target (N, d1...) of class numbers, weights (C). 'none' keeps the target's shape, 'mean' and
+ * 'sum' give a scalar. INVALID: shapes that do not fit, or another reduction. LOG_PROB, the optional second output of
+ * SoftmaxCrossEntropyLoss, is like the scores. */
 static ingot_status infer_loss(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[SCORES], *target = c->in[TARGET];
@@ -31,7 +32,8 @@ static ingot_status infer_loss(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, LOG_PROB, x);
 }
 
-/* Logarithm of the sum of exponentials of the scores at a place. */
+/* Logarithm of the sum of exponentials of the scores at a place. Classes are `apart` elements from each other. The
+ * largest score is taken off first, so that exp() cannot overflow; where it is infinite there is no finite answer. */
 static double log_sum(const ingot_tensor *x, int64_t at, int64_t classes, int64_t apart)
 {
     double largest = -INFINITY, sum = 0;
@@ -45,7 +47,8 @@ static double log_sum(const ingot_tensor *x, int64_t at, int64_t classes, int64_
     return largest + log(sum);
 }
 
-/* Loss and weight of one place whose scores begin at `at`; `shift` is what the softmax takes off. */
+/* Loss and weight of one place whose scores begin at `at`; `shift` is what the softmax takes off. A class of
+ * ignore_index counts neither in the loss nor in the weights. INVALID: another class that does not exist. */
 static ingot_status place_loss(ingot_op_ctx *c, int64_t place, int64_t at, int64_t apart, double shift, double *loss,
                                double *weight)
 {
@@ -63,8 +66,9 @@ static ingot_status place_loss(ingot_op_ctx *c, int64_t place, int64_t at, int64
     return INGOT_OK;
 }
 
-/* Serves NegativeLogLikelihoodLoss and, with a log-softmax before it, SoftmaxCrossEntropyLoss. The mean divides by
- * the sum of weights, in double. */
+/* Serves NegativeLogLikelihoodLoss and, with a log-softmax before it, SoftmaxCrossEntropyLoss. The mean divides by the
+ * sum of weights, in double. One thread goes through the places in order, so that the sum has one value; a mean without
+ * weights is 0 / 0, NaN. */
 static ingot_status run_loss(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[SCORES];

@@ -14,12 +14,14 @@ static void store(const ingot_tensor *tensor, int64_t index, double value)
         ((float *)tensor->data)[index] = (float)value;
 }
 
+/* Element `index` as a double. */
 static double load(const ingot_tensor *tensor, int64_t index)
 {
     return tensor->dtype == INGOT_DOUBLE ? ((const double *)tensor->data)[index]
                                          : (double)((const float *)tensor->data)[index];
 }
 
+/* Nothing but widening needs memory, for all three operators. */
 static ingot_status prepare_widened(ingot_op_ctx *c)
 {
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
@@ -40,7 +42,8 @@ static ingot_status infer_lrn(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
-/* Positions [begin, end) of (image, pixel). */
+/* Positions [begin, end) of (image, pixel). The window of channel k is [k - (size - 1) / 2, k + size / 2], both rounded
+ * down: an even size reaches one further up. Squares are summed anew for each channel, so that no error piles up. */
 static void lrn_pixels(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -63,6 +66,7 @@ static void lrn_pixels(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* In f32 or f64, as everything below that ends in _wide. */
 static ingot_status run_lrn_wide(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -72,7 +76,7 @@ static ingot_status run_lrn_wide(ingot_op_ctx *c)
 
 /* --- LpNormalization: x / norm along the axis, 0 where the norm is 0 --- */
 
-/* p is 1 or 2; Y is like X. */
+/* p is 1 or 2; Y is like X. INVALID: another p, or an axis out of range. */
 static ingot_status infer_lp(ingot_op_ctx *c)
 {
     const int64_t p = ingot_attr_int(c->node, "p", 2);
@@ -85,7 +89,7 @@ static ingot_status infer_lp(ingot_op_ctx *c)
 }
 
 /* Task over vectors along the axis: each is divided by its norm. A norm of 0 gives 0, as in the specification's
- * reference. */
+ * reference. The elements of a vector are `inner` apart. */
 static void lp_strips(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -108,6 +112,7 @@ static void lp_strips(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* An axis of size 0 leaves no elements. */
 static ingot_status run_lp_wide(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -120,14 +125,15 @@ static ingot_status run_lp_wide(ingot_op_ctx *c)
 
 /* --- MeanVarianceNormalization: (x - mean) / (standard deviation + 1e-9) over `axes` --- */
 
-/* Sizes and strides of the axes that are kept (as positions) and of those that are reduced. */
+/* Sizes and strides of the axes that are kept (as positions) and of those that are reduced. Steps count elements of
+ * X. */
 typedef struct axis_split {
     int n_kept, n_reduced;
     int64_t kept[INGOT_MAX_RANK], kept_step[INGOT_MAX_RANK], reduced[INGOT_MAX_RANK], reduced_step[INGOT_MAX_RANK];
 } axis_split;
 
-/* Sorts X's dimensions into those averaged over and those kept; axes are (0, 2, 3) without the attribute, (N, H, W)
- * of an image. */
+/* Sorts X's dimensions into those averaged over and those kept; axes are (0, 2, 3) without the attribute, (N, H, W) of
+ * an image. INVALID: an axis out of range, also one of the usual ones where X has fewer than four dimensions. */
 static ingot_status split_axes(ingot_op_ctx *c, axis_split *s)
 {
     static const int64_t usual[] = { 0, 2, 3 };
@@ -152,6 +158,7 @@ static ingot_status split_axes(ingot_op_ctx *c, axis_split *s)
     return INGOT_OK;
 }
 
+/* Y is like X; the axes are checked. */
 static ingot_status infer_mean_variance(ingot_op_ctx *c)
 {
     axis_split s;
@@ -179,6 +186,7 @@ static ingot_status run_mean_variance_wide(ingot_op_ctx *c)
     if (st || ingot_count(x) == 0)
         return st;
     const double count = (double)ingot_window_volume(s.reduced, s.n_reduced);
+    /* For each position of the axes that are kept: the mean, the squares about it, the result. */
     do {
         const int64_t base = offset_of(kept, s.kept_step, s.n_kept);
         double sum = 0, squares = 0;
@@ -199,6 +207,7 @@ static ingot_status run_mean_variance_wide(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The run functions of the table: 16-bit floats are widened around the wide way. */
 #define RUN(name) \
     static ingot_status run_##name(ingot_op_ctx *c) \
     { \
