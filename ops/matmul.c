@@ -9,6 +9,8 @@
 
 enum { A, B, C, N_INPUTS };
 
+/* Of a node, kept from prepare to its runs. When constants were packed by the plan, B itself need not be in memory:
+ * `loaded` then has no B. Only `product`'s addresses, `host.data` and `epilogue` change from run to run. */
 typedef struct matmul_state {
     ingot_product product;
     bool fast;                           /* float, or by way of float: by the kernels */
@@ -26,7 +28,10 @@ static bool broadcast_size(int64_t a, int64_t b, int64_t *size)
     return a == b || a == 1 || b == 1;
 }
 
-/* The product's sizes and the result's shape. */
+/* The product's sizes and the result's shape by the rules of numpy.matmul: a vector A counts as one row and a vector
+ * B as one column, and that dimension is left out of the result; dimensions before the last two broadcast. p is
+ * filled for dense row-major matrices, alpha = beta = 1, without addresses. INVALID when the inner sizes differ or a
+ * batch does not broadcast. shape has room for INGOT_MAX_RANK + 2. */
 ingot_status ingot_matmul_shape(ingot_op_ctx *c, const ingot_tensor *a, const ingot_tensor *b, ingot_product *p,
                                 int64_t *shape, int *rank)
 {
@@ -97,8 +102,10 @@ static ingot_status infer_matmul(ingot_op_ctx *c)
     return ingot_chain_infer(c);
 }
 
-/* Common to MatMul and Gemm. The host tensor is the product's own output: its rank and shape differ from c->out[0]
- * when something is fused behind. */
+/* Common to MatMul and Gemm; shape and rank are those of the product itself. The host tensor is the product's own
+ * output: its rank and shape differ from c->out[0] when something is fused behind. What the kernels can do while they
+ * store (bias, residual, activation) is asked for in f32 only; the rest of a chain runs after the product. Scratch:
+ * the chain's, then the widened copies of 16-bit tensors, then the product's own. */
 static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int64_t *shape, int rank)
 {
     const ingot_dtype dtype = c->in[A]->dtype;
@@ -116,6 +123,7 @@ static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int6
         return st;
     if (s->fast && (st = ingot_product_prepare(c, p, dtype == INGOT_FLOAT ? B : INGOT_NONE, &s->plan)))
         return st;
+    /* A B that was packed is never read again in its first form: its constant stays in the file. */
     for (int i = 0; i < n_own; i++)
         if ((i != B || !s->plan.packed) && (st = ingot_load_constant(c, i, &s->loaded[i])))
             return st;
@@ -125,7 +133,8 @@ static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int6
     return INGOT_OK;
 }
 
-/* A single B makes one tall product of the whole batch; otherwise each matrix has its offsets. */
+/* A single B (rank 2 or less) makes one tall product of the whole batch, which fills the tiles best; otherwise each
+ * matrix has its offsets into A and B, computed once here. */
 static ingot_status prepare_matmul(ingot_op_ctx *c)
 {
     matmul_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -154,12 +163,16 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
     return prepare_product(c, s, shape, rank);
 }
 
+/* Can alpha or beta multiply an integer without a fraction? */
 static bool is_whole(float value) { return value == floorf(value) && fabsf(value) < 2147483648.0f; }
 
-/* A and B are matrices, transposed by swapping their steps; C broadcasts one way, to (m, n). beta counts only with
- * C. `flatten`: an A of higher rank counts as (N, the rest). */
+/* A and B are matrices, transposed by swapping their steps; C is optional and broadcasts one way, to (m, n): a step
+ * of 0 repeats its row or column. beta counts only with C. `flatten`: an A of higher rank counts as (N, the rest),
+ * which is how a Flatten before this node is left out. INVALID when the shapes do not fit; UNSUPPORTED for integers
+ * with an alpha or beta that is no whole number. */
 static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
 {
+    /* `deep`: A still has the shape from before the Flatten. */
     const ingot_tensor *a = c->in[A], *b = c->in[B], *d = c->node->n_inputs > C ? c->in[C] : NULL;
     const bool ta = ingot_attr_int(c->node, "transA", 0) != 0, tb = ingot_attr_int(c->node, "transB", 0) != 0;
     char a_text[128], b_text[128];
@@ -196,7 +209,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
     return INGOT_OK;
 }
 
-/* Y is (m, n). */
+/* Y is (m, n), before what is fused behind it. */
 static ingot_status infer_gemm(ingot_op_ctx *c)
 {
     ingot_product p;
@@ -207,6 +220,7 @@ static ingot_status infer_gemm(ingot_op_ctx *c)
     return ingot_chain_infer(c);
 }
 
+/* As for MatMul; here A may come with the shape that it has before the Flatten that was dropped. */
 static ingot_status prepare_gemm(ingot_op_ctx *c)
 {
     matmul_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -219,7 +233,9 @@ static ingot_status prepare_gemm(ingot_op_ctx *c)
     return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);
 }
 
-/* Only where B is packed for A's order of channels anyway, and every block of channels is full. */
+/* Asked by the pass that drops a Flatten before Gemm: may this node take the unflattened A, in blocks of channels?
+ * Only where B is a constant that is packed for A's order of channels anyway, and every block of channels is full.
+ * Errors of the shapes are not reported here. */
 static bool flattens_gemm(const ingot_op_ctx *c)
 {
     const ingot_tensor *a = c->in[A];
@@ -228,7 +244,8 @@ static bool flattens_gemm(const ingot_op_ctx *c)
     ingot_error none;
 
     quiet.error = &none;
-    return a->dtype == INGOT_FLOAT && c->constants[B] && !read_gemm(&quiet, false, &p) && ingot_product_takes_blocked(&p);
+    return a->dtype == INGOT_FLOAT && c->constants[B] && !read_gemm(&quiet, false, &p) &&
+           ingot_product_takes_blocked(&p);
 }
 
 /* A flattened A may be blocked; the result is a matrix, and plain. */
@@ -239,7 +256,7 @@ static ingot_layout layout_gemm(const ingot_op_ctx *c)
     return whole ? (ingot_layout){ INGOT_LAYOUT_FOLLOW, 1u << A } : (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
 }
 
-/* The tiled product for f32; the plain loops for f64 and integers. */
+/* The tiled product for f32, and for 16-bit floats that were widened to it; the plain loops for f64 and integers. */
 static ingot_status run_product(ingot_op_ctx *c)
 {
     matmul_state *s = c->state;
@@ -286,6 +303,7 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(c->out[0]) * k;
 }
 
+/* For the profile: the tile of the microkernel, where panels are what the plan chose. */
 static void describe_product(const ingot_op_ctx *c, ingot_op_work *work)
 {
     const matmul_state *s = c->state;

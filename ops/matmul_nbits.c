@@ -7,13 +7,18 @@
 enum { A, B, SCALES, ZEROS, GROUPS, BIAS };
 enum { COLUMNS = 32, FEW_ROWS = 8 };
 
+/* Sizes that stay the same from run to run. A block is `block` consecutive elements of one column of B, that is of k,
+ * with one scale and one zero point; the last block of a column may be shorter in use but is stored whole. */
 typedef struct nbits_state {
     int64_t m, n, k, bits, block, blocks;    /* blocks: of a column */
     size_t wide_bytes, packed_bytes;         /* a thread's floats of COLUMNS columns, as they are and in panels */
     const int32_t *groups;                   /* block of each element of k, where they are out of order; or NULL */
 } nbits_state;
 
-/* Sizes from the attributes, with every input checked against them. */
+/* Sizes from the attributes N, K, bits and block_size, with every input checked against them. B holds n columns of
+ * `blocks` blocks, packed without gaps; zero points are packed in bytes (each column from a byte of its own) or
+ * floats; zero points, g_idx and bias may be missing. INVALID when a size does not fit; UNSUPPORTED for widths of
+ * elements that are not 2, 4 or 8 bits. Products of sizes are checked for overflow, as they come from the file. */
 static ingot_status read_nbits(ingot_op_ctx *c, nbits_state *s)
 {
     const ingot_tensor *a = c->in[A], *scales = c->in[SCALES];
@@ -62,6 +67,8 @@ static ingot_status infer_nbits(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[A]->dtype, c->in[A]->rank, shape);
 }
 
+/* Memory of a thread: COLUMNS columns of B as floats, and, where A has many rows, the same in the panels of the tiled
+ * product. */
 static ingot_status prepare_nbits(ingot_op_ctx *c)
 {
     nbits_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -71,8 +78,10 @@ static ingot_status prepare_nbits(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_nbits(c, s)))
         return st;
-    s->wide_bytes = ((size_t)MIN(COLUMNS, s->n) * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
-    s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(MIN(COLUMNS, s->n), s->k) * sizeof(float) : 0;
+    s->wide_bytes = ((size_t)MIN(COLUMNS, s->n) * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) /
+                    INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+    s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(MIN(COLUMNS, s->n), s->k) * sizeof(float)
+                                       : 0;
     ingot_want_scratch(c, 0, s->wide_bytes + s->packed_bytes);
     return INGOT_OK;
 }
@@ -83,7 +92,8 @@ static int element(const uint8_t *row, int64_t i, int64_t bits)
     return row[i * bits / 8] >> (i * bits % 8) & ((1 << bits) - 1);
 }
 
-/* The zero point of a block of a column. */
+/* The zero point of a block of a column: left out, it is the middle of the range; bytes hold it in as many bits as an
+ * element; else it is a float already. */
 static float zero_of(const ingot_op_ctx *c, const nbits_state *s, int64_t column, int64_t block)
 {
     if (!ingot_has(c, ZEROS))
@@ -94,7 +104,8 @@ static float zero_of(const ingot_op_ctx *c, const nbits_state *s, int64_t column
     return (float)element((const uint8_t *)zeros->data + column * ((s->blocks * s->bits + 7) / 8), block, s->bits);
 }
 
-/* A column of B as floats. */
+/* A column of B as k floats: (element - zero point) * scale. With g_idx each element names its block; without, blocks
+ * follow each other, and for 4 bits the sixteen values that a block can have are computed once and looked up. */
 static void widen_column(const ingot_op_ctx *c, const nbits_state *s, int64_t column, float *to)
 {
     const float *scales = (const float *)c->in[SCALES]->data + column * s->blocks;
@@ -121,7 +132,8 @@ static void widen_column(const ingot_op_ctx *c, const nbits_state *s, int64_t co
     }
 }
 
-/* Task over groups of COLUMNS columns of the result. */
+/* Task over groups of COLUMNS columns of the result. The columns of a group are widened once and multiplied with all
+ * rows of A at once: with few rows as dot products straight from the columns, else packed for the tiled product. */
 static void multiply_columns(void *argument, int64_t begin, int64_t end, int thread)
 {
     ingot_op_ctx *c = argument;
@@ -147,6 +159,7 @@ static void multiply_columns(void *argument, int64_t begin, int64_t end, int thr
     }
 }
 
+/* g_idx is an input, so its values are checked in every run before they index scales. */
 static ingot_status run_nbits(ingot_op_ctx *c)
 {
     nbits_state *s = c->state;
@@ -161,6 +174,7 @@ static ingot_status run_nbits(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* A multiply and an add for each of K elements of every result. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     return 2 * ingot_count(c->out[0]) * ingot_attr_int(c->node, "K", 0);

@@ -11,22 +11,27 @@
 
 /* ---- building ---- */
 
+/* For all rewriters: ends the rewriting of a node with a line that names it. */
 ingot_status ingot_rewrite_refuse(ingot_rewrite *r, ingot_status status, const char *what)
 {
     return ingot_fail(r->error, status, "node '%.80s' (%s): %s", r->node->name, r->node->op_type, what);
 }
 
+/* The value at an input, INGOT_NONE when the node has fewer inputs or leaves it out. */
 int ingot_rewrite_input(const ingot_rewrite *r, int slot)
 {
     return slot < r->node->n_inputs ? r->node->inputs[slot] : INGOT_NONE;
 }
 
+/* Is this output read by a node, or an output of the graph? An output that nobody wants need not be computed. */
 bool ingot_rewrite_wants(const ingot_rewrite *r, int output)
 {
     const int id = output < r->node->n_outputs ? r->node->outputs[output] : INGOT_NONE;
     return id != INGOT_NONE && (r->graph->values[id].n_uses || r->graph->values[id].n_outputs);
 }
 
+/* Append a node of the standard with one output, and return that output's value. Inputs may be INGOT_NONE. Out of
+ * memory is noted in r->failed, and value 0 returned: rewriters go on and the caller looks once, at the end. */
 int ingot_rewrite_op(ingot_rewrite *r, const char *op_type, int version, const int *inputs, int n)
 {
     const int out = ingot_graph_add_value(r->graph, NULL);
@@ -38,6 +43,8 @@ int ingot_rewrite_op(ingot_rewrite *r, const char *op_type, int version, const i
     return out;
 }
 
+/* Give the node that was appended last one more output, number `index`; outputs between are left out. Returns its
+ * value. */
 int ingot_rewrite_more(ingot_rewrite *r, int index)
 {
     const int last = r->graph->n_nodes - 1, out = ingot_graph_add_value(r->graph, NULL);
@@ -54,6 +61,7 @@ int ingot_rewrite_more(ingot_rewrite *r, int index)
     return out;
 }
 
+/* Attributes are set on the node that was appended last. */
 void ingot_rewrite_int(ingot_rewrite *r, const char *name, int64_t value)
 {
     r->failed |= !ingot_node_set_int(r->graph, r->graph->nodes[r->graph->n_nodes - 1], name, value);
@@ -64,6 +72,7 @@ void ingot_rewrite_float(ingot_rewrite *r, const char *name, float value)
     r->failed |= !ingot_node_set_float(r->graph, r->graph->nodes[r->graph->n_nodes - 1], name, value);
 }
 
+/* A constant of int64: a vector of n, or with `scalar` (n = 1) a tensor of rank 0. */
 int ingot_rewrite_ints(ingot_rewrite *r, const int64_t *values, int64_t n, bool scalar)
 {
     ingot_tensor t = {.dtype = INGOT_INT64, .rank = scalar ? 0 : 1, .shape = {n}};
@@ -73,6 +82,8 @@ int ingot_rewrite_ints(ingot_rewrite *r, const int64_t *values, int64_t n, bool 
     return r->failed ? 0 : value;
 }
 
+/* A constant scalar of the element type of value `like`, which may not be known yet: CastLike takes care of it when
+ * the types are. */
 int ingot_rewrite_number(ingot_rewrite *r, float number, int like)
 {
     const ingot_tensor t = {.dtype = INGOT_FLOAT, .data = &number};
@@ -81,11 +92,13 @@ int ingot_rewrite_number(ingot_rewrite *r, float number, int like)
     return r->failed ? 0 : INGOT_ADD(r, "CastLike", 15, constant, like);
 }
 
+/* The size of a dimension as a vector of one element, computed when the model runs. */
 int ingot_rewrite_size(ingot_rewrite *r, int value, int axis)
 {
     return INGOT_ADD(r, "Gather", 13, INGOT_ADD(r, "Shape", 15, value), INGOT_INTS(r, axis));
 }
 
+/* The declared rank of a value; negative when it is not known. */
 int ingot_rewrite_rank(const ingot_rewrite *r, int value)
 {
     const ingot_value *v = value == INGOT_NONE ? NULL : &r->graph->values[value];
@@ -94,6 +107,7 @@ int ingot_rewrite_rank(const ingot_rewrite *r, int value)
 
 /* ---- activations ---- */
 
+/* Gelu(x + bias) with an optional bias; FastGelu is the approximation by tanh. */
 static ingot_status gelu(ingot_rewrite *r)
 {
     const int x = ingot_rewrite_input(r, 0), bias = ingot_rewrite_input(r, 1);
@@ -103,6 +117,7 @@ static ingot_status gelu(ingot_rewrite *r)
     return INGOT_OK;
 }
 
+/* x * sigmoid(alpha x), which the standard calls Swish. */
 static ingot_status quick_gelu(ingot_rewrite *r)
 {
     r->result[0] = INGOT_ADD(r, "Swish", 24, ingot_rewrite_input(r, 0));
@@ -130,7 +145,8 @@ static void normalize(ingot_rewrite *r, int x, int gamma, int beta, bool simplif
 
 static bool is_simplified(const ingot_rewrite *r) { return strstr(r->node->op_type, "Simplified") != NULL; }
 
-/* The forms of ONNX Runtime from before the standard had these operators. */
+/* The forms of ONNX Runtime from before the standard had these operators. Outputs: Y, then mean and inverse
+ * deviation, which RMSNormalization does not have. */
 static ingot_status layer_normalization(ingot_rewrite *r)
 {
     if (is_simplified(r) && ingot_rewrite_wants(r, 1))
@@ -140,7 +156,9 @@ static ingot_status layer_normalization(ingot_rewrite *r)
     return INGOT_OK;
 }
 
-/* (input, skip, gamma, [beta,] bias): the sum is normalized, and is an output too. */
+/* (input, skip, gamma, [beta,] bias): the sum is normalized along the last axis, and is output 3 too, as the next
+ * block's residual. The simplified kind has no beta, so that its bias is one input earlier. Outputs 1 and 2 are mean
+ * and deviation. */
 static ingot_status skip_normalization(ingot_rewrite *r)
 {
     const bool simplified = is_simplified(r);
@@ -157,7 +175,10 @@ static ingot_status skip_normalization(ingot_rewrite *r)
     return INGOT_OK;
 }
 
-/* Rows of three tables, added and normalized. */
+/* Rows of three tables (words, places, segments), added and normalized: the first layer of BERT. ids and segments are
+ * (batch, sequence). Without place_ids the places are 0, 1, ..., so that the first `sequence` rows of the table are
+ * sliced, and broadcast over the batch. Output 1 counts the ones of each mask row; output 2 is the sum before
+ * normalization. */
 static ingot_status embed_normalization(ingot_rewrite *r)
 {
     enum { IDS, SEGMENTS, WORDS, PLACES, SEGMENT_TABLE, GAMMA, BETA, MASK, PLACE_IDS };
@@ -190,7 +211,8 @@ static ingot_status embed_normalization(ingot_rewrite *r)
 
 /* ---- products and convolutions ---- */
 
-/* alpha op(A) op(B); transposing is a matter of letters. */
+/* alpha op(A) op(B), where op may swap the last two dimensions: MatMul, or Einsum where transposing is a matter of
+ * letters. Batches transposed as well are not supported. */
 static ingot_status fused_matmul(ingot_rewrite *r)
 {
     static const char *const equations[2][2] = {
@@ -216,7 +238,8 @@ static float activation_param(const ingot_rewrite *r, size_t i, float otherwise)
     return attr && attr->type == INGOT_ATTR_FLOATS && i < attr->n ? attr->floats[i] : otherwise;
 }
 
-/* act(x) by the name of the activation. */
+/* act(x) by the name of the activation that a fused node carries; activation_params has its one or two numbers, the
+ * operator's own defaults count without. A name that is not known is UNSUPPORTED. */
 static ingot_status activate(ingot_rewrite *r, const char *act, int x)
 {
     static const char *const plain[] = {"Relu", "Tanh", "Sigmoid", "LeakyRelu", "HardSigmoid", "HardSwish"};
@@ -246,7 +269,8 @@ static bool copy_attributes(ingot_rewrite *r)
     return node->attrs || !r->node->n_attrs;
 }
 
-/* act(Conv(X, W, B) + Z): the node stays, as the convolution. */
+/* act(Conv(X, W, B) + Z), B and Z optional: the new node takes all attributes of the old one, those of the activation
+ * excepted. Later passes fuse the parts again, in the engine's own way. */
 static ingot_status fused_conv(ingot_rewrite *r)
 {
     const char *act = ingot_attr_string(r->node, "activation", "");
@@ -309,7 +333,7 @@ static ingot_status dynamic_lstm(ingot_rewrite *r)
 
 /* ---- other ---- */
 
-/* The node has the standard's form already. */
+/* The node has the standard's form already: only its domain and version change, and it is looked up anew. */
 static ingot_status rename_node(ingot_rewrite *r)
 {
     r->node->domain = "";
@@ -318,7 +342,10 @@ static ingot_status rename_node(ingot_rewrite *r)
     return INGOT_OK;
 }
 
-/* position_ids is one number, the first row's place, or one for each row. Without heads the caches tell their size. */
+/* RotaryEmbedding by the standard's. Its positions are a row for each sequence; here position_ids is one number, the
+ * first row's place, from which a Range is built, or one for each row. X is (batch, sequence, hidden) or (batch,
+ * heads, sequence, size); without num_heads the caches, of half the size of a head, tell how to split hidden. The
+ * standard wants num_heads for rank 3, so X then is reshaped to rank 4 before and back behind. */
 static ingot_status rotary(ingot_rewrite *r)
 {
     const int x = ingot_rewrite_input(r, 0), given = ingot_rewrite_input(r, 1), cosine = ingot_rewrite_input(r, 2);
@@ -338,6 +365,7 @@ static ingot_status rotary(ingot_rewrite *r)
         ingot_rewrite_int(r, "axis", 0);
         positions = INGOT_ADD(r, "Expand", 13, INGOT_ADD(r, "Add", 14, range, given), shape);
     }
+    /* Heads by the caches: (B, S, hidden) to (B, S, heads, size), then (B, heads, S, size). */
     if (x_rank == 3 && !heads) {
         const int size = INGOT_ADD(r, "Mul", 14, ingot_rewrite_size(r, cosine, 1), INGOT_INTS(r, 2));
         const int shape = INGOT_ADD(r, "Concat", 13, INGOT_INTS(r, 0, 0, -1), size);
@@ -361,6 +389,8 @@ static ingot_status rotary(ingot_rewrite *r)
     return INGOT_OK;
 }
 
+/* Which function rewrites an operator. The operators of the domain "com.microsoft"; some also appear in the default
+ * domain, from exports of before the standard had them. */
 static const struct row {
     const char *op_type;
     ingot_status (*rewrite)(ingot_rewrite *r);
@@ -387,7 +417,9 @@ static const struct row {
     {"Trilu", rename_node, 14, false},
 };
 
-/* The node goes, and its outputs become those of the nodes that compute them now. */
+/* The node goes, and its outputs become those of the nodes that compute them now. An output that is wanted but has no
+ * result is UNSUPPORTED, noticed before anything is removed. Values keep their identity (names, uses, graph outputs):
+ * the makers of the results are redirected to write the old values. */
 static ingot_status replace(ingot_rewrite *r)
 {
     ingot_graph *graph = r->graph;
@@ -411,6 +443,7 @@ static ingot_status replace(ingot_rewrite *r)
     return INGOT_OK;
 }
 
+/* Does the row speak of this node? An operator that the standard has from `version` on is replaced only below it. */
 static bool applies(const struct row *row, const ingot_node *node)
 {
     return !strcmp(row->op_type, node->op_type) &&
@@ -418,6 +451,8 @@ static bool applies(const struct row *row, const ingot_node *node)
             (!*node->domain && row->standard_too && node->version < row->version));
 }
 
+/* Replace every node that a row of the table knows; *n_rewritten counts them. Nodes that are appended on the way are
+ * standard ones and are not visited. A node without input or output is INVALID. */
 ingot_status ingot_microsoft_rewrite(ingot_graph *graph, int *n_rewritten, ingot_error *error)
 {
     const int n_nodes = graph->n_nodes;

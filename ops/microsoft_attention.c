@@ -7,7 +7,8 @@
 
 #define FILTER (-10000.0f) /* what hidden places get, unless mask_filter_value says so */
 
-/* The parts of one split along an axis. */
+/* The parts of one split along an axis: `sizes` is a value with the sizes of the n parts, INGOT_NONE for equal ones.
+ * */
 static void split(ingot_rewrite *r, int value, int sizes, int64_t axis, int n, int *parts)
 {
     parts[0] = sizes == INGOT_NONE ? INGOT_ADD(r, "Split", 18, value) : INGOT_ADD(r, "Split", 18, value, sizes);
@@ -18,6 +19,7 @@ static void split(ingot_rewrite *r, int value, int sizes, int64_t axis, int n, i
         parts[i] = ingot_rewrite_more(r, i);
 }
 
+/* n values one behind the other along an axis. */
 static int concat(ingot_rewrite *r, const int *values, int n, int64_t axis)
 {
     const int out = ingot_rewrite_op(r, "Concat", 13, values, n);
@@ -25,7 +27,10 @@ static int concat(ingot_rewrite *r, const int *values, int n, int64_t axis)
     return out;
 }
 
-/* What is added to scores for a mask of 1 where keys are seen (B, T), (B, S, T), or for lengths (B); total: T. */
+/* What is added to scores: 0 where a key is seen, mask_filter_value elsewhere. The mask is 1 where keys are seen (B,
+ * T), or (B, S, T) for each query, or counts the keys of each sequence (B); total: the value of T. The result
+ * broadcasts to (B, heads, S, T), with the element type of `like`. Masks of another or no declared rank are
+ * UNSUPPORTED. */
 static ingot_status make_mask(ingot_rewrite *r, int mask, int total, int like, int *added)
 {
     const float filter = ingot_attr_float(r->node, "mask_filter_value", FILTER);
@@ -59,7 +64,8 @@ static int add_masks(ingot_rewrite *r, int a, int b)
     return a == INGOT_NONE ? b : b == INGOT_NONE ? a : INGOT_ADD(r, "Add", 14, a, b);
 }
 
-/* The standard operator; presents: where to put the values of its second and third output, or NULL. */
+/* The standard operator on queries, keys and values; mask and pasts may be INGOT_NONE. presents: where to put the
+ * values of its second and third output, or NULL. A scale of 0 stands for the usual one, 1 / sqrt(head size). */
 static int attend(ingot_rewrite *r, const int *qkv, int mask, int past_key, int past_value, int *presents)
 {
     const int64_t heads = ingot_attr_int(r->node, "num_heads", 0);
@@ -76,7 +82,9 @@ static int attend(ingot_rewrite *r, const int *qkv, int mask, int past_key, int 
     return y;
 }
 
-/* (input, weights, bias, mask_index, past, attention_bias): one product gives queries, keys and values. */
+/* (input, weights, bias, mask_index, past, attention_bias): one product gives queries, keys and values side by side
+ * in its last axis, of equal sizes or those of qkv_hidden_sizes. past is (2, B, heads, P, size), keys then values;
+ * output 1 is the same with the new rows, total = P + S. */
 ingot_status ingot_rewrite_attention(ingot_rewrite *r)
 {
     enum { X, W, BIAS, MASK, PAST, SCORES_BIAS };
@@ -99,6 +107,7 @@ ingot_status ingot_rewrite_attention(ingot_rewrite *r)
             pasts[i] = INGOT_ADD(r, "Squeeze", 13, pasts[i], INGOT_INTS(r, 0));
         total = INGOT_ADD(r, "Add", 14, total, ingot_rewrite_size(r, past, 3));
     }
+    /* Both kinds of mask become one addend of the scores. */
     if (mask != INGOT_NONE)
         status = make_mask(r, mask, total, x, &added);
     added = add_masks(r, added, ingot_rewrite_input(r, SCORES_BIAS));
@@ -128,7 +137,7 @@ static int swap_heads(ingot_rewrite *r, int value)
     return out;
 }
 
-/* Queries, keys and values each get their part of a bias. */
+/* Queries, keys and values each get their part of a bias that holds the three one behind the other. */
 static void add_bias(ingot_rewrite *r, int bias, int *qkv)
 {
     const int sizes[3] = {ingot_rewrite_size(r, qkv[0], -1), ingot_rewrite_size(r, qkv[1], -1),
@@ -140,7 +149,10 @@ static void add_bias(ingot_rewrite *r, int bias, int *qkv)
         qkv[i] = INGOT_ADD(r, "Add", 14, qkv[i], parts[i]);
 }
 
-/* (query, key, value, bias, key_padding_mask, attention_bias, past_key, past_value) */
+/* (query, key, value, bias, key_padding_mask, attention_bias, past_key, past_value). Without key all three are packed
+ * in query (B, S, heads, 3, size); without value, key holds both; a key of rank 4 is (B, heads, T, size) already, as
+ * cross attention has it, and the query is brought into that form. Outputs 1 and 2 are keys and values with the past
+ * before them. */
 ingot_status ingot_rewrite_multi_head(ingot_rewrite *r)
 {
     enum { Q, K, V, BIAS, MASK, SCORES_BIAS, PAST_K, PAST_V, PAST_LENGTH };

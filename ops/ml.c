@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+/* A list attribute of the given type, or NULL with *n = 0 where it is missing, empty or of another type: the
+ * operators of ai.onnx.ml take all of these for "not given". The typed readers below hand out the list itself, which
+ * the graph owns. */
 static const ingot_attr *list_of(const ingot_op_ctx *c, const char *name, ingot_attr_type type, int64_t *n)
 {
     const ingot_attr *a = ingot_node_attr(c->node, name);
@@ -30,6 +33,7 @@ const ingot_string *ingot_ml_strings(const ingot_op_ctx *c, const char *name, in
     return a ? a->strings : NULL;
 }
 
+/* Features are (n, width), or one row of `width`: n = 1. Other ranks are INVALID. */
 ingot_status ingot_ml_rows(ingot_op_ctx *c, int64_t *n, int64_t *width)
 {
     const ingot_tensor *x = c->in[0];
@@ -41,6 +45,7 @@ ingot_status ingot_ml_rows(ingot_op_ctx *c, int64_t *n, int64_t *width)
     return INGOT_OK;
 }
 
+/* A row of features as doubles, whatever their type. */
 void ingot_ml_read_row(const ingot_tensor *x, int64_t row, int64_t width, double *values)
 {
     const int64_t at = row * width;
@@ -53,6 +58,7 @@ void ingot_ml_read_row(const ingot_tensor *x, int64_t row, int64_t width, double
             values[i] = ingot_double_at(x, at + i);
 }
 
+/* Labels of classes: the attribute named `ints` if it is given, else classlabels_strings; n = 0 where neither is. */
 ingot_ml_labels ingot_ml_read_labels(const ingot_op_ctx *c, const char *ints)
 {
     ingot_ml_labels labels = { 0 };
@@ -68,6 +74,8 @@ ingot_dtype ingot_ml_label_dtype(const ingot_ml_labels *labels)
     return labels->strings ? INGOT_STRING : INGOT_INT64;
 }
 
+/* Write the label of class `index` to a row. Without labels, or past their end, the label is the index itself (for
+ * texts: the empty one), and 0 for INGOT_NONE. */
 void ingot_ml_put_label(ingot_tensor *out, int64_t row, const ingot_ml_labels *labels, int64_t index)
 {
     const bool named = index >= 0 && index < labels->n;
@@ -78,6 +86,7 @@ void ingot_ml_put_label(ingot_tensor *out, int64_t row, const ingot_ml_labels *l
         ((int64_t *)out->data)[row] = named ? labels->ints[index] : MAX(index, 0);
 }
 
+/* The attribute post_transform; INVALID when it is none of the standard's. */
 ingot_status ingot_ml_read_transform(ingot_op_ctx *c, ingot_ml_transform *transform)
 {
     static const char *const names[] = { "NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT" };
@@ -91,7 +100,8 @@ ingot_status ingot_ml_read_transform(ingot_op_ctx *c, ingot_ml_transform *transf
     return ingot_op_fail(c, INGOT_INVALID, "attribute 'post_transform' is '%.40s'", name);
 }
 
-/* Winitzki's approximation of the inverse error function, which the reference has: relative error below 2e-3. */
+/* Winitzki's approximation of the inverse error function, which the reference has: relative error below 2e-3. 0.147
+ * is the constant of the formula; at -1 and 1, where the function is infinite, it gives 0. */
 static double inverse_erf(double x)
 {
     const double product = (1 - x) * (1 + x), pi = 3.14159265358979323846;
@@ -102,7 +112,8 @@ static double inverse_erf(double x)
     return copysign(sqrt(-v + sqrt(v * v - logarithm / 0.147)), x);
 }
 
-/* Of numbers that are too small to tell from 0, the zero form keeps next to nothing. */
+/* Softmax shifted by the largest score, against overflow. The zero form (SOFTMAX_ZERO): numbers that are too small to
+ * tell from 0 keep next to nothing, and a sum of 0 gives 0.5 for each. */
 static void softmax(double *scores, int64_t n, bool zero)
 {
     double largest = -INFINITY, sum = 0;
@@ -117,6 +128,7 @@ static void softmax(double *scores, int64_t n, bool zero)
         scores[i] = zero && sum == 0 ? 0.5 : scores[i] / sum;
 }
 
+/* Transform n scores of one row in place. */
 void ingot_ml_apply(ingot_ml_transform transform, double *scores, int64_t n)
 {
     switch (transform) {
@@ -134,6 +146,8 @@ void ingot_ml_apply(ingot_ml_transform transform, double *scores, int64_t n)
     }
 }
 
+/* Index of the largest score, the first of equal ones; a NaN counts as largest, as numpy has it. INGOT_NONE when n is
+ * 0. */
 int64_t ingot_ml_best(const double *scores, int64_t n)
 {
     int64_t best = n > 0 ? 0 : INGOT_NONE;

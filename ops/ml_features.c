@@ -9,7 +9,7 @@
 
 /* ---- ArrayFeatureExtractor: columns of the last axis, by number ---- */
 
-/* A vector counts as a matrix of one row. */
+/* (..., width) becomes (..., number of columns). A vector counts as a matrix of one row. */
 static ingot_status infer_extract(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -25,6 +25,8 @@ static ingot_status infer_extract(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
+/* Columns are data of the run: one out of range is BAD_INPUT. Elements are copied as bytes, strings included, since a
+ * string is a reference to text that the input owns. */
 static ingot_status run_extract(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *columns = c->in[1];
@@ -46,6 +48,7 @@ static ingot_status run_extract(ingot_op_ctx *c)
 
 static ingot_status infer_same(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
 
+/* Scaler and the like give floats whatever they take. */
 static ingot_status infer_float(ingot_op_ctx *c)
 {
     return ingot_out(c, 0, INGOT_FLOAT, c->in[0]->rank, c->in[0]->shape);
@@ -62,7 +65,8 @@ static void binarize(void *argument, int64_t begin, int64_t end, int thread)
         ingot_put_double(c->out[0], i, ingot_double_at(c->in[0], i) > threshold ? 1.0 : 0.0);
 }
 
-/* A list with an element for each feature, or one for all; *step is how far to go between features. */
+/* A list has an element for each feature of the last axis, or one for all, or none; *step is how far to go between
+ * features. INVALID when its length is neither. */
 static ingot_status check_list(ingot_op_ctx *c, const char *name, int64_t n, int64_t *step)
 {
     const ingot_tensor *x = c->in[0];
@@ -75,7 +79,7 @@ static ingot_status check_list(ingot_op_ctx *c, const char *name, int64_t n, int
     return INGOT_OK;
 }
 
-/* (x - offset) scale; left out, they are 0 and 1. */
+/* (x - offset) * scale, in doubles; left out, they are 0 and 1. Task over elements. */
 static void scale_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -91,6 +95,7 @@ static void scale_range(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Both lists are checked here, so that the task may index them. */
 static ingot_status run_scaler(ingot_op_ctx *c)
 {
     int64_t n_offsets, n_scales, step;
@@ -110,7 +115,9 @@ static ingot_status run_binarizer(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Floats or integers in the place of a float or integer; NaN is one to replace as well. */
+/* Imputer: elements equal to replaced_value become the feature's imputed value. Float inputs use the lists of floats,
+ * integer ones those of integers; the list for the input's type must be given. A NaN as replaced_value replaces NaN,
+ * which equals nothing. */
 static ingot_status run_imputer(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -141,6 +148,7 @@ static ingot_status run_imputer(ingot_op_ctx *c)
 
 /* ---- Normalizer: rows divided by their largest magnitude, or sum of magnitudes, or length ---- */
 
+/* kind: 'M' largest magnitude, '1' sum of magnitudes, '2' length. */
 static double norm_of(const double *row, int64_t n, char kind)
 {
     double norm = 0;
@@ -159,6 +167,7 @@ static ingot_status infer_normalizer(ingot_op_ctx *c)
     return st ? st : infer_float(c);
 }
 
+/* Each thread holds one row as doubles. */
 static ingot_status prepare_normalizer(ingot_op_ctx *c)
 {
     const char *norm = ingot_attr_string(c->node, "norm", "MAX");
@@ -172,7 +181,7 @@ static ingot_status prepare_normalizer(ingot_op_ctx *c)
     return st;
 }
 
-/* A row of zeros stays one. */
+/* A row of zeros stays one: its norm counts as 1e-30. */
 static void normalize_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -198,6 +207,8 @@ static ingot_status run_normalizer(ingot_op_ctx *c)
 
 /* ---- OneHotEncoder: an axis of categories behind the others ---- */
 
+/* The shape of X with the number of categories behind it. Categories of the input's kind must be given: integers also
+ * serve for floats. */
 static ingot_status infer_one_hot(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -233,6 +244,7 @@ static int64_t category_of(const ingot_tensor *x, int64_t i, const int64_t *ints
     return INGOT_NONE;
 }
 
+/* 1 at an element's category. One in no category gives zeros, or is BAD_INPUT when the attribute zeros is 0. */
 static ingot_status run_one_hot(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -255,7 +267,8 @@ static ingot_status run_one_hot(ingot_op_ctx *c)
 
 /* ---- FeatureVectorizer: columns of all inputs side by side ---- */
 
-/* Input i gives inputdimensions[i] columns: cut, or filled with zeros. A vector is a column. */
+/* Input i gives inputdimensions[i] columns: cut, or filled with zeros. A vector is a column. All inputs have the same
+ * number of rows. */
 static ingot_status infer_vectorizer(ingot_op_ctx *c)
 {
     int64_t n_widths, width = 0;
@@ -274,6 +287,7 @@ static ingot_status infer_vectorizer(ingot_op_ctx *c)
     return ingot_out(c, 0, INGOT_FLOAT, 2, (int64_t[]){ c->in[0]->shape[0], width });
 }
 
+/* Input by input into its columns of Y (rows, sum of inputdimensions). */
 static ingot_status run_vectorizer(ingot_op_ctx *c)
 {
     int64_t n_widths, at = 0;

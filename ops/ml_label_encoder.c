@@ -10,13 +10,16 @@
 #define TYPES_LABEL                                                                                                    \
     (INGOT_TYPE(STRING) | INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(INT16) | INGOT_TYPES_INDEX)
 
-/* A key of the table; `size_bytes` of it count, at `data`. Of equal ones, the last in the table does. */
+/* A key of the table; `size_bytes` of it count, at `data`, which is the table's own memory. Of equal ones, the last
+ * in the table does, as in a dictionary that is filled in order. */
 typedef struct label_key {
     const char *data;
     size_t size_bytes;
     int64_t index;
 } label_key;
 
+/* keys and values are vectors of one length, values[i] for keys[i]; otherwise is one element of the values' type;
+ * sorted has the keys by their bytes. */
 typedef struct encoder_state {
     ingot_tensor keys, values, otherwise;
     label_key *sorted;
@@ -70,7 +73,8 @@ static bool read_pair(const ingot_op_ctx *c, ingot_tensor *keys, ingot_tensor *v
     return n_strings > 0;
 }
 
-/* Keys and values, of whichever form the operator has. */
+/* Keys and values, of whichever form the operator has. A lazy column is still in the file: lazy[0] for keys, lazy[1]
+ * for values, else NULL. */
 static bool read_table(const ingot_op_ctx *c, ingot_tensor *keys, ingot_tensor *values, const ingot_const *lazy[2])
 {
     lazy[0] = lazy[1] = NULL;
@@ -79,6 +83,8 @@ static bool read_table(const ingot_op_ctx *c, ingot_tensor *keys, ingot_tensor *
     return read_column(c, key_names, keys, &lazy[0]) && read_column(c, value_names, values, &lazy[1]);
 }
 
+/* Y has X's shape and the values' type. INVALID when the lists are missing, differ in length, or the keys are not of
+ * X's type. */
 static ingot_status infer_encoder(ingot_op_ctx *c)
 {
     ingot_tensor keys, values;
@@ -94,6 +100,7 @@ static ingot_status infer_encoder(ingot_op_ctx *c)
     return ingot_out(c, 0, values.dtype, c->in[0]->rank, c->in[0]->shape);
 }
 
+/* Element i of a table or input as a key that refers to its bytes. */
 static label_key key_at(const ingot_tensor *tensor, int64_t i)
 {
     const size_t item = ingot_dtype_size_bytes(tensor->dtype);
@@ -104,6 +111,7 @@ static label_key key_at(const ingot_tensor *tensor, int64_t i)
     return (label_key){ text->data, text->size_bytes, i };
 }
 
+/* Bytes first, then length, as memcmp orders them: any total order serves the bisection. */
 static int compare_bytes(const label_key *a, const label_key *b)
 {
     const size_t common = MIN(a->size_bytes, b->size_bytes);
@@ -111,6 +119,7 @@ static int compare_bytes(const label_key *a, const label_key *b)
     return order ? order : (a->size_bytes > b->size_bytes) - (a->size_bytes < b->size_bytes);
 }
 
+/* For qsort, which is not stable: the index decides between equal keys, so that the last one is found. */
 static int compare_keys(const void *a, const void *b)
 {
     const label_key *x = a, *y = b;
@@ -118,7 +127,9 @@ static int compare_keys(const void *a, const void *b)
     return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* What keys that are not in the table map to: one element of the values' type. */
+/* What keys that are not in the table map to: one element of the values' type, from default_tensor or the typed
+ * attribute, or the standard's defaults ("_Unused", -0.0, -1). INVALID for a default_tensor of another type or size.
+ * */
 static ingot_status read_default(ingot_op_ctx *c, encoder_state *s)
 {
     const ingot_attr *tensor = ingot_node_attr(c->node, "default_tensor");
@@ -160,6 +171,7 @@ static bool settle(ingot_op_ctx *c, ingot_tensor *column, const ingot_const *laz
     return true;
 }
 
+/* Reads the table into the plan's memory, where it must be (lazy or counted columns), and sorts the keys once. */
 static ingot_status prepare_encoder(ingot_op_ctx *c)
 {
     encoder_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -195,6 +207,7 @@ static int64_t find_value(const encoder_state *s, const label_key *key)
     return low && !compare_bytes(&s->sorted[low - 1], key) ? s->sorted[low - 1].index : INGOT_NONE;
 }
 
+/* Task over elements. Values are copied as bytes; strings refer to the text of the model. */
 static void encode(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;

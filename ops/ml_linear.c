@@ -3,6 +3,8 @@
 #include "ops/ml.h"
 #include "ops/scalar.h"
 
+/* One operator's attributes and sizes. A classifier of two labels and one score writes two scores, -s and s:
+ * n_written is then one more than n_scores. intercept_step is 0 where one intercept serves all. */
 typedef struct linear_state {
     int64_t n, width, n_scores;          /* rows of x; features; rows of coefficients */
     int64_t n_written;                   /* scores of an output row */
@@ -12,7 +14,8 @@ typedef struct linear_state {
     ingot_ml_labels labels;
 } linear_state;
 
-/* Coefficients by rows of `width`; an intercept for each, or one for all, or none. */
+/* Coefficients by rows of `width`; an intercept for each row, or one for all, or none. Common to both operators.
+ * INVALID when the lists do not fit the width of X. */
 static ingot_status read_linear(ingot_op_ctx *c, linear_state *s)
 {
     int64_t n_coefficients, n_intercepts;
@@ -33,7 +36,8 @@ static ingot_status read_linear(ingot_op_ctx *c, linear_state *s)
     return INGOT_OK;
 }
 
-/* One score of two classes becomes two. */
+/* Adds the labels, which may be missing (the label then is the index). One score of two classes becomes two. Fewer
+ * labels than scores are INVALID. */
 static ingot_status read_classifier(ingot_op_ctx *c, linear_state *s)
 {
     const ingot_status st = read_linear(c, s);
@@ -47,6 +51,7 @@ static ingot_status read_classifier(ingot_op_ctx *c, linear_state *s)
     return st;
 }
 
+/* Labels (n), and scores (n, n_written). */
 static ingot_status infer_classifier(ingot_op_ctx *c)
 {
     linear_state s = { 0 };
@@ -57,6 +62,7 @@ static ingot_status infer_classifier(ingot_op_ctx *c)
     return ingot_out(c, 1, INGOT_FLOAT, 2, (int64_t[]){ s.n, s.n_written });
 }
 
+/* Y is (n, targets); the coefficients must be for that many targets. */
 static ingot_status infer_regressor(ingot_op_ctx *c)
 {
     linear_state s = { 0 };
@@ -69,6 +75,7 @@ static ingot_status infer_regressor(ingot_op_ctx *c)
     return ingot_out(c, 0, INGOT_FLOAT, 2, (int64_t[]){ s.n, s.n_scores });
 }
 
+/* Memory of a thread: one row of features and its scores, as doubles. */
 static ingot_status prepare_linear(ingot_op_ctx *c)
 {
     linear_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -81,7 +88,8 @@ static ingot_status prepare_linear(ingot_op_ctx *c)
     return st;
 }
 
-/* The class that the written scores of a row name. A single score says yes from the middle on. */
+/* The class that the written scores of a row name: the largest. A single score says yes from the middle on, which is
+ * 0, or 0.5 once it is a probability. */
 static int64_t choose(const linear_state *s, const double *scores)
 {
     if (s->n_written > 1)
@@ -90,6 +98,8 @@ static int64_t choose(const linear_state *s, const double *scores)
     return s->labels.n ? yes ? 0 : INGOT_NONE : yes;
 }
 
+/* Task over rows of x: products in doubles, post_transform, then scores and label. Either output of the classifier
+ * may be unwanted. */
 static void score_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -126,6 +136,7 @@ static ingot_status run_linear(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* A multiply and an add for each coefficient and row. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const linear_state *s = c->state;

@@ -7,6 +7,7 @@
 #include "ops/ml.h"
 #include "ops/scalar.h"
 
+/* Run memory is asked for in sizes that the data give, so that it can run out in the midst of a run. */
 static ingot_status out_of_memory(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
@@ -14,6 +15,7 @@ static ingot_status out_of_memory(ingot_op_ctx *c)
 
 /* ---- ZipMap: every row of scores becomes a map from labels to scores ---- */
 
+/* A label for each column of X; the output is a sequence of maps, of which only the element type is known. */
 static ingot_status infer_zip(ingot_op_ctx *c)
 {
     int64_t n, width;
@@ -27,7 +29,8 @@ static ingot_status infer_zip(ingot_op_ctx *c)
     return ingot_out_unknown(c, 0, INGOT_SEQUENCE, INGOT_FLOAT);
 }
 
-/* All maps share one tensor of keys. Scores are copied, since the maps outlive them. */
+/* A sequence of n maps. All maps share one tensor of keys, the labels. Scores are copied, since the maps outlive
+ * them. Memory: n maps, then two parts for each; an item for every score. */
 static ingot_status run_zip(ingot_op_ctx *c)
 {
     const ingot_ml_labels labels = ingot_ml_read_labels(c, "classlabels_int64s");
@@ -66,7 +69,8 @@ static ingot_status run_zip(ingot_op_ctx *c)
 
 /* ---- reading maps ---- */
 
-/* The keys of the input, and their number; INVALID for anything but a map whose parts fit each other. */
+/* The keys of the input, and their number. Another kind of value is INVALID; a map whose parts do not fit each other
+ * is BAD_INPUT, as a caller may have made it. After this check value_of may be used for every i < n. */
 static ingot_status read_map(ingot_op_ctx *c, const ingot_tensor **keys, int64_t *n)
 {
     const ingot_tensor *parts = c->in[0]->data;
@@ -97,6 +101,8 @@ static const ingot_tensor *value_of(const ingot_op_ctx *c, int64_t i, int64_t *a
 
 /* ---- DictVectorizer: the values of the vocabulary's keys, in its order ---- */
 
+/* A vector of as many elements as the vocabulary, of the type of the map's values. Exactly one of the two
+ * vocabularies must be given. */
 static ingot_status infer_dict(ingot_op_ctx *c)
 {
     int64_t n_ints, n_strings;
@@ -118,7 +124,8 @@ static bool same_key(const ingot_tensor *keys, int64_t i, const int64_t *ints, c
            (!key->size_bytes || !memcmp(key->data, strings[k].data, key->size_bytes));
 }
 
-/* A key that the map does not have gives 0, or the empty string. */
+/* Y[k] is the value at key vocabulary[k]. A key that the map does not have gives 0, or the empty string. The first of
+ * equal keys counts. */
 static ingot_status run_dict(ingot_op_ctx *c)
 {
     int64_t n_ints, n_strings, n_keys = 0, at;
@@ -151,6 +158,7 @@ static ingot_status run_dict(ingot_op_ctx *c)
 
 /* ---- CastMap: the values in the order of their keys, or at their keys ---- */
 
+/* The attribute cast_to; UNDEFINED for a text that the standard does not have. */
 static ingot_dtype cast_type(const ingot_op_ctx *c)
 {
     const char *to = ingot_attr_string(c->node, "cast_to", "TO_FLOAT");
@@ -160,12 +168,13 @@ static ingot_dtype cast_type(const ingot_op_ctx *c)
                                       : INGOT_UNDEFINED;
 }
 
+/* SPARSE: keys are positions in a row of max_map; DENSE: values follow each other in the order of keys. */
 static bool is_sparse(const ingot_op_ctx *c)
 {
     return !strcmp(ingot_attr_string(c->node, "map_form", "DENSE"), "SPARSE");
 }
 
-/* (1, number of values), or (1, max_map). */
+/* (1, number of values), which only the run knows, or (1, max_map) when sparse. */
 static ingot_status infer_cast(ingot_op_ctx *c)
 {
     const int64_t most = ingot_attr_int(c->node, "max_map", 1);
@@ -180,18 +189,19 @@ static ingot_status infer_cast(ingot_op_ctx *c)
     return ingot_out_unknown(c, 0, INGOT_TENSOR, cast_type(c));
 }
 
-/* A place in the order of keys. */
+/* A place in the order of keys: entry `index` of the map has the key. */
 typedef struct ranked {
     int64_t key, index;
 } ranked;
 
+/* For qsort; entries of equal keys keep their order. */
 static int by_key(const void *a, const void *b)
 {
     const ranked *x = a, *y = b;
     return x->key != y->key ? (x->key > y->key) - (x->key < y->key) : (x->index > y->index) - (x->index < y->index);
 }
 
-/* The values of the map by the order of its keys, in run memory. */
+/* The values of the map by the order of its keys, as a vector in run memory. */
 static ingot_status sort_values(ingot_op_ctx *c, const ranked *order, int64_t n, ingot_tensor *values)
 {
     const ingot_dtype dtype = c->in[0]->dtype;
@@ -208,7 +218,8 @@ static ingot_status sort_values(ingot_op_ctx *c, const ranked *order, int64_t n,
     return INGOT_OK;
 }
 
-/* Between texts and numbers as Cast does it. */
+/* Between texts and numbers as Cast does it, by its own functions; `from` and `to` are vectors of the same length,
+ * to->data is set here. Without a change of type the data are shared. */
 static ingot_status convert(ingot_op_ctx *c, ingot_tensor *from, ingot_tensor *to)
 {
     ingot_op_ctx sub = *c;
@@ -231,8 +242,8 @@ static ingot_status convert(ingot_op_ctx *c, ingot_tensor *from, ingot_tensor *t
     return INGOT_OK;
 }
 
-/* Where the output is sparse, keys past its end are left out, and what no key names is 0, or the text that ONNX Runtime
- * has there. */
+/* The row of the output from the sorted, converted values. Where it is sparse, keys past its end are left out, and
+ * what no key names is 0, or the text that ONNX Runtime has there. A negative key is BAD_INPUT. */
 static ingot_status place(ingot_op_ctx *c, const ranked *order, const ingot_tensor *values)
 {
     const size_t size = ingot_dtype_size_bytes(values->dtype);
@@ -253,6 +264,7 @@ static ingot_status place(ingot_op_ctx *c, const ranked *order, const ingot_tens
     return INGOT_OK;
 }
 
+/* Keys must be int64. A dense output gets its width here, from the map. */
 static ingot_status run_cast(ingot_op_ctx *c)
 {
     const ingot_tensor *keys = NULL;

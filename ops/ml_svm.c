@@ -7,8 +7,12 @@
 #include "ops/ml.h"
 #include "ops/scalar.h"
 
+/* The attribute kernel_type, in the order of the names in read_kernel. */
 enum kernel { KERNEL_LINEAR, KERNEL_POLY, KERNEL_RBF, KERNEL_SIGMOID, N_KERNELS };
 
+/* The attributes by their own names, and what follows from them. vectors is (n_vectors, width), grouped by class as
+ * per_class counts; n_pairs = n_classes (n_classes - 1) / 2. Without vectors the operator is linear. prob_a is NULL
+ * unless probabilities are to be computed. */
 typedef struct svm_state {
     int64_t n, width;                    /* rows and features of x */
     int64_t n_vectors, n_classes, n_pairs;
@@ -26,6 +30,8 @@ typedef struct svm_state {
 
 /* ---- attributes ---- */
 
+/* kernel_type and kernel_params (gamma, coef0, degree), which may be missing. Without support vectors the kernel is
+ * linear, whatever is named. The degree is cut to a whole number. INVALID for another name or count. */
 static ingot_status read_kernel(ingot_op_ctx *c, svm_state *s)
 {
     static const char *const names[] = { "LINEAR", "POLY", "RBF", "SIGMOID" };
@@ -48,8 +54,9 @@ static ingot_status read_kernel(ingot_op_ctx *c, svm_state *s)
     return INGOT_OK;
 }
 
-/* What both operators have. `per_vector` coefficients for each support vector, or for each feature without any;
- * at least n_rho of rho. */
+/* What both operators have: sizes of X, kernel, coefficients, vectors and rho. `per_vector` coefficients for each
+ * support vector, or for each feature without any; at least n_rho of rho. INVALID when a list has another length, so
+ * that scoring indexes them without checks. */
 static ingot_status read_common(ingot_op_ctx *c, svm_state *s, int64_t per_vector, int64_t n_rho)
 {
     int64_t n_coefficients, n_values, n;
@@ -77,6 +84,9 @@ static ingot_status read_common(ingot_op_ctx *c, svm_state *s, int64_t per_vecto
 
 enum { MOST_CLASSES = 1 << 15 };         /* pairs of them fit 32 bits */
 
+/* The sizes in an order where each is known before it is used. Counts of vectors are bounded one by one, so that
+ * their sum cannot overflow. n_written: a score for each class where it is linear or has probabilities, else for
+ * every pair. */
 static ingot_status read_classifier(ingot_op_ctx *c, svm_state *s)
 {
     int64_t n_counts, n_a, n_b;
@@ -109,6 +119,7 @@ static ingot_status read_classifier(ingot_op_ctx *c, svm_state *s)
     return INGOT_OK;
 }
 
+/* One score for each row; coefficients for each support vector, and one rho. */
 static ingot_status read_regressor(ingot_op_ctx *c, svm_state *s)
 {
     s->n_vectors = MAX(ingot_attr_int(c->node, "n_supports", 0), 0);
@@ -117,8 +128,10 @@ static ingot_status read_regressor(ingot_op_ctx *c, svm_state *s)
     return read_common(c, s, 1, 1);
 }
 
+/* One file for two operators: SVMClassifier, SVMRegressor. */
 static bool classifies(const ingot_op_ctx *c) { return c->node->op_type[3] == 'C'; }
 
+/* The classifier gives labels (n) and scores (n, n_written), the regressor (n, 1). */
 static ingot_status infer_svm(ingot_op_ctx *c)
 {
     svm_state s = { 0 };
@@ -146,6 +159,7 @@ static ingot_status prepare_svm(ingot_op_ctx *c)
 
 /* ---- scores ---- */
 
+/* K(x, v) by the kernel's formula: products or, for RBF, squared distances in double precision. */
 static double kernel_of(const svm_state *s, const double *x, const float *v)
 {
     double sum = 0;
@@ -183,7 +197,8 @@ static void score_pairs(const svm_state *s, const double *kernels, double *score
         }
 }
 
-/* r[i][j]: how probable class i is against class j alone, by a sigmoid of their score. */
+/* r[i][j]: how probable class i is against class j alone, 1 / (1 + exp(a s + b)) of their score s (Platt's sigmoid,
+ * whose a and b training has found). Kept away from 0 and 1, as the coupling divides by them. */
 static void pair_probabilities(const svm_state *s, const double *scores, double *r)
 {
     const int64_t n = s->n_classes;
@@ -198,8 +213,9 @@ static void pair_probabilities(const svm_state *s, const double *scores, double 
         }
 }
 
-/* Probabilities p of n classes from those of every two, by at most MAX(100, n) rounds of coordinate descent. q has
- * room for n x n, qp for n numbers. */
+/* Probabilities p of n classes from those of every two, by at most MAX(100, n) rounds of coordinate descent: p
+ * minimizes p'Qp under a sum of 1, and is there when all of Qp equal p'Qp. q has room for n x n, qp for n numbers.
+ * Each step keeps p, Qp and p'Qp scaled to a sum of 1. */
 static void couple(int64_t n, const double *r, double *q, double *qp, double *p)
 {
     for (int64_t t = 0; t < n; t++) {
@@ -237,7 +253,8 @@ static void couple(int64_t n, const double *r, double *q, double *qp, double *p)
 
 /* ---- rows ---- */
 
-/* The class of a row from its votes (or, for a linear one, scores). One score alone says yes or no. */
+/* The class of a row from its votes (or, for a linear one, scores). One score alone says yes or no: with two labels
+ * and no negative coefficient, a largest weight of 0.5 or more says the second. */
 static int64_t choose(const svm_state *s, const double *weights)
 {
     const int64_t best = ingot_ml_best(weights, s->n_classes);
@@ -275,6 +292,7 @@ static int64_t classify(const svm_state *s, const double *x, double *memory, dou
     return choose(s, votes);
 }
 
+/* Task over rows: labels, and scores after post_transform. A single score is not transformed, except by PROBIT. */
 static void classify_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -297,6 +315,7 @@ static void classify_rows(void *argument, int64_t begin, int64_t end, int thread
     }
 }
 
+/* Task over rows: y = rho + the weighed sum of kernels; a one-class machine answers 1 or -1. */
 static void regress_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -317,6 +336,7 @@ static void regress_rows(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* About 16 thousand multiplications for each part of the work. */
 static ingot_status run_svm(ingot_op_ctx *c)
 {
     const svm_state *s = c->state;
@@ -326,7 +346,7 @@ static ingot_status run_svm(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Of the kernels. */
+/* Of the kernels, as products of a row with every vector; the rest is small beside them. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const svm_state *s = c->state;

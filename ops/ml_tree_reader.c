@@ -32,6 +32,7 @@ static double *tensor_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
     return values;
 }
 
+/* The attribute `name`, floats, or its form in doubles, `name`_as_tensor; NULL and *n = 0 when neither is given. */
 double *ingot_tree_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
 {
     char tensor_name[60];
@@ -54,6 +55,8 @@ static const int64_t *ints_of(const ingot_op_ctx *c, const char *name, int64_t n
     return given == n ? ints : NULL;
 }
 
+/* Memory for what the counts in t say. Indices are kept in 32 bits, so that a node is small: larger counts are
+ * UNSUPPORTED. */
 static ingot_status allocate(ingot_op_ctx *c, ingot_trees *t)
 {
     if (t->n_nodes > INT32_MAX || t->n_leaves > INT32_MAX)
@@ -65,6 +68,7 @@ static ingot_status allocate(ingot_op_ctx *c, ingot_trees *t)
     return t->nodes && t->roots && t->first_weight && t->weights ? INGOT_OK : out_of_memory(c);
 }
 
+/* Trees whose nodes all compare by <= and send NaN to the false side can be walked without looking at the mode. */
 static void note_plain(ingot_trees *t)
 {
     t->plain = true;
@@ -103,6 +107,8 @@ static bool make_branch(const ingot_trees *t, int64_t index, bool is_leaf, int32
     return true;
 }
 
+/* Fills t->nodes from the attributes nodes_*. Everything that a walk will index is checked here: modes, features
+ * below `width`, branches that exist. Circles are not looked for: the walk is bounded. */
 static ingot_status read_nodes(ingot_op_ctx *c, ingot_trees *t, int64_t width, const double *modes)
 {
     const int64_t n = t->n_nodes;
@@ -130,6 +136,8 @@ static ingot_status read_nodes(ingot_op_ctx *c, ingot_trees *t, int64_t width, c
     return read_members(c, t);
 }
 
+/* Trees of TreeEnsemble (opset 5 of ai.onnx.ml) for rows of `width` features. In t, n_targets is given, all else is
+ * filled. Each leaf has exactly one weight. INVALID where lists do not fit each other. */
 ingot_status ingot_read_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width)
 {
     const double *modes = tensor_doubles(c, "nodes_modes", &t->n_nodes);
@@ -174,7 +182,7 @@ static int by_name(const void *a, const void *b)
     return (x->node > y->node) - (x->node < y->node);
 }
 
-/* The attributes nodes_* and the names sorted. */
+/* The attributes nodes_* of the older form, n elements each (missing may be NULL), and the names sorted. */
 typedef struct old_nodes {
     int64_t n;
     const int64_t *trees, *ids, *features, *yes, *no, *missing;
@@ -203,6 +211,7 @@ static int64_t find_node(const old_nodes *o, int64_t tree, int64_t node)
     return found ? found->index : INGOT_NONE;
 }
 
+/* The lists as they are, all of one length, and names sorted; two nodes of one name are INVALID. */
 static ingot_status read_old_lists(ingot_op_ctx *c, old_nodes *o)
 {
     int64_t n_splits;
@@ -247,6 +256,8 @@ static ingot_status number_nodes(ingot_op_ctx *c, ingot_trees *t, old_nodes *o)
     return INGOT_OK;
 }
 
+/* Branch nodes by the numbers that number_nodes gave them, then the roots: for each tree, its node that comes first
+ * in the list. Names of children that do not exist and features out of range are INVALID. */
 static ingot_status fill_nodes(ingot_op_ctx *c, ingot_trees *t, const old_nodes *o, int64_t width)
 {
     for (int64_t i = 0; i < o->n; i++) {
@@ -258,7 +269,8 @@ static ingot_status fill_nodes(ingot_op_ctx *c, ingot_trees *t, const old_nodes 
             o->features[i] > INT32_MAX)
             return ingot_op_fail(c, INGOT_INVALID, "node %lld of tree %lld: feature or branch is out of range",
                                  (long long)o->ids[i], (long long)o->trees[i]);
-        *node = (ingot_tree_node){ .split = o->splits[i], .feature = (int32_t)o->features[i], .to = { o->places[yes], o->places[no] },
+        *node = (ingot_tree_node){ .split = o->splits[i], .feature = (int32_t)o->features[i],
+                                   .to = { o->places[yes], o->places[no] },
                                    .mode = (uint8_t)mode_of(&o->modes[i]),
                                    .missing_is_true = o->missing && o->missing[i] };
     }
@@ -275,7 +287,8 @@ static ingot_status fill_nodes(ingot_op_ctx *c, ingot_trees *t, const old_nodes 
 }
 
 /* The lists KIND_treeids, _nodeids, _ids and _weights: a weight for a target of a leaf, several for some. They are
- * counted by leaf, then put in place. Weights of branches are never reached and left out. */
+ * counted by leaf, then put in place (a counting sort, so that a leaf's weights lie together). Weights of branches
+ * are never reached and left out. INVALID for a leaf that does not exist or a target out of range. */
 static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_nodes *o, const char *kind)
 {
     static const char *const parts[3] = { "treeids", "nodeids", "ids" };
@@ -314,6 +327,8 @@ static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_node
     return INGOT_OK;
 }
 
+/* Trees of the two older operators; kind: "target" or "class", the prefix of the lists of weights. base_values is one
+ * number for each target, or one for all, or missing. */
 ingot_status ingot_read_old_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width, const char *kind)
 {
     old_nodes o = { 0 };

@@ -12,6 +12,8 @@
 
 enum { BLOCK = 16 };                     /* rows that walk at once */
 
+/* One node of a graph: its trees, the shape of x, and for a classifier its labels. labels.n is 0 for the other two
+ * operators. */
 typedef struct trees_state {
     ingot_trees trees;
     int64_t n, width, n_written;         /* rows and features of x; scores of an output row */
@@ -21,6 +23,7 @@ typedef struct trees_state {
 
 /* ---- TreeEnsemble and TreeEnsembleRegressor ---- */
 
+/* Sizes for the operators that predict numbers; n_targets below 1 is INVALID. */
 static ingot_status read_targets(ingot_op_ctx *c, int64_t *n, int64_t *width, int64_t *targets)
 {
     const ingot_status st = ingot_ml_rows(c, n, width);
@@ -31,6 +34,7 @@ static ingot_status read_targets(ingot_op_ctx *c, int64_t *n, int64_t *width, in
     return st;
 }
 
+/* (n, targets), in the type of X; the older operator always gives floats. */
 static ingot_status infer_ensemble(ingot_op_ctx *c)
 {
     int64_t n, width, targets;
@@ -45,12 +49,14 @@ static ingot_status infer_regressor(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, INGOT_FLOAT, 2, (int64_t[]){ n, targets });
 }
 
-/* A block of rows and their targets. */
+/* Memory of a thread: a block of rows and, for each, its targets and two more, as a binary classifier writes two
+ * scores whatever its targets. */
 static void want_scratch(ingot_op_ctx *c, const trees_state *s)
 {
     ingot_want_scratch(c, 0, (size_t)(MIN(BLOCK, s->n) * (s->width + s->trees.n_targets + 2)) * sizeof(double));
 }
 
+/* The newer form has aggregate and transform as numbers, which the enums repeat. */
 static ingot_status prepare_ensemble(ingot_op_ctx *c)
 {
     trees_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -72,6 +78,7 @@ static ingot_status prepare_ensemble(ingot_op_ctx *c)
     return ingot_read_trees(c, &s->trees, s->width);
 }
 
+/* The older form has names for them, in the same order. */
 static ingot_status prepare_regressor(ingot_op_ctx *c)
 {
     static const char *const names[] = { "AVERAGE", "SUM", "MIN", "MAX" };
@@ -96,7 +103,8 @@ static ingot_status prepare_regressor(ingot_op_ctx *c)
 
 /* ---- TreeEnsembleClassifier ---- */
 
-/* Where all weights are of one class, its score is that of yes: two are written. */
+/* Labels and number of scores. Where all weights are of one class, its score is that of yes: two are written. Labels
+ * must be given. */
 static ingot_status read_classes(ingot_op_ctx *c, trees_state *s)
 {
     const ingot_status st = ingot_ml_rows(c, &s->n, &s->width);
@@ -117,6 +125,7 @@ static ingot_status read_classes(ingot_op_ctx *c, trees_state *s)
     return st;
 }
 
+/* Labels (n) and scores (n, n_written). */
 static ingot_status infer_classifier(ingot_op_ctx *c)
 {
     trees_state s = { .n = 0 };
@@ -127,6 +136,7 @@ static ingot_status infer_classifier(ingot_op_ctx *c)
     return ingot_out(c, 1, INGOT_FLOAT, 2, (int64_t[]){ s.n, s.n_written });
 }
 
+/* A classifier always sums the weights of leaves. */
 static ingot_status prepare_classifier(ingot_op_ctx *c)
 {
     trees_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -143,6 +153,8 @@ static ingot_status prepare_classifier(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
+/* Does a row whose feature is x take the true branch? A NaN compares false unless the node sends missing values to
+ * true; != alone holds for it. Sets are short and searched one by one. */
 static bool takes_true(const ingot_trees *t, const ingot_tree_node *node, double x)
 {
     if (isnan(x) && node->missing_is_true)
@@ -182,6 +194,7 @@ static inline bool walk(const ingot_trees *t, const double *x, int64_t width, in
     return !walking;
 }
 
+/* The weights of a leaf into the targets y of one row. */
 static void add_leaf(const ingot_trees *t, int64_t leaf, double *y)
 {
     for (int64_t i = t->first_weight[leaf]; i < t->first_weight[leaf + 1]; i++) {
@@ -193,7 +206,8 @@ static void add_leaf(const ingot_trees *t, int64_t leaf, double *y)
     }
 }
 
-/* All trees of n <= BLOCK rows; y has `step` numbers for each of them. False where one of them never ends. */
+/* All trees of n <= BLOCK rows; y has `step` numbers for each of them, of which n_targets are set: aggregated,
+ * averaged over trees where asked, base values added last. False where one of them never ends. */
 static bool predict(const ingot_trees *t, const double *x, int64_t width, int64_t n, double *y, int64_t step)
 {
     const double start = t->aggregate == INGOT_TREE_MIN ? FLT_MAX : t->aggregate == INGOT_TREE_MAX ? -FLT_MAX : 0.0;
@@ -220,7 +234,7 @@ static bool predict(const ingot_trees *t, const double *x, int64_t width, int64_
     return true;
 }
 
-/* The score of yes to those of no and yes. */
+/* The score of yes to those of no and yes: 1 - s for a probability, -s for what a transform will make one. */
 static void split_score(const trees_state *s, double *y)
 {
     const bool probability = s->trees.transform == INGOT_ML_NONE || s->trees.transform == INGOT_ML_PROBIT;
@@ -229,12 +243,13 @@ static void split_score(const trees_state *s, double *y)
     y[0] = probability ? 1 - y[1] : -y[1];
 }
 
+/* What the threads share. */
 typedef struct predict_work {
     const ingot_op_ctx *c;
     _Atomic bool lost;                   /* a walk came to no leaf */
 } predict_work;
 
-/* Class 0 of two with one label has no name. */
+/* The label of a row; either output may be unwanted. Class 0 of two with one label has no name. */
 static void put_class(const ingot_op_ctx *c, const trees_state *s, int64_t row, int64_t class)
 {
     const bool single = s->labels.n == 1 && s->n_written == 2;
@@ -257,6 +272,7 @@ static void write_row(const ingot_op_ctx *c, const trees_state *s, int64_t row, 
         put_class(c, s, row, ingot_ml_best(y, s->n_written));
 }
 
+/* Task over rows, in blocks; ends early when a tree turns out to be circular, since no row can be right then. */
 static void predict_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     predict_work *w = argument;
