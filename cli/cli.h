@@ -60,7 +60,7 @@ typedef struct cli_common {
     int conv_algorithm; /* ingot_conv_choice */
     const char *external_data_root;
     bool no_mmap;
-    bool portable, batch_invariant, quiet, help;
+    bool portable, batch_invariant, strict, quiet, help;
 } cli_common;
 
 extern cli_common common;

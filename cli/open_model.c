@@ -63,6 +63,7 @@ ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session,
         .profile = profile,
         .conv_algorithm = (ingot_conv_choice)common.conv_algorithm,
         .batch_invariant = common.batch_invariant,
+        .strict = common.strict,
     };
     const ingot_status st = ingot_session_create(model, &options, session, error);
     if (!st)

@@ -26,6 +26,7 @@ static const cli_option common_options[] = {
     {"portable", OPTION_FLAG, &common.portable, NULL, "the same bits on every processor; slower", 0},
     {"batch-invariant", OPTION_FLAG, &common.batch_invariant, NULL,
      "the same bits for a sample alone and in any batch; slower", 0},
+    {"strict", OPTION_FLAG, &common.strict, NULL, "exit 4 where types or shapes are not the declared ones", 0},
     {"quiet", OPTION_FLAG, &common.quiet, NULL, "print nothing but errors, and JSON where asked for", 0},
     {"help", OPTION_FLAG, &common.help, NULL, "print this", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},

@@ -229,6 +229,7 @@ typedef struct ingot_session_options {
     bool profile;               /* record the times that ingot_session_step() and ingot_session_stretch() tell */
     ingot_conv_choice conv_algorithm;
     bool batch_invariant;       /* choose algorithms as if the batch were one: a sample's bits do not depend on the others */
+    bool strict;                /* a run whose types and shapes are not those that the file declares is INGOT_INVALID */
 } ingot_session_options;
 
 /**

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "engine/model.h"
+#include "engine/strict.h"
 
 /* Belongs to one thread at a time; only `cancel` and `running` are touched from elsewhere. `plans` holds a few, the
  * one in use first, and each keeps its own arena, so switching between a few input shapes plans nothing anew. */
@@ -19,7 +20,7 @@ struct ingot_session {
     int next_input;                 /* for set_input without a name */
     bool *wanted;                   /* by value: asked for by ingot_session_request() */
     ingot_plan *plans;
-    bool has_run;
+    bool has_run, strict;
 };
 
 static ingot_status out_of_memory(ingot_error *error)
@@ -53,6 +54,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     session->model = model;
     session->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     session->timeout_s = options->timeout_s;
+    session->strict = options->strict;
     session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
                                     .team = ingot_team_create(options->n_threads),
                                     .kernels = model->kernels, .cancel = &session->cancel,
@@ -320,6 +322,8 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
         ingot_team_run(session->env.team, do_job, &j);
     if (!j.status)
         j.status = check_outputs(session, error);
+    if (!j.status && session->strict)
+        j.status = ingot_check_declared(session->plans, ingot_model_name(session->model), error);
     session->has_run = !j.status;
     return j.status;
 }

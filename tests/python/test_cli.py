@@ -639,3 +639,17 @@ def test_manual_and_completions(ingot):
                            os.environ.get("INGOT", "build/ingot")], capture_output=True, text=True)
     assert bash.stdout.strip() == "--output-dir", bash.stderr
     assert ingot("--describe", "csh").code == 2
+
+
+def test_strict(ingot, tmp_path):
+    """Wrong declarations do not matter, unless they are asked about: then the line names the value."""
+    relu = [helper.make_node("Relu", ["x"], ["h"], name="r"), helper.make_node("Neg", ["h"], ["y"], name="n")]
+    for shapes, words in (([2, 3], [2, 4]), "size 4 in dimension 1"), (([2, 3], [2, 3, 1]), "rank 3"), ((["N", "N"], None), "dimension 'N'"):
+        model = save_model(tmp_path / "m.onnx", relu, [("x", TensorProto.FLOAT, shapes[0])], [("y", TensorProto.FLOAT, shapes[1])])
+        np.save(tmp_path / "x.npy", np.ones((2, 3), "float32"))
+        arguments = ("run", model, "--input", tmp_path / "x.npy")
+        assert ingot(*arguments).code == 0
+        done = ingot(*arguments, "--strict")
+        assert done.code == 4 and words in done.err and done.err.count("\n") == 1, done.err
+    good = save_model(tmp_path / "g.onnx", relu, [("x", TensorProto.FLOAT, ["N", 3])], [("y", TensorProto.FLOAT, ["N", 3])])
+    assert ingot("run", good, "--input", tmp_path / "x.npy", "--strict").code == 0
