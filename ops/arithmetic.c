@@ -159,6 +159,7 @@ static ingot_layout follow_blocked(const ingot_op_ctx *c)
         return (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
     if (!strcmp(c->op->op_type, "Div") && out->shape[1] % INGOT_BLOCK)
         return (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
+    /* Each input: blocked with the output, or small enough to be read lane by lane. */
     for (int i = 0; i < 2; i++) {
         lanes unused;
         if (ingot_same_shape(c->in[i], out))

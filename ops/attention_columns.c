@@ -3,6 +3,7 @@
  * packed operand of y' (v_depth, queries) = V' weights'. K and V are read where they are, whatever their steps. */
 #include "ops/attention.h"
 
+/* One attention, as its tasks share it: item i is block i % blocks of head i / blocks. */
 typedef struct columns_call {
     ingot_op_ctx *ctx;
     const ingot_attention *a;

@@ -45,6 +45,7 @@ static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
     int64_t at[INGOT_BROADCAST_INPUTS] = { 0 }, index[INGOT_MAX_RANK] = { 0 };
 
     (void)thread;
+    /* The index of the first row, digit by digit, and where the inputs are at it. */
     for (int d = w->rank - 1; d >= 0; d--) {
         index[d] = rest % w->shape[d];
         rest /= w->shape[d];
@@ -143,6 +144,7 @@ ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_ten
     if (!count)
         return INGOT_OK;
     collapse(&w, out);
+    /* Rows in pieces of nearly equal length, so that no thread gets a short rest. */
     w.pieces = (w.inner + PIECE - 1) / PIECE;
     w.piece = (w.inner + w.pieces - 1) / w.pieces;
     ingot_parallel(c->team, count / w.inner * w.pieces, MAX(grain / w.piece, 1), walk_range, &w);

@@ -2,6 +2,7 @@
  * LayerNormalization, Transpose back. Pixels are shared out over the team; each is normalized where it lies. */
 #include "ops/blocked.h"
 
+/* Inputs as those of LayerNormalization; BIAS may be left out. */
 enum { X, SCALE, BIAS };
 
 /* What prepare finds out, and what each run adds: the pointers. bias is NULL where there is none. */

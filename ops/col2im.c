@@ -34,6 +34,7 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
         (st = ingot_window_ints(c, "pads", pads, 2 * rank, 0, 0)))
         return st;
     w->rank = rank;
+    /* Positions of the block along each dimension, and the three products. */
     size_t taps = 1, columns = 1, pixels = 1;
     for (int i = 0; i < rank; i++) {
         if (w->out[i] < 0 || w->out[i] > INT32_MAX || w->kernel[i] < 1 || w->kernel[i] > INT32_MAX)
@@ -47,6 +48,7 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
             !ingot_mul_size(columns, (size_t)w->in[i], &columns) || !ingot_mul_size(pixels, (size_t)w->out[i], &pixels))
             return ingot_op_fail(c, INGOT_INVALID, "the image or the block is too large");
     }
+    /* Do the sizes of X go with them? */
     const int64_t *shape = c->in[X]->shape;
     if (taps > INT64_MAX || columns > INT64_MAX || pixels > INT64_MAX || shape[1] % (int64_t)taps ||
         shape[2] != (int64_t)columns)

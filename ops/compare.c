@@ -20,6 +20,7 @@
     ROW(op, DOUBLE, double, double)
 #define ENTRIES(op) INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, op) [INGOT_FLOAT] = op##_FLOAT, [INGOT_DOUBLE] = op##_DOUBLE
 
+/* One function for each operator and element type; the other comparisons come from these three. */
 ROWS(equal)
 ROWS(less)
 ROWS(less_or_equal)
@@ -117,6 +118,7 @@ static ingot_status run_is_inf(ingot_op_ctx *c)
                                   .negative_infinity = ingot_attr_int(c->node, "detect_negative", 1) != 0 });
 }
 
+/* The answer has the input's shape. */
 static ingot_status infer_bool(ingot_op_ctx *c) { return ingot_out(c, 0, INGOT_BOOL, c->in[0]->rank, c->in[0]->shape); }
 
 #define COMPARE(name, since, types, run) { name, since, 2, 2, { types, 0 }, infer_compare, run }

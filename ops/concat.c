@@ -24,6 +24,7 @@ static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_te
     int64_t outer, size, inner, part_size;
     split_sizes(whole, axis, &outer, &size, &inner);
     split_sizes(part, axis, &outer, &part_size, &inner);
+    /* A box of `outer` rows: dense in the part, a whole row of the tensor apart in the other. */
     const int64_t shape[2] = {outer, part_size * inner};
     const int64_t whole_steps[2] = {size * inner, 1}, part_steps[2] = {part_size * inner, 1};
     char *in_whole = (char *)whole->data + (size_t)(*first * inner) * item;
@@ -174,6 +175,7 @@ static ingot_status infer_split(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_INVALID, "'split' must list %d sizes, one for each output", c->n_out);
     for (int d = 0; d < x->rank; d++)
         shape[d] = x->shape[d];
+    /* `shape` takes each part's size in turn. */
     for (int i = 0; i < c->n_out && !status; i++) {
         status = split_size(c, x->shape[axis], i, &shape[axis]);
         if (!status && (shape[axis] < 0 || shape[axis] > x->shape[axis] - total))

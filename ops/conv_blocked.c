@@ -56,6 +56,7 @@ static int64_t direct_packed(const ingot_conv_blocked *b, const ingot_kernels *k
 
 static int64_t direct_units(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_units_f32(&b->conv); }
 
+/* Weights (oc, ic / group, kernel...) as the kernel reads them, units [begin, end). */
 static void direct_pack(const run_call *call, int64_t begin, int64_t end)
 {
     call->k->conv_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
@@ -66,6 +67,7 @@ static int64_t no_scratch(const ingot_conv_blocked *b, const ingot_kernels *k) {
 
 static int64_t direct_items(const ingot_conv_blocked *b, const ingot_kernels *k) { return k->conv_items_f32(&b->conv); }
 
+/* Items [begin, end): each is a part of the result of its own. */
 static void direct_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
 {
     (void)scratch;
@@ -118,6 +120,7 @@ static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_c
     return m > 0 ? m : -1;
 }
 
+/* The transformed weights are larger than the weights by the tile's size: (m + 2)^2 numbers for 9. */
 static int64_t winograd_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
     return k->winograd_packed_f32(&b->conv, b->variant);
@@ -128,6 +131,7 @@ static void winograd_pack(const run_call *call, int64_t begin, int64_t end)
     call->k->winograd_pack_f32(&call->b->conv, call->b->variant, call->to_pack, call->weights, begin, end);
 }
 
+/* The head, then the transformed tiles that a thread works on. */
 static int64_t winograd_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
     return HEAD_FLOATS + k->winograd_scratch_f32(&b->conv, b->variant);
@@ -159,6 +163,7 @@ static int64_t transposed_units(const ingot_conv_blocked *b, const ingot_kernels
     return k->deconv_units_f32(&b->conv);
 }
 
+/* The weights are (ic, oc / group, kernel...) here. */
 static void transposed_pack(const run_call *call, int64_t begin, int64_t end)
 {
     call->k->deconv_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
@@ -306,6 +311,7 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     /* The first that does not decline; direct takes all that remain. */
     while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
         b->algorithm++;
+    /* Sizes of everything that the choice needs: packed weights, and both sides in the other layout. */
     b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
     b->unblock_dst = dst_layout == INGOT_PLAIN;
@@ -351,6 +357,7 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
                       .dst = dst,
                       .epilogue = epilogue };
 
+    /* The source in blocks, room for the result in blocks, the weights where they are not packed yet. */
     if (b->block_src) {
         ingot_block(c, &in, src, (float *)(void *)scratch);
         call.src = (float *)(void *)scratch;
@@ -363,11 +370,13 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
     }
     for (int thread = 0; b->thread_scratch_bytes && thread < ingot_team_size(c->team); thread++)
         *(int64_t *)(void *)ingot_thread_scratch(c, thread) = -1;      /* nothing yet */
+    /* All items; then the result row-major, where it is wanted so. */
     ingot_parallel(c->team, b->algorithm->items(b, c->kernels), 1, run_items, &call);
     if (b->unblock_dst)
         ingot_unblock(c, &out, call.dst, dst);
 }
 
+/* What profiles show; a variant without a name is never chosen. */
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }
 
 /* Winograd's way multiplies at (m + 2)^2 points of each tile of m^2 results, the direct way 9 times for each. */

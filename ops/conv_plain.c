@@ -112,6 +112,7 @@ void ingot_conv_plain(ingot_team *team, ingot_dtype dtype, const ingot_conv_shap
     ingot_conv_shape seen = *shape;
     conv_call call = { &seen, x, w, b, y, dtype == INGOT_DOUBLE ? conv_plane_f64 : conv_plane_f32 };
 
+    /* Input and output exchanged, as the loops of the transposed form want them. */
     if (shape->transposed) {
         call.plane = dtype == INGOT_DOUBLE ? conv_transpose_plane_f64 : conv_transpose_plane_f32;
         memcpy(seen.window.in, shape->window.out, sizeof seen.window.in);

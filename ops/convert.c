@@ -19,11 +19,13 @@ static inline int32_t to_int32(double x)
     return x > -0x1p31 && x < 0x1p31 ? (int32_t)x : x < 0 ? INT32_MIN : x > 0 ? INT32_MAX : 0;
 }
 
+/* The same for int64: the bounds are powers of two because INT64_MAX is no double. */
 static inline int64_t to_int64(double x)
 {
     return x > -0x1p63 && x < 0x1p63 ? (int64_t)x : x < 0 ? INT64_MIN : x > 0 ? INT64_MAX : 0;
 }
 
+/* Negative numbers go by way of int64, so that they wrap as the narrower types do. */
 static inline uint64_t to_uint64(double x)
 {
     return x < 0x1p63 ? (uint64_t)to_int64(x) : x < 0x1p64 ? (uint64_t)x : x > 0 ? UINT64_MAX : 0;
@@ -165,6 +167,8 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
         const int64_t some = reads && writes ? n : MIN(n - at, CHUNK);
         const void *in = (const char *)src + (size_t)at * from_bytes;
         void *out = (char *)dst + (size_t)at * to_bytes;
+        /* Before: floats out of the narrow type. Then the loop, into the destination or the buffer. After: what the
+         * buffer holds becomes the narrow type. */
         if (!reads) {
             widen(wide, in, some, c->from);
             in = wide;

@@ -36,6 +36,7 @@ static void cumulative_part(void *argument, int64_t begin, int64_t end, int thre
         double real = job->product;
         uint64_t integer = job->product;
         for (int64_t i = 0; i < job->size; i++) {
+            /* The line's element in the order of the walk; what was there before it, for `exclusive`. */
             const int64_t at = first + (job->reverse ? job->size - 1 - i : i) * job->inner;
             const double before = real;
             const uint64_t integer_before = integer;
@@ -70,6 +71,7 @@ static ingot_status run_cumulative(ingot_op_ctx *c)
     }
     if (ingot_count(x) == 0)
         return INGOT_OK;
+    /* Without elements a size may be 0, by which the lines cannot be counted; hence the return above. */
     job.reverse = ingot_attr_int(c->node, "reverse", 0) != 0;
     job.exclusive = ingot_attr_int(c->node, "exclusive", 0) != 0;
     ingot_parallel(c->team, ingot_count(x) / job.size, MAX(4096 / job.size, 1), cumulative_part, &job);

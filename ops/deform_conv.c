@@ -140,6 +140,7 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     void *places = columns + d->column_bytes, *spare = columns + d->column_bytes + d->place_bytes;
 
     for (int64_t item = begin; item < end; item++) {
+        /* Positions, group and image of the item, and where its part of Y begins. */
         const int64_t first = item % blocks * POSITIONS, n = MIN(positions - first, POSITIONS);
         const int64_t group = item / blocks % d->groups, image = item / blocks / d->groups;
         const int64_t output = group * d->group_outputs, to = (image * d->outputs + output) * positions + first;

@@ -45,6 +45,7 @@ static void drop(ingot_op_ctx *c, double ratio, ingot_twister *random)
     double values[CHUNK];
 
     for (int64_t at = 0; at < n; at += CHUNK) {
+        /* A chunk in double, each number kept and scaled or dropped, and back. */
         const int64_t some = MIN(n - at, CHUNK);
         ingot_convert(&read, values, (const char *)x->data + at * size_bytes, some);
         for (int64_t i = 0; i < some; i++) {

@@ -210,6 +210,7 @@ static bool plan_matrices(const ingot_kernels *kernels, contraction *s, const di
                           const dims *right)
 {
     const int mi = longest(left), ki = longest(&s->sum), ni = right->n - 1;
+    /* A group without loops has size 1 and step 0 in its place. */
     const bool has_m = left->n > 0, has_k = s->sum.n > 0, has_n = right->n > 0;
     dims over = {0};
 
@@ -247,6 +248,7 @@ static bool place_result(const ingot_equation *e, const view *a, const view *b, 
     size_t n = 1;
 
     memset(result, 0, sizeof *result);
+    /* Three rounds, innermost places first; within a round the last label is the innermost. */
     for (int round = 0; round < 3; round++)
         for (int label = LABELS - 1; label >= 0; label--) {
             const int owner = a->has[label] && b->has[label] ? 2 : a->has[label] ? 1 : 0;
@@ -279,6 +281,7 @@ static void plan_step(const ingot_op_ctx *c, const ingot_equation *e, contractio
         if (result->has[label])
             add_dim(&s->outer, e->size[label], a->step[label], b->step[label], result->step[label]);
     }
+    /* Labels that always go together, as those of an ellipsis often do, become one loop. */
     merge_dims(&batch);
     merge_dims(&left);
     merge_dims(&right);
@@ -474,6 +477,7 @@ static void run_rows(contraction_call *call)
 static void run_step(contraction_call *call, ingot_dtype dtype)
 {
     const contraction *s = call->step;
+    /* Multiplications for one result, or for one turn around the matrices: the grain. */
     const int64_t work = MAX(turns(&s->sum, s->sum.n), 1) * (s->matrices ? s->m * s->n * s->k : 1);
     const bool real = ingot_is_float(dtype);
     ingot_task *task;

@@ -100,6 +100,7 @@ static ingot_status read_operands(ingot_op_ctx *c, const char *text, const char 
         ingot_status st = read_term(c, text, at, &w);
         if (st)
             return st;
+        /* What the letters do not cover is the ellipsis. */
         const int dims = c->in[i]->rank - w.n;
         if (dims < 0 || (dims > 0 && w.ellipsis < 0))
             return ingot_op_fail(c, INGOT_INVALID, "equation '%.100s': term %d does not fit an input of rank %d", text,
@@ -119,6 +120,7 @@ static ingot_status read_operands(ingot_op_ctx *c, const char *text, const char 
 /* No arrow: the ellipsis, then the letters that occur once, in their order. False when there are too many of them. */
 static bool imply_result(const ingot_equation *e, written *w)
 {
+    /* A letter that occurs twice, in one operand or in two, is summed over. */
     int uses[INGOT_EINSUM_LETTERS] = {0};
 
     w->n = w->ellipsis = 0;
@@ -153,6 +155,7 @@ ingot_status ingot_read_equation(ingot_op_ctx *c, ingot_equation *e)
         e->size[label] = -1;
     if ((st = read_operands(c, text, &at, e, &most)))
         return st;
+    /* The arrow and the result's term, which must be all that is left. */
     if (*at == '-') {
         if (at[1] != '>')
             return malformed(c, text, "'-' stands without '>'");
@@ -166,6 +169,7 @@ ingot_status ingot_read_equation(ingot_op_ctx *c, ingot_equation *e)
     }
     if (!expand(&w, w.ellipsis >= 0 ? most : 0, &e->result))
         return malformed(c, text, "the result has too many dimensions");
+    /* The result may name each label once, and only labels that an operand has. */
     for (int d = 0; d < e->result.n; d++) {
         const int label = e->result.label[d];
         if (e->size[label] < 0 || seen[label])

@@ -30,6 +30,7 @@ static void transform(const ingot_fft *fft, double *data)
     const int64_t m = fft->m;
 
     reverse_bits(data, m);
+    /* Transforms of length `half` become ones of twice that. */
     for (int64_t half = 1; half < m; half *= 2)
         for (int64_t first = 0; first < m; first += 2 * half)
             for (int64_t k = 0; k < half; k++) {
@@ -96,6 +97,7 @@ bool ingot_fft_plan(ingot_op_ctx *c, int64_t n, ingot_fft *fft)
             fft->spectrum[2 * ((fft->m - k) % fft->m) + part] = value;
         }
     }
+    /* The chirp's conjugate is needed transformed only. */
     transform(fft, fft->spectrum);
     return true;
 }

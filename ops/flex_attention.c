@@ -35,6 +35,7 @@ static ingot_status read_flex(ingot_op_ctx *c, ingot_attention *a)
     if (precision && precision != INGOT_FLOAT && precision != INGOT_DOUBLE && precision != INGOT_FLOAT16 &&
         precision != INGOT_BFLOAT16)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'softmax_precision' is %lld", (long long)precision);
+    /* All four lie in row-major order: steps between batches, heads, rows, elements. */
     a->q_at = (ingot_heads){ a->heads * a->queries * a->depth, a->queries * a->depth, a->depth, 1 };
     a->k_at = (ingot_heads){ a->kv_heads * a->keys * a->depth, a->keys * a->depth, a->depth, 1 };
     a->v_at = (ingot_heads){ a->kv_heads * a->keys * a->v_depth, a->keys * a->v_depth, a->v_depth, 1 };
@@ -95,6 +96,7 @@ static ingot_status modify(ingot_op_ctx *c, const ingot_attention *a, const char
         return INGOT_OK;
     if (graph->n_inputs != 1 || graph->n_outputs != 1)
         return ingot_op_fail(c, INGOT_INVALID, "attribute '%s' must have one input and one output", name);
+    /* The subgraph sees the scores in its own type: a copy, or the scores themselves. */
     scores.data = converted(c, a->scores, ingot_count(&scores), a->dtype, a->precision);
     if (!scores.data)
         return out_of_memory(c);
@@ -119,6 +121,7 @@ static ingot_status run_stages(ingot_op_ctx *c, ingot_attention *a)
     if (!ingot_mul_size((size_t)(a->batch * a->heads * a->queries), (size_t)a->keys, &n) ||
         !ingot_mul_size(n, ingot_dtype_size_bytes(a->dtype), &bytes) || !(a->scores = ingot_run_alloc(c, bytes)))
         return out_of_memory(c);
+    /* Each stage goes through all heads, as the subgraphs work on all of them at once. */
     a->stage = INGOT_STAGE_SCORES;
     ingot_attention_run(c, a);
     if ((st = modify(c, a, "score_mod")))
@@ -148,6 +151,7 @@ static ingot_status run_flex(ingot_op_ctx *c)
         return INGOT_OK;
     }
     const ingot_conversion back = { .from = a.dtype, .to = dtype };
+    /* Inputs in the type of the arithmetic, and a place for Y where its type is another. */
     a.q = converted(c, c->in[Q]->data, ingot_count(c->in[Q]), dtype, a.dtype);
     a.k = converted(c, c->in[K]->data, ingot_count(c->in[K]), dtype, a.dtype);
     a.v = converted(c, c->in[V]->data, ingot_count(c->in[V]), dtype, a.dtype);

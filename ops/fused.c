@@ -68,6 +68,8 @@ ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own)
         if (bind_stage(&copy, f, &s, &out) || !s.ctx.op->layout)
             return plain;
         s.chain = out;                           /* an elementwise chain that grows is refused by its shapes */
+        /* The fused operator's own wish must take in the chain; its other inputs are then named by the host's
+         * numbers. */
         const ingot_layout wish = s.ctx.op->layout(&s.ctx);
         if (wish.kind == INGOT_LAYOUT_PLAIN || !(wish.inputs >> s.chain_slot & 1))
             return plain;
@@ -161,6 +163,7 @@ static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *c
         return false;
     if (*s->ctx.node->domain || strcmp(s->ctx.node->op_type, "Add"))
         return in_kernel & INGOT_CHAIN_ACT && take_activation(s, &chain->kernel);
+    /* An Add: its other input decides. */
     const ingot_tensor *other = c->in[s->first_input];
     if (s->ctx.n_in == 2 && in_kernel & INGOT_CHAIN_BIAS && chain->bias == INGOT_NONE && is_bias(other, &s->chain)) {
         chain->bias = s->first_input;
@@ -233,6 +236,7 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
         s->chain.data = NULL;
         if (st || (st = s->ctx.op->infer(&s->ctx)))
             return st;
+        /* The kernel's part leaves no stage: the next node takes its place. */
         if (take_into_kernel(c, in_kernel, chain, s))
             continue;
         after.layout = now.layout;
@@ -282,6 +286,7 @@ void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingo
                 next++;
             }
     }
+    /* The epilogue's pointers are this run's. */
     *kernel = chain->kernel;
     if (chain->residual != INGOT_NONE)
         kernel->residual = (chain->loaded_residual ? chain->loaded_residual : c->in[chain->residual])->data;

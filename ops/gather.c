@@ -83,6 +83,7 @@ static ingot_status run_gather(ingot_op_ctx *c)
         status = ingot_check_indices(c, indices, axis, x->shape[axis]);
     if (status || ingot_count(c->out[0]) == 0)
         return status;
+    /* A run is what lies behind the axis: one index of it, whole. */
     gather_job job = {.data = x, .indices = indices, .to = c->out[0]->data};
     job.n_picked = ingot_count(indices);
     job.axis_size = x->shape[axis];
@@ -120,9 +121,11 @@ static bool strided_gather(ingot_op_ctx *c, int output, int64_t *offset, int64_t
     if (!known_index(c, &index) || c->out[0]->rank > INGOT_MAX_RANK ||
         ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis))
         return false;
+    /* The index must be right before its slice can be promised. */
     const int64_t at = index < 0 ? index + x->shape[axis] : index;
     if (at < 0 || at >= x->shape[axis])
         return false;
+    /* Steps of X without the axis, and 0 for each dimension of indices in its place. */
     ingot_steps(x, steps);
     for (int d = 0; d < x->rank; d++)
         if (d != axis)
@@ -205,6 +208,7 @@ static ingot_status infer_gather_nd(ingot_op_ctx *c)
     if (depth > x->rank - batch_dims)
         return ingot_op_fail(c, INGOT_INVALID, "index tuples of %lld entries are too long for rank %d",
                              (long long)depth, x->rank);
+    /* The first batch_dims dimensions are shared by both inputs. */
     for (int d = 0; d < batch_dims; d++)
         if (indices->shape[d] != x->shape[d])
             return ingot_op_fail(c, INGOT_INVALID, "batch dimension %d is %lld in 'indices', %lld in 'data'", d,
@@ -242,6 +246,7 @@ static ingot_status run_gather_nd(ingot_op_ctx *c)
     int64_t steps[INGOT_MAX_RANK];
     job.depth = indices->shape[indices->rank - 1];
     ingot_steps(x, steps);
+    /* Entry d of a tuple is an index of dimension batch_dims + d. */
     for (int d = 0; d < job.depth; d++) {
         job.index_shape[d] = x->shape[batch_dims + d];
         job.data_steps[d] = steps[batch_dims + d];

@@ -127,6 +127,7 @@ static ingot_status range_count(ingot_op_ctx *c, int64_t *n)
         const int64_t delta = ingot_int_at(c->in[2], 0);
         if (delta == 0)
             return ingot_op_fail(c, INGOT_INVALID, "'delta' is 0");
+        /* How far it is to the limit in the direction of delta, without a sign; rounded up to whole steps. */
         const bool any = delta > 0 ? limit > start : limit < start;
         const uint64_t span = delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
         const uint64_t by = delta > 0 ? (uint64_t)delta : 0 - (uint64_t)delta;
@@ -137,6 +138,7 @@ static ingot_status range_count(ingot_op_ctx *c, int64_t *n)
         return INGOT_OK;
     }
     const double start = ingot_double_at(c->in[0], 0), delta = ingot_double_at(c->in[2], 0);
+    /* A float range that would not end, or NaN anywhere, fails one of the comparisons below. */
     const double count = ceil((ingot_double_at(c->in[1], 0) - start) / delta);
     if (!(delta != 0) || !(count < 1e15))
         return ingot_op_fail(c, INGOT_INVALID, "'delta' of %g does not lead to the limit", delta);
@@ -240,6 +242,7 @@ static ingot_status run_one_hot(ingot_op_ctx *c)
     if (status)
         return status;
     const int64_t n = ingot_count(indices), inner = ingot_span(y, axis + 1, y->rank), depth = y->shape[axis];
+    /* Off everywhere, then on where an index says so. */
     ingot_fill(c->team, y->data, ingot_count(y), values, item);
     for (int64_t i = 0; i < n; i++) {
         int64_t index = ingot_saturated_int(indices, i);

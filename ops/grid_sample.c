@@ -103,6 +103,7 @@ static int dimension_taps(const sampler *s, double x, int64_t size, int64_t *pix
         x = MIN(MAX(x, 0), (double)(size - 1));
     if (s->padding == REFLECTION && s->mode != CUBIC)      /* cubic pads pixels, not positions, as PyTorch does */
         x = reflect(x, low, high);
+    /* x lies between pixel `before` and the next, d behind the first. */
     const double before = floor(x), d = x - before;
     if (s->mode == NEAREST) {
         pixel[0] = pixel_at(s, x, size);
@@ -178,6 +179,7 @@ static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread
     int n_taps[POSITIONS];
 
     for (int64_t block = begin; block < end; block++) {
+        /* The taps of all positions of the block, then all channels with them. */
         const int64_t image = block / blocks, first = block % blocks * POSITIONS,
                       n = MIN(s->positions - first, POSITIONS);
         for (int64_t p = 0; p < n; p++)
@@ -200,6 +202,7 @@ static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
     const char *mode = ingot_attr_string(c->node, "mode", "linear");
     const char *edges = ingot_attr_string(c->node, "padding_mode", "zeros");
 
+    /* Names that are not known end as the default, which the check then tells from the real one. */
     s->mode = !strcmp(mode, "nearest") ? NEAREST : !strcmp(mode, "cubic") ? CUBIC : LINEAR;
     s->padding = !strcmp(edges, "border") ? BORDER : !strcmp(edges, "reflection") ? REFLECTION : ZEROS;
     if ((s->mode == LINEAR && strcmp(mode, "linear")) || (s->padding == ZEROS && strcmp(edges, "zeros")))
@@ -214,6 +217,7 @@ static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
     if (s->mode != NEAREST && !ingot_is_float(x->dtype))
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "elements of type %s cannot be interpolated",
                              ingot_dtype_name(x->dtype));
+    /* Sizes of the image, and taps of all its dimensions multiplied. */
     s->most_taps = 1;
     for (int d = 0; d < s->spatial; d++) {
         s->size[d] = x->shape[2 + d];

@@ -118,6 +118,7 @@ static ingot_status run_decoder(ingot_op_ctx *c)
     int channels;
     size_t f = 0;
 
+    /* Which format it is; then its decoder. */
     while (f < n_formats && (encoded.size_bytes < (size_t)formats[f].at + formats[f].n ||
                              memcmp(encoded.data + formats[f].at, formats[f].magic, formats[f].n)))
         f++;
@@ -131,6 +132,7 @@ static ingot_status run_decoder(ingot_op_ctx *c)
     if ((st = read_format(c, &channels, &blue_first)) ||
         (st = ingot_out_resize(c, 0, INGOT_UINT8, 3, (int64_t[]){ image.height, image.width, channels })))
         return st;
+    /* The pixels in the order that pixel_format asks for. */
     uint8_t *to = c->out[0] ? c->out[0]->data : NULL;
     for (int64_t i = 0; i < image.width * image.height && to; i++, to += channels) {
         const uint8_t *rgb = image.rgb + 3 * i;

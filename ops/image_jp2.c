@@ -143,6 +143,7 @@ static ingot_status copy_pixels(ingot_op_ctx *c, const opj_image_t *decoded, ing
             component->prec > 16)
             return ingot_image_unsupported(c, "a JPEG 2000 with components of different sizes, or over 16 bits");
     }
+    /* Components to red, green and blue, or the only one to all three; more than 8 bits lose their lowest. */
     for (OPJ_UINT32 k = 0; k < 3; k++) {
         const opj_image_comp_t *component = &decoded->comps[colours == 3 ? k : 0];
         const int64_t most = (INT64_C(1) << component->prec) - 1, shift = component->sgnd ? most / 2 + 1 : 0;

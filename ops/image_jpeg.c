@@ -39,6 +39,7 @@ static ingot_status read_image(ingot_op_ctx *c, struct jpeg_decompress_struct *j
         return st;
     if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
         return ingot_image_unsupported(c, "a JPEG of four inks");
+    /* The library turns gray and YCbCr into RGB, and is told to keep within 512 MiB. */
     jpeg->out_color_space = JCS_RGB;
     jpeg->mem->max_memory_to_use = 512L << 20;
     libjpeg.jpeg_start_decompress(jpeg);

@@ -46,6 +46,7 @@ static ingot_status read_image(ingot_op_ctx *c, png_structp png, png_infop info,
     png_bytep *rows = st ? NULL : ingot_run_alloc(c, (size_t)image->height * sizeof *rows);
     if (!rows)
         return st ? st : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    /* All kinds of pixels become 8-bit RGB, which the size of a row then confirms. */
     libpng.png_set_strip_16(png);
     libpng.png_set_expand(png);
     libpng.png_set_gray_to_rgb(png);

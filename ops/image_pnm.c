@@ -66,6 +66,7 @@ static bool read_level(pnm *p, uint8_t *level)
 {
     uint32_t value = 0;
 
+    /* Text, or one or two bytes with the higher one first. */
     if (p->kind <= 3) {
         if (!read_number(p, p->kind == 1, p->most, &value))
             return false;

@@ -34,6 +34,7 @@ static tmsize_t read_at(thandle_t handle, void *to, tmsize_t n)
     return (tmsize_t)taken;
 }
 
+/* The file is only read, but the library wants all callbacks. */
 static tmsize_t refuse_write(thandle_t handle, void *from, tmsize_t n)
 {
     (void)handle, (void)from, (void)n;
@@ -48,12 +49,14 @@ static toff_t seek(thandle_t handle, toff_t offset, int whence)
     return s->at;
 }
 
+/* Nothing was opened. */
 static int close_source(thandle_t handle)
 {
     (void)handle;
     return 0;
 }
 
+/* The size of the file, in bytes. */
 static toff_t size_of_source(thandle_t handle) { return ((const source *)handle)->encoded.size_bytes; }
 
 /* The bytes lie in memory already: the library reads its arrays from there, and allocates none by a count it read. */
@@ -88,6 +91,7 @@ static ingot_status read_image(ingot_op_ctx *c, TIFF *tiff, ingot_encoded encode
         return INGOT_BAD_INPUT;
     if ((st = ingot_image_alloc(c, encoded, width, height, image)))
         return st;
+    /* The library takes memory for a whole strip or tile. */
     if (!is_in_proportion(tiff, width, height))
         return INGOT_BAD_INPUT;
     if (!libtiff.TIFFRGBAImageOK(tiff, reason))

@@ -16,6 +16,7 @@ ingot_status ingot_image_webp(ingot_op_ctx *c, ingot_encoded encoded, ingot_imag
     ingot_status st = ingot_open_library(c, &webp_library);
     if (st)
         return st;
+    /* The version lets the library refuse structures of another layout. */
     if (webp.WebPGetFeaturesInternal(encoded.data, encoded.size_bytes, &features, WEBP_DECODER_ABI_VERSION) !=
         VP8_STATUS_OK)
         return INGOT_BAD_INPUT;

@@ -63,6 +63,7 @@ static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
         q->shape[2] / r->heads != k->shape[2] / r->kv_heads || k->dtype != q->dtype || v->dtype != q->dtype)
         return ingot_op_fail(c, INGOT_INVALID,
                              "the shapes of query, key and value do not fit each other and the heads");
+    /* Sizes, and the inputs that the rule wants. */
     r->batch = q->shape[0];
     r->length = q->shape[1];
     r->depth = q->shape[2] / r->heads;
@@ -123,6 +124,7 @@ static void update(const recurrence *r, int64_t place, int64_t head, float *stat
     const float *decay = r->decay ? r->decay + place * r->n_decay + head * (decay_step ? r->depth : 1) : NULL;
     const float beta = r->beta ? r->beta[place * r->n_beta + (r->n_beta == 1 ? 0 : head)] : 1;
 
+    /* What the state lacks: the value, less what the decayed state gives for the key. */
     for (int64_t m = 0; m < r->v_depth; m++)
         lacks[m] = value[m];
     for (int64_t d = 0; d < r->depth; d++) {
@@ -165,6 +167,7 @@ static void recur(void *argument, int64_t begin, int64_t end, int thread)
     const int64_t group = r->heads / r->kv_heads;
 
     for (int64_t item = begin; item < end; item++) {
+        /* The state of one head stays in the cache while all places go by. */
         const int64_t sequence = item / r->kv_heads, head = item % r->kv_heads;
         float *state = r->state + item * r->depth * r->v_depth;
         for (int64_t i = 0; i < r->length; i++) {

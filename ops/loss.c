@@ -18,6 +18,7 @@ static ingot_status infer_loss(ingot_op_ctx *c)
     const char *reduction = ingot_attr_string(c->node, "reduction", "mean");
     bool fits = x->rank >= 2 && target->rank == x->rank - 1 && target->shape[0] == x->shape[0];
 
+    /* The target has every dimension of the scores but that of the classes. */
     for (int i = 2; i < x->rank && fits; i++)
         fits = target->shape[i - 1] == x->shape[i];
     if (!fits)
@@ -79,6 +80,7 @@ static ingot_status run_loss(ingot_op_ctx *c)
     double sum = 0, weights = 0;
 
     for (int64_t place = 0; place < places; place++) {
+        /* Where the place's first class lies in the scores; `shift` makes a logarithm of a probability of each. */
         const int64_t at = place / apart * classes * apart + place % apart;
         const double shift = softmax ? log_sum(x, at, classes, apart) : 0;
         double loss, weight;

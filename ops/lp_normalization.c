@@ -100,6 +100,7 @@ static void lp_strips(void *argument, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
+        /* The vector's norm, then its elements divided by it. */
         const int64_t at = i / inner * n * inner + i % inner;
         double sum = 0;
         for (int64_t k = 0; k < n; k++) {
@@ -150,6 +151,7 @@ static ingot_status split_axes(ingot_op_ctx *c, axis_split *s)
         reduce[axis] = true;
     }
     s->n_kept = s->n_reduced = 0;
+    /* Each dimension goes to one of the lists, with its size and step. */
     for (int d = 0; d < x->rank; d++) {
         int64_t *size = reduce[d] ? &s->reduced[s->n_reduced] : &s->kept[s->n_kept];
         *size = x->shape[d];
