@@ -9,6 +9,7 @@
 enum { MEMORY_BYTES = 64 << 20, MAX_NODES = 2000, MAX_INPUT_BYTES = 1 << 20 };
 static const double max_seconds = 0.5;
 
+/* abort(), so that fuzzers and sanitizers see it as a crash and keep the input. */
 void fuzz_fail(const char *condition, const char *file, int line)
 {
     fprintf(stderr, "%s:%d: not so: %s\n", file, line, condition);
@@ -56,7 +57,9 @@ static uint8_t *collect_outputs(const ingot_model *model, const ingot_session *s
     return all;
 }
 
-/* Two runs, as the second one takes other ways than the first. NULL where either does not end well. */
+/* Two runs, as the second one takes other ways than the first (it plans nothing and finds its memory made). Returns
+ * the outputs' bytes, *n of them, for the caller to free; NULL where either run does not end well, which must have a
+ * line. */
 static uint8_t *run_session(ingot_model *model, int n_threads, const ingot_tensor *inputs, size_t n_inputs, size_t *n)
 {
     const ingot_session_options options = {.size_bytes = sizeof options,
@@ -82,7 +85,8 @@ static uint8_t *run_session(ingot_model *model, int n_threads, const ingot_tenso
     return outputs;
 }
 
-/* Operators whose outputs differ from session to session. */
+/* Operators whose outputs differ from session to session. A search for their names in the bytes is enough: it only
+ * keeps a comparison from being made. */
 static bool is_random(const void *data, size_t size)
 {
     static const char *const names[] = {"Random", "Multinomial", "Bernoulli", "Dropout"};
@@ -92,6 +96,7 @@ static bool is_random(const void *data, size_t size)
     return false;
 }
 
+/* A model whose inputs cannot all be made up is loaded and freed, and not run. */
 void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
 {
     const char *const all[] = {"all", NULL};
@@ -125,6 +130,7 @@ void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
     ingot_model_free(model);
 }
 
+/* Everything lies on the stack until it is packed, as protobuf-c's messages are linked by pointers. */
 uint8_t *fuzz_one_node(Onnx__NodeProto *node, size_t n_inputs, const int *ranks, int64_t sizes[][INGOT_MAX_RANK],
                        size_t *size_bytes)
 {
@@ -139,6 +145,7 @@ uint8_t *fuzz_one_node(Onnx__NodeProto *node, size_t n_inputs, const int *ranks,
     Onnx__TensorShapeProto shapes[FUZZ_MAX_INPUTS];
     Onnx__TensorShapeProto__Dimension dims[FUZZ_MAX_INPUTS][INGOT_MAX_RANK],
         *dim_lists[FUZZ_MAX_INPUTS][INGOT_MAX_RANK];
+    /* each input: a value of a tensor type with known sizes */
     for (size_t i = 0; i < n_inputs; i++) {
         onnx__value_info_proto__init(input_list[i] = &inputs[i]);
         onnx__type_proto__init(inputs[i].type = &types[i]);

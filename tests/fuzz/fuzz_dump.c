@@ -8,6 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* By the form's number, as the input's first byte chooses it. A reader tells forms by the name's ending. */
 static const char *const suffixes[] = {".npy", ".npz", ".pt", ".safetensors", ".pb", ".png", ".jpg"};
 enum { N_SUFFIXES = sizeof suffixes / sizeof *suffixes };
 
@@ -20,12 +21,14 @@ static const char *file_path(size_t form)
     return paths[form];
 }
 
+/* When the fuzzer ends by itself; after a crash the last file is left behind, which may help. */
 static void remove_files(void)
 {
     for (size_t i = 0; i < N_SUFFIXES; i++)
         unlink(file_path(i));
 }
 
+/* A file of named values: its contents, and the first eight of them. */
 static void read_bundle(const char *path)
 {
     cli_bundle *bundle;
@@ -39,6 +42,7 @@ static void read_bundle(const char *path)
     cli_bundle_close(bundle);
 }
 
+/* A file of a single value: .npy (form 0) from memory, .pb (4) as a value of any kind, and pictures. */
 static ingot_status read_value(size_t form, const uint8_t *data, size_t size, const char *path, cli_value *value)
 {
     if (form == 0)
@@ -48,6 +52,7 @@ static ingot_status read_value(size_t form, const uint8_t *data, size_t size, co
     return cli_image_read(path, NULL, value, NULL);
 }
 
+/* The readers open files by name, so the bytes go to a file in memory first. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool started;

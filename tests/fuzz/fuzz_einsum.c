@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytes that are not there count as rank 0 and size 1, and any rest, even none, is an equation. Ranks are up to 6
+ * and sizes up to 3, so that most equations that fit their operands run in no time. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int ranks[FUZZ_MAX_INPUTS];

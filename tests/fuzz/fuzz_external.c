@@ -10,14 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The folder that is made once, and the model's path in it. */
 static char folder[64], model_path[96];
 
+/* Make or overwrite a file; the test's own files must be writable. */
 static void write_file(const char *path, const void *data, size_t n)
 {
     const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     FUZZ_CHECK(file >= 0 && write(file, data, n) == (ssize_t)n && !close(file));
 }
 
+/* At exit; the links in it are removed, not followed. */
 static void remove_folder(void)
 {
     char command[128];
@@ -73,6 +76,8 @@ static void check_bytes(const ingot_model *model)
     ingot_session_free(session);
 }
 
+/* A model of one Constant of four INT32, whose data is external in whatever way the lines say: up to three of them,
+ * the keys in a fixed order. It is loaded from within the folder, which relative paths start from. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char *keys[] = {"location", "offset", "length"};

@@ -1,6 +1,7 @@
 /* fuzz_model.c - the model reader: bytes to a graph, with everything but the passes. */
 #include "tests/fuzz/fuzz.h"
 
+/* A model or a line, and a status that a file can lead to: running out of anything else would be a mistake of ours. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const ingot_model_options options = {

@@ -6,6 +6,8 @@
 #include "ops/op.h"
 #include "tests/fuzz/fuzz.h"
 
+/* One mutation of a model: random state, and the model unpacked. New strings and lists come from the arena, which
+ * all of it goes with. */
 typedef struct mutation {
     uint64_t state;
     ingot_arena arena;
@@ -54,6 +56,7 @@ static int64_t interesting(mutation *m)
     return i < sizeof numbers / sizeof *numbers ? numbers[i] : (int64_t)below(m, 6) - 1;
 }
 
+/* protobuf-c's allocator on the arena: nothing is freed by itself, all of it goes with the arena. */
 static void *take(void *argument, size_t size_bytes) { return ingot_arena_alloc(argument, size_bytes + 16); }
 
 static void keep(void *argument, void *pointer)
@@ -62,6 +65,7 @@ static void keep(void *argument, void *pointer)
     (void)pointer;
 }
 
+/* A node of the main graph; NULL where there are none. */
 static Onnx__NodeProto *any_node(mutation *m)
 {
     return m->graph->n_node ? m->graph->node[below(m, m->graph->n_node)] : NULL;
@@ -93,6 +97,7 @@ static void mutate_bytes(mutation *m, ProtobufCBinaryData *bytes)
     bytes->data = copy;
 }
 
+/* Another operator in the same place, of all that the engine knows: its inputs and attributes will rarely fit. */
 static void change_op_type(mutation *m)
 {
     Onnx__NodeProto *node = any_node(m);
@@ -103,6 +108,7 @@ static void change_op_type(mutation *m)
         node->op_type = (char *)(uintptr_t)ingot_op_at(below(m, n))->op_type;
 }
 
+/* Each value that an attribute has, or now and then its type, so that value and type disagree. */
 static void change_attribute(mutation *m)
 {
     const Onnx__NodeProto *node = any_node(m);
@@ -123,6 +129,7 @@ static void change_attribute(mutation *m)
         a->type = (Onnx__AttributeProto__AttributeType)below(m, 15);
 }
 
+/* A node reads another value, or one less, or a graph's output is another value. */
 static void change_wiring(mutation *m)
 {
     Onnx__NodeProto *node = any_node(m);
@@ -136,6 +143,8 @@ static void change_wiring(mutation *m)
         m->graph->output[below(m, m->graph->n_output)]->name = any_value(m);
 }
 
+/* An initializer's shape, type or elements, each without the others. 8 bytes of raw data become one number, which
+ * hits int64 shapes and axes best. */
 static void change_tensor(mutation *m)
 {
     if (!m->graph->n_initializer)
@@ -157,6 +166,7 @@ static void change_tensor(mutation *m)
         mutate_bytes(m, &t->raw_data);
 }
 
+/* A graph input's element type, one of its sizes, or its rank. */
 static void change_input(mutation *m)
 {
     if (!m->graph->n_input)
@@ -209,6 +219,7 @@ static void change_nodes(mutation *m)
         graph->output[below(m, graph->n_output)]->name = names[0];
 }
 
+/* Any version up to one beyond the newest: old ones take the way through the upgrades. */
 static void change_opset(mutation *m)
 {
     if (m->model->n_opset_import)
@@ -228,6 +239,8 @@ static bool unpack(mutation *m, ProtobufCAllocator *allocator, const uint8_t *da
     return m->graph != NULL;
 }
 
+/* One to three changes of a model that can be unpacked; the result must fit max_size. What is no model, or gets too
+ * long, is left to libFuzzer. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
     static void (*const changes[])(mutation *) = {change_op_type, change_attribute, change_wiring, change_tensor,

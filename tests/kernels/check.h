@@ -13,13 +13,20 @@
 
 #include "ops/kernels/kernels.h"
 
+/* What lies around every buffer of floats: no random number of these tests is as large, so an element that is still
+ * CANARY was never written, and a canary that is not was written by mistake. CANARIES of them cover two vectors of
+ * any instruction set. */
 #define CANARY 12345.678f
 enum { CANARIES = 32 };
 
+/* Failures and comparisons over all instruction sets, and the state of the random numbers. One process runs one file
+ * of tests, on one thread. */
 static int check_failures;
 static int64_t check_count;
 static uint32_t check_seed = 1;
 
+/* Count a failure and print its line, given as for printf without the newline. After twenty the lines stop, as one
+ * wrong kernel fails everywhere; the count goes on. */
 static inline void check_fail(const char *format, ...)
 {
     va_list args;
@@ -31,7 +38,8 @@ static inline void check_fail(const char *format, ...)
     printf("\n");
 }
 
-/* Uniform in [-1, 1]. */
+/* Uniform in [-1, 1]: a linear congruential generator, whose constants are those of "Numerical Recipes". The seed is
+ * set anew for each instruction set, so that all of them see the same numbers. */
 static inline float check_random(void)
 {
     check_seed = check_seed * 1664525u + 1013904223u;
@@ -49,6 +57,7 @@ static inline float *check_floats(int64_t n)
     return p + CANARIES;
 }
 
+/* As check_floats(), with numbers from check_random() in place of canaries. */
 static inline float *check_randoms(int64_t n)
 {
     float *p = check_floats(n);
@@ -68,7 +77,8 @@ static inline void check_free(float *p, int64_t n, const char *what)
     free(p - CANARIES);
 }
 
-/* |got - want| <= tolerance * (1 + |want|), or the same infinity, or both NaN. */
+/* |got - want| <= tolerance * (1 + |want|), or the same infinity, or both NaN: relative for large numbers and
+ * absolute for those around zero, where sums cancel. `what` and `index` are for the line that tells of a failure. */
 static inline void check_near(float got, double want, double tolerance, const char *what, int64_t index)
 {
     check_count++;
@@ -77,7 +87,8 @@ static inline void check_near(float got, double want, double tolerance, const ch
     check_fail("%s [%lld]: got %.9g, wanted %.9g", what, (long long)index, got, want);
 }
 
-/* act(x) by its definition, in double. */
+/* act(x) by its definition, in double. alpha and beta mean what they mean in ingot_epilogue: the bounds of a clip,
+ * the slope of a leaky Relu, the line of a hard sigmoid. */
 static inline double check_act(double x, const ingot_epilogue *e)
 {
     const double a = e->alpha, b = e->beta;
@@ -98,7 +109,8 @@ static inline double check_act(double x, const ingot_epilogue *e)
     return x;
 }
 
-/* Run `test` at every instruction set, and report for the harness. */
+/* Run `test` at every instruction set of this machine, and report for the harness: 0 where nothing failed. A run
+ * that compared nothing counts as failed, so that a loop whose bounds went wrong cannot pass. */
 static inline int check_every_isa(void (*test)(const ingot_kernels *k))
 {
     const ingot_kernels *k;

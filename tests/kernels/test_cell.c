@@ -2,6 +2,8 @@
  * sizes, batches and inputs that cross every tile edge, cut into ranges of blocks in either direction. */
 #include "check.h"
 
+/* One step of a recurrent layer: kind and sizes, the functions f, g, h of its gates with their parameters, and the
+ * standard's options. clip is infinite where sums are not clipped. */
 typedef struct cell_case {
     ingot_cell_kind kind;
     int64_t hidden, batch, inputs;
@@ -39,6 +41,7 @@ static double get(const cell_kernels *e, const float *p, int64_t i)
     return wide;
 }
 
+/* Set element i of a buffer to x, rounded to the element type. */
 static void put(const cell_kernels *e, float *p, int64_t i, double x)
 {
     if (e->wide)
@@ -62,7 +65,7 @@ static void give_back(const cell_kernels *e, float *p, int64_t n, const char *wh
     check_free(p, e->wide ? 2 * n : n, what);
 }
 
-/* The standard's functions, by their definitions. */
+/* The standard's functions, by their definitions, of one number. */
 static double function_of(const ingot_gate *g, double x)
 {
     const double a = (double)g->alpha, b = (double)g->beta;
@@ -82,7 +85,7 @@ static double function_of(const ingot_gate *g, double x)
     return x;
 }
 
-/* Function f, g or h (0 to 2) of a clipped sum. */
+/* Function f, g or h (0 to 2) of a sum, which is clipped to [-clip, clip] before. */
 static double gate_of(const cell_case *t, int f, double x)
 {
     return function_of(&t->gate[f], fmax(-(double)t->clip, fmin((double)t->clip, x)));
@@ -163,7 +166,8 @@ static void compare(const cell_kernels *e, double got, double want, const char *
         check_fail("%s [%lld]: got %.17g, wanted %.17g", what, (long long)index, got, want);
 }
 
-/* `before` is the cell as it was before the step. */
+/* Compare a step's state (and LSTM's cell) with the definition, for every row and unit. `before` is the cell as it
+ * was before the step, as the kernel overwrites it; y must be a copy of the new state. */
 static void check_results(const cell_kernels *e, const cell_case *t, const cell_data *d, const float *before,
                           const char *what)
 {
@@ -190,7 +194,8 @@ static void check_results(const cell_kernels *e, const cell_case *t, const cell_
     }
 }
 
-/* Inputs' part and step, in two ranges of blocks. */
+/* Inputs' part in four pieces (rows by blocks), then the step in two ranges of blocks, the later range first. A GRU
+ * whose reset gate acts on the state takes two half steps: all reset gates must be there before the first candidate. */
 static void run_case(const cell_kernels *e, const ingot_cell *cell, const cell_case *t, const cell_data *d,
                      int64_t split, bool backward)
 {
@@ -223,7 +228,8 @@ static void pack_case(const cell_kernels *e, const cell_case *t, const cell_data
                 t->hidden, t->hidden, 0, d->blocks);
 }
 
-/* Results must fit the definition, and be the same bits for another cut and order of the blocks. */
+/* One case, with random numbers that are scaled so that gates are not all saturated. Results must fit the
+ * definition, and be the same bits for another cut and order of the blocks. */
 static void check_cell(const cell_kernels *e, const cell_case *t)
 {
     cell_data d = { .gates = t->kind == INGOT_CELL_LSTM ? 4 : t->kind == INGOT_CELL_RNN ? 1 : 3,
@@ -268,7 +274,8 @@ static void check_cell(const cell_kernels *e, const cell_case *t)
     give_back(e, before, state, what), give_back(e, first, state, what);
 }
 
-/* All kinds at one size; the rare functions and options take turns. */
+/* All kinds at one size: with the usual functions and no options, then with rare functions, clipping and options,
+ * which take turns from size to size. */
 static void check_kinds(const cell_kernels *e, int64_t hidden, int64_t batch, int64_t inputs, int turn)
 {
     static const ingot_gate rare[] = {

@@ -1,6 +1,8 @@
 /* test_conv.c - convolutions into blocked channels against the definition, over shapes that cross every tile edge. */
 #include "check.h"
 
+/* A convolution by its sizes, (depth, height, width) each; before and after are the padding. plain_src: the source
+ * is row-major, as the first layer's is, rather than blocked. */
 typedef struct conv_case {
     const char *name;
     int n, groups, ic, oc;
@@ -8,7 +10,9 @@ typedef struct conv_case {
     bool plain_src;
 } conv_case;
 
-/* `in` is the source's size, except for transposed convolutions, where it is the result's. */
+/* `in` is the source's size, except for transposed convolutions, where it is the result's. The list has what
+ * networks use and, for each way that the kernel can take, sizes at which that way begins or ends: widths around the
+ * tiles', channels that fill no block, groups that are merged, taps that fall outside. */
 #define ONES { 1, 1, 1 }
 #define NONE { 0, 0, 0 }
 static const conv_case cases[] = {
@@ -44,6 +48,8 @@ static const conv_case cases[] = {
     { "many pixels", 1, 1, 8, 64, { 1, 61, 67 }, ONES, ONES, ONES, NONE, NONE, false },
 };
 
+/* One filter for each channel: rows that fit the buffer, rows in strips, rows read in place but for their ends
+ * (wide, with a stride), and what takes the general way: dilation, depth, and kernels wider than seven. */
 static const conv_case depthwise_cases[] = {
     {"dw 3x3", 2, 24, 24, 24, {1, 14, 14}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
     {"dw 3x3 wide", 1, 8, 8, 8, {1, 40, 113}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
@@ -65,6 +71,8 @@ static const conv_case depthwise_cases[] = {
     {"dw outside", 1, 8, 8, 8, {1, 2, 2}, {1, 3, 3}, ONES, ONES, {0, 6, 6}, {0, 6, 6}, false},
 };
 
+/* Transposed: kernels smaller than, equal to and larger than the stride, dilations that share a factor with it or do
+ * not, and a few output channels, which have a kernel of their own. */
 static const conv_case deconv_cases[] = {
     { "2x2 stride 2", 1, 1, 16, 40, { 1, 14, 34 }, { 1, 2, 2 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
     { "4x4 stride 2", 2, 1, 24, 8, { 1, 10, 12 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
@@ -90,6 +98,7 @@ static const conv_case deconv_cases[] = {
     { "dw transposed", 1, 8, 8, 8, { 1, 8, 10 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
 };
 
+/* 3x3 at stride 1 only: sizes that are and are not multiples of a tile, and more tiles than one block of them holds. */
 static const conv_case winograd_cases[] = {
     { "whole tiles", 1, 1, 16, 16, { 1, 8, 12 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "odd size", 1, 1, 8, 40, { 1, 7, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
@@ -100,6 +109,7 @@ static const conv_case winograd_cases[] = {
     { "one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
 };
 
+/* The kernel's description of a case, with the sizes of the result computed. */
 static ingot_conv conv_of(const conv_case *t)
 {
     ingot_conv d = { .n = t->n, .groups = t->groups, .ic = t->ic, .oc = t->oc, .plain_src = t->plain_src };
@@ -111,6 +121,7 @@ static ingot_conv conv_of(const conv_case *t)
     return d;
 }
 
+/* The convolution whose gradient a case is: source and result change places. */
 static ingot_conv transposed_of(const conv_case *t)
 {
     ingot_conv d = conv_of(t);
@@ -121,6 +132,7 @@ static ingot_conv transposed_of(const conv_case *t)
     return d;
 }
 
+/* Blocks of eight channels; pixels of an image. */
 static int64_t blocks_of(int64_t channels) { return (channels + 7) / 8; }
 static int64_t pixels_of(const int64_t size[3]) { return size[0] * size[1] * size[2]; }
 
@@ -131,6 +143,8 @@ static int64_t place(int64_t channels, int64_t pixels, int64_t n, int64_t c, int
                  : ((n * blocks_of(channels) + c / 8) * pixels + pixel) * 8 + c % 8;
 }
 
+/* The sum at output channel oc and place `at` of image n by the definition, without bias: taps outside count
+ * nothing. */
 static double reference(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
                         const int64_t at[3])
 {
@@ -180,6 +194,7 @@ static double transposed_reference(const ingot_conv *d, const float *src, const 
     return sum;
 }
 
+/* What an algorithm is held against: one sum, in double. */
 typedef double reference_fn(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
                             const int64_t at[3]);
 
@@ -193,6 +208,7 @@ typedef struct algorithm {
     void (*run)(const ingot_conv *, const float *, const float *, float *, const ingot_epilogue *, int64_t, int64_t);
 } algorithm;
 
+/* Weights are packed one unit at a time, as threads share that work. */
 static void pack_direct(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
 {
     for (int64_t u = 0, units = k->conv_units_f32(d); u < units; u++)
@@ -235,6 +251,8 @@ static void pack_depthwise(const ingot_kernels *k, const ingot_conv *d, float *p
     k->dwconv_pack_f32(d, packed, weights);
 }
 
+/* Hold every output against sum + bias + residual through the activation. Lanes past the last channel of a block
+ * must have been written with something finite, as later kernels read them. */
 static void check_result(const ingot_conv *d, const float *src, const float *weights, const float *dst,
                          const ingot_epilogue *e, const algorithm *a, const char *what)
 {
@@ -257,7 +275,8 @@ static void check_result(const ingot_conv *d, const float *src, const float *wei
             }
 }
 
-/* Runs items one by one and all at once, the latter with the residual in place where there is one. */
+/* Runs items one by one from the last to the first, and then all at once, the latter with the residual in place
+ * where there is one: the bits must be the same, as items go to any thread in any order. */
 static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_case *t, ingot_act act, bool bias,
                        bool residual)
 {
@@ -286,6 +305,7 @@ static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_ca
     check_free(dst, n_dst, what), check_free(again, n_dst, what), check_free(b, d.oc, what), check_free(r, n_dst, what);
 }
 
+/* Each case twice: bare, and with bias and an activation and, two times of three, a residual. */
 static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_case *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -294,6 +314,8 @@ static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_c
     }
 }
 
+/* The lists above, each by its algorithms; then every width up to 32 in a 3x3 convolution, direct and depthwise, so
+ * that each cut of a row into tiles comes up. */
 static void test(const ingot_kernels *k)
 {
     const algorithm direct = { reference, 4e-7, k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32 };

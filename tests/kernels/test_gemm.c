@@ -1,6 +1,8 @@
 /* test_gemm.c - the packed matrix product over shapes that cross every tile edge, and the activations. */
 #include "check.h"
 
+/* One product C = alpha A B + bias + row bias + residual, then the activation. A is m x k and B is k x n, each
+ * stored as it is or transposed. */
 typedef struct gemm_case {
     int64_t m, n, k;
     bool a_transposed, b_transposed, bias, row_bias, residual;
@@ -8,11 +10,13 @@ typedef struct gemm_case {
     ingot_act act;
 } gemm_case;
 
+/* Element (row, col) of a matrix with leading dimension ld, stored as it is or transposed. */
 static float at(const float *p, int64_t row, int64_t col, int64_t ld, bool transposed)
 {
     return transposed ? p[col * ld + row] : p[row * ld + col];
 }
 
+/* C[i][j] by the definition, summed in double in the order of k. */
 static double reference(const gemm_case *t, const ingot_epilogue *e, const float *a, int64_t lda, const float *b,
                         int64_t ldb, int64_t ldc, int64_t i, int64_t j)
 {
@@ -24,6 +28,8 @@ static double reference(const gemm_case *t, const ingot_epilogue *e, const float
     return check_act(sum, e);
 }
 
+/* Hold all of C against the definition, and the columns between n and ldc against the canary they were made of: no
+ * kernel may write past a row's end. The tolerance grows with k, as rounding errors of a sum do. */
 static void check_product(const gemm_case *t, const ingot_epilogue *e, const float *a, int64_t lda, const float *b,
                           int64_t ldb, const float *c, int64_t ldc, const char *what)
 {
@@ -44,7 +50,8 @@ static void run_small(const ingot_kernels *k, const gemm_case *t, const ingot_ge
     run(g, a, b, ldb, c, e, split, t->n);
 }
 
-/* Computes in uneven ranges and again in one; both must agree to the bit. */
+/* One product, whose leading dimensions are a little more than the sizes, so that a kernel that takes one for the
+ * other is found out. Computes in uneven ranges and again in one; both must agree to the bit. */
 static void check_gemm(const ingot_kernels *k, const gemm_case *t)
 {
     const int64_t lda = (t->a_transposed ? t->m : t->k) + 3, ldb = (t->b_transposed ? t->k : t->n) + 2, ldc = t->n + 5;
@@ -61,6 +68,8 @@ static void check_gemm(const ingot_kernels *k, const gemm_case *t)
                            .a_col = t->a_transposed ? lda : 1, .ldc = ldc };
     char what[128];
 
+    /* Packed in two calls and multiplied in strips of five rows by half of the panels, which cuts rows elsewhere
+     * than the kernel does by itself; the whole product at once must then have the same bits. */
     snprintf(what, sizeof what, "gemm %s m=%d n=%d k=%d act=%d", k->isa, (int)t->m, (int)t->n, (int)t->k, (int)t->act);
     k->gemm_pack_f32(packed, b, t->b_transposed ? 1 : ldb, t->b_transposed ? ldb : 1, t->n, t->k, 0, panels / 2);
     k->gemm_pack_f32(packed, b, t->b_transposed ? 1 : ldb, t->b_transposed ? ldb : 1, t->n, t->k, panels / 2, panels);
@@ -81,6 +90,8 @@ static void check_gemm(const ingot_kernels *k, const gemm_case *t)
             if (memcmp(c + i * ldc, whole + i * ldc, (size_t)t->n * sizeof *c))
                 check_fail("%s: a residual in place changes the result", what);
     }
+    /* The kernels that read B where it is. The dot product wants A's rows to be contiguous, so one pair of layouts
+     * is not theirs. */
     if (!t->b_transposed || !t->a_transposed) {
         run_small(k, t, &g, &e, a, b, ldb, c, t->n / 3);
         check_product(t, &e, a, lda, b, ldb, c, ldc, what);
@@ -115,6 +126,8 @@ static void check_stripes(const ingot_kernels *k, int64_t m, int64_t n, int64_t 
     check_free(c, m * (n + 1), what);
 }
 
+/* Every activation alone, over special values and numbers of usual size: ends of the exponential's range, denormals,
+ * both zeros, and where a function's approximation changes from one formula to another. */
 static void check_acts(const ingot_kernels *k)
 {
     const float special[] = { 0.0f, -0.0f, 1e-40f, -1e-40f, INFINITY, -INFINITY, NAN, 88.0f, -88.0f, 104.0f, -104.0f,
@@ -137,6 +150,9 @@ static void check_acts(const ingot_kernels *k)
     }
 }
 
+/* Heights up to beyond two of the tallest tiles, widths around one and two panels of either vector length, and k
+ * from nothing to many steps. Layouts, epilogues and activations take turns over these shapes, as all of them at
+ * every shape would take too long; then k of more than one chunk, where sums are added up in C. */
 static void test(const ingot_kernels *k)
 {
     const int64_t ns[] = { 1, 7, 8, 15, 16, 17, 31, 32, 33, 48, 65 }, ks[] = { 0, 1, 2, 17, 64 };

@@ -2,6 +2,7 @@
  * loops: results are the same bits everywhere, for all signs and zero points and at the ends of the types' ranges. */
 #include "check.h"
 
+/* Elements behind the end of a buffer, which kernels may read in whole vectors but must not let count. */
 enum { SLACK = 64 };
 
 typedef struct dot_case {
@@ -11,6 +12,7 @@ typedef struct dot_case {
     bool extreme;                        /* all elements at the ends of their ranges: pairs would saturate */
 } dot_case;
 
+/* 0 to 255, all about as often. */
 static int random_byte(void) { return (int)((check_random() * 0.5f + 0.5f) * 255.9f); }
 
 /* n bytes with SLACK behind; with `extreme`, 0 and 255 alone (or -128 and 127). */
@@ -26,8 +28,10 @@ static uint8_t *random_bytes(int64_t n, bool extreme, bool is_signed)
     return p;
 }
 
+/* The number that a byte stands for. */
 static int value(uint8_t byte, bool is_signed) { return is_signed ? (int8_t)byte : byte; }
 
+/* Integers have no tolerance. A negative index tells of a canary. */
 static void check_same(int64_t got, int64_t want, const char *what, int64_t index)
 {
     check_count++;
@@ -43,7 +47,9 @@ static int requantize(float x, float low, float high, int zero)
     return (int)rintf(x) + zero;
 }
 
-/* The three outputs of one product: sums, bytes in blocks of eight columns, floats. */
+/* The three outputs of one product: sums, bytes in blocks of eight columns, floats. `want` has the exact sums
+ * [rows][n], from which bytes and floats follow by the definition. Sums are computed in two ranges of panels with
+ * canaries behind; the bytes' bounds are those of a signed byte less its zero point. */
 static void check_outputs(const ingot_kernels *k, const ingot_dot *d, const void *a, const void *packed,
                           const int32_t *add, const int32_t *want, int64_t rows, const char *what)
 {
@@ -84,7 +90,9 @@ static void check_outputs(const ingot_kernels *k, const ingot_dot *d, const void
     free(bytes);
 }
 
-/* Rows lie twice as far apart as their pieces need, and taps backwards. */
+/* One product. Rows lie twice as far apart as their pieces need, and taps backwards, as the rows and taps of an
+ * image do not lie side by side. Signs, zero points of both sides and k that fills no whole piece come from the
+ * case. */
 static void check_dot(const ingot_kernels *k, const dot_case *t)
 {
     const int64_t length = t->taps * t->blocks * 8, n_a = t->rows * length * 2;
@@ -129,6 +137,8 @@ static void check_dot(const ingot_kernels *k, const dot_case *t)
     free(a), free(b), free(packed), free(line), free(zeros), free(add), free(bias), free(want);
 }
 
+/* From one element to many pieces; each pair of signs; zero points in the middle and at the ends of the types; and
+ * all elements at the ends of their ranges, where instructions that add pairs in 16 bits would saturate. */
 static void check_dots(const ingot_kernels *k)
 {
     static const dot_case cases[] = {
@@ -180,6 +190,8 @@ static void check_depthwise(const ingot_kernels *k)
         }
 }
 
+/* What is done to bytes one by one: widening, to and from float, and sums and products of two quantized tensors
+ * (mode 1 the product, mode 2 with a single element on one side). Each has a canary behind its last element. */
 static void check_elementwise(const ingot_kernels *k, int64_t n, bool is_signed)
 {
     uint8_t *x = random_bytes(n, false, is_signed), *y = random_bytes(n, false, is_signed), got[200];
@@ -225,6 +237,7 @@ static void check_elementwise(const ingot_kernels *k, int64_t n, bool is_signed)
     check_free(from, n, "quantize");
 }
 
+/* The smallest and largest of 0 and n numbers; NaN is passed over. What low and high held before does not count. */
 static void check_range(const ingot_kernels *k, int64_t n)
 {
     float *x = check_randoms(n), low = 1, high = -1, want_low = 0, want_high = 0;
@@ -241,6 +254,7 @@ static void check_range(const ingot_kernels *k, int64_t n)
     check_free(x, n, "range");
 }
 
+/* Largest and sum over the pixels of a block of bytes; the maximum's source has its pixels 16 bytes apart. */
 static void check_pixels(const ingot_kernels *k, int64_t n, bool is_signed)
 {
     uint8_t *x = random_bytes(n * 16, false, is_signed), *y = random_bytes(n * 8, false, is_signed);
@@ -260,6 +274,7 @@ static void check_pixels(const ingot_kernels *k, int64_t n, bool is_signed)
     free(x), free(y), free(got);
 }
 
+/* Lengths: all up to 40, then steps of 9 to beyond two of the widest vectors of bytes. */
 static void check_all(const ingot_kernels *k)
 {
     check_dots(k);

@@ -53,8 +53,10 @@ static const struct {
     { INGOT_MAP_SHRINK, "shrink", 0.51, 0, -9, 9, 1.5f, 0.5f },
 };
 
+/* N: many rounds of any vector length, and odd, so that there is always a tail. */
 enum { N_MAPS = sizeof maps / sizeof *maps, N = 20011 };
 
+/* The largest error of each function so far, in units in the last place; told where it is more than one. */
 static double worst[N_MAPS];
 
 /* A special value, a number of any magnitude, or one of [low, high]. */
@@ -73,6 +75,7 @@ static float argument(int64_t i, double low, double high)
     return ldexpf(check_random(), (int)(60 * check_random()));
 }
 
+/* One unit in the last place of x as a float; below the normal numbers, of the smallest of them. */
 static double ulp_of(float x)
 {
     int exponent;
@@ -80,6 +83,9 @@ static double ulp_of(float x)
     return ldexp(1.0, (exponent < -125 ? -125 : exponent) - 24);
 }
 
+/* One function over N arguments: apart from dst to y, and in place in pieces of 1 to 37 elements to z. Both must
+ * have the same bits, as an array is cut differently for another number of threads; and y must be as near to the
+ * double function as the table says. */
 static void check_map(const ingot_kernels *k, int m)
 {
     float *x = check_floats(N), *y = check_floats(N), *z = check_floats(N);
@@ -87,6 +93,7 @@ static void check_map(const ingot_kernels *k, int m)
     for (int64_t i = 0; i < N; i++)
         z[i] = x[i] = argument(i, maps[m].low, maps[m].high);
     k->map_f32(maps[m].function, y, x, N, maps[m].a, maps[m].b);
+    /* pieces of every length up to 37, which begin at every offset within a vector */
     for (int64_t at = 0, n = 1; at < N; at += n, n = n % 37 + 1)
         k->map_f32(maps[m].function, z + at, z + at, n < N - at ? n : N - at, maps[m].a, maps[m].b);
     for (int64_t i = 0; i < N; i++) {
@@ -124,6 +131,8 @@ static double binary(ingot_binary function, double x, double y)
     return NAN;
 }
 
+/* n elements, of operands that are whole (period 0) or repeat after `period` elements: 1 is a scalar, 8 a block's
+ * channels. NaN is among either operand where it is long enough. A whole first operand may be dst itself. */
 static void check_binary(const ingot_kernels *k, ingot_binary function, int x_period, int y_period, int64_t n)
 {
     const int64_t n_x = x_period ? x_period : n, n_y = y_period ? y_period : n;
@@ -150,6 +159,7 @@ static void check_binary(const ingot_kernels *k, ingot_binary function, int x_pe
     check_free(x, n_x, what), check_free(y, n_y, what);
 }
 
+/* All functions of one variable; those of two with every pair of periods, over lengths that cross several vectors. */
 static void test(const ingot_kernels *k)
 {
     const int periods[] = { 0, 1, 8 };

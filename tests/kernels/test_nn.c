@@ -1,6 +1,8 @@
 /* test_nn.c - normalization, softmax, layout and pooling kernels against their definitions in double. */
 #include "tests/kernels/check.h"
 
+/* What a normalization is made of, over one strip of n: moments, sum of squares, and the ways to scale and shift.
+ * The elements have a mean of 3, so that a variance from squares that cancel would show. */
 static void check_norm(const ingot_kernels *k, int64_t n)
 {
     float *x = check_randoms(n), *y = check_floats(n), *scale = check_randoms(n), *add = check_randoms(n);
@@ -32,7 +34,7 @@ static void check_norm(const ingot_kernels *k, int64_t n)
     check_free(x, n, what), check_free(y, n, what), check_free(scale, n, what), check_free(add, n, what);
 }
 
-/* Rows of n, one after the other. */
+/* Rows of n, one after the other, normalized as LayerNormalization does it; a bias may be missing. */
 static void check_norm_rows(const ingot_kernels *k, int64_t rows, int64_t n, bool with_add)
 {
     float *x = check_randoms(rows * n), *y = check_floats(rows * n), *scale = check_randoms(n), *add = check_randoms(n);
@@ -53,6 +55,7 @@ static void check_norm_rows(const ingot_kernels *k, int64_t rows, int64_t n, boo
     check_free(x, rows * n, what), check_free(y, rows * n, what), check_free(scale, n, what), check_free(add, n, what);
 }
 
+/* Scale and shift of blocked pixels, with numbers of their own for each of the eight channels. */
 static void check_scale_blocked(const ingot_kernels *k, int64_t pixels)
 {
     const int64_t n = pixels * 8;
@@ -65,6 +68,8 @@ static void check_scale_blocked(const ingot_kernels *k, int64_t pixels)
     check_free(x, n, "x"), check_free(y, n, "scale_shift_blocked"), check_free(p, 24, "p");
 }
 
+/* Softmax and its logarithm over one row of numbers from -20 to 20, of which many exponentials vanish beside the
+ * largest. A special value in the middle: -infinity counts as nothing, NaN spreads over the row. */
 static void check_softmax(const ingot_kernels *k, int64_t n, float special)
 {
     float *x = check_randoms(n), *y = check_floats(n), *z = check_floats(n);
@@ -89,7 +94,9 @@ static void check_softmax(const ingot_kernels *k, int64_t n, float special)
     check_free(x, n, what), check_free(y, n, what), check_free(z, n, what);
 }
 
-/* Rows of softmax(scale x + mask), apart and in place. */
+/* Rows of softmax(scale x + mask), in place, with rows further apart than they are long: what lies between them must
+ * stay as it was. With a mask the scale is negative, so that the largest x is not the largest element. `special`
+ * goes into the mask, as a padding mask's -infinity does. */
 static void check_softmax_scaled(const ingot_kernels *k, int64_t rows, int64_t n, bool masked, float special)
 {
     const int64_t stride = n + 3, mask_stride = n + 1;
@@ -117,7 +124,9 @@ static void check_softmax_scaled(const ingot_kernels *k, int64_t rows, int64_t n
     check_free(x, rows * stride, what), check_free(y, rows * stride, what), check_free(mask, rows * mask_stride, what);
 }
 
-/* Scores with a query in each column, and the way back from there. */
+/* Scores with a query in each column, and the way back from there: columns are left as exponentials with the inverse
+ * of their sum beside, and scale_transposed writes the first width - 3 of them as rows. What it was not asked for
+ * must stay. */
 static void check_softmax_columns(const ingot_kernels *k, int64_t rows, int vectors, bool with_add, float special)
 {
     const int64_t width = vectors * k->lanes, n = rows * width, n_dst = width * (rows + 2);
@@ -176,6 +185,8 @@ static void check_norm_channels(const ingot_kernels *k, int64_t channels, int64_
     check_free(scale, channels, what), check_free(add, channels, what);
 }
 
+/* A block of channels to eight lanes and back, pixels [p0, p1) alone: lanes past the last channel become zero, other
+ * pixels keep what they have. */
 static void check_reorder(const ingot_kernels *k, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
 {
     const int64_t have = channels < 8 ? channels : 8;
@@ -220,6 +231,8 @@ static double pool_at(const ingot_pool *d, const float *src, const int64_t *at, 
     return d->max ? result : count ? result / (double)count : 0;
 }
 
+/* One pool over `blocks` channel blocks, computed in two ranges of rows, with a NaN in the middle of the source: a
+ * window that meets it gives NaN, others do not notice. */
 static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
 {
     int64_t in = blocks * 8, out = blocks * 8, at[3];
@@ -244,6 +257,8 @@ static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
     check_free(x, in, what), check_free(y, out, what);
 }
 
+/* Kernels 1 to 3 by strides 1 to 3, with and without dilation, padding, padding that counts and a last window that
+ * begins in the padding; both maximum and average. Then three dimensions, and rows wider than the kernel's buffer. */
 static void check_pools(const ingot_kernels *k)
 {
     for (int kernel = 1; kernel <= 3; kernel++)
@@ -269,6 +284,7 @@ static void check_pools(const ingot_kernels *k)
     check_pool(k, wide, 1);
 }
 
+/* The mean over all pixels of a block, one for each channel. */
 static void check_mean(const ingot_kernels *k, int64_t pixels)
 {
     float *x = check_randoms(pixels * 8), *y = check_floats(8);
@@ -282,6 +298,8 @@ static void check_mean(const ingot_kernels *k, int64_t pixels)
     check_free(x, pixels * 8, "x"), check_free(y, 8, "mean_blocked");
 }
 
+/* Lengths up to 70 cross two vectors and every tail; the long ones need sums in parts. Each kernel that treats NaN
+ * and -infinity on purpose gets a row with one. */
 static void test(const ingot_kernels *k)
 {
     for (int64_t n = 1; n <= 70; n++) {

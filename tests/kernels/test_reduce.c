@@ -1,8 +1,11 @@
 /* test_reduce.c - folds of rows over lengths that cross every tail, with NaN and infinities among the elements. */
 #include "check.h"
 
+/* LARGEST: rows longer than several unrolled rounds of the widest vectors. A fold is any of ingot_fold. */
 enum { LARGEST = 300, N_FOLDS = INGOT_FOLD_PROD + 1 };
 
+/* The fold of n elements `stride` apart by its definition, in double. shift is taken off before the exponential
+ * alone. */
 static double reference(ingot_fold fold, const float *src, ptrdiff_t stride, size_t n, double shift)
 {
     double acc = fold == INGOT_FOLD_MAX ? -INFINITY : fold == INGOT_FOLD_MIN ? INFINITY : fold == INGOT_FOLD_PROD;
@@ -21,6 +24,8 @@ static double reference(ingot_fold fold, const float *src, ptrdiff_t stride, siz
     return acc;
 }
 
+/* One row, contiguous, with `special` (unless 0) among its elements: two thirds along, which is in the vectors' part
+ * of a long row and in the tail of a short one. */
 static void check_row(const ingot_kernels *k, ingot_fold fold, size_t n, float special)
 {
     float *src = check_randoms((int64_t)n);
@@ -33,6 +38,7 @@ static void check_row(const ingot_kernels *k, ingot_fold fold, size_t n, float s
     check_free(src, (int64_t)n, "fold_row");
 }
 
+/* Rows folded into one, element by element, with rows further apart than they are long. */
 static void check_rows(const ingot_kernels *k, ingot_fold fold, size_t rows, size_t n, float special)
 {
     const int64_t total = (int64_t)(rows * (n + 3));
@@ -60,7 +66,9 @@ static size_t find_largest(const float *src, ptrdiff_t stride, size_t n, float s
     return best;
 }
 
-/* Few distinct values, so that there are ties; n elements, or n columns of 5 rows. */
+/* The position of the largest or smallest element, in one row of n and in n columns of 5 rows. There are few
+ * distinct values, so that ties are many: `last` says which of equal elements is meant. With a special value there
+ * are several of it as well, and the first NaN, or the last, wins over all numbers. */
 static void check_arg(const ingot_kernels *k, size_t n, float special, float sign, bool last)
 {
     const size_t rows = 5;
@@ -88,6 +96,7 @@ static void check_arg(const ingot_kernels *k, size_t n, float special, float sig
     check_free(best, (int64_t)n, "arg");
 }
 
+/* Sums of a blocked image, one for each of the eight channels. */
 static void check_pixels(const ingot_kernels *k, size_t pixels)
 {
     float *src = check_randoms((int64_t)pixels * 8);
@@ -98,6 +107,7 @@ static void check_pixels(const ingot_kernels *k, size_t pixels)
     check_free(src, (int64_t)pixels * 8, "sum_pixels");
 }
 
+/* Every fold with every special value, over all lengths up to LARGEST and one that is long enough for partial sums. */
 static void check_reduce(const ingot_kernels *k)
 {
     const float specials[] = {0, NAN, INFINITY, -INFINITY};

@@ -18,6 +18,7 @@ static int fails(void)
     return first && (call == first || (from_there_on && call > first));
 }
 
+/* The linker's names: calls of malloc() in the engine go to __wrap_malloc(), and __real_malloc() is libc's own. */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
@@ -32,7 +33,8 @@ void *__wrap_calloc(size_t n, size_t size) { return fails() ? NULL : __real_call
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
 void *__wrap_aligned_alloc(size_t alignment, size_t n) { return fails() ? NULL : __real_aligned_alloc(alignment, n); }
 
-/* Load, create, bind, plan, run twice, save; *hash is that of the outputs where all went well. */
+/* Load, create, bind, plan, run twice, save; *hash is that of the outputs where all went well. Whatever failed, all
+ * of it is freed; a saved model is removed again. Returns the first status that was not INGOT_OK. */
 static ingot_status use_model(const char *path, const ingot_tensor *inputs, uint64_t *hash, ingot_error *error)
 {
     const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = 2};
@@ -59,7 +61,8 @@ static ingot_status use_model(const char *path, const ingot_tensor *inputs, uint
     return status;
 }
 
-/* Returns the number of failures that were tried. */
+/* Every k, once with the k-th call failing alone and once with all from there on. A k beyond the last call ends the
+ * round: nothing failed then. Returns the number of failures that were tried, -1 where a result was wrong. */
 static long try_model(const char *path)
 {
     ingot_model *model;

@@ -7,6 +7,7 @@
 
 #include "tests/robust/robust.h"
 
+/* When to cancel which run, counted from `begun`; cancelled_ms is when it was done. */
 typedef struct moment {
     ingot_session *session;
     double at_ms, cancelled_ms;
@@ -27,7 +28,8 @@ static void *wait_and_cancel(void *argument)
     return NULL;
 }
 
-/* One run that is cancelled after at_ms; returns how much later it came back, or -1 where it was done before. */
+/* One run that is cancelled after at_ms; returns how much later it came back, or -1 where it was done before. A
+ * cancel that comes after the end counts for the next run, so that one is made here to take it. */
 static double cancel_once(ingot_session *session, double at_ms)
 {
     moment m = {.session = session, .at_ms = at_ms};
@@ -45,7 +47,8 @@ static double cancel_once(ingot_session *session, double at_ms)
     return status == INGOT_OK ? -1 : end - m.cancelled_ms;
 }
 
-/* Worst of n moments within runs of `takes_ms`. */
+/* Worst of n moments within runs of `takes_ms`; *n_hit receives how many came in time. A run that is not disturbed
+ * must then give the bits it gave before. */
 static double worst_of(ingot_session *session, const ingot_model *model, int n, double takes_ms, uint64_t hash,
                        int *n_hit)
 {
@@ -117,6 +120,7 @@ static double try_model(const char *path, int n_threads, int n_moments)
     return worst > late ? worst : late;
 }
 
+/* N_MOMENTS LIMIT_MS MODEL...: each model on one thread, then on all (n_threads 0). */
 int main(int argc, char **argv)
 {
     if (argc < 4)

@@ -5,11 +5,13 @@
 
 #include "tests/robust/robust.h"
 
+/* What all threads share: the model and its inputs, and the hash that every run must have. */
 static ingot_model *model;
 static ingot_tensor inputs[MAX_INPUTS];
 static uint64_t expected;
 static int n_rounds, session_threads;
 
+/* A session with session_threads threads and all inputs bound. */
 static ingot_session *open_session(void)
 {
     const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = session_threads};
@@ -20,6 +22,8 @@ static ingot_session *open_session(void)
     return session;
 }
 
+/* One thread: rounds of a session that runs three times, is cancelled, and goes, while others read the model's
+ * nodes. */
 static void *take_part(void *argument)
 {
     (void)argument;
@@ -40,6 +44,7 @@ static void *take_part(void *argument)
     return NULL;
 }
 
+/* For each model, the bits are those of one thread alone; then the crowd works on it at once. */
 int main(int argc, char **argv)
 {
     pthread_t threads[64];

@@ -5,12 +5,14 @@
 
 enum { N_STATUSES = 256, MEMORY_BYTES = 1 << 30 };
 
+/* How often each status came out, and the longest that one file took. */
 typedef struct tally {
     long n[N_STATUSES];
     double worst_ms;
 } tally;
 
-/* Load and run; the status of whatever failed first. */
+/* Load and run; the status of whatever failed first. Inputs have the declared shapes, free dimensions being 1; a
+ * model that asks for what cannot be made up here counts as INGOT_BAD_INPUT and is not run. */
 static ingot_status use(const void *data, size_t size)
 {
     const ingot_model_options loading = {
@@ -49,6 +51,7 @@ static ingot_status use(const void *data, size_t size)
     return status;
 }
 
+/* Use one damaged model and add what came of it to the tally. */
 static void count(tally *t, const void *data, size_t size)
 {
     const double start = now_ms();
@@ -57,6 +60,7 @@ static void count(tally *t, const void *data, size_t size)
     t->worst_ms = took > t->worst_ms ? took : t->worst_ms;
 }
 
+/* The cuts and flips of one model, at places that are the same each time. */
 static void damage(const char *path, int n_cuts, int n_flips, tally *t)
 {
     FILE *file = fopen(path, "rbe");

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Is it this call's turn? Sets errno. */
+/* Is it this call's turn? Sets errno. The environment is read at the first call; calls of the name are counted down. */
 static int fails(const char *name)
 {
     static char wanted[32];
@@ -33,8 +33,10 @@ static int fails(const char *name)
     return 1;
 }
 
+/* The function behind this one: the next of its name in the order of the loaded libraries. */
 #define REAL(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
+/* The mode is there only when a file may be created. */
 int open(const char *path, int flags, ...)
 {
     va_list arguments;
@@ -55,6 +57,7 @@ int openat(int folder, const char *path, int flags, ...)
 
 int fstat(int file, struct stat *info) { return fails("fstat") ? -1 : REAL(fstat)(file, info); }
 
+/* Only maps of files fail: memory itself is what tests/robust/allocations.c is about. */
 void *mmap(void *address, size_t n, int protection, int flags, int file, off_t offset)
 {
     return file >= 0 && fails("mmap") ? MAP_FAILED : REAL(mmap)(address, n, protection, flags, file, offset);
@@ -62,6 +65,7 @@ void *mmap(void *address, size_t n, int protection, int flags, int file, off_t o
 
 ssize_t read(int file, void *data, size_t n) { return fails("read") ? -1 : REAL(read)(file, data, n); }
 
+/* Output on the standard streams is left alone, as a failure is told there. */
 ssize_t write(int file, const void *data, size_t n)
 {
     if (file <= 2 || !fails("write"))
@@ -69,6 +73,7 @@ ssize_t write(int file, const void *data, size_t n)
     return errno ? -1 : REAL(write)(file, data, (n + 1) / 2);
 }
 
+/* The file is closed all the same, as Linux does it where close() fails. */
 int close(int file) { return fails("close") ? (REAL(close)(file), -1) : REAL(close)(file); }
 
 int fsync(int file) { return fails("fsync") ? -1 : REAL(fsync)(file); }

@@ -13,6 +13,7 @@ static ingot_model *model;
 static ingot_tensor inputs[MAX_INPUTS];
 static _Atomic bool stop;
 
+/* A session of two threads with all inputs bound. */
 static ingot_session *open_session(void)
 {
     const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = 2};
@@ -23,6 +24,7 @@ static ingot_session *open_session(void)
     return session;
 }
 
+/* The hash of one run of a session of its own. */
 static uint64_t run_new(void)
 {
     ingot_session *session = open_session();
@@ -43,7 +45,9 @@ static void *run_on(void *argument)
     return NULL;
 }
 
-/* Fork; the child runs and tells by its exit code whether the bits are right. `inherited` may be NULL. */
+/* Fork; the child runs and tells by its exit code whether the bits are right. `inherited` may be NULL; else it is a
+ * session of the parent that was not running, whose threads the child does not have. SIGALRM ends a child that
+ * hangs. */
 static void fork_and_check(ingot_session *inherited, uint64_t expected)
 {
     int status;

@@ -9,11 +9,15 @@
 
 #include "engine/ingot.h"
 
+/* A check that stays in release builds: where it fails, the line is told and the process ends by a signal, which no
+ * harness takes for success. */
 #define NEED(condition)                                                                                                \
     ((condition) ? (void)0 : (fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition), abort()))
 
+/* Inputs of the largest model these programs are given; make_inputs() ends the process at one with more. */
 enum { MAX_INPUTS = 16 };
 
+/* Milliseconds of a clock that nobody sets. */
 static inline double now_ms(void)
 {
     struct timespec t;
@@ -21,7 +25,7 @@ static inline double now_ms(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-/* splitmix64 */
+/* splitmix64: the next of a sequence that *state alone decides, so that a failure can be repeated. */
 static inline uint64_t next_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -51,13 +55,14 @@ static inline int make_inputs(const ingot_model *model, int64_t free_size, uint6
     return (int)n;
 }
 
+/* The tensors that make_inputs() filled, n of them. */
 static inline void free_inputs(ingot_tensor *inputs, int n)
 {
     while (n > 0)
         ingot_tensor_free(&inputs[--n]);
 }
 
-/* FNV-1a over the bytes of all outputs that are plain tensors. */
+/* FNV-1a over the bytes of all outputs that are plain tensors, strings left out. Equal hashes stand for equal bits. */
 static inline uint64_t hash_outputs(const ingot_model *model, const ingot_session *session)
 {
     uint64_t hash = 0xcbf29ce484222325u;

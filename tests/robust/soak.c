@@ -17,6 +17,7 @@ static long resident(void)
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* Each run binds the next size of the next model, so that plans come and go; a session keeps what it may keep. */
 int main(int argc, char **argv)
 {
     static ingot_tensor inputs[MAX_MODELS][N_SIZES][MAX_INPUTS];

@@ -13,6 +13,7 @@
 
 enum { N_SIGNALS = 32, N_ROUNDS = 50 };
 
+/* What belongs to the whole process, and a library must leave as it is. */
 typedef struct surroundings {
     fenv_t floating;
     char locale[256], folder[1024];
@@ -20,6 +21,7 @@ typedef struct surroundings {
     struct sigaction handlers[N_SIGNALS];
 } surroundings;
 
+/* Take down the surroundings as they are. umask can only be read by setting it. */
 static void look(surroundings *s)
 {
     memset(s, 0, sizeof *s);
@@ -43,6 +45,7 @@ static void compare(const surroundings *a, const surroundings *b)
         NEED(a->handlers[i].sa_handler == b->handlers[i].sa_handler);
 }
 
+/* The hash of one run, in a session of its own. */
 static uint64_t run_once(ingot_model *model, const ingot_tensor *inputs, int n_threads)
 {
     const ingot_session_options options = {.size_bytes = sizeof options, .n_threads = n_threads};

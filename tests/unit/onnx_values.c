@@ -6,7 +6,7 @@
 
 #include "engine/core/tensor.h"
 
-/* Kind, type, shape and every element, through all levels. */
+/* Kind, type, shape and every element, through all levels. Strings are compared by their bytes. */
 static bool same(const ingot_tensor *a, const ingot_tensor *b)
 {
     if (a->kind != b->kind || a->dtype != b->dtype || !ingot_same_shape(a, b))

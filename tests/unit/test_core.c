@@ -10,6 +10,8 @@
 #include "engine/core/graph.h"
 #include "engine/core/team.h"
 
+/* An allocation beyond limit_bytes fails, and one that is released makes room again; blocks are aligned; a size that
+ * wraps around when its header is added is refused. */
 static void test_limit_is_kept(void **state)
 {
     (void)state;
@@ -26,6 +28,8 @@ static void test_limit_is_kept(void **state)
     assert_null(ingot_alloc(&memory, SIZE_MAX - 8));
 }
 
+/* Pieces of many sizes, across many chunks of the arena: each comes zeroed, and large ones on a cache line. A
+ * product of sizes that overflows is refused, and one call gives all of it back. */
 static void test_arena_pieces(void **state)
 {
     (void)state;
@@ -44,6 +48,9 @@ static void test_arena_pieces(void **state)
     assert_int_equal(memory.used_bytes, 0);
 }
 
+/* All 65536 values of either 16-bit type survive the way through float and back; NaN stays a NaN. The table has
+ * ties, which go to the even neighbour, the largest number that is still finite, and the ends of the denormal
+ * numbers. */
 static void test_half_and_bfloat(void **state)
 {
     (void)state;
@@ -64,6 +71,8 @@ static void test_half_and_bfloat(void **state)
         assert_int_equal(ingot_float_to_half(ties[i].value), ties[i].half);
 }
 
+/* Shapes from a file: zero dimensions are fine, negative ones are not, nor are products that overflow, be it in
+ * bytes alone or beside a zero that would hide it. */
 static void test_sizes_are_checked(void **state)
 {
     (void)state;
@@ -91,6 +100,8 @@ static ingot_graph *chain(ingot_arena *arena, bool cycle)
     return g;
 }
 
+/* Nodes come out in running order, and the links from a value to its producer and its users follow them. In a cycle
+ * no order exists: that is an error of the model, and its line names a node. */
 static void test_sorting(void **state)
 {
     (void)state;
@@ -108,6 +119,8 @@ static void test_sorting(void **state)
     ingot_arena_free(&arena);
 }
 
+/* The worst order for a sort that looks for the next node from the beginning each time, or that calls itself for
+ * what a node reads: 20000 nodes take no time and no stack. */
 static void test_long_reversed_chain_sorts(void **state)
 {
     (void)state;
@@ -126,6 +139,8 @@ static void test_long_reversed_chain_sorts(void **state)
     ingot_arena_free(&arena);
 }
 
+/* What passes do to a graph: an Add becomes part of the Conv before it, whose further inputs come behind its own;
+ * then the Conv gets a bias, which moves those; then one of them is replaced. Use counts follow each time. */
 static void test_fusing_and_replacing(void **state)
 {
     (void)state;
@@ -159,6 +174,8 @@ static void test_fusing_and_replacing(void **state)
     ingot_arena_free(&arena);
 }
 
+/* A constant that is scaled along an axis when it is read, from a place in the file that no float may be read at
+ * directly; whole, and a range that begins in the middle of a row. */
 static void test_lazy_constant(void **state)
 {
     (void)state;
@@ -175,6 +192,8 @@ static void test_lazy_constant(void **state)
     assert_memory_equal(got, ((float[]){30, 2, 10}), 3 * sizeof *got);
 }
 
+/* An error is one line, whatever the model's names hold: control characters and bytes that are no UTF-8 are escaped,
+ * other letters stay, long text is cut, and a prefix still finds room. */
 static void test_error_lines(void **state)
 {
     (void)state;
@@ -191,6 +210,7 @@ static void test_error_lines(void **state)
 
 /* ---- threads ---- */
 
+/* Adds up 0 .. n-1 on a team: what the ranges gave, and how many there were. */
 typedef struct sum_job {
     ingot_team *team;
     int64_t n;
@@ -198,6 +218,7 @@ typedef struct sum_job {
     _Atomic int n_calls;
 } sum_job;
 
+/* One range of the job, on whichever thread of the team it comes to. */
 static void add_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     sum_job *job = argument;
@@ -209,6 +230,7 @@ static void add_range(void *argument, int64_t begin, int64_t end, int thread)
     atomic_fetch_add(&job->n_calls, 1);
 }
 
+/* Jobs follow each other at once, so that a thread that is late for one meets the next. */
 static void many_jobs(void *argument)
 {
     sum_job *job = argument;
@@ -219,6 +241,7 @@ static void many_jobs(void *argument)
     }
 }
 
+/* Teams of 1 to 5 threads, more than many machines have, and ranges from none to many. */
 static void test_team(void **state)
 {
     (void)state;

@@ -21,6 +21,7 @@ typedef struct text {
     size_t n;
 } text;
 
+/* Append bytes; a message that outgrows its fixed size is a mistake of this file. */
 static void put(text *t, const void *bytes, size_t n)
 {
     assert_true(t->n + n <= sizeof t->bytes);
@@ -28,6 +29,7 @@ static void put(text *t, const void *bytes, size_t n)
     t->n += n;
 }
 
+/* Protobuf's numbers: seven bits a byte, the lowest first, the top bit set while more follow. */
 static void put_varint(text *t, uint64_t value)
 {
     for (; value > 127; value >>= 7)
@@ -50,6 +52,7 @@ static void put_bytes(text *t, unsigned field, const void *bytes, size_t n)
     put(t, bytes, n);
 }
 
+/* A field that is text. */
 static void put_string(text *t, unsigned field, const char *string) { put_bytes(t, field, string, strlen(string)); }
 
 /* A message within a message. */
@@ -165,7 +168,8 @@ static void put_function(text *model)
     put_text(model, 25, &function);
 }
 
-/* y = F(If(c, Relu(x), Neg(x)) + v + w + s), its nodes out of order. */
+/* y = F(If(c, Relu(x), Neg(x)) + v + w + s), its nodes out of order: a call of a function with an attribute,
+ * branches that read a value of the graph around them, and constants in each form that the format has. */
 static text everything(void)
 {
     text model = {{0}, 0}, graph = {{0}, 0}, call = node("F", "q", "y"), choose = node("If", "c", "p"), type = {{0}, 0};
@@ -195,7 +199,8 @@ static text everything(void)
 
 /* ---- tests ---- */
 
-/* Whatever the bytes are: a model or one line, one of the statuses that a file can lead to, and no memory left over. */
+/* Whatever the bytes are: a model or one line, one of the statuses that a file can lead to, and no memory left over.
+ * Returns that status; a limit may be set in `memory` before. */
 static ingot_status try_open(const void *data, size_t n, ingot_memory *memory)
 {
     ingot_error error = {0};
@@ -237,7 +242,7 @@ static void test_everything_is_read(void **state)
     assert_int_equal(memory.used_bytes, 0);
 }
 
-/* A file may end anywhere. */
+/* A file may end anywhere, as a download that broke off does. */
 static void test_every_cut(void **state)
 {
     (void)state;
@@ -265,7 +270,8 @@ static void test_every_bit(void **state)
         }
 }
 
-/* With a limit that grows, each allocation in turn is the first that fails. */
+/* With a limit that grows by 64 bytes, each allocation in turn is the first that fails. It ends well at last, and
+ * not within the first few limits. */
 static void test_memory_runs_out(void **state)
 {
     (void)state;

@@ -12,6 +12,7 @@
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
 
+/* A graph under construction with the memory that it lives in. */
 typedef struct builder {
     ingot_memory memory;
     ingot_arena arena;
@@ -19,6 +20,7 @@ typedef struct builder {
     bool failed; /* memory ran out while building */
 } builder;
 
+/* The value of this name, made where there is none yet. */
 static int value(builder *b, const char *name)
 {
     const int id = ingot_graph_find_value(b->graph, name);
@@ -37,13 +39,15 @@ static void constant(builder *b, const char *name, int rank, const int64_t *shap
     b->failed |= ingot_graph_add_constant(b->graph, name, &t) == INGOT_NONE;
 }
 
+/* An int64 constant of rank 1; the elements are not copied. */
 static void ints(builder *b, const char *name, int n, const int64_t *elements)
 {
     const ingot_tensor t = {.dtype = INGOT_INT64, .rank = 1, .shape = {n}, .data = (void *)elements};
     b->failed |= ingot_graph_add_constant(b->graph, name, &t) == INGOT_NONE;
 }
 
-/* "Conv c = x w b": one node; "-" is an input that is left out. */
+/* "Conv c = x w b": one node with one output, of this operator version; "-" is an input that is left out. Values
+ * come to be when they are named. NULL where memory ran out, which b->failed tells too. */
 static ingot_node *add(builder *b, const char *text, int version)
 {
     char line[128], *word, *rest;
@@ -58,6 +62,7 @@ static ingot_node *add(builder *b, const char *text, int version)
     return node;
 }
 
+/* An empty graph whose input x is float (N, 4, 6, 6), N free. */
 static void begin(builder *b)
 {
     *b = (builder){0};
@@ -69,6 +74,7 @@ static void begin(builder *b)
     ingot_graph_add_input(b->graph, x);
 }
 
+/* The four constants of a BatchNormalization, whose elements are 0.37 k times 1, 2, 3 and 4. */
 static void normalization(builder *b, int64_t channels)
 {
     static const char *const names[] = {"scale", "shift", "mean", "var"};
@@ -76,6 +82,7 @@ static void normalization(builder *b, int64_t channels)
         constant(b, names[i], 1, &channels, 1.0f + (float)i);
 }
 
+/* Make `output` the graph's output, sort the nodes and run the passes. */
 static ingot_status finish(builder *b, const char *output, const ingot_pass_options *options, ingot_error *error)
 {
     ingot_graph_add_output(b->graph, value(b, output));
@@ -83,6 +90,7 @@ static ingot_status finish(builder *b, const char *output, const ingot_pass_opti
     return status ? status : ingot_passes_run(b->graph, options, error);
 }
 
+/* A report's sink: keep the line on fold-batch-normalization, in 200 bytes. */
 static void keep_line(void *sink, const char *line)
 {
     char *text = sink;
@@ -92,6 +100,8 @@ static void keep_line(void *sink, const char *line)
 
 static const int64_t w_shape[4] = {4, 4, 3, 3};
 
+/* A normalization whose input another node reads as well cannot go into the Conv: the report says how many were
+ * found, how many were folded, and why one was not. */
 static void test_report(void **state)
 {
     (void)state;
@@ -110,6 +120,8 @@ static void test_report(void **state)
     ingot_arena_free(&b.arena);
 }
 
+/* Folding scales the weights in double from the float constants and rounds once at the end: the test computes the
+ * same and wants equal floats. The weights' own elements are not copied, but scaled as they are read. */
 static void test_constants_are_rounded_once(void **state)
 {
     (void)state;
@@ -143,6 +155,8 @@ static void test_constants_are_rounded_once(void **state)
     ingot_arena_free(&b.arena);
 }
 
+/* Passes to leave out are given by name: "all", or that of one which may be left out. Any other name is wrong usage,
+ * a part of a name included. */
 static void test_names_are_checked(void **state)
 {
     (void)state;
@@ -230,7 +244,9 @@ static void build_everything(builder *b)
     add(b, "Sub y = e1 e2", 13);
 }
 
-/* Each allocation of the arena or beside it fails in turn: by what is left of the arena's chunk, and by the limit. */
+/* Each allocation of the arena or beside it fails in turn: by what is left of the arena's chunk, and by the limit.
+ * It ends with a status and a line, or well; nothing stays allocated. Both must have happened often enough to mean
+ * something. */
 static void test_out_of_memory(void **state)
 {
     (void)state;

@@ -11,7 +11,8 @@
 
 static const char *model_path;
 
-/* A host may free a model before its sessions, in whatever order its garbage goes. */
+/* A host may free a model before its sessions, in whatever order its garbage goes: two sessions still take an input
+ * and run after it, and the last one that is freed takes the weights along, which the sanitizers watch. */
 static void test_sessions_outlive_the_model(void **state)
 {
     static float pixels[3 * 32 * 32];
