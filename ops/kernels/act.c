@@ -17,6 +17,8 @@
     } \
     break
 
+/* One loop for each activation, chosen once for all rows. The tail of a row goes through the same vector code as the
+ * rest, so that an element's bits do not depend on where in a strip it lies. */
 void INGOT_FN(act_rows_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)
 {
     const vf32 a = vf32_set1(e->alpha), b = vf32_set1(e->beta), one = vf32_set1(1.0f);

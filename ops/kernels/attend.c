@@ -23,6 +23,7 @@ INGOT_INLINE void softmax_vectors(float *data, int64_t rows, int nv, float scale
         most[0][v] = most[1][v] = vf32_set1(-INFINITY);
         sum[v] = vf32_zero();
     }
+    /* the largest score of each query, in two chains: each step of a maximum waits for the one before */
     for (int64_t i = 0; i < rows; i++) {
         const vf32 plus = add ? vf32_set1(add[i]) : vf32_zero();
         INGOT_UNROLL

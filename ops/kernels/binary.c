@@ -2,6 +2,7 @@
  * block) is held in a register; where both repeat, one is spread first. */
 #include "ops/kernels/vmath.h"
 
+/* The result, but x where x is NaN. */
 INGOT_INLINE vf32 with_nan(vf32 x, vf32 result) { return vf32_select(vf32_eq(x, x), result, x); }
 
 /* X(function, expression of the vectors x and y) */
@@ -28,9 +29,11 @@ INGOT_INLINE vf32 with_nan(vf32 x, vf32 result) { return vf32_select(vf32_eq(x, 
             vf32_store_n(dst + i, (expression), rest); \
         } \
     } while (0)
+/* How an operand is read: from its array, or from the register that holds what repeats. */
 #define LOADED(loaded, repeated) (loaded)
 #define REPEATED(loaded, repeated) (repeated)
 
+/* One function over n elements: px and py are read where an operand is whole, rx and ry hold it where it repeats. */
 typedef void binary_loop(float *dst, const float *px, const float *py, vf32 rx, vf32 ry, int64_t n);
 
 #define X(name, expression) \
@@ -52,6 +55,7 @@ typedef void binary_loop(float *dst, const float *px, const float *py, vf32 rx, 
 BINARIES(X)
 #undef X
 
+/* By function, and by which operand repeats: none, the left one, the right one. */
 static binary_loop *const loops[INGOT_N_BINARIES][3] = {
 #define X(name, expression) [INGOT_BINARY_##name] = { each_##name, left_##name, right_##name },
     BINARIES(X)
@@ -70,6 +74,8 @@ static vf32 repeat(ingot_operand x)
     return vf32_load(lanes);
 }
 
+/* Where both operands repeat, the left one is spread over dst first and read from there: a fourth kind of loop would
+ * be code that hardly any model runs. */
 void INGOT_FN(binary_f32)(ingot_binary function, float *dst, ingot_operand x, ingot_operand y, int64_t n)
 {
     const vf32 rx = repeat(x), ry = repeat(y);

@@ -19,6 +19,7 @@ INGOT_INLINE double one_load(const double *p) { return *p; }
 INGOT_INLINE double one_load_n(const double *p, size_t n) { return n ? *p : 0.0; }
 INGOT_INLINE void one_store(double *p, double x) { *p = x; }
 
+/* n is 0 for units past the last one, which are not stored. */
 INGOT_INLINE void one_store_n(double *p, double x, size_t n)
 {
     if (n)

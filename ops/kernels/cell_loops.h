@@ -89,6 +89,7 @@ static int most_rows(int gates) { return (int)min64(MAX_ROWS, SUMS / gates); }
     ROWS_CASE(1, gates) ROWS_CASE(2, gates) ROWS_CASE(3, gates) ROWS_CASE(4, gates) ROWS_CASE(5, gates) \
     ROWS_CASE(6, gates) ROWS_CASE(7, gates) ROWS_CASE(8, gates)
 
+/* Tiles of one to four gates. */
 static void tile_1(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(1) } }
 static void tile_2(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(2) } }
 static void tile_3(const tile_job *t, int rows) { switch (rows) { ROWS_CASES(3) } }
@@ -107,6 +108,7 @@ static int count_gates(const ingot_cell *d)
     return d->kind == INGOT_CELL_LSTM ? 4 : d->kind == INGOT_CELL_RNN ? 1 : 3;
 }
 
+/* Blocks [b0, b1) of weights [gate][hidden][k]; units past the last one get zeros. */
 void INGOT_FN(TYPED(cell_pack))(void *packed, const void *weights, int gates, int64_t hidden, int64_t k, int64_t b0,
                                 int64_t b1)
 {

@@ -55,6 +55,9 @@ static int64_t merged_groups(const ingot_conv *d)
     return d->groups % merge ? d->groups : merge;
 }
 
+/* How many rows (flat: pixels) of a source are taken at a time: as many as fit BAND_BYTES with all of their input
+ * channels, fewer where threads would have too few items to share, but never less than a few tiles. The bands are
+ * then made nearly equal. */
 static void choose_band(const ingot_conv *d, conv_shape *s)
 {
     const int64_t width = s->flat ? 1 : s->in[2] * d->stride[1], least = 4 * CONV_PX2;
@@ -72,7 +75,8 @@ static void choose_band(const ingot_conv *d, conv_shape *s)
     }
 }
 
-/* place NULL: outputs lie as they come. */
+/* All that follows from the convolution's numbers. place says where outputs lie in dst; NULL: as they come, one
+ * after the other. */
 static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
 {
     conv_shape s = { .flat = true, .taps = 1, .merge = merged_groups(d) };
@@ -80,6 +84,7 @@ static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
 
     if (place)
         s.place = *place;
+    /* sizes, and whether the convolution only mixes channels */
     for (int i = 0; i < 3; i++) {
         s.in[i] = d->in[i];
         s.out[i] = d->out[i];
@@ -98,6 +103,7 @@ static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
         s.in[0] = s.in[1] = s.out[0] = s.out[1] = s.place.size[0] = s.place.size[1] = 1;
         s.in[2] = s.out[2] = s.place.size[2] = out_pixels;
     }
+    /* channels of a merged group, and floats from one part of the tensors to the next */
     s.groups = d->groups / s.merge;
     s.group_ic = d->ic / s.groups;
     s.group_oc = d->oc / s.groups;
@@ -107,6 +113,7 @@ static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
     s.out_plane = dst_pixels * BLOCK;
     s.in_image = s.in_plane * ceil_div(d->ic, s.ic_block);
     s.out_image = s.out_plane * ceil_div(d->oc, BLOCK);
+    /* packed weights: the last unit of a group is half as wide where one vector holds what is left */
     s.units = ceil_div(s.group_oc, UNIT);
     s.unit_floats = UNIT * s.ic_blocks * s.ic_block * s.taps;
     s.group_floats = s.unit_floats / 2 * ceil_div(s.group_oc, VF32_LANES);
@@ -114,18 +121,21 @@ static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
     return s;
 }
 
+/* Units of packed weights over all groups: what packing is split by. */
 int64_t INGOT_FN(conv_units_f32)(const ingot_conv *d)
 {
     const conv_shape s = conv_shape_of(d, NULL);
     return s.groups * s.units;
 }
 
+/* Floats of the packed weights of all groups. */
 int64_t INGOT_FN(conv_packed_f32)(const ingot_conv *d)
 {
     const conv_shape s = conv_shape_of(d, NULL);
     return s.groups * s.group_floats;
 }
 
+/* Work items: images by groups by bands by units. */
 int64_t INGOT_FN(conv_place_items)(const ingot_conv *d, const conv_place *place)
 {
     const conv_shape s = conv_shape_of(d, place);
@@ -173,6 +183,7 @@ void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_wei
     }
 }
 
+/* Weights as Conv stores them, [oc][ic / groups][kernel]: a view whose steps are those of a row-major tensor. */
 void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
 {
     const int64_t row = d->kernel[2], plane = d->kernel[1] * row, taps = d->kernel[0] * plane;
@@ -204,6 +215,7 @@ typedef struct tile_job {
     bool cold;                          /* the first unit to pass over this band */
 } tile_job;
 
+/* Where the sums of a vector's channels begin: at their bias, 0 past the last channel. */
 INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
 {
     const int left = t->channels - v * VF32_LANES;
@@ -271,6 +283,7 @@ INGOT_INLINE void fetch_pixels(const tile_job *t, const float *src, int px)
     }
 }
 
+/* Do the first and the last pixel have all the taps that the pixels between them have? */
 static bool has_all_taps(const tile_job *t)
 {
     return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
@@ -283,6 +296,8 @@ typedef struct tap_rows {
     tap_range first, last;              /* that the first and the last pixel have */
 } tap_rows;
 
+/* With a single tap there is nothing to run over but channel blocks: they take the place of a row's taps, so that
+ * the innermost loop is long. */
 static tap_rows rows_of(const tile_job *t)
 {
     const bool single = t->block_channels == BLOCK && t->taps[0] == 1 && t->taps[1] == 1 && t->taps[2] == 1;
@@ -292,8 +307,9 @@ static tap_rows rows_of(const tile_job *t)
     return (tap_rows){ t->blocks, t->taps[0], t->taps[1], t->taps[2], t->tap[2], t->weight_tap[2], t->first, t->last };
 }
 
-/* In a row-major source without dilation, the taps of a row lie as the channels of a block do, and are taken likewise.
- */
+/* px pixels by nv vectors: sums in registers over all taps and channels, then finished there, or by way of `held`
+ * where some blocks do not exist or an activation follows. In a row-major source without dilation, the taps of a row
+ * lie as the channels of a block do, and are taken likewise. */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
     const tap_rows r = rows_of(t);
@@ -355,6 +371,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
 #define TILE_ONE(px) tile(t, px, 1)
 #define TILE_TWO(px) tile(t, px, 2)
 
+/* One straight-line tile for each number of pixels, for units of one and of two vectors. */
 static void tile_one(tile_job *t, int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX1, TILE_ONE) }
@@ -388,8 +405,10 @@ typedef struct item {
     tile_job job;
 } item;
 
+/* Are two ranges of taps the same? */
 static bool same(tap_range a, tap_range b) { return a.from == b.from && a.to == b.to; }
 
+/* Pixel of dst for output (z, y, x). */
 static int64_t place_at(const conv_place *p, int64_t z, int64_t y, int64_t x)
 {
     const int64_t row = (p->first[0] + z * p->step[0]) * p->size[1] + p->first[1] + y * p->step[1];
@@ -474,6 +493,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
     }
 }
 
+/* Pixels [x0, x1) of all rows of the item, which all have the taps `taps` along the width. */
 static void run_rows(item *it, int64_t x0, int64_t x1, tap_range taps)
 {
     for (int64_t row = it->row0; row < it->row1 && x0 < x1; row++)
@@ -494,6 +514,8 @@ static void run_equal_runs(item *it, int64_t x0, int64_t x1)
     }
 }
 
+/* A row is cut in three: pixels on the left that miss taps, the long run, and those on the right. Each part is
+ * computed for all rows of the item before the next. */
 static void run_item(item *it)
 {
     const tap_range all = { 0, it->d->kernel[2] };
@@ -541,12 +563,15 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
     return t;
 }
 
+/* Items [i0, i1), with outputs one after the other. */
 void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst, const ingot_epilogue *e,
                         int64_t i0, int64_t i1)
 {
     INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
 }
 
+/* Items [i0, i1), each where its image, group, band and unit are. A source band is cold for its first unit, whose
+ * tiles fetch pixels ahead; on the way each unit fetches the weights of the next one. */
 void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, const float *packed, const float *src,
                               float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1)
 {

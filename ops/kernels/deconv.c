@@ -30,6 +30,7 @@ static int64_t gcd(int64_t a, int64_t b)
 /* With a stride past the output, some phases would have no outputs. */
 static int64_t phases_along(const ingot_conv *d, int axis) { return min64(d->stride[axis], d->out[axis]); }
 
+/* Phases of all three axes together. */
 static int64_t count_phases(const ingot_conv *d)
 {
     return phases_along(d, 0) * phases_along(d, 1) * phases_along(d, 2);
@@ -41,11 +42,13 @@ static void phase_axis(const ingot_conv *d, int axis, int64_t r, phase *p)
     const int64_t stride = d->stride[axis], dilation = d->dilation[axis], g = gcd(stride, dilation);
     int64_t k = 0, taps = 0;
 
+    /* the first tap that meets an input at all, if there is one */
     while (k < stride / g && (r + d->pad[axis] - k * dilation) % stride)
         k++;
     if (k < stride / g && k < d->kernel[axis])
         taps = (d->kernel[axis] - 1 - k) / (stride / g) + 1;
 
+    /* where the phase's first output finds the input of its last tap, which comes first in the convolution */
     const int64_t last = taps ? (r + d->pad[axis] - k * dilation) / stride - (taps - 1) * (dilation / g) : 0;
     p->conv.out[axis] = ceil_div(d->out[axis] - r, stride);
     p->conv.kernel[axis] = taps;
@@ -70,11 +73,13 @@ static phase phase_at(const ingot_conv *d, int64_t index)
     return p;
 }
 
+/* Units to pack. All phases have the same channels, hence the same number of units. */
 int64_t INGOT_FN(deconv_units_f32)(const ingot_conv *d)
 {
     return INGOT_FN(deconv_few_fits)(d) ? 1 : count_phases(d) * INGOT_FN(conv_units_f32)(d);
 }
 
+/* Floats of all phases' weights. */
 int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d)
 {
     int64_t floats = 0;
@@ -88,6 +93,7 @@ int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d)
     return floats;
 }
 
+/* Items of all phases in a row; their outputs are of different sizes, so each phase says how many it has. */
 int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d)
 {
     int64_t items = 0;

@@ -20,6 +20,8 @@ static int64_t sums_of(const ingot_conv *d)
     return ceil_div(d->kernel[1] * d->kernel[2] * FEW, UNIT) * UNIT;
 }
 
+/* Two dimensions, at most FEW channels, sums of a tile that fit the buffer, and lanes well filled: sums in whole
+ * units may be three quarters of what a vector for each tap would be, as the ordinary way has it, but not more. */
 bool INGOT_FN(deconv_few_fits)(const ingot_conv *d)
 {
     const int64_t taps = d->kernel[1] * d->kernel[2];
@@ -28,6 +30,7 @@ bool INGOT_FN(deconv_few_fits)(const ingot_conv *d)
            taps <= SUM_FLOATS / CONV_PX2 / FEW / 2 && sums_of(d) * 4 <= taps * VF32_LANES * 3;
 }
 
+/* Floats of packed weights: a pixel's sums for each input channel. */
 int64_t INGOT_FN(deconv_few_packed)(const ingot_conv *d) { return sums_of(d) * ceil_div(d->ic, BLOCK) * BLOCK; }
 
 /* Weights [ic][oc][taps] become [unit][channel][tap and channel of the unit]. */
@@ -44,6 +47,7 @@ void INGOT_FN(deconv_few_pack)(const ingot_conv *d, float *packed, const float *
             }
 }
 
+/* Bands of all images. */
 int64_t INGOT_FN(deconv_few_items)(const ingot_conv *d) { return d->n * ceil_div(d->out[1], BAND); }
 
 /* A tile of the product: pixels of a row by a unit. */
@@ -54,6 +58,7 @@ typedef struct product_tile {
     ptrdiff_t plane, row;               /* floats from block to block of src, from pixel to pixel of the sums */
 } product_tile;
 
+/* px pixels by one unit of taps and channels, over all input channels. */
 INGOT_INLINE void multiply(const product_tile *t, int px)
 {
     vf32 acc[MAX_PIXELS][2];
@@ -72,6 +77,7 @@ INGOT_INLINE void multiply(const product_tile *t, int px)
     }
 }
 
+/* a straight-line product for each number of pixels */
 #define MULTIPLY(px) multiply(t, px)
 
 static void multiply_pixels(const product_tile *t, int px)
@@ -150,6 +156,8 @@ static void run_band(const ingot_conv *d, const float *packed, const float *src,
         }
 }
 
+/* Items [i0, i1): a band starts at bias and residual, gets what source rows add to it, and its activation at last,
+ * all while it is in the cache. */
 void INGOT_FN(deconv_few_run)(const ingot_conv *d, const float *packed, const float *src, float *dst,
                               const ingot_epilogue *e, int64_t i0, int64_t i1)
 {

@@ -35,6 +35,7 @@ typedef struct tile_job {
     int rows, n;               /* rows and columns that exist */
 } tile_job;
 
+/* Does a panel's second vector sum A's rows? Then it has one vector of columns, else two. */
 static bool sums_rows(const ingot_dot *d) { return OUTSIDE && d->b_zeros; }
 static int64_t panel_columns(const ingot_dot *d) { return sums_rows(d) ? VF32_LANES : PANEL; }
 static int64_t count_steps(const ingot_dot *d) { return d->taps * d->blocks * STEPS; }
@@ -45,6 +46,7 @@ static int panel_vectors(const ingot_dot *d, int64_t panel)
     return !sums_rows(d) && d->n - panel * PANEL <= VF32_LANES ? 1 : 2;
 }
 
+/* Panels of a product, and columns with those that fill up the last panel: `scale`, `bias` and `add` have as many. */
 int64_t INGOT_FN(dot_panels_i8)(const ingot_dot *d) { return ceil_div(d->n, panel_columns(d)); }
 int64_t INGOT_FN(dot_columns_i8)(const ingot_dot *d) { return INGOT_FN(dot_panels_i8)(d) * panel_columns(d); }
 
@@ -54,6 +56,7 @@ static int64_t panel_at(const ingot_dot *d, int64_t panel)
     return 2 * (int64_t)sizeof(int32_t) * INGOT_FN(dot_columns_i8)(d) + panel * 2 * VECTOR_BYTES * count_steps(d);
 }
 
+/* Bytes of packed B: where a panel past the last one would begin. */
 int64_t INGOT_FN(dot_packed_i8)(const ingot_dot *d) { return panel_at(d, INGOT_FN(dot_panels_i8)(d)); }
 
 /* Element l of a column's lane. */
@@ -83,6 +86,8 @@ static int32_t pack_column(const ingot_dot *d, char *lane, int vectors, const ui
     return (int32_t)sum;
 }
 
+/* Panels [p0, p1), and at the front of packed B the sums and offsets of their columns. Columns past n have sum 0 and
+ * lanes of zeros, so that they multiply to nothing. */
 void INGOT_FN(dot_pack_i8)(const ingot_dot *d, void *packed, const void *b, ptrdiff_t b_row, ptrdiff_t b_col, int64_t k,
                            const int32_t *zeros, int64_t p0, int64_t p1)
 {
@@ -109,6 +114,8 @@ void INGOT_FN(dot_pack_i8)(const ingot_dot *d, void *packed, const void *b, ptrd
     }
 }
 
+/* What is added to every sum of a column: its bias, and where A's zero point is still in its elements, less that
+ * times the sum of the column's elements. Arithmetic is unsigned, as it may wrap around. */
 void INGOT_FN(dot_add_i8)(const ingot_dot *d, const void *packed, const int32_t *bias, int a_zero, int32_t *add)
 {
     const int64_t columns = INGOT_FN(dot_columns_i8)(d);
@@ -119,6 +126,7 @@ void INGOT_FN(dot_add_i8)(const ingot_dot *d, const void *packed, const int32_t 
         add[j] = (int32_t)((bias && j < d->n ? (uint32_t)bias[j] : 0) - off * (uint32_t)sums[j]);
 }
 
+/* Elements of A as the products read them: bytes as they are, or 16-bit numbers less the zero point. */
 void INGOT_FN(dot_line_i8)(void *dst, const void *src, int64_t n, bool is_signed, int zero)
 {
     const uint8_t *u = src;
@@ -134,6 +142,7 @@ void INGOT_FN(dot_line_i8)(void *dst, const void *src, int64_t n, bool is_signed
             wide[i] = (int16_t)(u[i] - zero);
 }
 
+/* A group of neighbouring elements of a row in every lane; `flip` turns signed bytes to unsigned ones, 128 higher. */
 INGOT_INLINE vi32 broadcast(const char *p, bool flip)
 {
     int32_t group;
@@ -185,6 +194,8 @@ INGOT_INLINE vi32 complete(const column_job *c, int i, bool zeros)
     return zeros ? vi32_sub(x, vi32_mul(c->zeros, vi32_load(sums + VF32_LANES))) : x;
 }
 
+/* Quantized results: scaled, clamped, rounded, and the zero point added; `whole`: all eight bytes of a block are
+ * stored, even past the last column. */
 INGOT_INLINE void finish_bytes(const column_job *c, bool zeros, bool whole)
 {
     const ingot_dot_out *o = c->t->o;
@@ -203,6 +214,7 @@ INGOT_INLINE void finish_bytes(const column_job *c, bool zeros, bool whole)
     }
 }
 
+/* Results of 32 bits: sums as they are, or floats with scale and bias. */
 INGOT_INLINE void finish_words(const column_job *c, bool zeros)
 {
     const ingot_dot_out *o = c->t->o;
@@ -283,6 +295,7 @@ INGOT_INLINE void tile(const tile_job *t, int32_t *sums, int mr, int nv, bool fl
     }
 }
 
+/* Three heights only, as each is a copy of the loop: a tile may be higher than its rows, and the rest is not stored. */
 INGOT_INLINE void tile_height(const tile_job *t, int32_t *sums, int nv, bool flip)
 {
     if (t->rows > GEMM_MR / 2)
@@ -293,6 +306,7 @@ INGOT_INLINE void tile_height(const tile_job *t, int32_t *sums, int nv, bool fli
         tile(t, sums, FEW_ROWS, nv, flip);
 }
 
+/* Two vectors or one, by unsigned or signed bytes of A. */
 static void tile_wide(const tile_job *t, int32_t *sums) { tile_height(t, sums, 2, false); }
 static void tile_narrow(const tile_job *t, int32_t *sums) { tile_height(t, sums, 1, false); }
 static void tile_wide_signed(const tile_job *t, int32_t *sums) { tile_height(t, sums, 2, true); }
@@ -330,6 +344,7 @@ static void run_strip(const ingot_dot *d, const char *a, const char *packed, cha
     }
 }
 
+/* Panels in blocks that stay in the second-level cache; all rows pass over a block, strip by strip. */
 void INGOT_FN(dot_i8)(const ingot_dot *d, const void *a, const void *packed, void *dst, const ingot_dot_out *o,
                       int64_t rows, int64_t p0, int64_t p1)
 {

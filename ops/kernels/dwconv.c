@@ -18,6 +18,7 @@ enum {
     MAX_EDGE = MAX_KERNEL + PIXELS - 1, /* outputs at an end of it */
 };
 
+/* How a convolution is cut: which of the three ways it takes, and the sizes of strips, bands and planes. */
 typedef struct dw_shape {
     bool buffered, direct;              /* by way of the buffer, but direct: only what is not in [left, right) */
     int64_t left, right;
@@ -33,6 +34,9 @@ static int64_t buffer_row(int64_t columns) { return ceil_div(columns + 1, PIXELS
 /* Source pixels along an axis that n outputs see. */
 static int64_t reach(const ingot_conv *d, int axis, int64_t n) { return (n - 1) * d->stride[axis] + d->kernel[axis]; }
 
+/* First which way: the buffer serves two dimensions without dilation and kernels of usual size. Then strips narrow
+ * enough that one row of windows takes half of the buffer, and bands as high as the buffer holds. Wide rows with a
+ * stride are read in place from `left` to `right`, as far as whole vectors of windows lie inside. */
 static dw_shape dw_shape_of(const ingot_conv *d)
 {
     dw_shape s = {
@@ -63,6 +67,7 @@ static dw_shape dw_shape_of(const ingot_conv *d)
     return s;
 }
 
+/* Floats of the packed weights: whole blocks of channels. */
 int64_t INGOT_FN(dwconv_packed_f32)(const ingot_conv *d)
 {
     const dw_shape s = dw_shape_of(d);
@@ -80,6 +85,7 @@ void INGOT_FN(dwconv_pack_f32)(const ingot_conv *d, float *packed, const float *
                 *packed++ = c < d->oc ? weights[c * s.taps + tap] : 0.0f;
 }
 
+/* Work items: images by channel blocks by bands. */
 int64_t INGOT_FN(dwconv_items_f32)(const ingot_conv *d)
 {
     const dw_shape s = dw_shape_of(d);
@@ -104,6 +110,7 @@ typedef struct dw_row {
     int64_t pixels;                     /* that exist in the last vector of the row's last tile */
 } dw_row;
 
+/* The epilogue of one pixel; an activation beyond clipping comes later, over whole runs. */
 INGOT_INLINE vf8 dw_finish8(const dw_job *j, vf8 x, const float *residual)
 {
     if (residual)
@@ -114,7 +121,8 @@ INGOT_INLINE vf8 dw_finish8(const dw_job *j, vf8 x, const float *residual)
 /* The vector t pixels after *v, where vectors hold two: between two of them lies the middle of both. */
 INGOT_INLINE vf32 shifted(const vf32 *v, int t) { return t % 2 ? vf32_middle8(v[t / 2], v[t / 2 + 1]) : v[t / 2]; }
 
-/* `count` vectors of neighbouring pixels at stride 1; the last holds `pixels` of them. */
+/* `count` vectors of neighbouring pixels at stride 1; the last holds `pixels` of them. Where a vector holds two
+ * pixels, those that a tap shifts by one lie across two vectors, which are loaded once and combined in registers. */
 INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int kw, int pixels)
 {
     const vf32 bias = vf32_repeat8(j->bias), low = vf32_repeat8(j->low), high = vf32_repeat8(j->high);
@@ -207,10 +215,12 @@ INGOT_INLINE void dw_row_unit(const dw_job *j, const dw_row *r, int64_t width, i
     }
 }
 
+/* Copies for the usual kernel widths, so that the loops over taps have a known length. */
 static void dw_row_3(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 3); }
 static void dw_row_5(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 5); }
 static void dw_row_7(const dw_job *j, const dw_row *r, int64_t width) { dw_row_unit(j, r, width, 7); }
 
+/* A row of `width` pixels at any stride: tiles of DW_VECTORS, then pairs, then what is left. */
 INGOT_INLINE void dw_row_strided(const dw_job *j, const dw_row *r, int64_t width, int64_t kw)
 {
     int64_t x = 0;
@@ -223,12 +233,15 @@ INGOT_INLINE void dw_row_strided(const dw_job *j, const dw_row *r, int64_t width
         dw_strided_tile(j, r, x, 1, kw);
 }
 
+/* The same at other strides, and for any width. */
 static void dw_row_strided_3(const dw_job *j, const dw_row *r, int64_t width) { dw_row_strided(j, r, width, 3); }
 static void dw_row_strided_5(const dw_job *j, const dw_row *r, int64_t width) { dw_row_strided(j, r, width, 5); }
 static void dw_row_any(const dw_job *j, const dw_row *r, int64_t width) { dw_row_strided(j, r, width, r->kw); }
 
+/* Computes one run of outputs of a row. */
 typedef void dw_row_fn(const dw_job *j, const dw_row *r, int64_t width);
 
+/* The copy for this stride and kernel width. */
 static dw_row_fn *choose_row(int64_t stride, int64_t kw)
 {
     if (kw == 3)
@@ -238,6 +251,7 @@ static dw_row_fn *choose_row(int64_t stride, int64_t kw)
     return stride == 1 && kw == 7 ? dw_row_7 : dw_row_any;
 }
 
+/* Zeros for some pixels; returns where the next ones go, as put_copy() does. */
 INGOT_INLINE float *put_zeros(float *to, int64_t pixels)
 {
     for (; pixels > 0; pixels--, to += BLOCK)
@@ -245,6 +259,7 @@ INGOT_INLINE float *put_zeros(float *to, int64_t pixels)
     return to;
 }
 
+/* Pixels from a row of the source. */
 INGOT_INLINE float *put_copy(float *to, const float *from, int64_t pixels)
 {
     for (; pixels >= PIXELS; pixels -= PIXELS, to += VF32_LANES, from += VF32_LANES)
@@ -359,6 +374,7 @@ static void dw_pixel(const dw_job *j, int64_t z, int64_t y, int64_t x)
     vf8_store(j->dst + out, dw_finish8(j, acc, j->residual ? j->residual + out : NULL));
 }
 
+/* Rows [row0, row1) pixel by pixel, whatever the depth and the dilation. */
 static void dw_general(const dw_job *j, int64_t row0, int64_t row1)
 {
     for (int64_t row = row0; row < row1; row++) {
@@ -369,6 +385,7 @@ static void dw_general(const dw_job *j, int64_t row0, int64_t row1)
     }
 }
 
+/* Items [i0, i1): each is a band of one channel block, by the way that dw_shape_of() chose. */
 void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
                           const ingot_epilogue *e, int64_t i0, int64_t i1)
 {

@@ -35,6 +35,7 @@ INGOT_INLINE vf32 load_columns(const float *p, int n, int v)
     return left >= VF32_LANES ? vf32_load(p + v * VF32_LANES) : vf32_load_n(p + v * VF32_LANES, (size_t)left);
 }
 
+/* The columns that exist of vector v. */
 INGOT_INLINE void store_columns(float *p, vf32 x, int n, int v)
 {
     const int left = n - v * VF32_LANES;
@@ -100,7 +101,8 @@ INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
     }
 }
 
-/* mr rows by nv vectors. */
+/* mr rows by nv vectors: for each step of k, nv loads of packed B and mr broadcasts of A feed mr * nv multiply-adds,
+ * all of whose sums are in registers. The loop has no branch, and one prefetch a step. */
 INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
 {
     enum { MAX_ROWS = 12 };
@@ -146,6 +148,7 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
     TILE_CASE(1, nv) TILE_CASE(2, nv) TILE_CASE(3, nv) TILE_CASE(4, nv) TILE_CASE(5, nv) TILE_CASE(6, nv) \
     TILE_CASE(7, nv) TILE_CASE(8, nv) TILE_CASE(9, nv) TILE_CASE(10, nv) TILE_CASE(11, nv) TILE_CASE(12, nv)
 
+/* Panels of two vectors and of one. */
 static void tile_wide(const tile_job *t, int mr)
 {
     switch (mr) { TILE_CASES(2) }
@@ -159,6 +162,7 @@ static void tile_narrow(const tile_job *t, int mr)
 /* Floats of a step of the panel: the last is one vector wide when no more columns are left. */
 static int panel_width(int64_t n, int64_t panel) { return n - panel * PANEL <= VF32_LANES ? VF32_LANES : PANEL; }
 
+/* Panels that n columns take. */
 int64_t INGOT_FN(gemm_panels_f32)(int64_t n) { return n / PANEL + (n % PANEL != 0); }
 
 /* All panels are PANEL wide but the last. */

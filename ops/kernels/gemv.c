@@ -7,7 +7,8 @@
  * dot products whose weights are one stream: for a classifier's few columns over very long rows. */
 #include "ops/kernels/isa.h"
 
-/* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. */
+/* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. The rest of k that fills no
+ * vector goes through one more multiply-add, with zeros past the end. */
 INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
                            const ingot_epilogue *e, int64_t i, int64_t j, int rm, int rn)
 {
@@ -37,7 +38,9 @@ INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, 
     }
 }
 
-/* All rows of A against the weights from row j; returns how many weights were taken. */
+/* All rows of A against the weights from row j; returns how many weights were taken. Tiles are chosen so that eight
+ * sums are under way at once, or four, where there are enough rows and weights: one alone waits for itself at every
+ * step. */
 static int dot_columns(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
                        const ingot_epilogue *e, int64_t j, int64_t left)
 {
@@ -59,6 +62,7 @@ static int dot_columns(const ingot_gemm *g, const float *a, const float *w, ptrd
     return rn;
 }
 
+/* Columns [n0, n1) of the product with a B stored [n][k]; the activation follows while they are in the cache. */
 void INGOT_FN(gemm_dot_f32)(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
                             const ingot_epilogue *e, int64_t n0, int64_t n1)
 {
@@ -88,6 +92,7 @@ INGOT_INLINE void add_rows(float *c, const float *b, ptrdiff_t ldb, const float 
     }
 }
 
+/* A copy with a known number of rows. */
 static void add_eight_rows(float *c, const float *b, ptrdiff_t ldb, const float *scale, int64_t n)
 {
     add_rows(c, b, ldb, scale, 8, n);
@@ -147,6 +152,8 @@ static void start_strip(const ingot_gemm *g, float *c, const ingot_epilogue *e, 
     }
 }
 
+/* Columns [n0, n1) of the product with a B stored [k][n], in strips. Both ways below add the rows of B in the order
+ * of k, so that the choice between them changes no bit. */
 void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c,
                              const ingot_epilogue *e, int64_t n0, int64_t n1)
 {
@@ -225,6 +232,7 @@ static int stripes_columns(const ingot_gemm *g, const float *a, const float *str
     return left >= 10 ? 10 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
+/* Two rows of A at a time, as stripes are read anew for each pair. */
 void INGOT_FN(gemm_stripes_f32)(const ingot_gemm *g, const float *a, const float *stripes, float *c)
 {
     for (int64_t i = 0; i < g->m; i += 2)

@@ -18,6 +18,7 @@ static int count_allowed(void)
     return n;
 }
 
+/* The tables that this processor can run and INGOT_ISA allows, from the plainest on; NULL past the last. */
 const ingot_kernels *ingot_kernels_at(int index)
 {
     const int allowed = count_allowed();
@@ -30,6 +31,7 @@ const ingot_kernels *ingot_kernels_at(int index)
     return NULL;
 }
 
+/* The last of them; the first is usable everywhere, so there always is one. */
 const ingot_kernels *ingot_kernels_best(void)
 {
     const ingot_kernels *best = NULL, *next;

@@ -3,6 +3,7 @@
  * vector code of its own calls the C library for each lane. */
 #include "ops/kernels/vmath.h"
 
+/* f of the C library for each lane. */
 INGOT_INLINE vf32 each_lane(vf32 x, float (*f)(float))
 {
     float lanes[VF32_LANES];
@@ -13,12 +14,14 @@ INGOT_INLINE vf32 each_lane(vf32 x, float (*f)(float))
     return vf32_load(lanes);
 }
 
+/* 1 with the sign of x. */
 INGOT_INLINE vf32 sign(vf32 x)
 {
     const vf32 one = vf32_copysign(vf32_set1(1.0f), x), zero = vf32_zero();
     return vf32_select(vm32_or(vf32_lt(x, zero), vf32_lt(zero, x)), one, x);     /* zeros and NaN stay */
 }
 
+/* x - bias above lambd, x + bias below -lambd, 0 between; NaN stays. */
 INGOT_INLINE vf32 shrink(vf32 x, vf32 lambd, vf32 bias)
 {
     const vf32 zero = vf32_zero(), low = vf32_select(vf32_lt(x, vf32_sub(zero, lambd)), vf32_add(x, bias), zero);
@@ -68,6 +71,7 @@ INGOT_INLINE vf32 shrink(vf32 x, vf32 lambd, vf32 bias)
     X(SWISH, vf32_mul(v, vf32_sigmoid(vf32_mul(a, v)))) \
     X(SHRINK, shrink(v, a, b))
 
+/* One function over an array, with its parameters spread over vectors. */
 typedef void map_loop(float *dst, const float *src, int64_t n, vf32 a, vf32 b, vf32 one);
 
 #define X(name, expression) \
@@ -88,11 +92,13 @@ MAPS(X)
 #undef X
 
 static map_loop *const loops[INGOT_N_MAPS] = {
+/* the loops by function, in the order of the enumeration */
 #define X(name, expression) [INGOT_MAP_##name] = map_##name,
     MAPS(X)
 #undef X
 };
 
+/* n elements through the loop of one function. */
 void INGOT_FN(map_f32)(ingot_map function, float *dst, const float *src, int64_t n, float a, float b)
 {
     loops[function](dst, src, n, vf32_set1(a), vf32_set1(b), vf32_set1(1.0f));

@@ -54,6 +54,7 @@ static double clip(double x, double low, double high)
     X(SWISH, x / (1 + exp(-a * x))) \
     X(SHRINK, x < -a ? x + b : x > a ? x - b : x == x ? 0 : x)
 
+/* One function over an array, with its parameters. */
 typedef void map_loop(double *dst, const double *src, int64_t n, double a, double b);
 
 #define X(name, expression) \
@@ -74,6 +75,7 @@ static map_loop *const loops[INGOT_N_MAPS] = {
 #undef X
 };
 
+/* n elements by the function's definition. */
 void INGOT_FN(map_f64)(ingot_map function, double *dst, const double *src, int64_t n, double a, double b)
 {
     loops[function](dst, src, n, a, b);

@@ -57,8 +57,10 @@ void INGOT_FN(moments_f32)(const float *src, int64_t n, double *mean, double *va
     *variance = variance_about(src, n, *mean);
 }
 
+/* What RMS normalization divides by, before the mean and the root. */
 double INGOT_FN(sum_squares_f32)(const float *src, int64_t n) { return strip_sum(src, n, 0.0f, true); }
 
+/* (x - sub) mul + add with one number each for the whole strip. */
 void INGOT_FN(scale_shift_f32)(float *dst, const float *src, int64_t n, float sub, float mul, float add)
 {
     const vf32 s = vf32_set1(sub), m = vf32_set1(mul), a = vf32_set1(add);
@@ -70,6 +72,7 @@ void INGOT_FN(scale_shift_f32)(float *dst, const float *src, int64_t n, float su
         vf32_store_n(dst + i, vf32_fma(vf32_sub(vf32_load_n(src + i, (size_t)(n - i)), s), m, a), (size_t)(n - i));
 }
 
+/* The same for n pixels of a block, with numbers for each of its channels. */
 void INGOT_FN(scale_shift_blocked_f32)(float *dst, const float *src, int64_t n, const float *sub, const float *mul,
                                        const float *add)
 {
@@ -158,6 +161,7 @@ void INGOT_FN(norm_channels_f32)(float *dst, const float *src, int64_t channels,
     }
 }
 
+/* (x - sub) mul, then scale and shift by numbers for each element; add may be NULL. */
 void INGOT_FN(scale_row_f32)(float *dst, const float *src, int64_t n, float sub, float mul, const float *scale,
                              const float *add)
 {

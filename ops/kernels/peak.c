@@ -4,6 +4,7 @@
 
 enum { CHAINS = 10 };        /* covers latency 4 at two a cycle, and fits 16 registers */
 
+/* The sum of everything, which the callers return so that no compiler can leave the loops out. */
 INGOT_INLINE float sum_of(vf32 acc[CHAINS])
 {
     INGOT_UNROLL

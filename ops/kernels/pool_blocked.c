@@ -41,6 +41,7 @@ typedef struct window_job {
     ptrdiff_t step[3], pixel;
 } window_job;
 
+/* px neighbouring windows over all of their taps in registers; for averages the sum times `scale` is stored. */
 INGOT_INLINE void fold_windows(const window_job *j, float *dst, vf8 scale, int px, bool max)
 {
     vf8 acc[PIXELS];
@@ -67,6 +68,8 @@ INGOT_INLINE void fold_windows(const window_job *j, float *dst, vf8 scale, int p
         vf8_store(dst + p * BLOCK, max ? acc[p] : vf8_mul(acc[p], scale));
 }
 
+/* n outputs whose windows meet the same taps, PIXELS at a time and then one by one; count is what an average divides
+ * by. */
 static void fold_run(window_job *j, float *dst, int64_t n, double count, bool max)
 {
     const vf8 scale = vf8_set1(count > 0 ? (float)(1.0 / count) : 0.0f);
@@ -86,6 +89,7 @@ static void fold_run(window_job *j, float *dst, int64_t n, double count, bool ma
     }
 }
 
+/* n pixels of one value. */
 static void fill(float *dst, int64_t n, float value)
 {
     for (int64_t i = 0; i < n * BLOCK; i++)
@@ -199,6 +203,7 @@ static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t 
         max_run(d, j, dst + x * BLOCK, x, min64(run, width - x));
 }
 
+/* Rows [i0, i1) of the output, in the order of images and blocks, depth, height. */
 void INGOT_FN(pool_blocked_f32)(const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)
 {
     const int64_t in = d->in[0] * d->in[1] * d->in[2] * BLOCK, rows = d->out[0] * d->out[1];

@@ -17,6 +17,7 @@ INGOT_INLINE void store_some(void *dst, vi32 x, int64_t n)
     memcpy(dst, bytes, (size_t)(n < VF32_LANES ? n : VF32_LANES));
 }
 
+/* The first n < VF32_LANES bytes, widened; the lanes past them are 0. */
 INGOT_INLINE vi32 load_some(const void *src, int64_t n, bool is_signed)
 {
     uint8_t bytes[16] = { 0 };
@@ -38,6 +39,8 @@ void INGOT_FN(widen_i8)(int16_t *dst, const void *src, int64_t n, bool is_signed
         dst[i] = (int16_t)(s[i] - off);
 }
 
+/* A true division by the scale, as the standard has it: a product with its inverse would round some ties the other
+ * way. */
 void INGOT_FN(quantize_i8)(void *dst, const float *src, int64_t n, float scale, int zero, float low, float high)
 {
     const vf32 by = vf32_set1(scale), bottom = vf32_set1(low), top = vf32_set1(high);
@@ -53,6 +56,7 @@ void INGOT_FN(quantize_i8)(void *dst, const float *src, int64_t n, float scale, 
     }
 }
 
+/* (x - zero) scale. A vector may be loaded as 16 bytes, so what is nearer to the end goes through a copy. */
 void INGOT_FN(dequantize_i8)(float *dst, const void *src, int64_t n, bool is_signed, float scale, int zero)
 {
     const uint8_t *from = src;
@@ -68,6 +72,8 @@ void INGOT_FN(dequantize_i8)(float *dst, const void *src, int64_t n, bool is_sig
     }
 }
 
+/* The smallest and largest element and 0, which a quantized range must hold. The zeros of a tail change nothing
+ * then. */
 void INGOT_FN(range_f32)(const float *src, int64_t n, float *low, float *high)
 {
     vf32 lows[4], highs[4];
@@ -92,6 +98,7 @@ void INGOT_FN(range_f32)(const float *src, int64_t n, float *low, float *high)
     *high = vf32_hmax(vf32_max(vf32_max(highs[0], highs[1]), vf32_max(highs[2], highs[3])));
 }
 
+/* Sum or product of two quantized tensors in float, quantized again; b may be a single element. */
 void INGOT_FN(mix_i8)(void *dst, const void *a, const void *b, int64_t n, const ingot_mix *m)
 {
     const vf32 a_scale = vf32_set1(m->a_scale), b_scale = vf32_set1(m->b_scale);
@@ -117,6 +124,7 @@ void INGOT_FN(mix_i8)(void *dst, const void *a, const void *b, int64_t n, const 
     }
 }
 
+/* dst becomes the larger of itself and n pixels of src, `step` bytes apart, in the compiler's vectors of 8 bytes. */
 void INGOT_FN(max_pixels_i8)(void *dst, const void *src, ptrdiff_t step, int64_t n, bool is_signed)
 {
     typedef uint8_t bytes8 __attribute__((vector_size(8)));
@@ -132,6 +140,7 @@ void INGOT_FN(max_pixels_i8)(void *dst, const void *src, ptrdiff_t step, int64_t
     }
 }
 
+/* The sums of n pixels by channel; a vector with two pixels adds its halves in the end. */
 void INGOT_FN(sum_pixels_i8)(int32_t *sums, const void *src, int64_t n, bool is_signed)
 {
     const uint8_t *from = src;

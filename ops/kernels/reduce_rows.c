@@ -20,6 +20,7 @@ INGOT_INLINE vf32 map(ingot_fold fold, vf32 x, vf32 shift)
     }
 }
 
+/* What two parts give together. Extremes keep a NaN of acc by the select, and one of x as vf32_max() itself does. */
 INGOT_INLINE vf32 join(ingot_fold fold, vf32 acc, vf32 x)
 {
     switch (fold) {
@@ -69,6 +70,8 @@ INGOT_INLINE double join_lanes(ingot_fold fold, double total, vf32 acc)
     return total + (double)vf32_hsum(acc);
 }
 
+/* n elements in stretches: WIDE vectors side by side, then single vectors, then the tail filled up with elements
+ * that change nothing. Each stretch's total joins the others in double. */
 INGOT_INLINE double fold_row(ingot_fold fold, const float *src, size_t n, float shift)
 {
     const vf32 by = vf32_set1(shift);
@@ -119,6 +122,7 @@ INGOT_INLINE void fold_group(ingot_fold fold, float *dst, const float *src, ptrd
     }
 }
 
+/* Rows onto dst, TOGETHER at a time, so that dst is read and written once for several rows. */
 INGOT_INLINE void fold_rows(ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n,
                             const float *shift)
 {
@@ -141,6 +145,7 @@ INGOT_INLINE void fold_rows(ingot_fold fold, float *dst, const float *src, ptrdi
     case INGOT_FOLD_PROD: call(INGOT_FOLD_PROD); break; \
     }
 
+/* One row to one number, in double: the caller rounds it, or takes a root or a logarithm first. */
 double INGOT_FN(fold_row_f32)(ingot_fold fold, const float *src, size_t n, float shift)
 {
     double result = 0;
@@ -150,6 +155,7 @@ double INGOT_FN(fold_row_f32)(ingot_fold fold, const float *src, size_t n, float
     return result;
 }
 
+/* Rows folded into one, element by element, in float. */
 void INGOT_FN(fold_rows_f32)(ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n,
                              const float *shift)
 {
@@ -158,6 +164,7 @@ void INGOT_FN(fold_rows_f32)(ingot_fold fold, float *dst, const float *src, ptrd
 #undef CALL
 }
 
+/* Sums of a blocked image by channel, in double over stretches as long as those of a row. */
 void INGOT_FN(sum_pixels_f32)(double *sums, const float *src, size_t pixels)
 {
     for (int l = 0; l < 8; l++)
@@ -192,6 +199,8 @@ INGOT_INLINE vm32 is_better(vf32 x, vf32 best, bool last)
     return vm32_or(vm32_and(nan, last ? nan : vf32_eq(best, best)), vm32_and(above, vf32_eq(best, best)));
 }
 
+/* One more row for n searches that run side by side: best and index take over where its elements are better. best
+ * holds elements times sign. */
 void INGOT_FN(arg_rows_f32)(float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, bool last)
 {
     const vi32 number = vi32_set1(row);
@@ -204,9 +213,12 @@ void INGOT_FN(arg_rows_f32)(float *best, int32_t *index, const float *src, size_
     }
 }
 
+/* Is x better than best, or as good? NaN is better than any number and as good as NaN. */
 INGOT_INLINE bool beats(float x, float best) { return x > best || (x != x && best == best); }
 INGOT_INLINE bool ties(float x, float best) { return x == best || (x != x && best != best); }
 
+/* The position in one row, -1 for an empty one. Each lane searches by itself; then the lanes are compared, of equal
+ * ones the first or last position wins, and the tail follows one by one. */
 int32_t INGOT_FN(arg_row_f32)(float *best, const float *src, size_t n, float sign, bool last)
 {
     float values[VF32_LANES];

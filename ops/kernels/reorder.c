@@ -3,6 +3,7 @@
 
 enum { BLOCK = 8 };
 
+/* Pixels [p0, p1) of one block's channels, eight by eight through registers; lanes past the last channel become 0. */
 void INGOT_FN(block_f32)(float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
 {
     int64_t p = p0;
@@ -22,6 +23,7 @@ void INGOT_FN(block_f32)(float *dst, const float *src, int64_t channels, int64_t
             dst[p * BLOCK + c] = c < channels ? src[c * pixels + p] : 0.0f;
 }
 
+/* The way back; lanes past the last channel are left out. */
 void INGOT_FN(unblock_f32)(float *dst, const float *src, int64_t channels, int64_t pixels, int64_t p0, int64_t p1)
 {
     const int64_t have = channels < BLOCK ? channels : BLOCK;

@@ -150,6 +150,7 @@ INGOT_INLINE void softmax_scaled_rows(float *data, ptrdiff_t stride, int rows, i
         multiply_row(data + i * stride, n, 1.0f / sum[i]);
 }
 
+/* Eight rows at a time; copies of the loop with and without a mask. */
 void INGOT_FN(softmax_scaled_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t n, float scale,
                                   const float *mask, ptrdiff_t mask_stride)
 {
@@ -163,6 +164,7 @@ void INGOT_FN(softmax_scaled_f32)(float *data, ptrdiff_t stride, int64_t rows, i
     }
 }
 
+/* exp(x - max) of all elements, then a true division by their sum. */
 void INGOT_FN(softmax_f32)(float *dst, const float *src, int64_t n)
 {
     const float sum = exp_row(dst, src, n, row_max(src, n));
@@ -175,6 +177,7 @@ void INGOT_FN(softmax_f32)(float *dst, const float *src, int64_t n)
         dst[i] /= sum;
 }
 
+/* x - max - log(sum): the exponentials are only added up, and dst is written once. */
 void INGOT_FN(log_softmax_f32)(float *dst, const float *src, int64_t n)
 {
     const float most = row_max(src, n), log_sum = logf(exp_row(NULL, src, n, most));

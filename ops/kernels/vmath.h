@@ -77,6 +77,7 @@ INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
     return vf32_mul(vf32_from_bits(power), vf32_fma(p.r, slope, one));
 }
 
+/* The sign bit cleared, and the sign bit taken from another number: exact, also for NaN and zeros. */
 INGOT_INLINE vf32 vf32_abs(vf32 x) { return vf32_from_bits(vi32_and(vf32_bits(x), vi32_set1(INT32_MAX))); }
 
 INGOT_INLINE vf32 vf32_copysign(vf32 magnitude, vf32 sign)
@@ -227,22 +228,26 @@ INGOT_INLINE vf32 vf32_sine_far(vf32 near, vf32 x, float (*far)(float))
     return vf32_load(results);
 }
 
+/* sin is quadrant 0, cos the next one. */
 INGOT_INLINE vf32 vf32_sin(vf32 x) { return vf32_sine_far(vf32_sine(x, 0), x, sinf); }
 INGOT_INLINE vf32 vf32_cos(vf32 x) { return vf32_sine_far(vf32_sine(x, 1), x, cosf); }
 
 INGOT_INLINE vf32 vf32_relu(vf32 x) { return vf32_max(vf32_zero(), x); }                 /* keeps NaN */
 INGOT_INLINE vf32 vf32_clip(vf32 x, vf32 low, vf32 high) { return vf32_min(high, vf32_max(low, x)); }
 
+/* x < 0 ? slope x : x; NaN is not below 0 and passes. */
 INGOT_INLINE vf32 vf32_leaky_relu(vf32 x, vf32 slope)
 {
     return vf32_select(vf32_lt(x, vf32_zero()), vf32_mul(slope, x), x);
 }
 
+/* slope x + offset, clipped to [0, 1]. */
 INGOT_INLINE vf32 vf32_hard_sigmoid(vf32 x, vf32 slope, vf32 offset)
 {
     return vf32_clip(vf32_fma(x, slope, offset), vf32_zero(), vf32_set1(1.0f));
 }
 
+/* x times the hard sigmoid of 1/6 and 1/2. */
 INGOT_INLINE vf32 vf32_hard_swish(vf32 x)
 {
     return vf32_mul(x, vf32_hard_sigmoid(x, vf32_set1(1.0f / 6.0f), vf32_set1(0.5f)));

@@ -29,6 +29,7 @@ enum {
 
 #define SQRT2 1.41421356237309504880
 
+/* What follows from a convolution's numbers and m. */
 typedef struct wino_shape {
     int m, points;                      /* along an axis */
     int64_t tiles_y, tiles_x, tiles;    /* of an image; of all images */
@@ -49,6 +50,8 @@ static int64_t choose_blocks(const wino_shape *s, int64_t ic)
     return max64(least, min64(ceil_div(SHARED_BLOCKS, s->units), s->tiles / SHARED_TILES));
 }
 
+/* Blocks are made nearly equal after their number is chosen. V's channel blocks hold whole vectors of tiles, and a
+ * LINE keeps the points apart in cache sets. */
 static wino_shape wino_shape_of(const ingot_conv *d, int m)
 {
     wino_shape s = { .m = m, .points = m + 2, .in_plane = d->in[1] * d->in[2] * BLOCK,
@@ -68,17 +71,21 @@ static wino_shape wino_shape_of(const ingot_conv *d, int m)
     return s;
 }
 
+/* Floats of the transformed filters: whole vectors of output channels by whole blocks of input channels, at all
+ * points. */
 int64_t INGOT_FN(winograd_packed_f32)(const ingot_conv *d, int m)
 {
     return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * (m + 2) * (m + 2);
 }
 
+/* Floats of scratch memory for one thread: V and M of one block of tiles. */
 int64_t INGOT_FN(winograd_scratch_f32)(const ingot_conv *d, int m)
 {
     const wino_shape s = wino_shape_of(d, m);
     return s.points * s.points * (s.v_point + s.m_point);
 }
 
+/* Work items: blocks of tiles by units of output channels. */
 int64_t INGOT_FN(winograd_items_f32)(const ingot_conv *d, int m)
 {
     const wino_shape s = wino_shape_of(d, m);
@@ -123,6 +130,8 @@ static double cycles(const ingot_conv *d, int m)
     return (products > weights ? products : weights) + transforms;
 }
 
+/* m by estimated cycles, or 0 where this would not be five percent faster than the direct way, or cannot be done;
+ * wherever_possible leaves out the comparison. */
 int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
 {
     if (!suits(d))
@@ -156,6 +165,7 @@ static void filter_matrix(int m, double g[MAX_POINTS][3])
 /* Filters [y * 3 + x] of a unit's output channels, side by side so that the loops over them become vectors. */
 typedef struct filters { double at[9][UNIT]; } filters;
 
+/* Input channel ic of the filters of a unit; zeros past the last channels of either side. */
 static void load_filters(filters *f, const ingot_conv *d, const float *weights, int64_t oc, int64_t ic)
 {
     memset(f, 0, sizeof *f);
@@ -350,6 +360,7 @@ INGOT_INLINE void transform_source(const wino_job *j, int m, int64_t tile0, int6
         }
 }
 
+/* Copies for each m, so that the compiler knows it. */
 static void transform_source_2(const wino_job *j, int64_t tile0, int64_t count)
 {
     transform_source(j, 2, tile0, count);
@@ -385,6 +396,7 @@ INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, 
     }
 }
 
+/* A straight-line product for each number of tiles, for units of one and of two vectors. */
 #define MULTIPLY_ONE(px) multiply(s, v, w, to, soon, groups, px, 1)
 #define MULTIPLY_TWO(px) multiply(s, v, w, to, soon, groups, px, 2)
 
@@ -400,6 +412,8 @@ static void multiply_two(const wino_shape *s, const float *v, const float *w, fl
     switch (px) { PIXEL_CASES(CONV_PX2, MULTIPLY_TWO) }
 }
 
+/* All products of a unit: point by point, strips of tiles of nearly equal length. The next point's filters are asked
+ * for in even portions over the strips, except after the very last point. */
 static void multiply_points(const wino_job *j, int64_t unit, int64_t count)
 {
     const wino_shape *s = j->s;
@@ -471,6 +485,7 @@ INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point
     }
 }
 
+/* Copies for each m. */
 static void transform_output_2(const float *p, int64_t m_point, const tile_out *o)
 {
     transform_output(2, p, m_point, o);
@@ -513,6 +528,8 @@ static void finish_vector(const wino_job *j, int64_t oc, const float *products, 
     }
 }
 
+/* Items [i0, i1). *held is the block whose V is in scratch, or -1: items of one block follow each other, so the
+ * transform is done once for all of its units, even over several calls. */
 void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
                             const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
