@@ -14,6 +14,8 @@ enum {
     TILE = 16                /* rows and columns of a transposition: both sides' lines stay in the first-level cache */
 };
 
+/* One copy as the threads see it. The box has at most INGOT_COPY_RANK dimensions; an iteration of the outer ones
+ * copies a line or a row of tiles of the inner ones, whose size is the box's innermost dimension. */
 typedef struct box_job {
     ingot_copy box; /* steps in bytes */
     const char *from;
@@ -24,7 +26,8 @@ typedef struct box_job {
     int64_t piece;
 } box_job;
 
-/* Row-major steps in elements: moving one index along dimension d moves steps[d] elements. */
+/* Row-major steps in elements: moving one index along dimension d moves steps[d] elements. steps has room for the
+ * tensor's rank. */
 void ingot_steps(const ingot_tensor *tensor, int64_t *steps)
 {
     int64_t step = 1;
@@ -59,6 +62,8 @@ static bool simplify(ingot_copy *box)
         if (box->shape[d] == 1)
             continue;
         const int64_t n = box->shape[d], from = box->from_step[d] * item, to = box->to_step[d] * item;
+        /* A dimension continues the one before it when both sides reach the next index by walking through all of it.
+         * */
         if (rank > 0 && box->from_step[rank - 1] == from * n && box->to_step[rank - 1] == to * n)
             box->shape[rank - 1] *= n;
         else
@@ -72,7 +77,8 @@ static bool simplify(ingot_copy *box)
     return true;
 }
 
-/* n copies of an item: the first stretch by hand, the rest as copies of that. */
+/* n copies of an item of at most 16 bytes: the first stretch by hand, the rest as copies of that, since memcpy of a
+ * long stretch is faster than storing items. from may lie in what is written. */
 static inline __attribute__((always_inline)) void repeat_item(char *to, const char *from, int64_t n, const size_t item)
 {
     const int64_t first = MIN(n, FILL_BYTES / (int64_t)item), whole = first * (int64_t)item, all = n * (int64_t)item;
@@ -98,7 +104,7 @@ static inline __attribute__((always_inline)) void copy_line(char *to, const char
             memcpy(to + i * to_step, from + i * from_step, item);
 }
 
-/* A constant item size lets the compiler turn memcpy into one move. */
+/* n items between lines at a stride, in bytes. A constant item size lets the compiler turn memcpy into one move. */
 static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, int64_t from_step, size_t item)
 {
     switch (item) {
@@ -113,6 +119,7 @@ static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, i
     }
 }
 
+/* Four 32-bit items, which compilers keep in one vector register. */
 typedef uint32_t quad __attribute__((vector_size(16)));
 
 static inline quad load_quad(const char *from)
@@ -173,7 +180,8 @@ static void transpose_tiles(char *to, const char *from, int64_t rows, int64_t co
     }
 }
 
-/* Outer iterations [begin, end). */
+/* Task over outer iterations [begin, end). The last of the outer dimensions counts in pieces; its last piece may be
+ * shorter. */
 static void copy_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const box_job *job = argument;
@@ -202,7 +210,9 @@ static void copy_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* The dimension whose elements are neighbours in the source, when the innermost one's are only in the destination. */
+/* The dimension whose elements are neighbours in the source, when the innermost one's are only in the destination; -1
+ * where no transposition helps: items that are no power of two up to 16 bytes, repeated items, or a side too short to
+ * make blocks. */
 static int find_across(const ingot_copy *box)
 {
     const int64_t item = (int64_t)box->item_bytes;
@@ -215,7 +225,8 @@ static int find_across(const ingot_copy *box)
     return -1;
 }
 
-/* Make the longest dimension the inner loop where the innermost is short and no tiles will be used. */
+/* Make the longest dimension the inner loop where the innermost is short and no tiles will be used. The order of
+ * dimensions does not matter to a copy, as long as both sides agree. */
 static void lengthen_inner(ingot_copy *box)
 {
     const int inner = box->rank - 1;
@@ -233,7 +244,7 @@ static void lengthen_inner(ingot_copy *box)
     }
 }
 
-/* Few long runs: share out each of them. */
+/* Few long runs: share out each of them among the threads, one after the other. */
 static void copy_long_runs(ingot_team *team, const ingot_copy *box, const char *from, char *to)
 {
     int64_t index[INGOT_COPY_RANK] = {0}, n = 1, source = 0;
@@ -249,7 +260,7 @@ static void copy_long_runs(ingot_team *team, const ingot_copy *box, const char *
 }
 
 /* Copies the box with the fewest dimensions it can be written with: long runs by memcpy, a transpose by tiles,
- * everything else in lines. */
+ * everything else in lines. from and to must not overlap; a box with a size of 0 copies nothing. */
 void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, void *to)
 {
     box_job job = {.box = *copy, .from = from, .to = to};
@@ -265,6 +276,7 @@ void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, 
         lengthen_inner(box);
     job.tiles = across >= 0;
     job.piece = job.tiles ? TILE : LINE;
+    /* Tasks are outer iterations; each does at least GRAIN_BYTES, if there are that many. */
     const int64_t piece = MIN(job.piece, box->shape[cut]);
     int64_t n = (box->shape[cut] + job.piece - 1) / job.piece;
     for (int d = 0; d < inner; d++)
@@ -315,13 +327,15 @@ const void *ingot_zero_of(ingot_dtype dtype)
     return dtype == INGOT_STRING ? (const void *)&empty : zeros;
 }
 
+/* Zeros, or empty strings, into all of a tensor. */
 void ingot_fill_zero(ingot_team *team, ingot_tensor *tensor)
 {
     ingot_fill(team, tensor->data, ingot_count(tensor), ingot_zero_of(tensor->dtype),
                ingot_dtype_size_bytes(tensor->dtype));
 }
 
-/* For operators that only rename the shape: nothing to do when the engine let both sides share memory. */
+/* For operators that only rename the shape (Reshape, Flatten, Identity and the like): nothing to do when the engine
+ * let both sides share memory. */
 ingot_status ingot_run_view(ingot_op_ctx *c)
 {
     if (c->out[0]->data != c->in[0]->data)

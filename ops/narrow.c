@@ -11,6 +11,7 @@ enum {
     FEW_TERMS = 16,   /* see sum_of */
 };
 
+/* Round n floats to what the 16-bit type `dtype` can hold, in place. */
 void ingot_round_to(float *values, int64_t n, ingot_dtype dtype)
 {
     uint16_t narrow[CHUNK];
@@ -38,6 +39,8 @@ static float sum_of(const float *row, int64_t n, ingot_dtype dtype)
     return sum;
 }
 
+/* Softmax of one row in place, rounded to dtype after each step as an evaluator rounds that computes it step by step
+ * in 16 bits: x - max, exp, the sum, the quotient. */
 void ingot_softmax_narrow(const ingot_kernels *kernels, float *row, int64_t n, ingot_dtype dtype)
 {
     float largest = -INFINITY;

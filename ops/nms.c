@@ -4,16 +4,20 @@
 #include "ops/op.h"
 #include "ops/order.h"
 
+/* A box by its corners, x0 <= x1 and y0 <= y1. */
 typedef struct nms_box {
     float x0, y0, x1, y1;
 } nms_box;
 
+/* A box that may be selected: key orders by score (ops/order.h), index is the box. */
 typedef struct nms_candidate {
     uint64_t key;
     int64_t index;
 } nms_candidate;
 
-/* boxes (N, boxes, 4), scores (N, classes, boxes). How many are selected is known after the run only. */
+/* boxes (N, boxes, 4), scores (N, classes, boxes); the other three inputs are optional scalars. How many are selected
+ * is known after the run only: Y is (selected, 3) of image, class and box. INVALID when the shapes do not fit each
+ * other. */
 static ingot_status infer_nms(ingot_op_ctx *c)
 {
     const ingot_tensor *boxes = c->in[0], *scores = c->in[1];
@@ -33,7 +37,8 @@ static ingot_status infer_nms(ingot_op_ctx *c)
 /* An optional input may also be there and empty. */
 static bool has_value(const ingot_op_ctx *c, int i) { return ingot_has(c, i) && ingot_count(c->in[i]) == 1; }
 
-/* Corners in order, from any two of them or from centre and size. */
+/* Corners in order, from any two of them (y, x, y, x) or from centre and size (x, y, width, height), as
+ * center_point_box says. */
 static nms_box read_box(const float *b, bool centered)
 {
     if (centered)
@@ -41,7 +46,8 @@ static nms_box read_box(const float *b, bool centered)
     return (nms_box){MIN(b[1], b[3]), MIN(b[0], b[2]), MAX(b[1], b[3]), MAX(b[0], b[2])};
 }
 
-/* Is intersection over union above the threshold? */
+/* Is intersection over union above the threshold? Boxes that only touch, or without area, never overlap; a NaN
+ * anywhere says no. */
 static bool overlaps(nms_box a, nms_box b, float threshold)
 {
     const float width = MIN(a.x1, b.x1) - MAX(a.x0, b.x0), height = MIN(a.y1, b.y1) - MAX(a.y0, b.y0);
@@ -77,6 +83,7 @@ static nms_candidate *sort_candidates(nms_candidate *list, nms_candidate *other,
     return list;
 }
 
+/* Thresholds of the node and working memory for one class; all of it is used again for the next. */
 typedef struct nms_job {
     int64_t n_boxes, limit;
     float iou, score;
@@ -86,7 +93,9 @@ typedef struct nms_job {
     nms_box *kept_boxes;
 } nms_job;
 
-/* The boxes of one class that stay, as indices; returns how many. */
+/* The boxes of one class that stay, as indices in `kept`; returns how many. Greedy, as the standard has it: by
+ * falling score, a box stays unless it overlaps one that stayed. Scores of the class begin at element `first`; a
+ * score must be above the threshold, where there is one. */
 static int64_t select_boxes(const nms_job *job, const float *boxes, const ingot_tensor *scores, int64_t first,
                             int64_t *kept)
 {
@@ -110,7 +119,8 @@ static int64_t select_boxes(const nms_job *job, const float *boxes, const ingot_
 }
 
 /* Each (image, class) pair is on its own; results are joined in that order. max_output_boxes_per_class is 0 by
- * default: nothing is selected. */
+ * default: nothing is selected. An iou_threshold outside of 0 to 1 is INVALID. Memory comes from the run, in the
+ * sizes of the inputs: no more than `limit` boxes of a class are kept. */
 static ingot_status run_nms(ingot_op_ctx *c)
 {
     const ingot_tensor *boxes = c->in[0], *scores = c->in[1];
@@ -144,6 +154,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
             kept[p][i] = list[i];
         total += counts[p];
     }
+    /* All counts are known now: the output gets its shape and is filled. */
     const int64_t shape[2] = {total, 3};
     const ingot_status status = ingot_out_resize(c, 0, INGOT_INT64, 2, shape);
     if (status)

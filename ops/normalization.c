@@ -10,6 +10,8 @@ enum { X, SCALE, BIAS };
 
 /* --- groups of channels: (N, groups, channels, plane) --- */
 
+/* What a run of either operator needs. strips, scale and bias are bound in each run; the rest follows from shapes and
+ * attributes. */
 typedef struct group_norm {
     ingot_strips strips;
     int64_t n, groups, channels, plane;
@@ -18,8 +20,9 @@ typedef struct group_norm {
     double epsilon;
 } group_norm;
 
-/* GroupNormalization and, with a group for each channel, InstanceNormalization: X (N, C, D1...). Scale and bias
- * count channels, or groups in opset 18. */
+/* GroupNormalization and, with a group for each channel, InstanceNormalization: X (N, C, D1...). Scale and bias count
+ * channels, or groups in opset 18. INVALID for too low a rank, groups that do not divide C, or parameters of another
+ * length. */
 static ingot_status read_groups(ingot_op_ctx *c, group_norm *s)
 {
     const ingot_tensor *x = c->in[X];
@@ -54,6 +57,7 @@ static ingot_status infer_groups(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, 0, c->in[X]);
 }
 
+/* Scratch only for 16-bit floats, which are widened around the loops. */
 static ingot_status prepare_groups(ingot_op_ctx *c)
 {
     group_norm *s = c->state = ingot_keep(c, sizeof *s);
@@ -83,7 +87,7 @@ static void run_groups_range(void *argument, int64_t begin, int64_t end, int thr
     }
 }
 
-/* Both forms, in f32 or f64. */
+/* Both forms, in f32 or f64. A task takes some thousand elements at least. */
 static ingot_status run_groups_wide(ingot_op_ctx *c)
 {
     group_norm *s = c->state;
@@ -110,6 +114,8 @@ typedef struct row_parameter {
     size_t bytes;                        /* of scratch memory when it has to be spread out */
 } row_parameter;
 
+/* As group_norm, for rows; `axis` is where a row begins. Scale and bias may have a NULL address: then they are 1 and
+ * 0. */
 typedef struct row_norm {
     ingot_strips strips;
     int64_t rows, n;
@@ -121,7 +127,7 @@ typedef struct row_norm {
 } row_norm;
 
 /* LayerNormalization and RMSNormalization: rows before 'axis', n elements from it on. Scale and bias broadcast one
- * way to X. */
+ * way to X; bias may be missing. INVALID for an axis out of range or parameters that do not broadcast. */
 static ingot_status read_rows(ingot_op_ctx *c, row_norm *s)
 {
     const ingot_tensor *x = c->in[X];
@@ -147,7 +153,8 @@ static ingot_status read_rows(ingot_op_ctx *c, row_norm *s)
     return INGOT_OK;
 }
 
-/* A parameter of n elements in X's own type is read where it is; others are spread out to full rows in scratch. */
+/* A parameter of n elements in X's own type is read where it is; others are spread out to full rows in scratch. One
+ * that varies along dimensions before the axis needs a row for each row of X. */
 static void plan_parameter(const ingot_op_ctx *c, const row_norm *s, int input, row_parameter *p)
 {
     const ingot_tensor *x = c->in[X], *t = ingot_has(c, input) ? c->in[input] : NULL;
@@ -201,7 +208,8 @@ static ingot_status prepare_rows(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Where the parameter's elements are; spreads them out over `scratch` unless they lie as wanted. */
+/* Sets p->data to where the parameter's elements are; spreads them out over `scratch`, in the float type that rows
+ * have, unless they lie as wanted. Returns the scratch memory behind them. */
 static char *bind_parameter(const ingot_op_ctx *c, const row_norm *s, int input, row_parameter *p, char *scratch)
 {
     const ingot_tensor *x = c->in[X], *t = ingot_has(c, input) ? c->in[input] : NULL;
@@ -234,7 +242,7 @@ static const void *row_of(const row_norm *s, const row_parameter *p, int64_t row
     return !p->data || p->rows == 1 ? p->data : (const char *)p->data + (size_t)(row * s->n) * size;
 }
 
-/* Can a kernel do whole rows? */
+/* Can a kernel do whole rows? f32 with one scale and bias for all rows, and only Y to be written. */
 static bool rows_at_once(const row_norm *s)
 {
     return s->strips.dtype == INGOT_FLOAT && !s->rms && s->n > 0 && s->scale.rows == 1 && s->bias.rows == 1 &&
@@ -248,6 +256,7 @@ static void run_rows_range(void *argument, int64_t begin, int64_t end, int threa
     const ingot_op_ctx *c = s->ctx;
 
     (void)thread;
+    /* Mean and deviation of other types or outputs: row by row in double precision. */
     if (rows_at_once(s)) {
         s->strips.kernels->norm_rows_f32((float *)s->strips.dst + begin * s->n,
                                          (const float *)s->strips.src + begin * s->n, end - begin, s->n, s->epsilon,
@@ -270,6 +279,7 @@ static void run_rows_range(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Parameters that must be spread out are so in each run, before the threads begin. */
 static ingot_status run_rows_wide(ingot_op_ctx *c)
 {
     row_norm *s = c->state;

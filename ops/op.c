@@ -17,6 +17,7 @@ ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *for
     return status;
 }
 
+/* The one text for a limit that was met in the midst of a run. */
 static ingot_status out_of_memory(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
@@ -45,13 +46,14 @@ ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, 
     return INGOT_OK;
 }
 
-/* An output of like's type and shape. */
+/* An output of like's type and shape; errors as ingot_out. */
 ingot_status ingot_out_like(ingot_op_ctx *c, int index, const ingot_tensor *like)
 {
     return ingot_out(c, index, like->dtype, like->rank, like->shape);
 }
 
-/* An output of the broadcast shape of all inputs, by numpy's rules. */
+/* An output of the broadcast shape of all inputs, by numpy's rules: dimensions are matched from the last one, and a
+ * size of 1 repeats. Inputs that are left out do not count. INVALID when two sizes differ. */
 ingot_status ingot_out_broadcast(ingot_op_ctx *c, int index, ingot_dtype dtype)
 {
     int64_t shape[INGOT_MAX_RANK];
@@ -134,6 +136,7 @@ static ingot_op_ctx *original(ingot_op_ctx *c)
     return c;
 }
 
+/* Zeroed memory that lives as long as the plan; NULL when it is out. */
 void *ingot_keep(ingot_op_ctx *c, size_t size_bytes) { return c->host->keep(original(c), size_bytes); }
 
 /* Ask for scratch in prepare: shared_bytes for the call, per_thread_bytes for each thread. */
@@ -143,6 +146,8 @@ void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_
     c->thread_scratch_bytes = (per_thread_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
+/* Memory for a packed constant that all plans of the model share, found by its node and tag; *fill says that the
+ * caller is the one to fill it. NULL when memory is out. */
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 {
     return c->host->packed(original(c), tag, size_bytes, fill);
@@ -170,10 +175,12 @@ void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned)
     ingot_release(c->host->memory, owned);
 }
 
+/* Memory that the caller frees again within the same call. */
 void *ingot_work_alloc(ingot_op_ctx *c, size_t size_bytes) { return ingot_alloc(c->host->memory, size_bytes); }
 
 void ingot_work_free(ingot_op_ctx *c, void *memory) { ingot_release(c->host->memory, memory); }
 
+/* A thread's own part of scratch, per_thread_bytes of ingot_want_scratch, behind the shared part. */
 char *ingot_thread_scratch(const ingot_op_ctx *c, int thread)
 {
     return c->scratch + c->scratch_bytes + (size_t)thread * c->thread_scratch_bytes;
@@ -196,6 +203,7 @@ ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int
     return c->host->allocate_output(c, index) ? INGOT_OK : out_of_memory(c);
 }
 
+/* Memory for values that outlive the call but not the run, as items of sequences; NULL when it is out. */
 void *ingot_run_alloc(ingot_op_ctx *c, size_t size_bytes) { return c->host->run_alloc(original(c), size_bytes); }
 
 enum { MAX_NESTING = 64 };
@@ -211,6 +219,7 @@ static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_
     to->data = ingot_run_alloc(c, size_bytes);
     if (!to->data)
         return out_of_memory(c);
+    /* Items of a sequence, a map or an optional are tensors one behind the other. */
     if (items) {
         for (int64_t i = 0; i < from->shape[0]; i++) {
             const ingot_tensor *item = (const ingot_tensor *)from->data + i;
@@ -222,6 +231,7 @@ static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_
     }
     if (size_bytes)
         memcpy(to->data, from->data, size_bytes);
+    /* Strings refer to text elsewhere, which is copied too. */
     if (from->dtype == INGOT_STRING)
         for (int64_t i = 0; i < ingot_count(from); i++) {
             ingot_string *text = (ingot_string *)to->data + i;
@@ -235,11 +245,13 @@ static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_
     return INGOT_OK;
 }
 
+/* A deep copy in memory of the run; LIMIT when that is out. */
 ingot_status ingot_run_copy(ingot_op_ctx *c, const ingot_tensor *from, ingot_tensor *to)
 {
     return copy_value(c, from, to, 0);
 }
 
+/* Run a subgraph (a body of If, Loop, Scan) on these inputs; the engine does it, as ops knows no executor. */
 ingot_status ingot_call(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,
                         ingot_tensor *outputs, int n_outputs)
 {

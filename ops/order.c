@@ -15,6 +15,7 @@ static inline uint64_t key_of_float(float value)
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
+/* As key_of_float, for doubles. */
 static inline uint64_t key_of_double(double value)
 {
     uint64_t bits;
@@ -25,6 +26,8 @@ static inline uint64_t key_of_double(double value)
     return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
+/* Keys of n elements from `first` on, `step` apart. Equal numbers get equal keys, and unsigned order of keys is the
+ * order of the numbers. Smaller integers go by way of int64. */
 void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, int64_t n, uint64_t *keys)
 {
     const void *data = tensor->data;

@@ -9,6 +9,8 @@ enum { GRAIN_BYTES = 32 * 1024 };
 
 typedef enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP } pad_mode;
 
+/* A padded copy, dimensions merged. map[d] gives the input's index for each index of the result along d, -1 for the
+ * constant; NULL where dimension d is as in the input. */
 typedef struct pad_job {
     const char *from;
     char *to;
@@ -20,10 +22,12 @@ typedef struct pad_job {
     int64_t left, middle; /* of a row: items before the part that is as in the input, and its length */
 } pad_job;
 
+/* Elements added (or, if negative, taken away) before and after each dimension. */
 typedef struct pad_sizes {
     int64_t before[INGOT_MAX_RANK], after[INGOT_MAX_RANK];
 } pad_sizes;
 
+/* The attribute mode; INVALID for a text that the standard does not have. */
 static ingot_status read_mode(ingot_op_ctx *c, pad_mode *mode)
 {
     static const char *const names[] = {"constant", "reflect", "edge", "wrap"};
@@ -36,7 +40,9 @@ static ingot_status read_mode(ingot_op_ctx *c, pad_mode *mode)
     return ingot_op_fail(c, INGOT_INVALID, "'mode' is '%s', expected constant, reflect, edge or wrap", text);
 }
 
-/* Inputs 'pads' and 'axes'. */
+/* Inputs 'pads' and 'axes': pads has all befores, then all afters, for the axes that are listed, or for all. Axes
+ * that are not listed are not padded. LATER while the contents are not known; INVALID for another count or an axis
+ * listed twice. */
 static ingot_status read_pads(ingot_op_ctx *c, pad_sizes *sizes)
 {
     const int rank = c->in[0]->rank;
@@ -64,7 +70,7 @@ static ingot_status read_pads(ingot_op_ctx *c, pad_sizes *sizes)
 }
 
 /* Negative pads crop. Every sum is overflow-checked, as pads are the model's; the repeating modes need something to
- * repeat. */
+ * repeat. INVALID where more is cropped than there is. */
 static ingot_status infer_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes)
 {
     const ingot_tensor *x = c->in[0];
@@ -84,6 +90,7 @@ static ingot_status infer_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes
     return ingot_out(c, 0, x->dtype, x->rank, shape);
 }
 
+/* constant_value is optional: one element of X's type. */
 static ingot_status infer_pad(ingot_op_ctx *c)
 {
     pad_sizes sizes;
@@ -96,7 +103,9 @@ static ingot_status infer_pad(ingot_op_ctx *c)
     return infer_padded(c, mode, &sizes);
 }
 
-/* Index of the input, of which [first, first + size) are kept, for result index i counted from the first kept one. */
+/* Index of the input, of which [first, first + size) are kept, for result index i counted from the first kept one; -1
+ * for the constant. Reflection does not repeat the edge, so that it has a period of 2 (size - 1); pads may be longer
+ * than that, and go on to and fro. */
 static int64_t source_index(pad_mode mode, int64_t i, int64_t first, int64_t size)
 {
     if (i >= 0 && i < size)
@@ -115,7 +124,8 @@ static int64_t source_index(pad_mode mode, int64_t i, int64_t first, int64_t siz
 
 static inline int64_t map_index(const int64_t *map, int64_t i) { return map ? map[i] : i; }
 
-/* One row of the result from the input's row `from`, NULL where another dimension is in its padding. */
+/* One row of the result from the input's row `from`, NULL where another dimension is in its padding: constants, or
+ * mapped items, on both sides of a middle that is copied at once. */
 static void pad_row(const pad_job *job, char *to, const char *from)
 {
     const size_t item = job->item_bytes;
@@ -189,7 +199,8 @@ static void split_dims(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes, p
         job->from_step[d] = step;
 }
 
-/* An empty output has no rows to divide by, hence the early return. */
+/* Writes the whole output; `constant` is one element. An empty output has no rows to divide by, hence the early
+ * return. */
 static ingot_status run_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes, const void *constant)
 {
     const ingot_tensor *x = c->in[0], *y = c->out[0];
@@ -204,7 +215,7 @@ static ingot_status run_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes *
     return INGOT_OK;
 }
 
-/* Scratch memory for the maps. */
+/* Scratch memory for the maps: an index for each index of each dimension of the result. */
 static ingot_status prepare_pad(ingot_op_ctx *c)
 {
     size_t n = 0;
@@ -225,7 +236,8 @@ static ingot_status run_pad(ingot_op_ctx *c)
                   : run_padded(c, mode, &sizes, ingot_has(c, 2) ? c->in[2]->data : ingot_zero_of(c->in[0]->dtype));
 }
 
-/* The wanted shape as padding and cropping around the middle; the odd element goes to the end. */
+/* CenterCropPad: the wanted shape as padding and cropping around the middle; the odd element goes to the end. `shape`
+ * has an entry for each of the axes, by default all. Negative sizes are INVALID. */
 static ingot_status read_crop(ingot_op_ctx *c, pad_sizes *sizes)
 {
     const ingot_tensor *x = c->in[0];

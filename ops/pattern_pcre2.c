@@ -5,9 +5,10 @@
 
 #include "ops/pattern.h"
 
+/* A match that takes more steps or memory is given up with LIMIT. */
 enum { MATCH_STEPS = 5000000, HEAP_KIB = 65536 };
 
-/* Match one text: 1, 0, or a negative error of PCRE2. */
+/* Match one text as a whole: 1, 0, or a negative error of PCRE2. */
 static int match_text(const pcre2_code *code, pcre2_match_data *data, pcre2_match_context *limits, ingot_string text)
 {
     const int found = pcre2_match(code, (PCRE2_SPTR)(text.size_bytes ? text.data : ""), text.size_bytes, 0,
@@ -15,6 +16,7 @@ static int match_text(const pcre2_code *code, pcre2_match_data *data, pcre2_matc
     return found >= 0 ? 1 : found == PCRE2_ERROR_NOMATCH ? 0 : found;
 }
 
+/* String i cannot be matched: LIMIT where a bound was met, BAD_INPUT where the text itself is at fault (no UTF-8). */
 static ingot_status fail_match(ingot_op_ctx *c, int64_t i, int error)
 {
     PCRE2_UCHAR text[128] = { 0 };
@@ -25,6 +27,8 @@ static ingot_status fail_match(ingot_op_ctx *c, int64_t i, int error)
     return ingot_op_fail(c, limit ? INGOT_LIMIT : INGOT_BAD_INPUT, "string %lld: %s", (long long)i, (const char *)text);
 }
 
+/* matches[i] becomes 1 where all of text i matches the pattern, else 0. The pattern is compiled for each call: it is
+ * an attribute of one node, and texts are many. A pattern that does not compile is INVALID, with the place in it. */
 ingot_status ingot_match_pattern(ingot_op_ctx *c, const ingot_string *pattern, const ingot_string *texts, int64_t n,
                                  uint8_t *matches)
 {

@@ -9,6 +9,8 @@
 #include "ops/weights.h"
 #include "ops/window.h"
 
+/* One node's pool, and in each run its tensors. A plane is one channel of one image; `plane` computes one of them in
+ * the element type of X. indices and column_major are MaxPool's, count_include_pad AveragePool's, p LpPool's. */
 typedef struct pool_call {
     ingot_window window;
     int64_t planes, in_plane, out_plane;
@@ -22,7 +24,8 @@ typedef struct pool_call {
     void (*plane)(const struct pool_call *call, int64_t plane);
 } pool_call;
 
-/* The taps of one window that lie inside the input, as a small box of input positions. */
+/* The taps of one window that lie inside the input, as a small box of input positions: first is where they begin,
+ * count how many there are along each dimension, at the current one. */
 typedef struct taps {
     int64_t first[INGOT_MAX_SPATIAL], count[INGOT_MAX_SPATIAL], at[INGOT_MAX_SPATIAL];
 } taps;
@@ -55,7 +58,8 @@ static bool first_tap(const ingot_window *v, const int64_t *at, taps *t, int64_t
     return true;
 }
 
-/* Steps along the last dimension by addition and computes the offset anew only when a row ends. */
+/* The next tap in row-major order; false after the last one. Steps along the last dimension by addition and computes
+ * the offset anew only when a row ends. */
 static bool next_tap(const ingot_window *v, taps *t, int64_t *offset)
 {
     const int last = v->rank - 1;
@@ -73,7 +77,8 @@ static bool next_tap(const ingot_window *v, taps *t, int64_t *offset)
     return true;
 }
 
-/* Taps of the window at `at` that do not reach past the padded input. */
+/* Taps of the window at `at` that do not reach past the padded input: AveragePool's divisor when padding counts. A
+ * window of ceil_mode may reach beyond it. */
 static int64_t count_padded(const ingot_window *v, const int64_t *at)
 {
     int64_t count = 1;
@@ -85,7 +90,8 @@ static int64_t count_padded(const ingot_window *v, const int64_t *at)
     return count;
 }
 
-/* Row-major offset in a plane to column-major, the first dimension running fastest. */
+/* Row-major offset in a plane to column-major, the first dimension running fastest, as MaxPool's storage_order 1
+ * wants its indices. */
 static int64_t column_major(const ingot_window *v, int64_t offset)
 {
     int64_t result = 0;
@@ -97,6 +103,7 @@ static int64_t column_major(const ingot_window *v, int64_t offset)
     return result;
 }
 
+/* The loops of ops/pool_loops.h for each element type; SUMS: the type has averages and norms too. */
 #define SUMS 1
 #define IS_NAN(x) isnan(x)
 #define T float
@@ -129,6 +136,7 @@ static int64_t column_major(const ingot_window *v, int64_t offset)
 
 enum { POOL_MAX, POOL_AVERAGE, POOL_LP };
 
+/* The operator's name tells, with or without "Global". */
 static int pool_kind(const ingot_op_ctx *c)
 {
     return strstr(c->node->op_type, "Max") ? POOL_MAX : strstr(c->node->op_type, "Average") ? POOL_AVERAGE : POOL_LP;
@@ -136,7 +144,8 @@ static int pool_kind(const ingot_op_ctx *c)
 
 static bool is_global(const ingot_op_ctx *c) { return !strncmp(c->node->op_type, "Global", 6); }
 
-/* A global pool is a window as large as the image; X (N, C, D1...). */
+/* The window from the attributes, INVALID where they do not fit X (N, C, D1...). A global pool is a window as large
+ * as the image. */
 static ingot_status resolve(ingot_op_ctx *c, ingot_window *v)
 {
     const ingot_tensor *x = c->in[0];
@@ -170,14 +179,14 @@ static ingot_status infer_pool(ingot_op_ctx *c)
     return ingot_out(c, 1, INGOT_INT64, v.rank + 2, sizes);
 }
 
-/* The attribute p is an integer, and was a float in the first version. */
+/* The attribute p of LpPool is an integer, and was a float in the first version; 2 by default. */
 static double read_p(const ingot_node *node)
 {
     const ingot_attr *attr = ingot_node_attr(node, "p");
     return !attr ? 2 : attr->type == INGOT_ATTR_FLOAT ? (double)attr->floats[0] : (double)attr->ints[0];
 }
 
-/* The pool in the kernels' terms: three axes, those that are missing first. */
+/* The pool in the kernels' terms: three axes, those that are missing first, as axes of size 1 that change nothing. */
 static void describe(const ingot_window *v, pool_call *s, int kind)
 {
     ingot_pool *d = &s->blocked;
@@ -193,6 +202,8 @@ static void describe(const ingot_window *v, pool_call *s, int kind)
     d->count_padding = s->count_include_pad;
 }
 
+/* Attributes and sizes once per plan, and the loop for X's type. Types that only some pools have are kept out by the
+ * table of operators. */
 static ingot_status prepare_pool(ingot_op_ctx *c)
 {
     pool_call *s = c->state = ingot_keep(c, sizeof *s);
@@ -227,6 +238,7 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Task over planes. */
 static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const pool_call *call = argument;
@@ -236,7 +248,7 @@ static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
         call->plane(call, i);
 }
 
-/* Blocked: rows of the output, or whole planes for a mean over everything. */
+/* Task over rows of the output of blocked tensors. */
 static void run_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const pool_call *s = argument;
@@ -245,6 +257,7 @@ static void run_rows(void *argument, int64_t begin, int64_t end, int thread)
     s->kernels->pool_blocked_f32(&s->blocked, s->x, s->y, begin, end);
 }
 
+/* Task over blocks of channels: the mean of whole planes. */
 static void run_means(void *argument, int64_t begin, int64_t end, int thread)
 {
     const pool_call *s = argument;
@@ -266,6 +279,7 @@ static void run_plain_means(void *argument, int64_t begin, int64_t end, int thre
                                                               (size_t)s->in_plane, 0.0f) / (double)s->in_plane);
 }
 
+/* Bytes have their own maximum. Otherwise kernels for blocks: means of whole planes, or rows. */
 static ingot_status run_blocked(ingot_op_ctx *c)
 {
     pool_call *s = c->state;
@@ -284,6 +298,7 @@ static ingot_status run_blocked(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Any rank and type, plane by plane. Global averages in f32 are sums of long rows, which a kernel adds up. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     pool_call *s = c->state;
@@ -318,9 +333,12 @@ static ingot_layout layout_pool(const ingot_op_ctx *c)
     return (ingot_layout){ can && worth ? INGOT_LAYOUT_NATIVE : INGOT_LAYOUT_PLAIN, can && worth };
 }
 
-/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it.
- * --- */
+/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it. ---
+ * */
 
+/* natural: the shape that undoes the pool, (size - 1) stride - pads + kernel in each dimension; shape: that of Y,
+ * which input 2 may enlarge. INVALID when attributes are missing, indices have another shape than X, or Y would be
+ * smaller than natural. LATER while input 2 is not known. */
 static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shape)
 {
     const ingot_tensor *x = c->in[0];
@@ -362,7 +380,8 @@ static ingot_status infer_unpool(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
 }
 
-/* Indices count in the natural output's planes, before output_shape enlarges it; each is checked against that. */
+/* Indices count over the whole natural output, before output_shape enlarges it; each is checked against that, as it
+ * is data. Y is zeros but for X's elements at their indices. */
 static ingot_status run_unpool(ingot_op_ctx *c)
 {
     const size_t size = ingot_dtype_size_bytes(c->in[0]->dtype);

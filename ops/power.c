@@ -4,6 +4,7 @@
 #include "ops/convert.h"
 #include "ops/row_loops.h"
 
+/* Elements that a mixed Pow converts at a time, on the stack. */
 enum { CHUNK = 256 };
 
 /* ---- Pow ---- */
@@ -15,7 +16,8 @@ INGOT_ROW(root, float, float, float, ((void)y, x == -INFINITY ? INFINITY : sqrtf
 INGOT_ROW(reciprocal, float, float, float, ((void)y, 1.0f / x))
 INGOT_ROW(pow_DOUBLE, double, double, double, pow(x, y))
 
-/* float to the power of float. The exponents that models are full of take loops of their own. */
+/* float to the power of float. The exponents that models are full of, 2, 3, 0.5 and -1, take loops of their own where
+ * one exponent serves the whole row. */
 static void pow_FLOAT(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const float exponent = *(const float *)in[1];
@@ -27,7 +29,8 @@ static void pow_FLOAT(void *dst, const void *const *in, const int *step, int64_t
     row(dst, in, step, n, argument);
 }
 
-/* x to the power of y >= 0, with wrapping; x to a negative power is what is left of 1 / x^-y. */
+/* x to the power of y by squaring, with wrapping. For y < 0 what is left of 1 / x^-y as an integer: only 1 and -1
+ * have any (and 0 gives 0). */
 static int64_t pow_integer(int64_t x, int64_t y)
 {
     uint64_t result = 1, square_of = (uint64_t)x;
@@ -42,12 +45,12 @@ static int64_t pow_integer(int64_t x, int64_t y)
     return (int64_t)result;
 }
 
-/* Element types of a mixed Pow. */
+/* Element types of a mixed Pow, whose result has the base's. */
 typedef struct mixed_types {
     ingot_dtype base, exponent;
 } mixed_types;
 
-/* Any base and exponent: both integers in int64, else in double. */
+/* Any base and exponent: both integers in int64, else in double; converted, computed and converted back in chunks. */
 static void pow_mixed(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const mixed_types *types = argument;
@@ -76,6 +79,8 @@ static void pow_mixed(void *dst, const void *const *in, const int *step, int64_t
 /* Y has the base's type, whatever the exponent's is. */
 static ingot_status infer_pow(ingot_op_ctx *c) { return ingot_out_broadcast(c, 0, c->in[0]->dtype); }
 
+/* A float base with one exponent of another type, as exporters write it, uses the loops for floats when the exponent
+ * is exact as a float. 16-bit floats are computed as floats and rounded once. */
 static ingot_status run_pow(ingot_op_ctx *c)
 {
     const mixed_types types = { c->in[0]->dtype, c->in[1]->dtype };
@@ -111,12 +116,14 @@ static double floor_mod(double x, double y)
     return rest == 0 ? copysign(0, y) : (rest < 0) != (y < 0) ? rest + y : rest;
 }
 
+/* floor_mod in floats, for float and the 16-bit types. */
 static float floor_modf(float x, float y)
 {
     const float rest = fmodf(x, y);
     return rest == 0 ? copysignf(0, y) : (rest < 0) != (y < 0) ? rest + y : rest;
 }
 
+/* Remainders of integers: by 0 the result is 0, and by -1 too, without the division whose overflow would trap. */
 #define rest_of(T, W) (T)(y == 0 ? 0 : x % y)
 #define trunc_of(T, W) (T)(y == 0 || y == (T)-1 ? 0 : x % y)
 #define floor_of(T, W) (T)(y == 0 || y == (T)-1 ? 0 : x % y + (x % y != 0 && (x < 0) != (y < 0) ? y : 0))
@@ -136,7 +143,7 @@ static ingot_row_fn *const mod_rows[2][INGOT_N_DTYPES] = {
       [INGOT_FLOAT] = trunc_FLOAT, [INGOT_DOUBLE] = trunc_DOUBLE },
 };
 
-/* Unlike Pow, Mod has one type for both. */
+/* Unlike Pow, Mod has one type for both; different ones are INVALID. */
 static ingot_status infer_mod(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype)
@@ -144,6 +151,8 @@ static ingot_status infer_mod(ingot_op_ctx *c)
     return infer_pow(c);
 }
 
+/* The attribute fmod chooses C's remainder, which the standard asks for with floats; both kinds are there for all
+ * types. */
 static ingot_status run_mod(ingot_op_ctx *c)
 {
     const ingot_dtype dtype = c->in[0]->dtype;

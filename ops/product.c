@@ -13,6 +13,8 @@ enum {
     TILE_ROWS = 12,
 };
 
+/* One product as its tasks see it. The fields of the last line are for one matrix: its number, and how cut_matrix has
+ * cut it into items of rows and panels. */
 typedef struct run_call {
     ingot_op_ctx *ctx;
     const ingot_kernels *k;
@@ -27,12 +29,15 @@ typedef struct run_call {
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/* Bytes of n floats, rounded up so that what follows is aligned. */
 static size_t float_bytes(int64_t n)
 {
     return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
-/* The way follows from shape and steps alone, so that results do not depend on the number of threads. */
+/* The way follows from shape and steps alone, so that results do not depend on the number of threads. stored_nk: B
+ * lies by columns, so that a dot product reads it straight on; then few rows need no packing. AXPY is the same for a
+ * B that lies by rows. */
 static ingot_product_way choose_way(const ingot_product *p)
 {
     const bool stored_nk = p->b_row == 1 && p->a_col == 1;
@@ -44,7 +49,8 @@ static ingot_product_way choose_way(const ingot_product *p)
     return stored_nk ? INGOT_PRODUCT_DOT : p->b_col == 1 && p->a_col == 1 ? INGOT_PRODUCT_AXPY : INGOT_PRODUCT_PANELS;
 }
 
-/* A constant that the kernels read as it is: where it lies in the file if floats may lie there, else a copy. */
+/* A constant that the kernels read as it is: where it lies in the file if floats may lie there (aligned, and stored
+ * as floats), else a copy that all plans share. NULL when memory is out. */
 static const float *plain_constant(ingot_op_ctx *c, int input)
 {
     const ingot_const *constant = c->constants[input];
@@ -62,7 +68,7 @@ static const float *plain_constant(ingot_op_ctx *c, int input)
     return copy;
 }
 
-/* Task over panels of B. */
+/* Task over panels of B: each becomes contiguous in the order in which the microkernel reads it. */
 static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
@@ -72,7 +78,8 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
     call->k->gemm_pack_f32(call->packed, call->b, p->b_row, p->b_col, p->n, p->k, begin, end);
 }
 
-/* Task over stripes: rows of B in the order in which A has them. */
+/* Task over stripes of B, for SPLIT: rows of B in the order in which A has them. When A is blocked, element l of its
+ * row is a position's channel, and belongs to the row of B that plain order gives it; rows past k are zeros. */
 static void pack_stripes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
@@ -89,7 +96,8 @@ static void pack_stripes(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* A constant B packed for all plans of the model, in panels or in stripes. */
+/* A constant B packed for all plans of the model, in panels or in stripes; NULL when memory is out. The tag tells
+ * forms apart, so that two kinds of plans, or two instruction sets, never share a buffer. */
 static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int input, bool stripes)
 {
     const int64_t n_stripes = ceil_div(p->k, INGOT_STRIPE);
@@ -115,7 +123,9 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
     return packed;
 }
 
-/* Choose the way, pack or load a constant B, and tell the scratch that a run needs. */
+/* Choose the way, pack or load a constant B, and tell the scratch that a run needs. b_input: which input B is,
+ * INGOT_NONE when it must not be taken as a constant. A batch of products packs its B in each run: for whole matrices
+ * in a thread's own memory, else in the shared one. LIMIT when memory is out. */
 ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int b_input, ingot_product_plan *plan)
 {
     const bool constant = b_input != INGOT_NONE && c->constants && c->constants[b_input] && p->matrices == 1;
@@ -142,6 +152,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     return INGOT_OK;
 }
 
+/* Only stripes can follow the order of channels of a blocked A. */
 bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p) == INGOT_PRODUCT_SPLIT; }
 
 /* The epilogue has one residual, and a whole D uses it. */
@@ -232,7 +243,8 @@ static void finish_split(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Products [begin, end), whole: B is packed where it is no constant. */
+/* Task over products [begin, end), each as a whole: there are more than enough of them to share out. B is packed
+ * where it is no constant, once for neighbours that have the same. */
 static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
 {
     const run_call *call = argument;
@@ -258,7 +270,8 @@ static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Cut a matrix into items: along the larger of rows and columns first, whose part of A or B is then read once. */
+/* Cut a matrix into items: along the larger of rows and columns first, whose part of A or B is then read once. Small
+ * products stay whole, as sharing out would cost more. Items do not depend on the team. */
 static void cut_matrix(run_call *call, int64_t panels)
 {
     const ingot_product *p = call->p;
@@ -301,7 +314,8 @@ static void run_each(run_call *call, char *scratch)
     }
 }
 
-/* beta D in the epilogue: a vector over columns or rows, or the residual. */
+/* beta D in the epilogue: a vector over columns or rows, or the residual. A D that must be multiplied by beta, or
+ * does not lie densely, is copied to `scaled` first. */
 static void bind_d(const ingot_product *p, float *scaled, ingot_epilogue *e)
 {
     const bool full = p->d_row && p->d_col;
@@ -318,6 +332,8 @@ static void bind_d(const ingot_product *p, float *scaled, ingot_epilogue *e)
     *(full ? &e->residual : p->d_row ? &e->row_bias : &e->bias) = scaled;
 }
 
+/* alpha A B + beta D, then the epilogue; addresses are those of p, memory that of `scratch`, as large as prepare
+ * said. Empty results are left alone. */
 void ingot_product_run(ingot_op_ctx *c, const ingot_product *p, const ingot_product_plan *plan,
                        const ingot_epilogue *epilogue, char *scratch)
 {
@@ -341,6 +357,7 @@ void ingot_product_run(ingot_op_ctx *c, const ingot_product *p, const ingot_prod
     }
 }
 
+/* For the profile: which way a product goes. */
 const char *ingot_product_name(const ingot_product_plan *plan)
 {
     static const char *const names[] = { "gemm panels", "dot", "dot, k in chunks", "axpy" };

@@ -1,6 +1,8 @@
 /* product_plain.c - matrix products as their definition says: one row of C at a time, for every type. */
 #include "ops/product.h"
 
+/* The loops of ops/product_loops.h for each type. Unsigned arithmetic wraps, as integers do in ONNX, without the
+ * undefined overflow of signed ones. */
 #define T float
 #define FACTOR float
 #define TYPED(name) name##_f32
@@ -25,6 +27,8 @@
 #define TYPED(name) name##_u64
 #include "ops/product_loops.h"
 
+/* Task over rows of all matrices; p has addresses and sizes as for the kernels, and the same meaning of D and beta.
+ * */
 void ingot_product_plain(ingot_team *team, ingot_dtype dtype, ingot_product *p)
 {
     const bool wide = ingot_dtype_size_bytes(dtype) == 8;

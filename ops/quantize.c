@@ -37,12 +37,14 @@ typedef struct segment {
     int step;
 } segment;
 
+/* What a node needs in every run; the grid alone for dequantizing. */
 typedef struct quantize_state {
     scale_grid grid;
     ingot_dtype precision;       /* that the division is done in */
     bool saturate;
 } quantize_state;
 
+/* What the threads share: scales and zeros have the same count, those of the grid. */
 typedef struct quantize_work {
     const ingot_kernels *kernels;
     const quantize_state *state;
@@ -52,7 +54,8 @@ typedef struct quantize_work {
 
 /* ---- granularity ---- */
 
-/* Scales of one element for each block: the shape of x but for the axis. */
+/* Scales of one element for each block: the shape of x but for the axis, where there is one for each begun block.
+ * INVALID for any other shape. */
 static ingot_status read_blocks(ingot_op_ctx *c, int axis, int64_t block, scale_grid *grid)
 {
     const ingot_tensor *x = c->in[X], *scale = c->in[SCALE];
@@ -73,8 +76,8 @@ static ingot_status read_blocks(ingot_op_ctx *c, int axis, int64_t block, scale_
     return INGOT_OK;
 }
 
-/* How scales lie over X: one, one for each index of 'axis', or one for each block of block_size along it. Zero
- * points must lie as scales do. */
+/* How scales lie over X: one, one for each index of 'axis', or one for each block of block_size along it. Zero points
+ * must lie as scales do. INVALID for counts that do not fit or an axis out of range. */
 static ingot_status read_grid(ingot_op_ctx *c, scale_grid *grid)
 {
     const ingot_tensor *x = c->in[X], *scale = c->in[SCALE];
@@ -102,7 +105,8 @@ static ingot_status read_grid(ingot_op_ctx *c, scale_grid *grid)
     return INGOT_OK;
 }
 
-/* The segment that begins at element `at`, cut off at `end`. */
+/* The segment that begins at element `at`, cut off at `end`. Scales of blocks repeat along the axis: within a row of
+ * `inner` elements they move on, while an innermost axis keeps one for the rest of a block. */
 static segment find_segment(const scale_grid *g, int64_t at, int64_t end)
 {
     segment s = { 0, end - at, 0 };
@@ -125,7 +129,8 @@ static segment find_segment(const scale_grid *g, int64_t at, int64_t end)
 
 /* ---- elements ---- */
 
-/* n elements from `at` on as floats: where they lie, or converted into buffer by way of `through`. */
+/* n <= CHUNK elements from `at` on as floats: where they lie, or converted into buffer by way of `through`, a 16-bit
+ * type to which they are rounded first. */
 static const float *read_floats(const ingot_tensor *from, ingot_dtype through, int64_t at, int64_t n, float *buffer)
 {
     const char *src = (const char *)from->data + (size_t)at * ingot_dtype_size_bytes(from->dtype);
@@ -144,7 +149,8 @@ static const float *read_floats(const ingot_tensor *from, ingot_dtype through, i
     return buffer;
 }
 
-/* v = x / scale in the precision of the state. int32 is divided in double, as float does not hold it. */
+/* v = x / scale in the precision of the state, for n <= CHUNK elements from `at` on. int32 is divided in double, as
+ * float does not hold it; a 16-bit precision rounds operand and quotient. */
 static void divide(const quantize_work *w, float *v, int64_t at, int64_t n, const float *scale, int step)
 {
     const ingot_dtype precision = w->state->precision;
@@ -196,7 +202,8 @@ static void find_limits(ingot_dtype dtype, float *limit)
     limit[1] = limit[0] + (float)((1 << bits) - 1);
 }
 
-/* n quotients from `at` on into the output, with zero points zero[i * step]. */
+/* n quotients from `at` on into the output, with zero points zero[i * step]. Small floats saturate as the attribute
+ * says; integers are clamped. */
 static void store(const quantize_work *w, const float *v, int64_t at, int64_t n, const float *zero, int step)
 {
     const ingot_dtype dtype = w->to->dtype;
@@ -223,6 +230,7 @@ static bool is_simple(const quantize_work *w, ingot_dtype real, ingot_dtype byte
     return w->state->grid.granularity == PER_TENSOR && real == INGOT_FLOAT && (INGOT_TYPES_BYTE >> bytes & 1);
 }
 
+/* Task over elements of X: chunks along which scales move or stay. The usual case is one call of a kernel. */
 static void quantize_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const quantize_work *w = argument;
@@ -244,6 +252,7 @@ static void quantize_range(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Likewise: y = (x - zero) * scale in float, rounded to Y's type at the end. */
 static void dequantize_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const quantize_work *w = argument;
@@ -276,7 +285,8 @@ static void dequantize_range(void *argument, int64_t begin, int64_t end, int thr
 
 /* ---- operators ---- */
 
-/* The element type that attribute `name` asks for, or `otherwise`. */
+/* The element type that attribute `name` asks for, or `otherwise` when it is 0 or missing; UNSUPPORTED when it is not
+ * among `allowed`. */
 static ingot_status read_type(ingot_op_ctx *c, const char *name, uint64_t allowed, ingot_dtype otherwise,
                               ingot_dtype *type)
 {
@@ -288,7 +298,8 @@ static ingot_status read_type(ingot_op_ctx *c, const char *name, uint64_t allowe
     return INGOT_OK;
 }
 
-/* The type comes from output_dtype or from the zero points; both must agree when both are there. */
+/* The type comes from output_dtype or from the zero points, uint8 without either; both must agree when both are
+ * there. */
 static ingot_status infer_quantize(ingot_op_ctx *c)
 {
     const ingot_dtype zero = ingot_has(c, ZERO) ? c->in[ZERO]->dtype : INGOT_UINT8;
@@ -304,6 +315,7 @@ static ingot_status infer_quantize(ingot_op_ctx *c)
     return ingot_out(c, 0, type, c->in[X]->rank, c->in[X]->shape);
 }
 
+/* The type is output_dtype, or that of the scales. */
 static ingot_status infer_dequantize(ingot_op_ctx *c)
 {
     ingot_dtype type = INGOT_UNDEFINED;
@@ -315,6 +327,7 @@ static ingot_status infer_dequantize(ingot_op_ctx *c)
     return ingot_out(c, 0, type, c->in[X]->rank, c->in[X]->shape);
 }
 
+/* Scratch: scales and zero points as floats. */
 static ingot_status prepare_quantize(ingot_op_ctx *c)
 {
     quantize_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -341,7 +354,7 @@ static ingot_status prepare_dequantize(ingot_op_ctx *c)
     return read_grid(c, &s->grid);
 }
 
-/* Floats and bytes with one scale may be blocked. */
+/* Floats and bytes with one scale may be blocked: the order of elements does not matter to them. */
 static ingot_layout layout_simple(const ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[X], *y = c->out[0];
@@ -351,7 +364,8 @@ static ingot_layout layout_simple(const ingot_op_ctx *c)
     return (ingot_layout){ fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits };
 }
 
-/* Turn scales and zero points into floats and run the task over all elements. */
+/* Turn scales and zero points into floats and run the task over all elements. Those of a blocked tensor are counted
+ * with the channels that fill up its last block. */
 static ingot_status run_quantize_task(ingot_op_ctx *c, ingot_task *task)
 {
     const quantize_state *s = c->state;
@@ -385,6 +399,7 @@ static ingot_status infer_dynamic(ingot_op_ctx *c)
     return ingot_out(c, 2, INGOT_UINT8, 0, NULL);
 }
 
+/* The scale follows from the range of X; outputs may be unwanted. */
 static ingot_status run_dynamic(ingot_op_ctx *c)
 {
     const quantize_state state = { .precision = INGOT_FLOAT };

@@ -3,11 +3,15 @@
 
 #include <math.h>
 
+/* The input that plays a part, NULL where the operator has no such input or the model leaves it out. */
 const ingot_tensor *ingot_quantized_input(const ingot_op_ctx *c, int i)
 {
     return i != INGOT_NONE && ingot_has(c, i) ? c->in[i] : NULL;
 }
 
+/* A scale or zero point: one, or one for each line (a row or column of a product, a channel), or one for each line of
+ * each matrix; lines 0: only one is allowed. A missing one is fine. INVALID for another count, or a type that is not
+ * among `allowed`: the table of operators has too few columns of types to tell. */
 ingot_status ingot_quantized_check(ingot_op_ctx *c, int i, int64_t lines, int64_t matrices, uint64_t allowed)
 {
     const ingot_tensor *parameter = ingot_quantized_input(c, i);
@@ -22,6 +26,7 @@ ingot_status ingot_quantized_check(ingot_op_ctx *c, int i, int64_t lines, int64_
     return INGOT_OK;
 }
 
+/* Its element for a line of a matrix, `otherwise` where it is missing. */
 double ingot_quantized_at(const ingot_tensor *parameter, int64_t lines, int64_t matrix, int64_t line, double otherwise)
 {
     const int64_t n = parameter ? ingot_count(parameter) : 0;
@@ -29,6 +34,7 @@ double ingot_quantized_at(const ingot_tensor *parameter, int64_t lines, int64_t 
                       : ingot_double_at(parameter, n == 1 ? 0 : n == lines ? line : matrix * lines + line);
 }
 
+/* The zero point, or scale, of a whole tensor; 0 and 1 are the defaults. */
 int ingot_quantized_zero(const ingot_op_ctx *c, int i)
 {
     return (int)ingot_quantized_at(ingot_quantized_input(c, i), 1, 0, 0, 0);
@@ -39,6 +45,7 @@ float ingot_quantized_scale(const ingot_op_ctx *c, int i)
     return (float)ingot_quantized_at(ingot_quantized_input(c, i), 1, 0, 0, 1);
 }
 
+/* How sums become bytes of dtype: limits are counted before the zero point is added. */
 void ingot_quantized_out(ingot_dtype dtype, int zero, ingot_dot_out *out)
 {
     out->kind = INGOT_DOT_BYTE;
@@ -47,7 +54,8 @@ void ingot_quantized_out(ingot_dtype dtype, int zero, ingot_dot_out *out)
     out->high = out->low + 255.0f;
 }
 
-/* The range always includes 0, so that zero is exact; a constant 0 gets scale 1/255 rather than 0. */
+/* DynamicQuantizeLinear's rule, for uint8: the range always includes 0, so that zero is exact; a constant 0 gets
+ * scale 1/255 rather than 0. The zero point is rounded to even and clamped, as the standard says. */
 void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n, float *scale, int *zero)
 {
     float low, high;
@@ -57,11 +65,13 @@ void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n
     *zero = (int)rintf(MAX(0.0f, MIN(255.0f, 0.0f - low / *scale)));
 }
 
+/* Is the input missing, or a constant that can be read when planning? */
 bool ingot_quantized_known(const ingot_op_ctx *c, int i)
 {
     return !ingot_quantized_input(c, i) || (c->constants[i] && c->in[i]->data);
 }
 
+/* Bytes of n items, rounded up so that what follows is aligned. */
 size_t ingot_quantized_bytes(int64_t n, size_t size_bytes)
 {
     return ((size_t)n * size_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;

@@ -4,12 +4,15 @@
 #include "ops/axis_copy.h"
 #include "ops/quantized.h"
 
+/* Values of a byte: the size of a table. */
 enum { BYTES = 256 };
 
 /* ---- QLinearConcat: Y's scale and zero point, then (tensor, scale, zero point) for each part ---- */
 
 enum { Y_SCALE, Y_ZERO, FIRST };
 
+/* The first part's shape, with the sum of sizes along the axis. INVALID when parts differ in rank, type or another
+ * dimension, or when inputs do not come in threes. */
 static ingot_status infer_concat(ingot_op_ctx *c)
 {
     const ingot_tensor *first = c->n_in > FIRST ? c->in[FIRST] : NULL;
@@ -39,7 +42,8 @@ static ingot_status infer_concat(ingot_op_ctx *c)
     return ingot_out(c, 0, first->dtype, first->rank, shape);
 }
 
-/* What each byte of part i becomes. */
+/* What each byte of part i becomes: all 256 values through dequantizing and quantizing, which is exact and cheaper
+ * than each element for tensors of more. */
 static void make_table(const ingot_op_ctx *c, int i, uint8_t *table)
 {
     ingot_dot_out limits = { 0 };
@@ -55,6 +59,7 @@ static void make_table(const ingot_op_ctx *c, int i, uint8_t *table)
                             limits.high);
 }
 
+/* A part is copied as it is, then goes through its table in place, unless its scale and zero point are Y's. */
 static ingot_status run_concat(ingot_op_ctx *c)
 {
     const ingot_tensor *y = c->out[0];
@@ -87,6 +92,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
 
 enum { X, X_SCALE, X_ZERO, R_SCALE, R_ZERO };
 
+/* Y like X. Scales and zero points belong to whole tensors. */
 static ingot_status infer_softmax(ingot_op_ctx *c)
 {
     const uint64_t type = UINT64_C(1) << c->in[X]->dtype;
@@ -112,6 +118,7 @@ static ingot_status prepare_softmax(ingot_op_ctx *c)
     return st;
 }
 
+/* Each row is dequantized, goes through the float kernel, and is quantized. */
 static ingot_status run_softmax(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[X];

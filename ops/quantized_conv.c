@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+/* ITEM_ROWS: pixels of a task at least; ITEMS: tasks of one image that are aimed at; SLACK: elements that kernels may
+ * read beyond a source's end. */
 enum { ITEM_ROWS = 96, ITEMS = 16, NARROW = 4, SLACK = 16 };
 
 /* Which inputs play which part; INGOT_NONE: the operator has no such input. */
@@ -23,8 +25,12 @@ typedef struct conv_roles {
 static const conv_roles integer_roles = { 0, INGOT_NONE, 2, 1, INGOT_NONE, 3, INGOT_NONE, INGOT_NONE, INGOT_NONE };
 static const conv_roles linear_roles = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
 
+/* Which of the cases at the top of the file; `direct` is a DENSE one that needs no source. */
 typedef enum conv_way { DENSE, NARROW_ROWS, DEPTHWISE } conv_way;
 
+/* One node's convolution. icg and ocg are channels of a group; taps, pixels and in_plane count positions of the
+ * window, of the output and of the input. Sizes named _bytes are those of scratch memory, in the order in which it is
+ * laid out. */
 typedef struct conv_state {
     const conv_roles *roles;
     ingot_conv_shape shape;
@@ -43,6 +49,8 @@ typedef struct conv_state {
     size_t parameter_bytes, packed_bytes, arranged_bytes, source_bytes, result_bytes;
 } conv_state;
 
+/* A run: its tensors, and the image and group that are at work. row_items and panel_items tell how a group's result
+ * is cut into tasks. */
 typedef struct conv_work {
     ingot_op_ctx *c;
     const conv_state *state;
@@ -59,7 +67,9 @@ static int64_t count_blocks(int64_t channels) { return (channels + INGOT_BLOCK -
 
 /* ---- shapes ---- */
 
-/* Sizes of the convolution, with every input checked against them. */
+/* Sizes of the convolution, with every input checked against them: zero points have the type of what they belong to;
+ * weights have one scale or one for each output channel; bias is int32, one for each channel. INVALID where one does
+ * not fit. */
 static ingot_status read_conv(ingot_op_ctx *c, conv_state *s)
 {
     const conv_roles *r = s->roles = strcmp(c->node->op_type, "ConvInteger") ? &linear_roles : &integer_roles;
@@ -101,17 +111,19 @@ static ingot_status infer_quantized(ingot_op_ctx *c)
                      c->in[s.roles->x]->rank, sizes);
 }
 
-/* Groups of one channel each, into bytes. */
+/* Groups of one channel each, into bytes: the case that depthwise_i8 computes. */
 static bool is_depthwise(const conv_state *s) { return s->icg == 1 && s->ocg == 1 && s->roles == &linear_roles; }
 
-/* Few channels, in one group, whose window's rows are without gaps. */
+/* Few channels, in one group, whose window's rows are without gaps: the first convolution of a network, which sees an
+ * image of three colours. */
 static bool is_narrow(const conv_state *s)
 {
     const ingot_window *v = &s->shape.window;
     return s->shape.group == 1 && s->icg > 0 && s->icg <= NARROW && v->dilation[v->rank - 1] == 1;
 }
 
-/* Blocked results, and blocked inputs unless there are few channels: where groups are whole blocks. */
+/* Blocked results, and blocked inputs unless there are few channels: where groups are whole blocks. Anything that is
+ * not valid stays plain; inference has reported it. */
 static ingot_layout layout_conv(const ingot_op_ctx *c)
 {
     const ingot_layout plain = { INGOT_LAYOUT_PLAIN, 0 };
@@ -128,7 +140,7 @@ static ingot_layout layout_conv(const ingot_op_ctx *c)
 
 /* ---- preparing ---- */
 
-/* Distance in positions of a step along each dimension of the padded image. */
+/* Distance in positions of a step along each dimension of the padded image, row-major. */
 static void find_steps(const conv_state *s, int64_t *steps)
 {
     int64_t step = 1;
@@ -139,7 +151,8 @@ static void find_steps(const conv_state *s, int64_t *steps)
     }
 }
 
-/* The padded image: its sizes, checked for overflow, and how many elements a source takes. */
+/* The padded image: its sizes, checked for overflow, and how many elements a source takes. It reaches as far as the
+ * last window needs, which may be less than the padding at the end. LIMIT where offsets would not fit 32 bits. */
 static ingot_status plan_source(ingot_op_ctx *c, conv_state *s)
 {
     const ingot_window *v = &s->shape.window;
@@ -163,7 +176,8 @@ static ingot_status plan_source(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
-/* Where the pieces of each tap and the windows of each output pixel begin. A narrow window's rows are whole taps. */
+/* Where the pieces of each tap and the windows of each output pixel begin, as element offsets into the source. A
+ * narrow window's rows are whole taps. */
 static ingot_status plan_offsets(ingot_op_ctx *c, conv_state *s)
 {
     const ingot_window *v = &s->shape.window;
@@ -189,7 +203,8 @@ static ingot_status plan_offsets(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
-/* Index in a packed column of channel ch under tap t. */
+/* Index in a packed column of channel ch under tap t, in the order in which the kernels walk pieces: taps, blocks of
+ * channels, 8 elements. */
 static int64_t place_in_column(const conv_state *s, int64_t t, int64_t ch)
 {
     const ingot_window *v = &s->shape.window;
@@ -200,13 +215,15 @@ static int64_t place_in_column(const conv_state *s, int64_t t, int64_t ch)
     return t * s->dot.blocks * INGOT_BLOCK + ch;
 }
 
+/* The zero point of an output channel's weights, 0 where there is none. */
 static int weight_zero(const ingot_op_ctx *c, const conv_state *s, int64_t channel)
 {
     return (int)ingot_quantized_at(ingot_quantized_input(c, s->roles->w_zero), s->shape.oc, 0, channel, 0);
 }
 
 /* All weights into `packed`, by way of columns in the order of the pieces in `arranged`; what no weight belongs to is
- * the zero point. DEPTHWISE: (blocks, taps, 8), less the zero point. */
+ * the zero point, so that it adds nothing. `zeros` has room for a group's channels. DEPTHWISE: (blocks, taps, 8),
+ * less the zero point, which then needs no correction later. */
 static void pack_weights(ingot_op_ctx *c, const conv_state *s, char *packed, uint8_t *arranged, int32_t *zeros)
 {
     const ingot_tensor *w = c->in[s->roles->w];
@@ -235,7 +252,8 @@ static void pack_weights(ingot_op_ctx *c, const conv_state *s, char *packed, uin
     }
 }
 
-/* Pack the weights for all plans, where they and their zero points are constants. */
+/* Pack the weights for all plans, where they and their zero points are constants. The tag tells forms apart. LIMIT
+ * when memory is out. */
 static ingot_status pack_constant(ingot_op_ctx *c, conv_state *s)
 {
     const uint64_t tag = UINT64_C(0x5143) << 32 | (uint64_t)s->way << 16 | (uint64_t)c->kernels->dot_bytes << 8 |
@@ -254,7 +272,8 @@ static ingot_status pack_constant(ingot_op_ctx *c, conv_state *s)
     return INGOT_OK;
 }
 
-/* Does any channel's weight zero point matter, given how the kernels hold bytes of this sign? */
+/* Does any channel's weight zero point matter, given how the kernels hold bytes of this sign? They hold them as
+ * signed numbers, so that 128 is the one that unsigned bytes have for nothing. Not known yet counts as yes. */
 static bool has_zeros(const ingot_op_ctx *c, const conv_state *s)
 {
     const bool is_signed = c->in[s->roles->w]->dtype == INGOT_INT8;
@@ -267,7 +286,8 @@ static bool has_zeros(const ingot_op_ctx *c, const conv_state *s)
     return false;
 }
 
-/* Sizes of packed weights and of the memory to work in; all come from the model and are checked. */
+/* Sizes of packed weights and of the memory to work in; all come from the model and are checked (LIMIT). Constant
+ * weights are packed at once. */
 static ingot_status plan_weights(ingot_op_ctx *c, conv_state *s)
 {
     const bool depth = s->way == DEPTHWISE;
@@ -376,7 +396,8 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
-/* Where line `line` of the image lies that the padded image has as its line number `index`; false: it is padding. */
+/* Where line `line` of the image lies that the padded image has as its line number `index`; false: it is padding. A
+ * line runs along the last dimension. */
 static bool find_line(const conv_state *s, int64_t index, int64_t *line)
 {
     const ingot_window *v = &s->shape.window;
@@ -394,7 +415,8 @@ static bool find_line(const conv_state *s, int64_t index, int64_t *line)
     return true;
 }
 
-/* n bytes as operand elements; for DEPTHWISE as 16-bit numbers. */
+/* n bytes as operand elements, in the width that the instruction set multiplies; for DEPTHWISE as 16-bit numbers less
+ * the zero point. */
 static void convert_line(const conv_work *w, char *dst, const void *src, int64_t n)
 {
     const bool is_signed = w->state->dot.a_signed;
@@ -405,7 +427,8 @@ static void convert_line(const conv_work *w, char *dst, const void *src, int64_t
         w->c->kernels->dot_line_i8(dst, src, n, is_signed, w->x_zero);
 }
 
-/* A line's positions of one block of channels, plain, as `unit` bytes each. */
+/* A line's positions of one block of channels from a plain tensor, as `unit` bytes each: `channels` is how many are
+ * left from the block's first one. */
 static void gather_line(const conv_state *s, uint8_t *dst, const uint8_t *src, int64_t channels, int64_t n)
 {
     if (s->unit == INGOT_BLOCK) {
@@ -426,7 +449,9 @@ static void gather_line(const conv_state *s, uint8_t *dst, const uint8_t *src, i
     }
 }
 
-/* One line of block `block` of the source's channels. */
+/* One line of block `block` of the source's channels, with its padding: the zero point, which stands for 0, or 0
+ * where elements are kept less the zero point. `buffer` holds a line of a plain tensor while it is put into blocks.
+ * */
 static void copy_line(const conv_work *w, char *dst, int64_t block, int64_t index, uint8_t *buffer)
 {
     const conv_state *s = w->state;
@@ -456,7 +481,7 @@ static void copy_line(const conv_work *w, char *dst, int64_t block, int64_t inde
     convert_line(w, dst + before * s->unit * size, src, n * s->unit);
 }
 
-/* Task over the lines of all blocks of the group's source. */
+/* Task over the lines of all blocks of the group's source; each thread has a buffer for one line. */
 static void copy_lines(void *argument, int64_t begin, int64_t end, int thread)
 {
     const conv_work *w = argument;
@@ -487,7 +512,8 @@ static void multiply_items(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
-/* Task over (image, block of channels) of a depthwise convolution. */
+/* Task over (image, block of channels) of a depthwise convolution: the block's source is laid out in the thread's own
+ * memory, then the kernel runs line by line of the output. */
 static void convolve_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const conv_state *s = ((const conv_work *)argument)->state;
@@ -520,7 +546,7 @@ static void convolve_planes(void *argument, int64_t begin, int64_t end, int thre
     }
 }
 
-/* The group's blocks of channels become part of the plain output. */
+/* The group's blocks of channels become part of the plain output (N, oc, pixels), bytes or int32. */
 static void make_plain(const conv_work *w)
 {
     const conv_state *s = w->state;
@@ -540,7 +566,8 @@ static void make_plain(const conv_work *w)
     }
 }
 
-/* One group of one image. */
+/* One group of one image: its source, its products shared out as tasks, and where the output is plain, its
+ * rearrangement. */
 static void run_group(conv_work *w, bool plain)
 {
     const conv_state *s = w->state;
@@ -568,6 +595,8 @@ static void run_group(conv_work *w, bool plain)
         make_plain(w);
 }
 
+/* Scratch memory in order: sums to add, scales, packed weights and their columns (unless constant), source, result.
+ * */
 static ingot_status run_quantized(ingot_op_ctx *c)
 {
     const conv_state *s = c->state;
@@ -581,6 +610,7 @@ static ingot_status run_quantized(ingot_op_ctx *c)
 
     if (ingot_count(c->out[0]) == 0)
         return INGOT_OK;
+    /* Weights that come from the graph are packed in each run. */
     if (!s->packed) {
         char *const arranged = next + s->packed_bytes;
         pack_weights(c, s, next, (uint8_t *)arranged + ingot_quantized_bytes(s->ocg, sizeof(int32_t)),
@@ -609,7 +639,7 @@ static ingot_status run_quantized(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Two per multiply-add, padding included. */
+/* Two per multiply-add of a window, padding included. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const ingot_tensor *w = c->in[strcmp(c->node->op_type, "ConvInteger") ? linear_roles.w : integer_roles.w];

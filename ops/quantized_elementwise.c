@@ -19,6 +19,7 @@ typedef struct mix_state {
     bool a_single, b_single;     /* one element for the whole run */
 } mix_state;
 
+/* What the threads share in a run. */
 typedef struct mix_work {
     const mix_state *state;
     const ingot_kernels *kernels;
@@ -27,7 +28,8 @@ typedef struct mix_work {
     uint8_t *y;
 } mix_work;
 
-/* All three are of one type; scales and zero points belong to whole tensors. */
+/* All three are of one type; scales and zero points belong to whole tensors. Y's zero point, and those of A and B,
+ * may be missing. */
 static ingot_status check_mix(ingot_op_ctx *c)
 {
     const uint64_t type = UINT64_C(1) << c->in[A]->dtype;
@@ -73,14 +75,15 @@ static ingot_layout layout_mix(const ingot_op_ctx *c)
                            fits ? 1u << A | (ingot_same_shape(b, y) ? 1u << B : 0u) : 0u };
 }
 
-/* Element step of tensor t along dimension d of the result: 0 where it repeats. */
+/* Element step of tensor t along dimension d of the result of rank `rank`: 0 where it repeats. */
 static int64_t step_of(const ingot_tensor *t, int rank, int d)
 {
     const int own = d - (rank - t->rank);
     return own < 0 || t->shape[own] == 1 ? 0 : ingot_span(t, own + 1, t->rank);
 }
 
-/* Trailing dimensions along which each operand either moves on or repeats are one run. */
+/* Trailing dimensions along which each operand either moves on or repeats are one run; what is left in front are
+ * outer dimensions. Blocked tensors are one run of all their bytes, in whatever order those lie. */
 static ingot_status prepare_mix(ingot_op_ctx *c)
 {
     mix_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -116,7 +119,8 @@ static ingot_status prepare_mix(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Elements [from, to) of run `run`. */
+/* Elements [from, to) of run `run`: one call of the kernel, whose second operand is the one that may be single. So
+ * operands change places when A is. */
 static void mix_run(const mix_work *w, int64_t run, int64_t from, int64_t to)
 {
     const mix_state *s = w->state;
@@ -135,7 +139,8 @@ static void mix_run(const mix_work *w, int64_t run, int64_t from, int64_t to)
         w->kernels->mix_i8(y, pa, pb, to - from, &w->mix);
 }
 
-/* Elements of the result in order, whichever runs they belong to. */
+/* Task over elements of the result in order, whichever runs they belong to: few long runs and many short ones are
+ * shared out alike. */
 static void mix_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const mix_work *w = argument;
@@ -149,6 +154,8 @@ static void mix_range(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Scales are folded so that the kernel multiplies once for each operand: by a_scale / y_scale and b_scale / y_scale
+ * for a sum, by a_scale b_scale / y_scale for a product. */
 static ingot_status run_mix(ingot_op_ctx *c)
 {
     const mix_state *s = c->state;
@@ -182,6 +189,7 @@ static ingot_status run_mix(ingot_op_ctx *c)
 
 enum { X, X_SCALE, X_ZERO, R_SCALE, R_ZERO };
 
+/* Y like X, with a scale and zero point of its own. */
 static ingot_status infer_map(ingot_op_ctx *c)
 {
     const uint64_t type = UINT64_C(1) << c->in[X]->dtype;
@@ -195,18 +203,21 @@ static ingot_status infer_map(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[X]);
 }
 
+/* Byte by byte, so that the order does not matter. */
 static ingot_layout layout_map(const ingot_op_ctx *c)
 {
     const bool fits = c->in[X]->rank >= 3 && c->in[X]->rank <= 5 && ingot_count(c->in[X]) > 0;
     return (ingot_layout){ fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits };
 }
 
+/* table[x]: what each byte becomes. */
 typedef struct table_work {
     uint8_t table[BYTES];
     const uint8_t *x;
     uint8_t *y;
 } table_work;
 
+/* Task over bytes. */
 static void map_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const table_work *w = argument;
@@ -216,7 +227,7 @@ static void map_range(void *argument, int64_t begin, int64_t end, int thread)
         w->y[i] = w->table[w->x[i]];
 }
 
-/* The operator's float kernel on all 256 numbers, then rounding. */
+/* The operator's float kernel on all 256 numbers, then rounding: exact, and for tensors the cost of a look-up. */
 static ingot_status run_map(ingot_op_ctx *c)
 {
     const bool sigmoid = !strcmp(c->node->op_type, "QLinearSigmoid");

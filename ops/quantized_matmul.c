@@ -12,6 +12,8 @@
 
 enum { ITEM_ROWS = 96, ITEMS = 16 };
 
+/* Which inputs of an operator play which part; NO where it has no such input. Inputs that a model may leave out are
+ * found missing in a run. */
 typedef struct matmul_roles {
     const char *op_type;
     int a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero, bias;
@@ -28,6 +30,9 @@ static const matmul_roles all_roles[] = {
     { "QGemm", 0, 1, 2, 3, 4, 5, 7, 8, 6, INGOT_DOT_BYTE, false },
 };
 
+/* One node's product. a_matrices and b_matrices count what the tensors hold; product.matrices what is computed, after
+ * broadcasting. columns are those of one B with what fills up its last panel; the sizes named _bytes are of scratch
+ * memory. */
 typedef struct matmul_state {
     const matmul_roles *roles;
     ingot_dot_kind kind;
@@ -41,6 +46,8 @@ typedef struct matmul_state {
     size_t matrix_bytes, packed_bytes, a_bytes, parameter_bytes, quantized_bytes;
 } matmul_state;
 
+/* A run. bytes, a and packed are A and B in the forms they go through; scales, add and biases are parameters by
+ * column. */
 typedef struct matmul_work {
     ingot_op_ctx *c;
     const matmul_state *state;
@@ -55,10 +62,12 @@ typedef struct matmul_work {
     int64_t row_items, panel_items;
 } matmul_work;
 
+/* A row is one stretch: a window of one tap at distance 0. */
 static const int64_t one_tap[1] = { 0 };
 
 /* ---- shapes ---- */
 
+/* The row of all_roles for this operator. */
 static const matmul_roles *find_roles(const ingot_op_ctx *c)
 {
     const matmul_roles *r = all_roles;
@@ -67,7 +76,8 @@ static const matmul_roles *find_roles(const ingot_op_ctx *c)
     return r;
 }
 
-/* QGemm's operands are matrices, either of which may be transposed. */
+/* QGemm's operands are matrices, either of which may be transposed by swapping its steps. INVALID when they do not
+ * multiply. */
 static ingot_status read_gemm(ingot_op_ctx *c, matmul_state *s, int64_t *shape, int *rank)
 {
     const ingot_tensor *a = c->in[s->roles->a], *b = c->in[s->roles->b];
@@ -87,7 +97,9 @@ static ingot_status read_gemm(ingot_op_ctx *c, matmul_state *s, int64_t *shape, 
     return INGOT_OK;
 }
 
-/* Sizes of the product and shape of the result, with every input checked against them. */
+/* Sizes of the product and shape of the result, with every input checked against them. Scales and zero points belong
+ * to a whole tensor, or to rows of A and Y, or columns of B, of one or of every matrix. INVALID where one does not
+ * fit; a bias that is not a vector over columns is UNSUPPORTED. */
 static ingot_status read_product(ingot_op_ctx *c, matmul_state *s, int64_t *shape, int *rank)
 {
     const matmul_roles *r = s->roles = find_roles(c);
@@ -116,7 +128,7 @@ static ingot_status read_product(ingot_op_ctx *c, matmul_state *s, int64_t *shap
     return INGOT_OK;
 }
 
-/* numpy.matmul's shape; a byte has the type of Y's zero point. */
+/* numpy.matmul's shape; int32, float, or a byte of the type of Y's zero point (without one, A's). */
 static ingot_status infer_quantized(ingot_op_ctx *c)
 {
     matmul_state s = { 0 };
@@ -133,12 +145,14 @@ static ingot_status infer_quantized(ingot_op_ctx *c)
 
 /* ---- preparing ---- */
 
+/* The zero point of a column of a matrix of B, 0 where there is none. */
 static int b_zero_at(const ingot_op_ctx *c, const matmul_state *s, int64_t matrix, int64_t column)
 {
     return (int)ingot_quantized_at(ingot_quantized_input(c, s->roles->b_zero), s->product.n, matrix, column, 0);
 }
 
-/* Task over the matrices of B. */
+/* Task over the matrices of B: pack one, with the zero points of its columns, which are kept in w->add for the while.
+ * */
 static void pack_matrices(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
@@ -156,7 +170,8 @@ static void pack_matrices(void *argument, int64_t begin, int64_t end, int thread
     }
 }
 
-/* Pack B for all plans, where it and its zero points are constants. */
+/* Pack B for all plans, where it and its zero points are constants; else s->packed stays NULL. LIMIT when memory is
+ * out. */
 static ingot_status pack_constant(ingot_op_ctx *c, matmul_state *s)
 {
     const uint64_t tag = UINT64_C(0x514d) << 32 | (uint64_t)c->kernels->dot_bytes << 8 | (uint64_t)c->kernels->lanes;
@@ -176,7 +191,8 @@ static ingot_status pack_constant(ingot_op_ctx *c, matmul_state *s)
     return INGOT_OK;
 }
 
-/* Does any column's zero point matter, given how the kernels hold bytes of this sign? */
+/* Does any column's zero point matter, given how the kernels hold bytes of this sign? Unsigned ones are shifted by
+ * 128. Not known yet counts as yes. */
 static bool has_zeros(const ingot_op_ctx *c, const matmul_state *s)
 {
     const int middle = c->in[s->roles->b]->dtype == INGOT_INT8 ? 0 : 128;
@@ -189,13 +205,15 @@ static bool has_zeros(const ingot_op_ctx *c, const matmul_state *s)
     return false;
 }
 
+/* Does a parameter belong to its whole tensor? */
 static bool is_single(const ingot_op_ctx *c, int i)
 {
     const ingot_tensor *parameter = ingot_quantized_input(c, i);
     return !parameter || ingot_count(parameter) == 1;
 }
 
-/* Sizes of everything that is packed or laid out; they come from the model and are checked. */
+/* Sizes of everything that is packed or laid out; they come from the model and are checked (LIMIT). Rows are filled
+ * up to whole pieces of INGOT_BLOCK elements; `direct` needs no filling up, elements as bytes, and rows in order. */
 static ingot_status plan_sizes(ingot_op_ctx *c, matmul_state *s)
 {
     const ingot_product *p = &s->product;
@@ -224,7 +242,8 @@ static ingot_status plan_sizes(ingot_op_ctx *c, matmul_state *s)
     return INGOT_OK;
 }
 
-/* A single B makes one tall product of the whole batch, unless rows have parameters. */
+/* A single B makes one tall product of the whole batch, unless rows have parameters, whose number counts within a
+ * matrix. Offsets count matrices here, as operands are laid out anew. */
 static ingot_status prepare_quantized(ingot_op_ctx *c)
 {
     matmul_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -261,6 +280,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
+/* The zero point of a row of A, that of this run when A is quantized dynamically. */
 static int a_zero_at(const matmul_work *w, int64_t matrix, int64_t row)
 {
     const ingot_tensor *zeros = ingot_quantized_input(w->c, w->state->roles->a_zero);
@@ -291,7 +311,8 @@ static void lay_rows(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Part of one product: `rows` rows from `row` on, at panels [p0, p1); alone: with these rows' own parameters. */
+/* Part of one product: `rows` rows from `row` on, at panels [p0, p1). scale and add are for rows with parameters of
+ * their own; NULL: those of the matrix's columns. */
 static void multiply(const matmul_work *w, int64_t matrix, int64_t row, int64_t rows, int64_t p0, int64_t p1,
                      const float *scale, const int32_t *add)
 {
@@ -314,7 +335,8 @@ static void multiply(const matmul_work *w, int64_t matrix, int64_t row, int64_t 
                           (char *)w->c->out[0]->data + (matrix * p->m + row) * p->n * size, &out, rows, p0, p1);
 }
 
-/* Scales of n columns of a matrix of B times a factor. */
+/* Factors of all columns of a matrix of B: a_scale * b_scale * alpha / y_scale in float, zeros for columns that only
+ * fill up a panel. */
 static void read_scales(const matmul_work *w, int64_t b_matrix, float a_scale, float y_scale, float *scales)
 {
     const matmul_state *s = w->state;
@@ -339,7 +361,7 @@ static const int32_t *int_bias(const matmul_work *w)
     return bias && bias->dtype == INGOT_INT32 ? bias->data : NULL;
 }
 
-/* Task over rows with parameters of their own. */
+/* Task over rows with parameters of their own: scales and sums are made anew for each row, in the thread's memory. */
 static void multiply_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
@@ -361,7 +383,7 @@ static void multiply_rows(void *argument, int64_t begin, int64_t end, int thread
     }
 }
 
-/* Task over parts of all products: ranges of rows by ranges of panels. */
+/* Task over parts of all products: ranges of rows by ranges of panels, cut alike for every matrix. */
 static void multiply_items(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
@@ -376,6 +398,7 @@ static void multiply_items(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* What the threads share while A becomes bytes. */
 typedef struct quantize_job {
     const ingot_kernels *kernels;
     const float *src;
@@ -384,6 +407,7 @@ typedef struct quantize_job {
     int zero;
 } quantize_job;
 
+/* Task over elements. */
 static void quantize_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const quantize_job *q = argument;
@@ -393,7 +417,7 @@ static void quantize_range(void *argument, int64_t begin, int64_t end, int threa
                             255.0f - (float)q->zero);
 }
 
-/* A to bytes, as DynamicQuantizeLinear does it. */
+/* A to bytes, as DynamicQuantizeLinear does it: one scale and zero point for the whole tensor, from its range. */
 static void quantize_a(matmul_work *w, uint8_t *to)
 {
     const ingot_tensor *a = w->c->in[w->state->roles->a];
@@ -465,6 +489,7 @@ static ingot_status run_quantized(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* A multiply and an add for each of the k elements behind a result. */
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const ingot_tensor *a = c->in[0];

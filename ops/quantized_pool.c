@@ -11,12 +11,14 @@ enum { X, X_SCALE, X_ZERO, Y_SCALE, Y_ZERO };
 
 /* ---- the largest ---- */
 
+/* What the threads share. */
 typedef struct max_work {
     const ingot_op_ctx *c;
     const ingot_window *window;
 } max_work;
 
-/* Offset of the tap in its plane and the outputs of the line that see it, or false. Dimensions before the last only. */
+/* Which line of the input a tap sees from the output line at `at`, as its number in the plane; false where it is
+ * padding. Dimensions before the last only. */
 static bool find_row(const ingot_window *v, const int64_t *at, const int64_t *tap, int64_t *row)
 {
     *row = 0;
@@ -29,7 +31,8 @@ static bool find_row(const ingot_window *v, const int64_t *at, const int64_t *ta
     return true;
 }
 
-/* Task over the output's lines: each tap's pixels that exist are one call of the kernel. */
+/* Task over the output's lines: each tap's pixels that exist are one call of the kernel. A line begins with the least
+ * value; windows without any tap inside keep it. */
 static void max_lines(void *argument, int64_t begin, int64_t end, int thread)
 {
     const max_work *w = argument;
@@ -58,6 +61,8 @@ static void max_lines(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* MaxPool of a blocked tensor of bytes; the order of bytes is that of the numbers, so that scale and zero point do
+ * not matter. */
 void ingot_max_pool_bytes(ingot_op_ctx *c, const ingot_window *window)
 {
     max_work w = { c, window };
@@ -68,6 +73,7 @@ void ingot_max_pool_bytes(ingot_op_ctx *c, const ingot_window *window)
 
 /* ---- means ---- */
 
+/* What the threads share; out has the zero point and limits of Y. */
 typedef struct mean_work {
     const ingot_op_ctx *c;
     ingot_window window;
@@ -79,6 +85,8 @@ typedef struct mean_work {
 
 static bool is_global(const ingot_op_ctx *c) { return !strcmp(c->node->op_type, "QLinearGlobalAveragePool"); }
 
+/* The window from the attributes, or one as large as the image, with all parameters checked. Scales belong to whole
+ * tensors. Images with channels last are UNSUPPORTED. */
 static ingot_status read_window(ingot_op_ctx *c, ingot_window *v)
 {
     const ingot_tensor *x = c->in[X];
@@ -119,14 +127,14 @@ static ingot_status infer_mean(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[X]->dtype, v.rank + 2, sizes);
 }
 
-/* Means of everything can be had from blocks. */
+/* Means of everything can be had from blocks, which they keep; other windows are computed on plain tensors. */
 static ingot_layout layout_mean(const ingot_op_ctx *c)
 {
     const bool fits = is_global(c) && c->in[X]->rank <= 5 && ingot_count(c->in[X]) > 0;
     return (ingot_layout){ fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits };
 }
 
-/* The rounded mean of n elements with this sum; n 0 gives the zero point. */
+/* The rounded mean of n elements with this sum, as a byte of Y; n = 0 gives the zero point. */
 static uint8_t round_mean(const mean_work *w, int64_t sum, int64_t n)
 {
     const float mean = n ? (float)(sum - n * w->x_zero) / (float)n : 0.0f;
@@ -141,7 +149,7 @@ static int byte_at(const ingot_tensor *x, int64_t i)
     return x->dtype == INGOT_INT8 ? ((const int8_t *)x->data)[i] : ((const uint8_t *)x->data)[i];
 }
 
-/* Task over blocks of channels of whole planes. */
+/* Task over blocks of channels of whole planes: eight sums at once, in stretches whose sums fit 32 bits. */
 static void mean_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const mean_work *w = argument;
@@ -163,7 +171,8 @@ static void mean_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Task over output elements of plain tensors. */
+/* Task over output elements of plain tensors: every tap inside the input is added. The divisor counts these, or with
+ * count_include_pad all that the padded input has. */
 static void mean_elements(void *argument, int64_t begin, int64_t end, int thread)
 {
     const mean_work *w = argument;
@@ -194,6 +203,7 @@ static void mean_elements(void *argument, int64_t begin, int64_t end, int thread
     }
 }
 
+/* The tensors' scales become one factor. */
 static ingot_status run_mean(ingot_op_ctx *c)
 {
     mean_work w = { .c = c, .x_zero = ingot_quantized_zero(c, X_ZERO),

@@ -6,7 +6,7 @@
 #include "ops/scalar.h"
 #include "ops/twister.h"
 
-/* Attribute dtype, else `otherwise`; one of `allowed`. */
+/* The attribute dtype, else `otherwise`; INVALID unless it is one of `allowed`. */
 static ingot_status read_dtype(ingot_op_ctx *c, ingot_dtype otherwise, uint64_t allowed, ingot_dtype *dtype)
 {
     const int64_t wanted = ingot_attr_int(c->node, "dtype", otherwise);
@@ -17,6 +17,7 @@ static ingot_status read_dtype(ingot_op_ctx *c, ingot_dtype otherwise, uint64_t 
     return INGOT_OK;
 }
 
+/* The attribute shape, which the operators without inputs must have. */
 static ingot_status infer_random(ingot_op_ctx *c)
 {
     const ingot_attr *shape = ingot_node_attr(c->node, "shape");
@@ -30,6 +31,7 @@ static ingot_status infer_random(ingot_op_ctx *c)
     return ingot_out(c, 0, dtype, (int)shape->n, shape->ints);
 }
 
+/* X gives the shape, and the type unless dtype does. */
 static ingot_status infer_random_like(ingot_op_ctx *c)
 {
     ingot_dtype dtype = INGOT_UNDEFINED;
@@ -37,6 +39,7 @@ static ingot_status infer_random_like(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, dtype, c->in[0]->rank, c->in[0]->shape);
 }
 
+/* Numbers are drawn one after the other by one thread, so that a seed gives the same ones whatever the team. */
 static ingot_status run_normal(ingot_op_ctx *c)
 {
     const double mean = (double)ingot_attr_float(c->node, "mean", 0),
@@ -62,6 +65,7 @@ static ingot_status run_uniform(ingot_op_ctx *c)
 
 #define BERNOULLI_TYPES (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL))
 
+/* X's shape; any numeric type or bool. */
 static ingot_status infer_bernoulli(ingot_op_ctx *c)
 {
     ingot_dtype dtype = INGOT_UNDEFINED;
@@ -69,6 +73,8 @@ static ingot_status infer_bernoulli(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, dtype, c->in[0]->rank, c->in[0]->shape);
 }
 
+/* 1 with the probability that the element says; outside of 0 to 1 (or NaN) is INVALID. Which end of the drawn number
+ * counts depends on the half that p is in. */
 static ingot_status run_bernoulli(ingot_op_ctx *c)
 {
     ingot_twister random;
@@ -84,6 +90,7 @@ static ingot_status run_bernoulli(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* (batch, sample_size) of class indices, int32 or int64. */
 static ingot_status infer_multinomial(ingot_op_ctx *c)
 {
     const int64_t samples = ingot_attr_int(c->node, "sample_size", 1);
@@ -97,7 +104,9 @@ static ingot_status infer_multinomial(ingot_op_ctx *c)
     return ingot_out(c, 0, dtype, 2, (int64_t[]){ c->in[0]->shape[0], samples });
 }
 
-/* The elements of a row are logarithms of weights: a class is drawn by its share of their sum. */
+/* The elements of a row are logarithms of weights: a class is drawn by its share of their sum. Weights are shifted by
+ * the largest, against overflow. What rounding leaves over goes to the last class that has any weight. A row of zero
+ * weights, or with a NaN, is INVALID. */
 static ingot_status run_multinomial(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

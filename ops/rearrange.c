@@ -3,7 +3,8 @@
 
 #include "ops/movement.h"
 
-/* ReverseSequence: the batch and time axes are the first two, in either order; one length for each batch entry. */
+/* ReverseSequence: the batch and time axes are the first two, in either order; one length for each batch entry. Y is
+ * like X. INVALID for other axes or another number of lengths. */
 static ingot_status infer_reverse(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *lengths = c->in[1];
@@ -38,7 +39,7 @@ static ingot_status run_reverse(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* X (..., M, N), k one number. */
+/* X (..., M, N), k one number: which diagonal divides the matrix, 0 when it is left out. Y is like X. */
 static ingot_status infer_trilu(ingot_op_ctx *c)
 {
     if (c->in[0]->rank < 2)
@@ -48,6 +49,7 @@ static ingot_status infer_trilu(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
+/* All matrices of X one behind the other, `rows` rows each; k is clamped. */
 typedef struct trilu_job {
     const char *from;
     char *to;

@@ -30,7 +30,8 @@ static ingot_cell_kind kind_of(const ingot_op_ctx *c)
     return ingot_attr_int(c->node, "linear_before_reset", 0) ? INGOT_CELL_GRU_BEFORE : INGOT_CELL_GRU;
 }
 
-/* An optional input that is left out fits; another must have exactly this shape, and X's type. */
+/* An optional input that is left out fits; another must have exactly this shape, and X's type (sequence_lens
+ * excepted). Only the first `rank` of the three sizes count. */
 static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0, int64_t d1, int64_t d2)
 {
     char text[128];
@@ -48,8 +49,9 @@ static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0
                                 ingot_shape_text(t, text, sizeof text));
 }
 
-/* X (T, N, inputs), W (D, gates * hidden, inputs), R (D, gates * hidden, hidden); layout 1 puts N first. D is 1 or
- * 2. */
+/* X (T, N, inputs), W (D, gates * hidden, inputs), R (D, gates * hidden, hidden); layout 1 puts N first. D, the
+ * number of directions, is 1 or 2. B (D, 2 * gates * hidden), initial states and peepholes are optional. INVALID when
+ * one does not fit. */
 static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
 {
     const ingot_tensor *x = c->in[X], *w = c->in[W], *state = c->in[R];
@@ -115,7 +117,8 @@ static float listed_float(const ingot_op_ctx *c, const char *name, size_t index,
     return attr && attr->type == INGOT_ATTR_FLOATS && index < attr->n ? attr->floats[index] : otherwise;
 }
 
-/* Case does not matter, says the standard. */
+/* Case does not matter, says the standard. Setting bit 0x20 makes ASCII letters small, which is all that the known
+ * names have. */
 static bool same_word(const char *a, const char *b)
 {
     for (; *a && *b; a++, b++)

@@ -5,7 +5,9 @@
 
 #include "ops/recurrent.h"
 
-/* One direction while it runs. Inputs' parts are (rows of x, gates * units), states (batch, units). */
+/* One direction while it runs. Inputs' parts are (rows of x, gates * units), states (batch, units); all addresses but
+ * the packed weights' lie in the layer's scratch. Parties are threads, or one thread after the other when there is
+ * only one. */
 typedef struct direction {
     ingot_op_ctx *c;
     const ingot_recurrent *r;
@@ -109,7 +111,7 @@ static ingot_cell_step describe_step(const direction *d, int64_t step)
 }
 
 /* Blocks [b0, b1) of a ragged batch before its step: what the step changes and finished samples keep, and the inputs'
- * parts of samples that are at different times. */
+ * parts of samples that are at different times, which only a reverse direction has. */
 static void begin_ragged(const direction *d, int64_t step, int64_t b0, int64_t b1, ingot_cell_step *s)
 {
     const ingot_recurrent *r = d->r;
@@ -228,6 +230,7 @@ static void close_direction(const direction *d)
     }
 }
 
+/* Both directions of a node, as the threads share them. */
 typedef struct layer {
     direction directions[2];
     int n_directions;

@@ -11,13 +11,17 @@
 #include "ops/movement.h"
 #include "ops/scalar.h"
 
+/* WIDTH columns are folded at a time; ROWS rows of floats before they are added in double; GRAIN elements make a
+ * task. */
 enum { WIDTH = 256, ROWS = 64, GRAIN = 16 * 1024 };
 
+/* The operators; what they fold by, and what is done with the fold, is below. */
 typedef enum reduce_kind {
     REDUCE_SUM, REDUCE_MEAN, REDUCE_L1, REDUCE_L2, REDUCE_SUM_SQUARE, REDUCE_LOG_SUM, REDUCE_LOG_SUM_EXP, REDUCE_MAX,
     REDUCE_MIN, REDUCE_PROD
 } reduce_kind;
 
+/* Each kind's name, and the fold that it begins with. */
 static const struct {
     const char *op_type;
     ingot_fold fold;
@@ -40,11 +44,14 @@ typedef union reduce_total {
     int64_t integer;
 } reduce_total;
 
+/* Dimensions to walk: sizes, and steps in elements. */
 typedef struct reduce_dims {
     int n;
     int64_t shape[INGOT_MAX_RANK], step[INGOT_MAX_RANK];
 } reduce_dims;
 
+/* One run. kept and folded hold the outer dimensions, merged; the innermost one is `row`. With row_kept a unit of
+ * work gives up to WIDTH results, else one. */
 typedef struct reduce_job {
     const ingot_kernels *kernels;
     const ingot_tensor *x;
@@ -59,7 +66,8 @@ typedef struct reduce_job {
     int64_t blocks;      /* of WIDTH columns, when kept */
 } reduce_job;
 
-/* Which dimensions go: those in 'axes', or all without it unless noop_with_empty_axes. */
+/* Which dimensions go: those in 'axes', or all without it unless noop_with_empty_axes. LATER while the axes are not
+ * known; INVALID for one that is out of range or named twice. */
 static ingot_status read_reduced(ingot_op_ctx *c, bool *reduced)
 {
     const int rank = c->in[0]->rank;
@@ -82,7 +90,7 @@ static ingot_status read_reduced(ingot_op_ctx *c, bool *reduced)
     return status;
 }
 
-/* Reduced dimensions become 1, or go with keepdims = 0. */
+/* Reduced dimensions become 1, or go with keepdims = 0. The type stays. */
 static ingot_status infer_reduce(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -99,7 +107,7 @@ static ingot_status infer_reduce(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
-/* Integers as int64 in row[], other types as double. */
+/* n elements from `first` on: integers as int64 in row[], other types as double. */
 static void load_row(const reduce_job *job, int64_t first, int64_t n, reduce_total *row)
 {
     if (job->integers)
@@ -110,7 +118,7 @@ static void load_row(const reduce_job *job, int64_t first, int64_t n, reduce_tot
             row[i].real = ingot_double_at(job->x, first + i);
 }
 
-/* In unsigned arithmetic: sums and products wrap, where signed overflow would be undefined. */
+/* Fold one element in, in unsigned arithmetic: sums and products wrap, where signed overflow would be undefined. */
 static int64_t join_integers(const reduce_job *job, ingot_fold fold, int64_t acc, int64_t x)
 {
     const uint64_t a = (uint64_t)acc, b = (uint64_t)x;
@@ -124,7 +132,8 @@ static int64_t join_integers(const reduce_job *job, ingot_fold fold, int64_t acc
     }
 }
 
-/* Fold an element in; INGOT_FOLD_SUM for a partial result of the summing folds. */
+/* Fold an element in; INGOT_FOLD_SUM for a partial result of the summing folds. `shift` is what LogSumExp takes off,
+ * against overflow. Once a NaN, Max and Min stay NaN. */
 static double join_reals(ingot_fold fold, double acc, double x, double shift)
 {
     switch (fold) {
@@ -167,7 +176,8 @@ static reduce_total neutral(const reduce_job *job, ingot_fold fold)
     return total;
 }
 
-/* Fold one contiguous row, from element `first` on, into *total. */
+/* Fold one contiguous row of job->row elements, from element `first` on, into *total; stretches of WIDTH give partial
+ * sums, which loses fewer bits than one long sum. */
 static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, double shift, reduce_total *total)
 {
     if (job->x->dtype == INGOT_FLOAT) {
@@ -191,7 +201,8 @@ static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, d
     }
 }
 
-/* Fold `rows` rows of n columns, `step` apart, onto total[0..n). */
+/* Fold `rows` rows of n columns, `step` apart, onto total[0..n). Floats are added up in float for ROWS rows at a
+ * time, then in double. shift has one number for each column. */
 static void fold_columns(const reduce_job *job, ingot_fold fold, int64_t first, int64_t step, int64_t rows, int64_t n,
                          const float *shift, reduce_total *total)
 {
@@ -242,7 +253,8 @@ static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, 
     }
 }
 
-/* From the fold to the result. */
+/* From the fold to the result: the mean's division, the root, the logarithm. An integer mean is cut toward 0, and 0
+ * of no elements. */
 static void store_result(const reduce_job *job, int64_t at, reduce_total total, double shift)
 {
     if (job->integers) {
@@ -280,6 +292,7 @@ static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
         float shift[WIDTH];
         for (int64_t j = 0; j < n; j++)
             shift[j] = 0;
+        /* Two walks: first the largest of each result, then the sum of exponentials below it. */
         if (job->kind == REDUCE_LOG_SUM_EXP) {
             fold_results(job, INGOT_FOLD_MAX, first, n, shift, total);
             for (int64_t j = 0; j < n; j++)
@@ -291,7 +304,7 @@ static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* The plain case: float rows that lie one behind the other, each folded to one result. */
+/* Task over rows of the plain case: float rows that lie one behind the other, each folded to one result. */
 static void reduce_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const reduce_job *job = argument;
@@ -307,13 +320,15 @@ static void reduce_rows(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Floats, only the innermost of two merged dimensions goes, and no logarithm: one kernel call for each result. */
 static bool is_plain_case(const reduce_job *job)
 {
     return job->x->dtype == INGOT_FLOAT && !job->row_kept && job->folded.n == 0 && job->kept.n <= 1 &&
            job->kind != REDUCE_LOG_SUM && job->kind != REDUCE_LOG_SUM_EXP;
 }
 
-/* Merge dimensions, and set the innermost one apart. */
+/* Merge neighbouring dimensions that are kept or folded alike, leave out those of 1, and set the innermost one apart.
+ * */
 static void split_dims(reduce_job *job, const bool *reduced)
 {
     const ingot_tensor *x = job->x;
@@ -346,7 +361,8 @@ static void split_dims(reduce_job *job, const bool *reduced)
     }
 }
 
-/* Sums over the pixels of a blocked tensor, for blocks of channels [begin, end). */
+/* Sums or means over the pixels of a blocked tensor, for blocks of channels [begin, end). Y may be blocked or plain.
+ * */
 static void sum_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const reduce_job *job = argument;
@@ -367,7 +383,8 @@ static void sum_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Sums and means over all that follows the channels can read blocked tensors. */
+/* Sums and means over all that follows the channels can read blocked tensors: each lane is a channel, which is what
+ * is kept. Axes must be known when planning. */
 static ingot_layout layout_sum(const ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -380,6 +397,7 @@ static ingot_layout layout_sum(const ingot_op_ctx *c)
     return (ingot_layout){fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits};
 }
 
+/* An empty Y is left alone; empty folds give each kind's neutral element. */
 static ingot_status run_reduce(ingot_op_ctx *c)
 {
     const ingot_dtype dtype = c->in[0]->dtype;

@@ -1,11 +1,13 @@
 /* regex.c - RegexFullMatch: does the pattern match the whole string? The matching itself is in pattern_*.c. */
 #include "ops/pattern.h"
 
+/* One bool for each string. */
 static ingot_status infer_match(ingot_op_ctx *c)
 {
     return ingot_out(c, 0, INGOT_BOOL, c->in[0]->rank, c->in[0]->shape);
 }
 
+/* The pattern is an attribute, and required. */
 static ingot_status run_match(ingot_op_ctx *c)
 {
     const ingot_attr *pattern = ingot_node_attr(c->node, "pattern");

@@ -82,6 +82,7 @@
 INGOT_OP_FAMILIES(X)
 #undef X
 
+/* The tables of all families, each ended by a record without a name. */
 static const ingot_op *const families[] = {
 #define X(family) ingot_ops_##family,
     INGOT_OP_FAMILIES(X)
@@ -90,11 +91,14 @@ static const ingot_op *const families[] = {
 
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
+/* The default domain has two spellings, "" and "ai.onnx"; a record without a domain belongs to it. */
 static bool same_domain(const ingot_op *op, const char *domain)
 {
     return !strcmp(op->domain ? op->domain : "", strcmp(domain, "ai.onnx") ? domain : "");
 }
 
+/* The record for a node: of those for the operator that reach to `version`, the newest. NULL when there is none;
+ * *known then tells whether the operator exists at another version, for a better message. */
 const ingot_op *ingot_op_find(const char *domain, const char *op_type, int version, bool *known)
 {
     const ingot_op *best = NULL;
@@ -110,7 +114,8 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
     return best;
 }
 
-/* The last set also serves all further inputs. */
+/* Types that input i may have, as bits. The record has six sets at most; the last one also serves all further inputs,
+ * and a set of 0 gives 0: the operator checks the type by itself. */
 uint64_t ingot_op_types(const ingot_op *op, int i)
 {
     uint64_t types = op->types[0];
@@ -119,6 +124,7 @@ uint64_t ingot_op_types(const ingot_op *op, int i)
     return types;
 }
 
+/* All records in order, for listings; NULL past the end. */
 const ingot_op *ingot_op_at(size_t index)
 {
     for (size_t f = 0; f < N_FAMILIES; f++)

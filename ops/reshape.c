@@ -2,7 +2,8 @@
  * moves when the plan lets output and input share memory. */
 #include "ops/movement.h"
 
-/* -1 is what is left over, 0 copies the input's dimension unless allowzero; at most one -1. */
+/* The shape is an input: -1 is what is left over, 0 copies the input's dimension unless allowzero; at most one -1.
+ * LATER while the shape is not known; INVALID when the elements do not fit it. */
 static ingot_status infer_reshape(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -45,7 +46,7 @@ static ingot_status infer_reshape(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
-/* (d0 * .. * d(axis-1), rest): unlike elsewhere, axis may equal the rank. */
+/* (d0 * .. * d(axis-1), rest): unlike elsewhere, axis may equal the rank, and an empty product is 1. */
 static ingot_status infer_flatten(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -58,7 +59,8 @@ static ingot_status infer_flatten(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, 2, shape);
 }
 
-/* The axes of input 1 as flags over `rank` dimensions. */
+/* The axes of input 1 as flags over `rank` dimensions, *n of them. LATER while they are not known; INVALID for one
+ * that is out of range or named twice. */
 static ingot_status read_axes(ingot_op_ctx *c, int rank, bool *chosen, int *n)
 {
     int64_t axes[INGOT_MAX_RANK];
@@ -75,7 +77,7 @@ static ingot_status read_axes(ingot_op_ctx *c, int rank, bool *chosen, int *n)
     return status;
 }
 
-/* Without axes every dimension of 1 goes. */
+/* Without axes every dimension of 1 goes; an axis that is named must have size 1. */
 static ingot_status infer_squeeze(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -97,7 +99,7 @@ static ingot_status infer_squeeze(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, shape);
 }
 
-/* Axes count in the output's rank. */
+/* Axes count in the output's rank, which is the input's plus how many axes there are. */
 static ingot_status infer_unsqueeze(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

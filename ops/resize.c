@@ -10,6 +10,8 @@
 
 enum { X, ROI, SCALES, SIZES };
 
+/* One node. Axes that move are in `axes` with their tables; items in front of them and `inner` elements behind them
+ * are left as they are. work is float for floats up to 32 bits, else double. */
 typedef struct resize_state {
     ingot_resize_rule rule;
     int n_axes;                          /* from the first that moves to the last */
@@ -24,6 +26,7 @@ typedef struct resize_state {
     char *dst;
 } resize_state;
 
+/* The passes of ops/resize_loops.h in both working types. */
 #define T float
 #define TYPED(name) name##_f32
 #include "ops/resize_loops.h"
@@ -45,6 +48,7 @@ static ingot_status read_word(ingot_op_ctx *c, const char *name, const char *con
     return ingot_op_fail(c, INGOT_INVALID, "attribute '%s': '%.40s' is not known", name, word);
 }
 
+/* The attributes into a rule; the words stand in the order of the enums. Antialiasing means nothing to nearest. */
 static ingot_status read_rule(ingot_op_ctx *c, ingot_resize_rule *rule)
 {
     static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
@@ -68,7 +72,8 @@ static ingot_status read_rule(ingot_op_ctx *c, ingot_resize_rule *rule)
     return INGOT_OK;
 }
 
-/* The axes that inputs roi, scales and sizes speak of, in their order. */
+/* The axes that inputs roi, scales and sizes speak of, in their order: the attribute's, or all. INVALID for one out
+ * of range or named twice. */
 static ingot_status read_axes(ingot_op_ctx *c, int *axes, int *n)
 {
     const ingot_attr *attr = ingot_node_attr(c->node, "axes");
@@ -107,6 +112,8 @@ static ingot_status read_scales(ingot_op_ctx *c, const int *axes, int n, ingot_r
     return INGOT_OK;
 }
 
+/* out as the input says, and scale = out / in. A policy that keeps the aspect ratio takes one scale for all axes, the
+ * smallest or largest, and rounds the sizes anew. */
 static ingot_status read_sizes(ingot_op_ctx *c, const int *axes, int n, ingot_resize_axis *all)
 {
     static const char *const policies[] = {"stretch", "not_larger", "not_smaller", NULL};
@@ -134,7 +141,9 @@ static ingot_status read_sizes(ingot_op_ctx *c, const int *axes, int n, ingot_re
     return st;
 }
 
-/* Everything but the tables: `all` receives every axis of X. */
+/* Everything but the tables: `all` receives every axis of X. Exactly one of scales and sizes is given, one number for
+ * each axis; a roi is needed by tf_crop_and_resize alone, all begins, then all ends. LATER while their content is not
+ * known. */
 static ingot_status read_resize(ingot_op_ctx *c, ingot_resize_rule *rule, ingot_resize_axis *all)
 {
     const ingot_tensor *x = c->in[X];
@@ -167,11 +176,13 @@ static ingot_status read_resize(ingot_op_ctx *c, ingot_resize_rule *rule, ingot_
     return INGOT_OK;
 }
 
+/* Types between whose elements there are others; nearest serves all types. */
 static bool is_interpolated(ingot_dtype dtype)
 {
     return ingot_is_float(dtype) || ingot_is_integer(dtype);
 }
 
+/* Each axis has its new size. Linear and cubic of booleans, strings and complex numbers are UNSUPPORTED. */
 static ingot_status infer_resize(ingot_op_ctx *c)
 {
     ingot_resize_axis all[INGOT_MAX_RANK];
@@ -189,7 +200,7 @@ static ingot_status infer_resize(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[X]->dtype, c->in[X]->rank, shape);
 }
 
-/* Blocked as plain, when neither batch nor channels move. */
+/* Blocked as plain, when neither batch nor channels move: a block is then eight elements more in a run. */
 static ingot_layout layout_resize(const ingot_op_ctx *c)
 {
     ingot_op_ctx reader = *c;
@@ -205,7 +216,8 @@ static ingot_layout layout_resize(const ingot_op_ctx *c)
 
 /* ---- tables ---- */
 
-/* Fold the axes in front of and behind those that move, and fill the tables of the others. */
+/* Fold the axes in front of and behind those that move, and fill the tables of the others. Passes: axes that shrink
+ * first, from the outermost, then those that grow, from the innermost. LIMIT when memory is out. */
 static ingot_status plan_axes(ingot_op_ctx *c, resize_state *s, ingot_resize_axis *all, int rank)
 {
     int first = 0, last = rank;
@@ -232,7 +244,7 @@ static ingot_status plan_axes(ingot_op_ctx *c, resize_state *s, ingot_resize_axi
     return INGOT_OK;
 }
 
-/* Elements of an item before, between and after the passes; false when they are too many. */
+/* Elements of an item before, between and after the passes; false when they are too many to count in bytes. */
 static bool measure(resize_state *s)
 {
     size_t size[INGOT_MAX_RANK + 1];
@@ -256,6 +268,8 @@ static bool measure(resize_state *s)
     return true;
 }
 
+/* A blocked tensor gets one more axis, of the elements of a block, and counts its channels in blocks. Scratch of a
+ * thread: two buffers between passes, and an item in the working type on either side. */
 static ingot_status prepare_resize(ingot_op_ctx *c)
 {
     resize_state *s = c->state = ingot_keep(c, sizeof *s);
@@ -294,7 +308,7 @@ static ingot_status prepare_resize(ingot_op_ctx *c)
 
 /* ---- running ---- */
 
-/* dst[o] = src[index[o]], runs of `bytes`. */
+/* dst[o] = src[index[o]], runs of `bytes`; the usual lengths have loops with a constant size. */
 static void gather_runs(char *dst, const char *src, const int64_t *index, int64_t n, size_t bytes)
 {
     if (bytes == sizeof(float)) {
@@ -321,6 +335,7 @@ static void double_row(float *dst, const float *src, int64_t n)
         dst[2 * i] = dst[2 * i + 1] = src[i];
 }
 
+/* Does the table repeat each element once? index holds o / 2 then. */
 static bool doubles(const ingot_resize_axis *axis)
 {
     if (axis->out != 2 * axis->in)
@@ -357,6 +372,7 @@ static void nearest_item(const resize_state *s, const char *src, char *dst, bool
     }
 }
 
+/* Task over items. */
 static void nearest_items(void *argument, int64_t begin, int64_t end, int thread)
 {
     const resize_state *s = argument;
@@ -384,6 +400,7 @@ static void store(const resize_state *s, void *dst, double *values, int64_t n)
     ingot_convert(&to, dst, values, n);
 }
 
+/* Task over items: convert if need be, all passes, convert back. */
 static void interpolate_items(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
@@ -410,7 +427,8 @@ static void interpolate_items(void *argument, int64_t begin, int64_t end, int th
     }
 }
 
-/* Elements with a position outside of the input get the extrapolation value. */
+/* Elements with a position outside of the input get the extrapolation value, over what the passes have written. Only
+ * tf_crop_and_resize has such positions. */
 static void extrapolate(const resize_state *s, ingot_tensor *y)
 {
     const ingot_conversion to = { .from = INGOT_DOUBLE, .to = s->dtype, .saturate = true };
@@ -431,6 +449,7 @@ static void extrapolate(const resize_state *s, ingot_tensor *y)
     }
 }
 
+/* Nothing to interpolate is a copy. The extrapolation value is a float, which not all types can hold. */
 static ingot_status run_resize(ingot_op_ctx *c)
 {
     resize_state *s = c->state;

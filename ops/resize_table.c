@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+/* Does the axis stay as it is? Size and scale say so, and a crop must take all of it. A scale that is 1 but for
+ * rounding counts as 1. */
 bool ingot_resize_keeps(const ingot_resize_rule *rule, const ingot_resize_axis *axis)
 {
     const bool whole =
@@ -12,7 +14,7 @@ bool ingot_resize_keeps(const ingot_resize_rule *rule, const ingot_resize_axis *
     return axis->in == axis->out && fabs(axis->scale - 1) <= 1e-9 && whole;
 }
 
-/* Where output position y lies in the input. */
+/* Where output position y lies in the input, by coordinate_transformation_mode; formulas: ONNX, "Resize". */
 static double position(const ingot_resize_rule *rule, const ingot_resize_axis *axis, double y)
 {
     const double in = (double)axis->in, out = axis->scale * in;    /* as the scale has it, not rounded */
@@ -31,7 +33,7 @@ static double position(const ingot_resize_rule *rule, const ingot_resize_axis *a
     }
 }
 
-/* The four roundings of ONNX; the position is finite and small, so casts are safe. */
+/* The four roundings of ONNX; the position is bounded by the caller, so casts are safe. */
 static int64_t nearest_index(const ingot_resize_rule *rule, double x)
 {
     switch (rule->nearest) {
@@ -42,7 +44,8 @@ static int64_t nearest_index(const ingot_resize_rule *rule, double x)
     }
 }
 
-/* Weight of an input at a distance. Cubic: R. Keys, "Cubic convolution interpolation", 1981. */
+/* Weight of an input at a distance: a triangle, or cubic convolution with the attribute cubic_coeff_a. Cubic: R.
+ * Keys, "Cubic convolution interpolation", 1981. */
 static double weigh(const ingot_resize_rule *rule, double distance)
 {
     const double d = fabs(distance), a = rule->cubic_a;
@@ -54,7 +57,9 @@ static double weigh(const ingot_resize_rule *rule, double distance)
     return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
 
-/* The inputs around x: from `first` steps after the one before x on. */
+/* The inputs around x: axis->taps of them, from `first` steps after the one before x on, with weights of their
+ * distance times `stretch`. Indices past the ends are clamped; exclude_outside gives those no weight. Weights are
+ * then made to sum to 1. */
 static void fill_taps(const ingot_resize_rule *rule, const ingot_resize_axis *axis, double x, int64_t first,
                       double stretch, int64_t *index, double *weight)
 {
@@ -74,6 +79,8 @@ static void fill_taps(const ingot_resize_rule *rule, const ingot_resize_axis *ax
             weight[i] /= sum;
 }
 
+/* The tables of one axis, in memory of the plan: for each output position its inputs and weights. False when memory
+ * is out or the tables would be too large. */
 bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_resize_axis *axis)
 {
     const double support = rule->mode == INGOT_RESIZE_CUBIC ? 2 : 1;

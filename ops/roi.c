@@ -8,13 +8,15 @@
 enum { X, ROIS, BATCH_INDICES };
 enum { MAX_SAMPLES = 1 << 24 };          /* along both sides of a region */
 
-/* A sample's place along one side: between two pixels, `part` of the way. */
+/* A sample's place along one side: between pixels low and high, `part` of the way; outside samples count as 0. */
 typedef struct roi_sample {
     int64_t low, high;
     double part;
     bool inside;
 } roi_sample;
 
+/* One run of either operator. batch and samples are RoiAlign's; a thread has thread_samples of them, for both sides
+ * of its region. */
 typedef struct roi_call {
     int64_t channels, height, width, bins[2];              /* bins: down, across */
     int64_t ratio;                                         /* samples per bin and side; 0: as many as it has pixels */
@@ -36,6 +38,8 @@ typedef struct roi_call {
 #define TYPED(name) name##_f64
 #include "ops/roi_loops.h"
 
+/* What both operators have: X (N, C, H, W) and rois (number, columns) of one type, and an output size. INVALID when
+ * they do not fit. */
 static ingot_status read_roi(ingot_op_ctx *c, roi_call *call, int columns)
 {
     const ingot_tensor *x = c->in[X], *rois = c->in[ROIS];
@@ -61,6 +65,7 @@ static ingot_status out_roi(ingot_op_ctx *c, const roi_call *call)
     return ingot_out(c, 0, c->in[X]->dtype, 4, shape);
 }
 
+/* RoiAlign's attributes and inputs: rois (number, 4) as corners x1, y1, x2, y2, batch_indices (number). */
 static ingot_status read_align(ingot_op_ctx *c, roi_call *call)
 {
     const char *mode = ingot_attr_string(c->node, "mode", "avg");
@@ -87,6 +92,7 @@ static ingot_status infer_align(ingot_op_ctx *c)
     return st ? st : out_roi(c, &call);
 }
 
+/* MaxRoiPool's: rois (number, 5), the first of which is the image. */
 static ingot_status read_pool(ingot_op_ctx *c, roi_call *call)
 {
     const ingot_attr *shape = ingot_node_attr(c->node, "pooled_shape");
@@ -104,12 +110,15 @@ static ingot_status infer_pool(ingot_op_ctx *c)
     return st ? st : out_roi(c, &call);
 }
 
+/* 16-bit floats are widened around the loops. */
 static ingot_status prepare_roi(ingot_op_ctx *c)
 {
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
     return INGOT_OK;
 }
 
+/* Images are checked before anything is indexed by them. How many samples a region has follows from its size, which
+ * is data: too many are LIMIT, and memory for them is asked for in the run. */
 static ingot_status run_align_plain(ingot_op_ctx *c)
 {
     const int64_t n_rois = c->in[ROIS]->shape[0];
@@ -138,6 +147,7 @@ static ingot_status run_align_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Coordinates are bounded too, so that they may be cast to integers. */
 static ingot_status run_pool_plain(ingot_op_ctx *c)
 {
     const int64_t n_rois = c->in[ROIS]->shape[0];

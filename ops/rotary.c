@@ -4,6 +4,8 @@
 
 enum { X, COS, SIN, POSITIONS };
 
+/* One run. X is walked by steps, so that both of its forms are one: (N, heads, T, depth), or (N, T, heads * depth).
+ * */
 typedef struct rotary {
     int64_t batch, heads, length, depth; /* depth: elements of a head, of which the first 2 * pairs are turned */
     int64_t pairs, angles;               /* angles: rows of the caches */
@@ -14,6 +16,8 @@ typedef struct rotary {
     float *y;
 } rotary;
 
+/* Sizes, with every input checked: caches are (rows, pairs) where position_ids (N, T) choose a row, else (N, T,
+ * pairs). All have X's type. INVALID when one does not fit, or an odd number of elements is to be turned. */
 static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
 {
     const ingot_tensor *x = c->in[X], *cosine = c->in[COS];
@@ -66,6 +70,7 @@ static ingot_status infer_rotary(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, 0, c->in[X]);
 }
 
+/* 16-bit floats are widened around the loop. */
 static ingot_status prepare_rotary(ingot_op_ctx *c)
 {
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
@@ -86,7 +91,7 @@ static void turn_head(const rotary *r, const float *x, const float *cosine, cons
         y[i] = x[i];
 }
 
-/* Places [begin, end), counted through all sequences. */
+/* Task over places [begin, end), counted through all sequences: one row of angles serves all heads of a place. */
 static void turn_places(void *argument, int64_t begin, int64_t end, int thread)
 {
     const rotary *r = argument;
@@ -101,6 +106,7 @@ static void turn_places(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Positions are data: each is checked before it chooses a row. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     rotary r;

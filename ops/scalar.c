@@ -19,11 +19,12 @@ static float round_to_odd(double value)
     return near;
 }
 
-/* By way of f32 rounded to odd, so that the second rounding is right. */
+/* By way of f32 rounded to odd, so that the second rounding is right: a double that lies just beside the middle of
+ * two short numbers must not be moved onto it by the first. */
 uint16_t ingot_double_to_half(double value) { return ingot_float_to_half(round_to_odd(value)); }
 uint16_t ingot_double_to_bfloat(double value) { return ingot_float_to_bfloat(round_to_odd(value)); }
 
-/* A cast of a double outside of the type is undefined in C: saturate, and NaN is 0. */
+/* A cast of a double outside of the type is undefined in C: saturate to [lowest, past), and NaN is 0. */
 static int64_t clamp_double(double value, double lowest, double past)
 {
     if (isnan(value))
@@ -32,6 +33,7 @@ static int64_t clamp_double(double value, double lowest, double past)
                                                             : (int64_t)value;
 }
 
+/* Stores into any numeric type; integers keep the low bits. */
 void ingot_put_int(ingot_tensor *t, int64_t i, int64_t value)
 {
     switch (t->dtype) {

@@ -7,8 +7,10 @@
 #include "ops/movement.h"
 #include "ops/scalar.h"
 
+/* The attribute reduction: what becomes of an element and an update that meets it. */
 typedef enum scatter_reduction { SCATTER_NONE, SCATTER_ADD, SCATTER_MUL, SCATTER_MAX, SCATTER_MIN } scatter_reduction;
 
+/* The attribute's word, in the order of the enum; UNSUPPORTED for types that have no arithmetic. */
 static ingot_status read_reduction(ingot_op_ctx *c, scatter_reduction *reduction)
 {
     static const char *const names[] = {"none", "add", "mul", "max", "min"};
@@ -25,7 +27,7 @@ static ingot_status read_reduction(ingot_op_ctx *c, scatter_reduction *reduction
     return INGOT_OK;
 }
 
-/* NaN wins in max and min, as in numpy. */
+/* An element and an update, as floats. NaN wins in max and min, as in numpy. */
 static double reduce_reals(scatter_reduction reduction, double a, double b)
 {
     switch (reduction) {
@@ -37,7 +39,7 @@ static double reduce_reals(scatter_reduction reduction, double a, double b)
     }
 }
 
-/* Wraps in add and mul. */
+/* As integers: wraps in add and mul, in unsigned arithmetic; uint64 is compared as such. */
 static int64_t reduce_integers(scatter_reduction reduction, int64_t a, int64_t b, bool is_unsigned)
 {
     const bool less = is_unsigned ? (uint64_t)a < (uint64_t)b : a < b;
@@ -77,6 +79,8 @@ static void start_with_data(ingot_op_ctx *c)
         ingot_copy_bytes(c->team, c->out[0]->data, c->in[0]->data, ingot_storage_bytes(c->out[0]));
 }
 
+/* X gives the shape; indices and updates have one shape, which is no larger than X's but along the axis. INVALID
+ * otherwise. */
 static ingot_status infer_scatter_elements(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1], *updates = c->in[2];
@@ -95,6 +99,8 @@ static ingot_status infer_scatter_elements(ingot_op_ctx *c)
     return ingot_out_like(c, 0, x);
 }
 
+/* Y[.., index, ..] takes each update. Indices are checked before anything is written; negative ones count from the
+ * end. */
 static ingot_status run_scatter_elements(ingot_op_ctx *c)
 {
     const ingot_tensor *indices = c->in[1], *updates = c->in[2];
@@ -121,6 +127,8 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* indices (.., depth) are tuples that name elements or, when shorter than the rank, slices of X; updates have the
+ * tuples' shape, then that of a slice. INVALID otherwise. */
 static ingot_status infer_scatter_nd(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *indices = c->in[1], *updates = c->in[2];
@@ -143,6 +151,7 @@ static ingot_status infer_scatter_nd(ingot_op_ctx *c)
     return ingot_out_like(c, 0, x);
 }
 
+/* Each tuple's slice takes its update. */
 static ingot_status run_scatter_nd(ingot_op_ctx *c)
 {
     const ingot_tensor *indices = c->in[1], *updates = c->in[2];
@@ -163,6 +172,7 @@ static ingot_status run_scatter_nd(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The axis may not be the first one, which is the batch; the mode is linear or circular. */
 static ingot_status tensor_scatter_axis(ingot_op_ctx *c, int *axis)
 {
     const char *mode = ingot_attr_string(c->node, "mode", "linear");
@@ -174,6 +184,8 @@ static ingot_status tensor_scatter_axis(ingot_op_ctx *c, int *axis)
     return INGOT_OK;
 }
 
+/* update is like past_cache but may be shorter along the axis; write_indices, optional, has a place for each batch
+ * entry. */
 static ingot_status infer_tensor_scatter(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *update = c->in[1];
@@ -192,6 +204,8 @@ static ingot_status infer_tensor_scatter(ingot_op_ctx *c)
     return ingot_out_like(c, 0, x);
 }
 
+/* The update is copied to its place, a row at a time. Places are data: past the end is INVALID, or begins anew when
+ * circular. */
 static ingot_status run_tensor_scatter(ingot_op_ctx *c)
 {
     const ingot_tensor *update = c->in[1];

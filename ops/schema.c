@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An operator over all its versions; see the top of the file for the attributes' form. */
 typedef struct schema {
     const char *op_type;
     int since;       /* first opset version that has it */
@@ -288,9 +289,11 @@ static const schema schemas_ml[] = {
     {"ZipMap", 1, 1, "classlabels_int64s:I classlabels_strings:S"},
 };
 
+/* For bsearch: the key is a name. */
 static int compare(const void *op_type, const void *row) { return strcmp(op_type, ((const schema *)row)->op_type); }
 
-/* NULL for operators that are not of ONNX itself, or newer than these rows. */
+/* NULL for operators that are not of ONNX itself, or newer than these rows: nothing is known of them here, and
+ * nothing checked. */
 static const schema *find_schema(const char *domain, const char *op_type)
 {
     if (!*domain)
@@ -311,7 +314,7 @@ static const char *find_types(const char *attributes, const char *name)
     return NULL;
 }
 
-/* Does a letter of the list stand for the type? */
+/* Does a letter of the list, up to a blank, stand for the type? */
 static bool allows(const char *types, ingot_attr_type type)
 {
     static const char letters[] = {
@@ -327,7 +330,7 @@ static bool allows(const char *types, ingot_attr_type type)
     return false;
 }
 
-/* Every attribute that all versions require must be there. */
+/* Every attribute that all versions require must be there; INVALID names the first that is not. */
 static ingot_status check_required(const ingot_node *node, const char *attributes, ingot_error *error)
 {
     for (const char *at = attributes; *at; at += *at == ' ') {
@@ -355,7 +358,8 @@ static ingot_status check_branches(const ingot_node *node, ingot_error *error)
     return INGOT_OK;
 }
 
-/* A node's version, number of outputs and attributes; the operator's record tells whether Ingot has it. */
+/* A node's version, number of outputs and attributes, INVALID where the standard does not have them so; the
+ * operator's record tells whether Ingot has it. */
 ingot_status ingot_schema_check(const ingot_node *node, ingot_error *error)
 {
     const schema *row = find_schema(node->domain, node->op_type);
@@ -377,6 +381,7 @@ ingot_status ingot_schema_check(const ingot_node *node, ingot_error *error)
     return status || strcmp(node->op_type, "If") ? status : check_branches(node, error);
 }
 
+/* The first version that has the operator; 1 where it is not known. */
 int ingot_schema_since(const char *domain, const char *op_type)
 {
     const schema *row = find_schema(domain, op_type);

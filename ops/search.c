@@ -4,20 +4,25 @@
 #include "ops/movement.h"
 #include "ops/order.h"
 
+/* WIDTH neighbouring results are found together; GRAIN elements make a task. */
 enum { WIDTH = 256, GRAIN = 8 * 1024 };
 
+/* One run of ArgMax, ArgMin or TopK. last: of equal elements the last is to be told (select_last_index); k is TopK's.
+ * */
 typedef struct search_job {
     ingot_op_ctx *c;
     int64_t size, inner, k; /* x as (outer, size, inner) */
     bool largest, last, may_be_nan;
 } search_job;
 
-/* Larger for what is to be found; NaN is found first either way. */
+/* A key that is larger for what is to be found; NaN is found first either way, as numpy has it. */
 static inline uint64_t rank_key(const search_job *job, uint64_t key)
 {
     return job->largest || (job->may_be_nan && key == UINT64_MAX) ? key : ~key;
 }
 
+/* Indices with the axis as 1, or gone with keepdims = 0. An empty axis has no largest element: INVALID, unless there
+ * is no result either. */
 static ingot_status infer_arg(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -39,7 +44,8 @@ static ingot_status infer_arg(ingot_op_ctx *c)
     return status;
 }
 
-/* Blocks [begin, end) of up to WIDTH neighbouring results; each element along the axis is compared with the best. */
+/* Task over blocks [begin, end) of up to WIDTH neighbouring results; each element along the axis is compared with the
+ * best. */
 static void arg_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const search_job *job = argument;
@@ -63,7 +69,7 @@ static void arg_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* The same where the axis is innermost: one result for each row. */
+/* The same where the axis is innermost: one result for each row, read WIDTH keys at a time. */
 static void arg_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const search_job *job = argument;
@@ -109,6 +115,7 @@ static void arg_part_f32(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Rows of floats, by the kernel for one row. */
 static void arg_rows_f32(void *argument, int64_t begin, int64_t end, int thread)
 {
     const search_job *job = argument;
@@ -121,6 +128,7 @@ static void arg_rows_f32(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* The loop for the type and place of the axis; the kernels count in 32 bits. */
 static ingot_task *arg_task(const search_job *job)
 {
     if (job->c->in[0]->dtype == INGOT_FLOAT && job->size <= INT32_MAX)
@@ -151,11 +159,14 @@ static ingot_status run_arg(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* An element of a row by its key. */
 typedef struct candidate {
     uint64_t key;
     int64_t index;
 } candidate;
 
+/* K is an input, and in the shape: LATER while it is not known. More than there are is INVALID. Values have X's type,
+ * indices int64. */
 static ingot_status infer_top_k(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -205,7 +216,8 @@ static void sift_down(candidate *heap, int64_t n, int64_t at)
     heap[at] = moving;
 }
 
-/* The best k of the row that starts at `first`, best first. */
+/* The best k of the row that starts at `first`, best first. A heap of k candidates has the worst on top, which a
+ * better element replaces; taking the top away again and again then sorts them. O(n log k), and memory for k only. */
 static void select_top(const search_job *job, int64_t first, candidate *heap, uint64_t *keys)
 {
     for (int64_t begin = 0; begin < job->size; begin += WIDTH) {
@@ -231,6 +243,8 @@ static void select_top(const search_job *job, int64_t first, candidate *heap, ui
     }
 }
 
+/* Task over rows, counted through outer and inner; either output may be unwanted. Results are always sorted, as the
+ * standard allows for sorted = 0. */
 static void top_k_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const search_job *job = argument;
@@ -253,6 +267,7 @@ static void top_k_part(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* k is read off the output, whose shape inference has settled. */
 static ingot_status run_top_k(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *y = c->out[0] ? c->out[0] : c->out[1];

@@ -4,11 +4,13 @@
 #include "ops/movement.h"
 #include "ops/order.h"
 
+/* Results are as long as the data say, so memory is asked for in the run. */
 static ingot_status out_of_memory(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* (rank, how many there are), which the run finds out. */
 static ingot_status infer_non_zero(ingot_op_ctx *c) { return ingot_out_unknown(c, 0, INGOT_TENSOR, INGOT_INT64); }
 
 /* Anything but 0, -0, false and the empty string. */
@@ -22,6 +24,7 @@ static bool is_nonzero(const ingot_tensor *x, int64_t i)
     }
 }
 
+/* Two walks: one counts, one writes. y[d] has the indices of dimension d, in row-major order of the elements. */
 static ingot_status run_non_zero(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -51,6 +54,7 @@ typedef struct select_view {
     int axis; /* -1: none given */
 } select_view;
 
+/* The view for the attribute axis; INVALID when it is out of range. */
 static ingot_status read_view(ingot_op_ctx *c, select_view *view)
 {
     const ingot_tensor *x = c->in[0];
@@ -66,7 +70,8 @@ static ingot_status read_view(ingot_op_ctx *c, select_view *view)
     return INGOT_OK;
 }
 
-/* Output 0 from the n slices of the view whose numbers are given. */
+/* Output 0 from the n slices of the view whose numbers are given, in that order; its memory is asked for here.
+ * Without an axis the result is a vector. */
 static ingot_status take_slices(ingot_op_ctx *c, const select_view *view, const int64_t *numbers, int64_t n)
 {
     const ingot_tensor *x = c->in[0];
@@ -84,6 +89,7 @@ static ingot_status take_slices(ingot_op_ctx *c, const select_view *view, const 
     return INGOT_OK;
 }
 
+/* condition is a vector of bool, which may be shorter than the axis: what it does not speak of is left out. */
 static ingot_status infer_compress(ingot_op_ctx *c)
 {
     select_view view;
@@ -95,6 +101,7 @@ static ingot_status infer_compress(ingot_op_ctx *c)
     return ingot_out_unknown(c, 0, INGOT_TENSOR, c->in[0]->dtype);
 }
 
+/* The numbers of what is kept; a true past the end of the axis is INVALID. */
 static ingot_status run_compress(ingot_op_ctx *c)
 {
     const uint8_t *condition = c->in[1]->data;
@@ -116,6 +123,7 @@ static ingot_status run_compress(ingot_op_ctx *c)
     return take_slices(c, &view, numbers, kept);
 }
 
+/* What comparing slices needs. Keys order as the elements do, so that types need no loops of their own. */
 typedef struct unique_job {
     const ingot_tensor *x;
     const uint64_t *keys; /* of every element; two for complex numbers; NULL for strings */
@@ -123,6 +131,7 @@ typedef struct unique_job {
     select_view view;
 } unique_job;
 
+/* By bytes, then by length. */
 static int compare_strings(ingot_string a, ingot_string b)
 {
     const size_t n = MIN(a.size_bytes, b.size_bytes);
@@ -173,6 +182,7 @@ static int64_t *sort_slices(const unique_job *job, int64_t *list, int64_t *other
     return list;
 }
 
+/* All four outputs are as long as there are distinct slices, or as the axis. */
 static ingot_status infer_unique(ingot_op_ctx *c)
 {
     select_view view;
@@ -185,6 +195,7 @@ static ingot_status infer_unique(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Keys of all elements, in memory of the run. */
 static ingot_status read_keys(ingot_op_ctx *c, unique_job *job)
 {
     const ingot_tensor *x = c->in[0];
@@ -212,6 +223,8 @@ static ingot_status list_output(ingot_op_ctx *c, int index, int64_t n, int64_t *
     return status;
 }
 
+/* Slices are sorted as numbers; equal neighbours are a group, whose first member (the sort is stable) is the one that
+ * is kept. Outputs: slices, index of each first, group of each slice, size of each group. */
 static ingot_status run_unique(ingot_op_ctx *c)
 {
     unique_job job = {0};

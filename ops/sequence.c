@@ -5,25 +5,31 @@
 #include "ops/axis_copy.h"
 #include "ops/op.h"
 
+/* Type sets for up to six inputs; the last set holds for the rest. */
 #define TENSORS {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL}
 
+/* Memory is asked for in the run. */
 static ingot_status out_of_memory(ingot_op_ctx *c)
 {
     return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
+/* How many items there will be is not known before the run. */
 static ingot_status infer_sequence(ingot_op_ctx *c)
 {
     return ingot_out_unknown(c, 0, INGOT_SEQUENCE, c->n_in && c->in[0] ? c->in[0]->dtype : INGOT_FLOAT);
 }
 
+/* An optional with an element of the input's type, or an empty one. */
 static ingot_status infer_optional(ingot_op_ctx *c)
 {
     return ingot_out_unknown(c, 0, INGOT_OPTIONAL, c->n_in && c->in[0] ? c->in[0]->dtype : INGOT_FLOAT);
 }
 
+/* A tensor of which nothing is known before the run. */
 static ingot_status infer_any(ingot_op_ctx *c) { return ingot_out_unknown(c, 0, INGOT_TENSOR, INGOT_UNDEFINED); }
 
+/* Kinds are not in the operators' records: INVALID for a value of another one. */
 static ingot_status need_kind(ingot_op_ctx *c, int i, ingot_kind kind)
 {
     if (c->in[i]->kind == kind)
@@ -32,6 +38,7 @@ static ingot_status need_kind(ingot_op_ctx *c, int i, ingot_kind kind)
                          kind == INGOT_SEQUENCE ? "a sequence" : kind == INGOT_OPTIONAL ? "an optional" : "a tensor");
 }
 
+/* Items are tensors one behind the other. */
 static ingot_tensor *items_of(const ingot_tensor *value) { return value->data; }
 
 /* Make `out` a value of n items in fresh run memory. */
@@ -45,7 +52,7 @@ static ingot_status make_items(ingot_op_ctx *c, ingot_tensor *out, ingot_kind ki
     return out->data ? INGOT_OK : out_of_memory(c);
 }
 
-/* Give a whole value as output 0: tensors are copied, the others shared. */
+/* Give a whole value as output 0: tensors are copied, the others shared, since items are never changed. */
 static ingot_status give(ingot_op_ctx *c, const ingot_tensor *value)
 {
     if (value->kind != INGOT_TENSOR) {
@@ -58,7 +65,8 @@ static ingot_status give(ingot_op_ctx *c, const ingot_tensor *value)
     return status;
 }
 
-/* The position that input `i` names among n items; `last` is the largest allowed. */
+/* The position that input `i` names among n items; negative ones count from the end; `last` is the largest allowed.
+ * INVALID outside. */
 static ingot_status read_position(ingot_op_ctx *c, int i, int64_t n, int64_t last, int64_t *position)
 {
     if (ingot_count(c->in[i]) != 1)
@@ -71,6 +79,7 @@ static ingot_status read_position(ingot_op_ctx *c, int i, int64_t n, int64_t las
     return INGOT_OK;
 }
 
+/* All inputs have one type, which is that of the sequence. */
 static ingot_status run_construct(ingot_op_ctx *c)
 {
     const int n = c->node->n_inputs;
@@ -80,12 +89,14 @@ static ingot_status run_construct(ingot_op_ctx *c)
     return status;
 }
 
+/* A sequence without items, of the type that dtype names. */
 static ingot_status run_empty(ingot_op_ctx *c)
 {
     const ingot_dtype dtype = (ingot_dtype)ingot_attr_int(c->node, "dtype", INGOT_FLOAT);
     return make_items(c, c->out[0], INGOT_SEQUENCE, dtype, 0);
 }
 
+/* A copy of the item. */
 static ingot_status run_at(ingot_op_ctx *c)
 {
     int64_t position = 0;
@@ -95,6 +106,7 @@ static ingot_status run_at(ingot_op_ctx *c)
     return give(c, &items_of(c->in[0])[position]);
 }
 
+/* A new sequence that shares the old one's items; without a position the tensor goes to the end. */
 static ingot_status run_insert(ingot_op_ctx *c)
 {
     ingot_status status = need_kind(c, 0, INGOT_SEQUENCE);
@@ -113,6 +125,7 @@ static ingot_status run_insert(ingot_op_ctx *c)
     return ingot_run_copy(c, c->in[1], &to[at]);
 }
 
+/* A new sequence without one item, the last when no position is given. */
 static ingot_status run_erase(ingot_op_ctx *c)
 {
     ingot_status status = need_kind(c, 0, INGOT_SEQUENCE);
@@ -141,7 +154,8 @@ static ingot_status run_length(ingot_op_ctx *c)
 
 /* ---- cutting up and joining ---- */
 
-/* The sizes of the parts that SplitToSequence makes of `length`; *n of them, in run memory. */
+/* The sizes of the parts that SplitToSequence makes of `length`; *n of them, in run memory. split is a list of sizes,
+ * one size for all (the last part may be smaller), or left out: 1. INVALID when they do not sum to `length`. */
 static ingot_status part_sizes(ingot_op_ctx *c, int64_t length, int64_t **sizes, int64_t *n)
 {
     const ingot_tensor *split = ingot_has(c, 1) ? c->in[1] : NULL;
@@ -164,6 +178,7 @@ static ingot_status part_sizes(ingot_op_ctx *c, int64_t length, int64_t **sizes,
                 : INGOT_OK;
 }
 
+/* Parts are copied. keepdims = 0 takes the axis away from parts of 1; it only counts without split. */
 static ingot_status run_split(ingot_op_ctx *c)
 {
     const ingot_tensor from = *c->in[0];
@@ -193,7 +208,8 @@ static ingot_status run_split(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Shape of the items joined along `axis`: an existing one, or a new one. */
+/* Shape of the items joined along `axis`: an existing one, or a new one, along which each item counts 1. INVALID for
+ * items of other types or shapes. */
 static ingot_status joined_shape(ingot_op_ctx *c, const ingot_tensor *sequence, int axis, bool new_axis, int64_t *shape)
 {
     const ingot_tensor *items = items_of(sequence), *first = items;
@@ -212,6 +228,7 @@ static ingot_status joined_shape(ingot_op_ctx *c, const ingot_tensor *sequence, 
     return INGOT_OK;
 }
 
+/* An empty sequence has no shape to give: INVALID. */
 static ingot_status run_concat(ingot_op_ctx *c)
 {
     ingot_status status = need_kind(c, 0, INGOT_SEQUENCE);
@@ -242,6 +259,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
 
 /* ---- optionals ---- */
 
+/* Without an input an optional is empty. */
 static ingot_status run_optional(ingot_op_ctx *c)
 {
     if (!ingot_has(c, 0))
@@ -251,6 +269,7 @@ static ingot_status run_optional(ingot_op_ctx *c)
     return status ? status : ingot_run_copy(c, &from, items_of(c->out[0]));
 }
 
+/* A tensor or sequence counts as an optional that has it. */
 static ingot_status run_has_element(ingot_op_ctx *c)
 {
     const ingot_tensor *in = ingot_has(c, 0) ? c->in[0] : NULL;
@@ -261,6 +280,7 @@ static ingot_status run_has_element(ingot_op_ctx *c)
     return status;
 }
 
+/* INVALID when there is nothing to get. */
 static ingot_status run_get_element(ingot_op_ctx *c)
 {
     if (c->in[0]->kind != INGOT_OPTIONAL)
@@ -272,7 +292,8 @@ static ingot_status run_get_element(ingot_op_ctx *c)
 
 /* ---- SequenceMap ---- */
 
-/* The body's arguments for item i: items of sequences, and tensors as they are. */
+/* The body runs once for each item: it gets items of sequences, and tensors as they are; its results become items of
+ * the outputs. All sequences must be as long as the first one. */
 static ingot_status run_map(ingot_op_ctx *c)
 {
     const ingot_graph *body = ingot_attr_graph(c->node, "body");

@@ -18,7 +18,7 @@ typedef struct signal {
     const ingot_op_ctx *ctx;
 } signal;
 
-/* One integer from input i. */
+/* One integer from input i, `otherwise` when it is left out. LATER while it is not known. */
 static ingot_status read_scalar(ingot_op_ctx *c, int i, int64_t otherwise, int64_t *value)
 {
     int n;
@@ -31,9 +31,12 @@ static ingot_status read_scalar(ingot_op_ctx *c, int i, int64_t otherwise, int64
     return st;
 }
 
-/* Outputs of an n-point transform that are kept. */
+/* Outputs of an n-point transform that are kept: with onesided the first half, as the rest of a real signal's
+ * spectrum mirrors it. */
 static int64_t kept_bins(const signal *s, int64_t n) { return s->onesided && !s->inverse ? n / 2 + 1 : n; }
 
+/* DFT's sizes. dft_length cuts the signal or fills it with zeros; an inverse onesided transform takes half a spectrum
+ * and gives real numbers, 2 (length - 1) of them by default. INVALID for the last dimension as the axis. */
 static ingot_status read_dft(ingot_op_ctx *c, signal *s, int *axis)
 {
     const ingot_tensor *x = c->in[SIGNAL];
@@ -64,6 +67,7 @@ static ingot_status read_dft(ingot_op_ctx *c, signal *s, int *axis)
     return INGOT_OK;
 }
 
+/* X's shape with the axis as long as the kept outputs. */
 static ingot_status infer_dft(ingot_op_ctx *c)
 {
     int64_t shape[INGOT_MAX_RANK];
@@ -80,6 +84,8 @@ static ingot_status infer_dft(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank, shape);
 }
 
+/* STFT's sizes: signal (batch, length, 1 or 2); frame_length is the window's, or all of the signal when both are left
+ * out. INVALID when frames do not fit. */
 static ingot_status read_stft(ingot_op_ctx *c, signal *s)
 {
     const ingot_tensor *x = c->in[SIGNAL], *window = ingot_has(c, WINDOW) ? c->in[WINDOW] : NULL;
@@ -108,6 +114,7 @@ static ingot_status read_stft(ingot_op_ctx *c, signal *s)
     return INGOT_OK;
 }
 
+/* (batch, frames, bins, 2). */
 static ingot_status infer_stft(ingot_op_ctx *c)
 {
     signal s;
@@ -115,6 +122,7 @@ static ingot_status infer_stft(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, c->in[SIGNAL]->dtype, 4, (int64_t[]){ s.outer, s.frames, s.bins, 2 });
 }
 
+/* Tables for the length once per plan; scratch of a thread: a complex line, and what its transform needs. */
 static ingot_status prepare_signal(ingot_op_ctx *c)
 {
     signal *s = c->state = ingot_keep(c, sizeof *s);
@@ -158,7 +166,7 @@ static void read_half(const signal *s, int64_t at, double *line)
     }
 }
 
-/* Lines [begin, end), counted through outer, frames and inner. */
+/* Task over lines [begin, end), counted through outer, frames and inner: read, window, transform, write. */
 static void transform_lines(void *argument, int64_t begin, int64_t end, int thread)
 {
     const signal *s = argument;

@@ -1,6 +1,7 @@
 /* slice.c - boxes cut out of a tensor or repeated from one: Slice, Expand, Tile. */
 #include "ops/movement.h"
 
+/* What is taken of a dimension: n elements from start on, `step` apart. */
 typedef struct slice_range {
     int64_t start, step, n;
 } slice_range;
@@ -21,6 +22,8 @@ static slice_range clamp_range(int64_t size, int64_t start, int64_t end, int64_t
     return (slice_range){start, step, (int64_t)(span / by + (span % by != 0))};
 }
 
+/* starts, ends, and perhaps axes and steps are lists of one length; dimensions that are not named stay whole. LATER
+ * while one is not known; INVALID for a step of 0 or an axis named twice. */
 static ingot_status read_ranges(ingot_op_ctx *c, slice_range *ranges)
 {
     const ingot_tensor *x = c->in[0];
@@ -50,6 +53,7 @@ static ingot_status read_ranges(ingot_op_ctx *c, slice_range *ranges)
     return INGOT_OK;
 }
 
+/* Each dimension has as many elements as its range. */
 static ingot_status infer_slice(ingot_op_ctx *c)
 {
     slice_range ranges[INGOT_MAX_RANK];
@@ -74,6 +78,7 @@ static int64_t selected(const ingot_tensor *x, const slice_range *ranges, int64_
     return first;
 }
 
+/* For readers that can walk with strides: the slice without copying it. */
 static bool strided_slice(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
 {
     slice_range ranges[INGOT_MAX_RANK];
@@ -84,6 +89,7 @@ static bool strided_slice(ingot_op_ctx *c, int output, int64_t *offset, int64_t 
     return true;
 }
 
+/* A copy whose source begins at the first selected element and moves by its steps, which may be negative. */
 static ingot_status run_slice(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *y = c->out[0];
@@ -99,6 +105,7 @@ static ingot_status run_slice(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Both shapes broadcast against each other: a 1 in `shape` leaves a dimension as it is. */
 static ingot_status infer_expand(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -119,6 +126,7 @@ static ingot_status infer_expand(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, rank, wide);
 }
 
+/* A copy whose source does not move along repeated dimensions. */
 static ingot_status run_expand(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *y = c->out[0];
@@ -133,6 +141,7 @@ static ingot_status run_expand(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* An entry of repeats for each dimension; products are overflow-checked. LATER while they are not known. */
 static ingot_status infer_tile(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
@@ -149,6 +158,7 @@ static ingot_status infer_tile(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, n, repeats);
 }
 
+/* A box of twice the rank: along the repeats the source stands still. copy has zeros in from_step for them. */
 static ingot_status run_tile(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0], *y = c->out[0];

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+/* One type: fields from the top are sign, exponent, mantissa; codes above `largest` are infinity or NaN, where the
+ * type has them. */
 typedef struct format {
     int mantissa_bits, bias;
     uint8_t sign;              /* the bit */
@@ -13,6 +15,7 @@ typedef struct format {
     bool one_nan;              /* without sign, in place of the negative zero */
 } format;
 
+/* By element type; a type that is not here is none of these. */
 static const format formats[INGOT_N_DTYPES] = {
     [INGOT_FLOAT8E4M3FN] = { 3, 7, 0x80, 0x7e, 0, 0x7f, false },
     [INGOT_FLOAT8E4M3FNUZ] = { 3, 8, 0x80, 0x7f, 0, 0x80, true },
@@ -23,6 +26,7 @@ static const format formats[INGOT_N_DTYPES] = {
     [INGOT_FLOAT6E3M2] = { 2, 3, 0x20, 0x1f, 0, 0, false },
 };
 
+/* Exact, as float holds all of these. E8M0 is a bare exponent. Exponent 0 stands for denormal numbers. */
 float ingot_small_to_float(uint8_t code, ingot_dtype dtype)
 {
     if (dtype == INGOT_FLOAT8E8M0)
@@ -43,7 +47,7 @@ float ingot_small_to_float(uint8_t code, ingot_dtype dtype)
     return code & f->sign ? -value : value;
 }
 
-/* The code of a positive finite number, perhaps past the largest. */
+/* The code of a positive finite number, rounded to nearest even, perhaps past the largest. */
 static int encode(double value, const format *f)
 {
     int exponent;
@@ -57,6 +61,8 @@ static int encode(double value, const format *f)
     return ((unit + f->bias + f->mantissa_bits - 1) << f->mantissa_bits) + steps;
 }
 
+/* Rounded to nearest even. What is too large becomes the largest number with `saturate`, or where the type has no
+ * NaN, else infinity or NaN. NaN without a code of its own becomes the negative zero's. */
 uint8_t ingot_double_to_small(double value, ingot_dtype dtype, bool saturate)
 {
     const format *f = &formats[dtype];
@@ -74,6 +80,8 @@ uint8_t ingot_double_to_small(double value, ingot_dtype dtype, bool saturate)
     return f->one_nan ? f->nan : (f->infinity ? f->infinity : f->nan) | sign;
 }
 
+/* Powers of two alone: the sign is dropped, and the mode says where numbers in between go. Without `saturate` zero,
+ * infinity and what is too large become NaN. */
 uint8_t ingot_double_to_e8m0(double value, ingot_round_mode mode, bool saturate)
 {
     int exponent;

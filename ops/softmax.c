@@ -8,6 +8,7 @@
 
 enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
 
+/* One node: strips of n elements, `inner` apart, in each of the three kinds. */
 typedef struct softmax_call {
     int64_t n, inner, strips;
     int kind;
@@ -27,6 +28,7 @@ typedef struct softmax_call {
 #define TYPED(name) name##_f64
 #include "ops/softmax_loops.h"
 
+/* Y like X; INVALID for an axis out of range. Older versions allow the rank itself. */
 static ingot_status infer_softmax(ingot_op_ctx *c)
 {
     const int rank = c->in[0]->rank;
@@ -36,6 +38,8 @@ static ingot_status infer_softmax(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, 0, c->in[0]);
 }
 
+/* Strips from the axis. Scratch: widened copies, and a row for each thread where 16-bit floats are rounded at several
+ * steps. */
 static ingot_status prepare_softmax(ingot_op_ctx *c)
 {
     softmax_call *s = c->state = ingot_keep(c, sizeof *s);
@@ -58,6 +62,7 @@ static ingot_status prepare_softmax(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Task over strips: whole rows by the kernels, else a loop. */
 static void run_strips_f32(void *argument, int64_t begin, int64_t end, int thread)
 {
     const softmax_call *s = argument;
@@ -90,6 +95,7 @@ static void run_strips_narrow(void *argument, int64_t begin, int64_t end, int th
     }
 }
 
+/* Task over strips of doubles. */
 static void run_strips_f64(void *argument, int64_t begin, int64_t end, int thread)
 {
     const softmax_call *s = argument;
@@ -99,6 +105,7 @@ static void run_strips_f64(void *argument, int64_t begin, int64_t end, int threa
         softmax_strip_f64(s, i / s->inner * s->n * s->inner + i % s->inner);
 }
 
+/* f32 and f64, and 16-bit floats in their widened form. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     softmax_call *s = c->state;

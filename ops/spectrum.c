@@ -21,7 +21,7 @@ static ingot_status read_dtype(ingot_op_ctx *c, ingot_dtype *dtype)
     return INGOT_OK;
 }
 
-/* One integer of at least 0 from input i. */
+/* One integer of at least 0 from input i. LATER while it is not known, INVALID otherwise. */
 static ingot_status read_size(ingot_op_ctx *c, int i, int64_t *size)
 {
     int n = 0;
@@ -44,7 +44,8 @@ static ingot_status infer_window(ingot_op_ctx *c)
     return ingot_out(c, 0, dtype, 1, &size);
 }
 
-/* Element i of a window of length n: a sum of cosines of i / n. */
+/* Element i of a window of length n: a sum of cosines of i / n, with the window's own coefficients. A symmetric
+ * window ends where it began, so that n is one less than its size. */
 static ingot_status fill_window(ingot_op_ctx *c, double constant, double first, double second)
 {
     const int64_t size = ingot_count(c->out[0]);
@@ -80,7 +81,8 @@ static ingot_status infer_mel(ingot_op_ctx *c)
 static double to_mel(double hertz) { return 2595 * log1p(hertz / 700) / log(10.0); }
 static double to_hertz(double mel) { return 700 * expm1(mel / 2595 * log(10.0)); }
 
-/* Column `band` rises from frequency bin at[0] to 1 at at[1] and falls until at[2]. */
+/* Column `band` rises from frequency bin at[0] to 1 at at[1] and falls until at[2]; at is in whole bins. INVALID when
+ * a bin lies outside of the spectrum. */
 static ingot_status fill_band(ingot_op_ctx *c, int64_t band, const double *at)
 {
     ingot_tensor *y = c->out[0];
@@ -95,7 +97,8 @@ static ingot_status fill_band(ingot_op_ctx *c, int64_t band, const double *at)
     return INGOT_OK;
 }
 
-/* Edges are evenly spaced in mel, then rounded down to bins; band k is a triangle over edges k to k + 2. */
+/* Edges are evenly spaced in mel, then rounded down to bins; band k is a triangle over edges k to k + 2. Inputs are
+ * scalars: number of bands, DFT length, sample rate and the two edges in hertz. */
 static ingot_status run_mel(ingot_op_ctx *c)
 {
     int64_t bands = 0, length = 0, rate = 0;

@@ -7,6 +7,7 @@
 
 typedef enum letter_case { CASE_NONE, CASE_LOWER, CASE_UPPER, N_CASES } letter_case;
 
+/* The attributes; stop words are the model's own. */
 typedef struct normalizer_state {
     letter_case change;
     bool case_sensitive;
@@ -14,6 +15,7 @@ typedef struct normalizer_state {
     size_t n_stopwords;
 } normalizer_state;
 
+/* Is no byte above 127? Other bytes belong to letters whose case is not known here. */
 static bool is_ascii(const ingot_string *text)
 {
     for (size_t i = 0; i < text->size_bytes; i++)
@@ -76,7 +78,7 @@ static bool is_stopword(const normalizer_state *s, const ingot_string *text)
     return false;
 }
 
-/* Replace *text by a copy in another case. */
+/* Replace *text by a copy in another case, in memory of the run; UNSUPPORTED for letters past ASCII. */
 static ingot_status change_case(ingot_op_ctx *c, letter_case change, ingot_string *text)
 {
     if (change == CASE_NONE || !text->size_bytes)

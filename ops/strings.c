@@ -6,6 +6,7 @@
 
 /* ---- StringConcat ---- */
 
+/* Both inputs broadcast against each other. */
 static ingot_status infer_concat(ingot_op_ctx *c) { return ingot_out_broadcast(c, 0, INGOT_STRING); }
 
 /* Puts both halves' lengths into a pass, so that one block of memory takes all bytes. */
@@ -19,7 +20,7 @@ static void add_lengths(void *dst, const void *const *in, const int *step, int64
         to[i] = (ingot_string){ NULL, a[i * step[0]].size_bytes + b[i * step[1]].size_bytes };
 }
 
-/* The bytes of one row; every element already points at its place. */
+/* The bytes of one row; every element already points at its place, which is as long as both parts. */
 static void join_row(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const ingot_string *a = in[0], *b = in[1];

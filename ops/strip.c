@@ -18,7 +18,7 @@ void ingot_strip_moments(const ingot_strips *s, int64_t at, int64_t n, double *m
     *variance = squares / count;
 }
 
-/* Sum of squares, in double for both types. */
+/* Sum of squares of n elements from `at` on, in double for both types. */
 double ingot_strip_squares(const ingot_strips *s, int64_t at, int64_t n)
 {
     if (s->dtype == INGOT_FLOAT)
@@ -44,7 +44,8 @@ void ingot_strip_scale(const ingot_strips *s, int64_t at, int64_t n, double sub,
         y[i] = (x[i] - sub) * mul + add;
 }
 
-/* As ingot_strip_scale, with a scale for each element and, unless NULL, a term to add. */
+/* As ingot_strip_scale, with a scale for each element and, unless NULL, a term to add; both have n elements of the
+ * strips' type. */
 void ingot_strip_scale_row(const ingot_strips *s, int64_t at, int64_t n, double sub, double mul, const void *scale,
                            const void *add)
 {

@@ -3,6 +3,7 @@
 
 enum { CHUNK = 512 };          /* elements whose gate lies in the L1 cache between the two loops */
 
+/* What the loops need besides A and B. */
 typedef struct gate {
     const ingot_kernels *kernels;
     float alpha;
@@ -23,6 +24,7 @@ static void row_float(void *dst, const void *const *in, const int *step, int64_t
     }
 }
 
+/* The same for doubles, one after the other. */
 static void row_double(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
     const gate *g = argument;
@@ -35,7 +37,7 @@ static void row_double(void *dst, const void *const *in, const int *step, int64_
     }
 }
 
-/* No broadcasting here: A and B have one type and one shape. */
+/* No broadcasting here: A and B have one type and one shape, else INVALID. */
 static ingot_status infer_swiglu(ingot_op_ctx *c)
 {
     if (c->in[0]->dtype != c->in[1]->dtype || !ingot_same_shape(c->in[0], c->in[1]))

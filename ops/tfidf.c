@@ -12,6 +12,7 @@ typedef struct items {
     const int32_t *ints;
 } items;
 
+/* An n-gram of the pool, and the place in Y that counts it. */
 typedef struct gram {
     const items *pool;
     int64_t first, size;         /* in the pool */
@@ -19,6 +20,7 @@ typedef struct gram {
     int64_t order;               /* of equal ones the last in the pool counts */
 } gram;
 
+/* The attributes, and the pool's n-grams of the sizes that are asked for, sorted. */
 typedef struct tfidf_state {
     items pool;
     gram *grams;
@@ -27,6 +29,7 @@ typedef struct tfidf_state {
     const float *weights;        /* of the slots; NULL: 1 */
 } tfidf_state;
 
+/* What the threads share: X as (rows, columns), Y as (rows, width), which starts as zeros. */
 typedef struct tfidf_work {
     const tfidf_state *state;
     items x;
@@ -86,7 +89,8 @@ static const ingot_attr *attr_of_type(const ingot_op_ctx *c, const char *name, i
     return attr && attr->type == type && attr->n ? attr : NULL;
 }
 
-/* Width of the output: one more than the largest index. */
+/* Width of the output: one more than the largest index. INVALID when the list is missing or an index is negative or
+ * too large. */
 static ingot_status read_width(ingot_op_ctx *c, int64_t *width)
 {
     const ingot_attr *indexes = attr_of_type(c, "ngram_indexes", INGOT_ATTR_INTS);
@@ -139,7 +143,8 @@ static ingot_status read_mode(ingot_op_ctx *c, tfidf_state *s)
     return INGOT_OK;
 }
 
-/* List the n-grams of the sizes asked for: those of size k begin in the pool at ngram_counts[k - 1]. */
+/* List the n-grams of the sizes asked for: those of size k begin in the pool at ngram_counts[k - 1]. INVALID where
+ * counts, pool and indexes do not fit each other. s->grams has room for one for each item of the pool. */
 static ingot_status list_grams(ingot_op_ctx *c, tfidf_state *s, int64_t n_items)
 {
     const ingot_attr *counts = attr_of_type(c, "ngram_counts", INGOT_ATTR_INTS);
@@ -212,6 +217,7 @@ static void count_row(const tfidf_work *w, int64_t row)
     }
 }
 
+/* Task over rows. */
 static void count_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     (void)thread;

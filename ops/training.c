@@ -9,6 +9,7 @@
 
 enum { R, T, FIRST };
 
+/* Attributes and inputs of one step; which of them an operator reads is seen in its move function. */
 typedef struct step {
     double rate, count;
     double alpha, beta, epsilon, norm, norm_post, decay;
@@ -51,7 +52,8 @@ static void move_momentum(const step *s, double *x, double g, double state[2])
 /* Adam keeps two tensors of state for each X, the others one. */
 static int n_states(const ingot_op_ctx *c) { return strcmp(c->op->op_type, "Adam") ? 1 : 2; }
 
-/* Tensors that are optimized: a tensor, its gradient and its states are as many inputs. */
+/* Tensors that are optimized: a tensor, its gradient and its states are as many inputs, all of one type and shape.
+ * INVALID when inputs are no whole number of these, or R or T is no scalar. */
 static ingot_status count_tensors(ingot_op_ctx *c, int *n)
 {
     const int each = 2 + n_states(c);
@@ -102,11 +104,13 @@ static ingot_status run_steps(ingot_op_ctx *c, move_fn *move, const step *s)
     return st;
 }
 
+/* An attribute as a double. */
 static double number(const ingot_op_ctx *c, const char *name, float otherwise)
 {
     return (double)ingot_attr_float(c->node, name, otherwise);
 }
 
+/* R, T and all attributes, with the defaults of the standard. */
 static step read_step(const ingot_op_ctx *c)
 {
     return (step){ .rate = ingot_double_at(c->in[R], 0), .count = (double)ingot_int_at(c->in[T], 0),
@@ -115,6 +119,7 @@ static step read_step(const ingot_op_ctx *c)
                    .alpha = number(c, "alpha", 0.9f), .beta = number(c, "beta", 0.999f) };
 }
 
+/* The three operators differ in how an element moves. */
 static ingot_status run_adagrad(ingot_op_ctx *c)
 {
     const step s = read_step(c);
@@ -127,6 +132,7 @@ static ingot_status run_adam(ingot_op_ctx *c)
     return run_steps(c, move_adam, &s);
 }
 
+/* mode: "standard", or "nesterov" for Nesterov's momentum. */
 static ingot_status run_momentum(ingot_op_ctx *c)
 {
     const char *mode = ingot_attr_string(c->node, "mode", "standard");

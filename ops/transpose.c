@@ -4,7 +4,7 @@
 
 #include "ops/movement.h"
 
-/* perm must name each axis once; without it the axes are reversed. */
+/* perm must name each axis once, else INVALID; without it the axes are reversed. */
 static ingot_status read_perm(ingot_op_ctx *c, int *perm)
 {
     const int rank = c->in[0]->rank;
@@ -35,6 +35,7 @@ static ingot_status infer_transpose(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, c->in[0]->rank, shape);
 }
 
+/* For readers that can walk with strides: the permuted tensor without copying it. */
 static bool strided_transpose(ingot_op_ctx *c, int output, int64_t *offset, int64_t *strides)
 {
     int perm[INGOT_MAX_RANK];
@@ -138,6 +139,7 @@ static ingot_status infer_space_to_depth(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[0]->dtype, 4, shape);
 }
 
+/* The inverse copy: blocks of pixels become channels, in front of depth (DCR) or behind it (CRD). */
 static ingot_status run_space_to_depth(ingot_op_ctx *c)
 {
     const int64_t b = ingot_attr_int(c->node, "blocksize", 1), *x = c->in[0]->shape;

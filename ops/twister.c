@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+/* Words of the state, and how far behind a word the one lies that is mixed into it. */
 enum { WORDS = INGOT_TWISTER_WORDS, MIDDLE = 397 };
 
 /* The initialisation of MT19937 (Matsumoto and Nishimura, 2002). */
@@ -35,7 +36,7 @@ void ingot_twister_start(ingot_twister *t, const ingot_node *node)
     }
 }
 
-/* 32 bits of MT19937, making all words anew when they are used up. */
+/* 32 bits of MT19937, making all words anew when they are used up; the shifts at the end are its tempering. */
 static uint32_t draw_bits(ingot_twister *t)
 {
     if (t->next == WORDS) {
@@ -59,7 +60,8 @@ double ingot_draw(ingot_twister *t)
     return (high * 67108864.0 + low) / 9007199254740992.0;
 }
 
-/* The polar method (Marsaglia and Bray, 1964): a point in the unit disk gives two independent numbers. */
+/* The polar method (Marsaglia and Bray, 1964): a point in the unit disk gives two independent numbers, one of which
+ * is kept for the next call. */
 double ingot_draw_normal(ingot_twister *t)
 {
     double x, y, square;

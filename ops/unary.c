@@ -9,6 +9,7 @@
 
 enum { CHUNK = 1024 };         /* floats that stand for 16-bit ones at a time */
 
+/* What the threads share: a function with its two parameters, from src to dst, which may be the same. */
 typedef struct map_work {
     const ingot_kernels *kernels;
     ingot_map function;
@@ -18,7 +19,7 @@ typedef struct map_work {
     char *dst;
 } map_work;
 
-/* Task over elements; 16-bit floats are widened a chunk at a time. */
+/* Task over elements; 16-bit floats are widened a chunk at a time, on the stack. */
 static void map_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const map_work *w = argument;
@@ -46,7 +47,8 @@ static void map_range(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Counts stored elements, not logical ones: a blocked tensor's padding lanes are mapped too. */
+/* Run one of the kernels' functions on all of input 0. Counts stored elements, not logical ones: a blocked tensor's
+ * padding lanes are mapped too. Functions of few instructions get larger tasks. */
 ingot_status ingot_run_map(ingot_op_ctx *c, ingot_map function, double a, double b)
 {
     const ingot_tensor *src = c->in[0];
@@ -77,6 +79,7 @@ typedef struct map_op {
     float a_default, b_default;
 } map_op;
 
+/* One row for each operator of the table at the end. */
 static const map_op map_ops[] = {
     { "Acos", INGOT_MAP_ACOS, .unbounded = true },
     { "Acosh", INGOT_MAP_ACOSH, .unbounded = true },
@@ -113,6 +116,7 @@ static const map_op map_ops[] = {
     { "ThresholdedRelu", INGOT_MAP_THRESHOLDED_RELU, .a = "alpha", .a_default = 1.0f },
 };
 
+/* The row of an operator's name. */
 static const map_op *find_map(const char *op_type)
 {
     const map_op *m = map_ops;
@@ -121,6 +125,7 @@ static const map_op *find_map(const char *op_type)
     return m;
 }
 
+/* Any layout, but for functions that make infinities of the zeros past the last channel. */
 static ingot_layout layout_map(const ingot_op_ctx *c)
 {
     return ingot_map_layout(c, !find_map(c->op->op_type)->unbounded);

@@ -1,5 +1,5 @@
-/* unary_typed.c - operators of one input that integers have too: Abs, Neg, Sign, Relu, Erf, Clip, Shrink, BitwiseNot, Not.
- * The float types run as in unary.c. Integers wrap: the absolute value of the smallest one is itself. */
+/* unary_typed.c - operators of one input that integers have too: Abs, Neg, Sign, Relu, Erf, Clip, Shrink, BitwiseNot,
+ * Not. The float types run as in unary.c. Integers wrap: the absolute value of the smallest one is itself. */
 #include <math.h>
 
 #include "ops/row_loops.h"
@@ -11,17 +11,19 @@ typedef struct limits {
     double lambd, bias;
 } limits;
 
+/* One operator's loop for one type: n elements. */
 typedef void loop_fn(void *dst, const void *src, int64_t n, const limits *p);
 
 /* ---- loops; W is the unsigned type to compute in ---- */
 
-/* Out of range is cut off, as far as int64 goes. */
+/* Shrink of an integer, computed in double and cut toward 0. Out of range is cut off, as far as int64 goes. */
 static int64_t shrink(double x, const limits *p)
 {
     const double y = x < -p->lambd ? x + p->bias : x > p->lambd ? x - p->bias : 0;
     return y >= -9e18 && y <= 9e18 ? (int64_t)y : y > 0 ? INT64_MAX : INT64_MIN;
 }
 
+/* The expressions: x is the element, T its type, p the parameters. */
 #define abs_of(T, W) (T)(x < 0 ? (W)0 - (W)x : (W)x)
 #define same_of(T, W) x
 #define neg_of(T, W) (T)((W)0 - (W)x)
@@ -62,6 +64,7 @@ static void not_BOOL(void *dst, const void *src, int64_t n, const limits *p)
         ((uint8_t *)dst)[i] = !((const uint8_t *)src)[i];
 }
 
+/* Loops by element type; NULL where an operator does not have the type. */
 typedef loop_fn *const loop_table[INGOT_N_DTYPES];
 
 static loop_table abs_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, abs) INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, same) };
@@ -74,6 +77,7 @@ static loop_table not_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, not) [INGOT_
 static loop_table clip_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, clip) };
 static loop_table shrink_loops = { INGOT_INTEGER_ROWS(INGOT_ROW_ENTRY, shrink) };
 
+/* What the threads share. */
 typedef struct loop_work {
     loop_fn *loop;
     char *dst;
@@ -90,7 +94,8 @@ static void loop_range(void *argument, int64_t begin, int64_t end, int thread)
     w->loop(w->dst + begin * w->size_bytes, w->src + begin * w->size_bytes, end - begin, w->p);
 }
 
-/* The table has no loop for a type that the operator's record should not have let in. */
+/* Run the loop for input 0's type. UNSUPPORTED for a type that the table has no loop for, which the operator's record
+ * should not have let in. */
 static ingot_status run_loop(ingot_op_ctx *c, const loop_table *table, const limits *p)
 {
     const ingot_tensor *x = c->in[0];
@@ -117,6 +122,7 @@ static ingot_status run_relu(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_RE
 static ingot_status run_erf(ingot_op_ctx *c) { return run_typed(c, INGOT_MAP_ERF, &erf_loops); }
 static ingot_status run_not(ingot_op_ctx *c) { return run_loop(c, &not_loops, NULL); }
 
+/* lambd and bias are floats for all types. */
 static ingot_status run_shrink(ingot_op_ctx *c)
 {
     const limits p = { .lambd = ingot_attr_float(c->node, "lambd", 0.5f),
@@ -134,7 +140,8 @@ static limits range_of(ingot_dtype dtype)
     return (limits){ .low = 0, .high = (int64_t)(UINT64_MAX >> (64 - bits)) };
 }
 
-/* Bounds that are left out are infinite, or the type's own range for integers. */
+/* Bounds that are left out are infinite, or the type's own range for integers. A lower bound above the upper one
+ * gives the upper one. */
 static ingot_status run_clip(ingot_op_ctx *c)
 {
     const ingot_tensor *low = ingot_has(c, 1) ? c->in[1] : NULL, *high = ingot_has(c, 2) ? c->in[2] : NULL;
@@ -152,6 +159,7 @@ static ingot_status run_clip(ingot_op_ctx *c)
 
 static ingot_status infer_same(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
 
+/* Y like X; INVALID for bounds of another type or of several elements. */
 static ingot_status infer_clip(ingot_op_ctx *c)
 {
     for (int i = 1; i <= 2; i++)

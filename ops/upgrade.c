@@ -9,6 +9,8 @@
 
 #include "ops/op.h"
 
+/* One row applied to one node. A rewriter changes the node in place, or removes it; nodes that it adds have their
+ * newest form. */
 typedef struct upgrade {
     ingot_graph *graph;
     int index;
@@ -18,6 +20,7 @@ typedef struct upgrade {
     ingot_error *error;
 } upgrade;
 
+/* Brings a node to the form of its row's version; INVALID or UNSUPPORTED, with a sentence, where there is none. */
 typedef ingot_status rewrite_fn(upgrade *u);
 
 /* One line that names the node and its opset. */
@@ -35,6 +38,7 @@ static ingot_status done_if(upgrade *u, bool ok)
 
 /* ---- building: every function returns a value id, and takes INGOT_NONE after a failure through to the end ---- */
 
+/* A constant of rank 0 or 1 with a copy of n elements. */
 static int add_constant(upgrade *u, ingot_dtype dtype, int rank, int64_t n, const void *data)
 {
     ingot_tensor t = {.dtype = dtype, .rank = rank, .shape = {n}};
@@ -43,6 +47,7 @@ static int add_constant(upgrade *u, ingot_dtype dtype, int rank, int64_t n, cons
     return t.data ? ingot_graph_add_constant(u->graph, NULL, &t) : INGOT_NONE;
 }
 
+/* A vector of int64, and one of a single element. */
 static int add_ints(upgrade *u, const int64_t *values, size_t n)
 {
     return add_constant(u, INGOT_INT64, 1, (int64_t)n, values);
@@ -61,8 +66,10 @@ static int add_op(upgrade *u, const char *op_type, int version, int first, int s
                : INGOT_NONE;
 }
 
+/* The node whose output is `value`, to set its attributes. */
 static ingot_node *maker(upgrade *u, int value) { return u->graph->nodes[u->graph->values[value].producer]; }
 
+/* add_op, with one integer attribute. */
 static int add_op_int(upgrade *u, const char *op_type, int version, int first, int second, const char *attr,
                       int64_t value)
 {
@@ -77,6 +84,7 @@ static bool set_input(upgrade *u, int slot, int value)
            ingot_node_set_input(u->graph, u->index, slot, value);
 }
 
+/* The value at an input; INGOT_NONE when it is left out. */
 static int input(const upgrade *u, int slot) { return slot < u->node->n_inputs ? u->node->inputs[slot] : INGOT_NONE; }
 
 /* A number of the type that value `like` has; through CastLike where the file does not say it is float. */
@@ -98,7 +106,7 @@ static bool is_wanted(const upgrade *u, int output)
 /* ---- attributes that became inputs ---- */
 
 /* Squeeze, Unsqueeze, ReduceX: axes; Split: split; Pad: pads; Reshape: shape. An absent attribute is an absent input.
- */
+ * u->name is the attribute, u->slot the input that it becomes. */
 static ingot_status ints_to_input(upgrade *u)
 {
     const ingot_attr *attr = ingot_node_attr(u->node, u->name);
@@ -315,7 +323,9 @@ static ingot_status softmax_13(upgrade *u)
                           ingot_graph_add_node(u->graph, u->node->name, "Reshape", "", 14, inputs, 2, &y, 1));
 }
 
-/* Input 1 with ones behind its shape, so that its first dimension lies at `axis` of input 0. */
+/* Input 1 with ones behind its shape, so that its first dimension lies at `axis` of input 0. Ranks are computed by
+ * the graph: the Shape of a Shape is a rank, and ConstantOfShape makes as many ones as are missing behind. INGOT_NONE
+ * when memory is out. */
 static int align_second(upgrade *u, int64_t axis)
 {
     const int64_t one = 1;
@@ -342,7 +352,8 @@ static int align_second(upgrade *u, int64_t axis)
     return add_op(u, "Reshape", 14, b, add_op_int(u, "Concat", 13, shape, filled, "axis", 0));
 }
 
-/* Before opset 7 the second operand was broadcast only when `broadcast` said so, from `axis` on. */
+/* Before opset 7 the second operand was broadcast only when `broadcast` said so, from `axis` on; without an axis it
+ * lay at the end, as it does now. */
 static ingot_status broadcast_7(upgrade *u)
 {
     const ingot_attr *axis = ingot_node_attr(u->node, "axis");
@@ -357,7 +368,8 @@ static ingot_status broadcast_7(upgrade *u)
     return done_if(u, set_input(u, 1, align_second(u, at)));
 }
 
-/* The slope of PRelu had one element, or one per channel. */
+/* The slope of PRelu had one element, or one per channel: then it must lie along axis 1 of X, where broadcasting from
+ * the end would not find it. */
 static ingot_status prelu_7(upgrade *u)
 {
     const int slope = input(u, 1);
@@ -368,7 +380,8 @@ static ingot_status prelu_7(upgrade *u)
     return done_if(u, set_input(u, 1, align_second(u, 1)));
 }
 
-/* Inference mode alone: a Dropout that drops nothing. Its mask, all ones, was of the type of the input until opset 10. */
+/* Inference mode alone: a Dropout that drops nothing. Its mask, all ones, was of the type of the input until opset
+ * 10, and is cast back to that where it is read. */
 static ingot_status dropout_12(upgrade *u)
 {
     const bool training = u->node->version < 7 && !ingot_attr_int(u->node, "is_test", 0) && is_wanted(u, 1);
@@ -384,7 +397,8 @@ static ingot_status dropout_12(upgrade *u)
                           ingot_graph_add_node(u->graph, u->node->name, "CastLike", "", 15, inputs, 2, &typed, 1));
 }
 
-/* Tile(X, tiles, axis) repeats along one axis; now there is a count for each. */
+/* Tile(X, tiles, axis) repeats along one axis; now there is a count for each: ones, with `tiles` scattered to the
+ * axis. */
 static ingot_status tile_6(upgrade *u)
 {
     if (u->node->n_inputs < 3 || input(u, 0) == INGOT_NONE || input(u, 1) == INGOT_NONE || input(u, 2) == INGOT_NONE)
@@ -402,7 +416,8 @@ static ingot_status tile_6(upgrade *u)
                           ingot_node_set_n_inputs(u->graph, u->index, 2) && set_input(u, 1, out));
 }
 
-/* Scale and bias had an element for each group; now one for each channel. */
+/* Scale and bias had an element for each group; now one for each channel: each element is expanded to the channels of
+ * its group, whose number the graph computes from X's shape. */
 static ingot_status group_normalization_21(upgrade *u)
 {
     const int64_t groups = ingot_attr_int(u->node, "num_groups", 0);
@@ -423,7 +438,8 @@ static ingot_status group_normalization_21(upgrade *u)
     return INGOT_OK;
 }
 
-/* BatchNormalization over each element of a sample (spatial = 0): statistics have the shape of the sample. */
+/* BatchNormalization over each element of a sample (spatial = 0): statistics have the shape of the sample. Written
+ * out as its formula, (X - mean) / sqrt(variance + epsilon) * scale + bias; the node itself goes. */
 static ingot_status normalize_elements(upgrade *u)
 {
     const float epsilon = ingot_attr_float(u->node, "epsilon", 1e-5f);
@@ -438,7 +454,8 @@ static ingot_status normalize_elements(upgrade *u)
     return done_if(u, ingot_graph_add_node(u->graph, u->node->name, "Add", "", 14, sum, 2, &y, 1));
 }
 
-/* Training mode used to follow from the outputs that were asked for. */
+/* Training mode used to follow from the outputs that were asked for. saved_mean and saved_var have no successors:
+ * UNSUPPORTED where they are read. Outputs that nobody reads go. */
 static ingot_status batch_normalization_14(upgrade *u)
 {
     const bool training = is_wanted(u, 1) || is_wanted(u, 2) || is_wanted(u, 3) || is_wanted(u, 4);
@@ -466,6 +483,7 @@ static ingot_status batch_normalization_14(upgrade *u)
 
 /* ---- the table ---- */
 
+/* name and slot are arguments of the function. Rows of one operator stand in the order of their versions. */
 static const struct row {
     const char *op_type;
     int below;
@@ -537,7 +555,8 @@ static const struct row {
 /* Runtimes no longer know older forms, even those that did not change. */
 enum { N_ROWS = sizeof rows / sizeof *rows, OLDEST_KEPT = 7 };
 
-/* Apply the rows of one node, and give it the version whose form it has. */
+/* Apply the rows of one node, and give it the version whose form it has. *n_upgraded counts nodes whose version
+ * changed. */
 static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded, ingot_error *error)
 {
     ingot_node *node = graph->nodes[index];
@@ -566,6 +585,7 @@ static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded,
     return INGOT_OK;
 }
 
+/* All nodes of the default domain of one graph; subgraphs are the caller's to walk. */
 ingot_status ingot_upgrade(ingot_graph *graph, int *n_upgraded, ingot_error *error)
 {
     const int n_nodes = graph->n_nodes; /* new ones have their newest form */
@@ -576,6 +596,8 @@ ingot_status ingot_upgrade(ingot_graph *graph, int *n_upgraded, ingot_error *err
     return status;
 }
 
+/* For tools that list operators: the index-th operator that only got another name, and the last version of the old
+ * one. False past the end. */
 bool ingot_renamed_op(size_t index, ingot_renamed *renamed)
 {
     for (int r = 0; r < N_ROWS; r++)

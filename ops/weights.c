@@ -3,6 +3,8 @@
 
 #define LOADED_TAG (UINT64_C(0x4c) << 32)    /* packed memory: constants as they are, by input */
 
+/* Where a plan needs a constant in memory that is still in the file: *loaded is a tensor with its data, read once and
+ * shared by all plans; NULL where there is nothing to load. LIMIT when memory is out. */
 ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **loaded)
 {
     const ingot_const *constant = c->constants && input < c->n_in ? c->constants[input] : NULL;
@@ -26,6 +28,7 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     return INGOT_OK;
 }
 
+/* A copy of a context for a part of an operator, whose scratch begins `bytes` later. */
 void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes)
 {
     copy->scratch += bytes;
@@ -34,6 +37,7 @@ void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes)
 
 bool ingot_is_16bit(ingot_dtype dtype) { return dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16; }
 
+/* Bytes of a float copy of a 16-bit tensor, rounded up; 0 for others. */
 static size_t copy_bytes(const ingot_tensor *tensor)
 {
     if (!tensor || !ingot_is_16bit(tensor->dtype))
@@ -41,6 +45,7 @@ static size_t copy_bytes(const ingot_tensor *tensor)
     return ((size_t)ingot_count(tensor) * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
 }
 
+/* Scratch that ingot_run_widened needs: a float copy of each 16-bit input and output. */
 size_t ingot_widen_bytes(const ingot_op_ctx *c)
 {
     size_t bytes = 0;
@@ -58,6 +63,7 @@ typedef struct convert_call {
     float *floats;
 } convert_call;
 
+/* Task over elements: 16 bits to float. */
 static void widen(void *argument, int64_t begin, int64_t end, int thread)
 {
     const convert_call *call = argument;
@@ -72,6 +78,7 @@ static void widen(void *argument, int64_t begin, int64_t end, int thread)
             call->floats[i] = ingot_bfloat_to_float(src[i]);
 }
 
+/* Task over elements: float to 16 bits, rounded to nearest even. */
 static void narrow(void *argument, int64_t begin, int64_t end, int thread)
 {
     const convert_call *call = argument;
@@ -86,7 +93,8 @@ static void narrow(void *argument, int64_t begin, int64_t end, int thread)
             dst[i] = ingot_float_to_bfloat(call->floats[i]);
 }
 
-/* Put float copies of `tensors` into copies[] and wide[]; returns the memory after them. */
+/* Put float copies of `tensors` into copies[] and wide[]; tensors of other types stay themselves. `fill`: convert
+ * their elements now, as inputs need. Returns the memory after the copies. */
 static char *make_copies(ingot_op_ctx *c, ingot_tensor **tensors, int n, ingot_tensor *copies, ingot_tensor **wide,
                          char *memory, bool fill)
 {
@@ -106,6 +114,8 @@ static char *make_copies(ingot_op_ctx *c, ingot_tensor **tensors, int n, ingot_t
     return memory;
 }
 
+/* Run an operator that knows float on 16-bit tensors: inputs are widened into scratch, outputs narrowed behind.
+ * UNSUPPORTED for more than INGOT_WIDEN_MAX of either. */
 ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run)
 {
     ingot_tensor in_copies[INGOT_WIDEN_MAX], out_copies[INGOT_WIDEN_MAX];

@@ -1,6 +1,7 @@
 /* where.c - Where: elements of X or Y, as a condition says. Only the size of an element matters. */
 #include "ops/broadcast.h"
 
+/* An element of 16 bytes: a string or a complex128. */
 typedef struct bytes16 { uint64_t low, high; } bytes16;
 
 /* One loop with the steps of X and Y as constants, so that compilers turn it into selects. */
@@ -10,6 +11,8 @@ typedef struct bytes16 { uint64_t low, high; } bytes16;
         to[i] = condition[i] ? from_x : from_y; \
     }
 
+/* Rows of one element size. A condition that is the same for the whole row makes a copy, else a select; operands
+ * repeat or move on. */
 #define ROW(T) \
     static void where_##T(void *dst, const void *const *in, const int *step, int64_t n, const void *argument) \
     { \
@@ -38,6 +41,7 @@ ROW(uint32_t)
 ROW(uint64_t)
 ROW(bytes16)
 
+/* All three broadcast; X and Y must have one type. */
 static ingot_status infer_where(ingot_op_ctx *c)
 {
     if (c->in[1]->dtype != c->in[2]->dtype)
@@ -45,6 +49,7 @@ static ingot_status infer_where(ingot_op_ctx *c)
     return ingot_out_broadcast(c, 0, c->in[1]->dtype);
 }
 
+/* The row for the size of an element. */
 static ingot_status run_where(ingot_op_ctx *c)
 {
     static ingot_row_fn *const rows[] = { [1] = where_uint8_t, [2] = where_uint16_t, [4] = where_uint32_t,

@@ -9,6 +9,8 @@ static const int64_t largest = INT32_MAX;
 
 typedef enum auto_pad { PAD_NOTSET, PAD_VALID, PAD_SAME_UPPER, PAD_SAME_LOWER } auto_pad;
 
+/* A list attribute of n integers from `minimum` to 2^31 - 1; all are `otherwise` when it is missing or empty. INVALID
+ * for another length or a number outside. */
 ingot_status ingot_window_ints(ingot_op_ctx *c, const char *name, int64_t *values, int n, int64_t minimum,
                                int64_t otherwise)
 {
@@ -32,6 +34,7 @@ ingot_status ingot_window_ints(ingot_op_ctx *c, const char *name, int64_t *value
     return INGOT_OK;
 }
 
+/* The attribute auto_pad; INVALID for a text that the standard does not have. */
 static ingot_status read_auto_pad(ingot_op_ctx *c, auto_pad *mode)
 {
     static const char *const names[] = { "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER" };
@@ -46,7 +49,9 @@ static ingot_status read_auto_pad(ingot_op_ctx *c, auto_pad *mode)
                          "attribute 'auto_pad': '%s' is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER", text);
 }
 
-/* Kernel, strides, dilations and explicit pads, and the input's spatial sizes. */
+/* Kernel, strides, dilations and explicit pads, and the input's spatial sizes: X (N, C, D1...). weights (oc, icg,
+ * k1...) tell the kernel's size where there are any, and kernel_shape may repeat it; pools have the attribute alone.
+ * pads do not count with an auto_pad. */
 static ingot_status read_window(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights, ingot_window *w,
                                 auto_pad *mode)
 {
@@ -92,6 +97,9 @@ static void split_padding(ingot_window *w, int i, int64_t total, bool lower)
     w->pad_end[i] = total - w->pad_begin[i];
 }
 
+/* The window of a convolution or pool, with output sizes. SAME: in / stride, rounded up, and as much padding as that
+ * needs. Else (in + pads - extent) / stride + 1, rounded down, or up with ceil_mode, as long as the last window still
+ * begins inside the input or its padding in front. INVALID when a kernel does not fit. */
 ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                   ingot_window *w)
 {
@@ -119,7 +127,7 @@ ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const 
     return st;
 }
 
-/* output_shape may name the spatial sizes alone or, in old models, all of them. */
+/* output_shape may name the spatial sizes alone or, in old models, all of them. *given: is it there? */
 static ingot_status read_output_shape(ingot_op_ctx *c, const ingot_window *w, int64_t *sizes, bool *given)
 {
     const ingot_attr *attr = ingot_node_attr(c->node, "output_shape");
@@ -136,6 +144,8 @@ static ingot_status read_output_shape(ingot_op_ctx *c, const ingot_window *w, in
     return INGOT_OK;
 }
 
+/* The window of ConvTranspose. full is what all windows cover; pads are taken away from it, or follow from the size
+ * that output_shape or SAME asks for. INVALID when pads take more than there is. */
 ingot_status ingot_window_resolve_transposed(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                              ingot_window *w)
 {
@@ -164,6 +174,7 @@ ingot_status ingot_window_resolve_transposed(ingot_op_ctx *c, const ingot_tensor
     return INGOT_OK;
 }
 
+/* Outputs [*begin, *end) whose tap `tap` of dimension i lies inside the input. */
 void ingot_window_inside(const ingot_window *w, int i, int64_t tap, int64_t *begin, int64_t *end)
 {
     const int64_t shift = w->pad_begin[i] - tap * w->dilation[i];        /* input = output * stride - shift */
@@ -174,12 +185,14 @@ void ingot_window_inside(const ingot_window *w, int i, int64_t tap, int64_t *beg
     *begin = MIN(*begin, *end);
 }
 
+/* Sizes of up to three dimensions as three axes, in front of which those that are missing get `missing`. */
 void ingot_window_axes(const int64_t *values, int rank, int64_t missing, int64_t axes[3])
 {
     for (int i = 0; i < 3; i++)
         axes[i] = i < 3 - rank ? missing : values[i - (3 - rank)];
 }
 
+/* The product of the sizes; 1 for none. */
 int64_t ingot_window_volume(const int64_t *sizes, int rank)
 {
     int64_t volume = 1;
@@ -189,6 +202,7 @@ int64_t ingot_window_volume(const int64_t *sizes, int rank)
     return volume;
 }
 
+/* The next position in row-major order within `sizes`; false, and all zeros, after the last one. */
 bool ingot_window_next(int64_t *position, const int64_t *sizes, int rank)
 {
     for (int i = rank - 1; i >= 0; i--) {
