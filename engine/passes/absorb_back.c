@@ -221,7 +221,7 @@ static int scaled_bias(search *s, const place *p, const ingot_node *node, double
     double *none = NULL;
     if (!p->shift && p->n > 1 && !(none = ingot_alloc(graph->arena->memory, (size_t)p->n * sizeof *none)))
         return INGOT_NONE;
-    /* A row of zeros in the place of the shift; for one channel the static one will do. */
+    /* Zeros in the place of the shift; for one channel the static one will do. */
     for (int64_t i = 0; none && i < p->n; i++)
         none[i] = 0;
     const int id = ingot_affine_bias(s->graph, old, name, graph->values[weights].constant->tensor.dtype, p->n, factor,
@@ -384,6 +384,7 @@ ingot_status ingot_absorb_back(ingot_absorb *a, int value, int axis, bool *done)
     search s = {.a = a, .graph = a->c->graph};
     *done = false;
     add_place(&s, (place){value, axis, ingot_shape_of(a->shapes, value)->rank, 0, a->affine->n, true});
+    /* Look: the list grows while it is walked. */
     for (int i = 0; i < s.n_places; i++) {
         const place p = s.places[i];
         if (!check(&s, &p))

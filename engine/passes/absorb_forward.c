@@ -190,7 +190,8 @@ ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done)
     }
     if (!reader || ingot_input(reader, 0) != at || reader->n_fused)
         return INGOT_OK;
-    /* Only for readers that could take the factors at all, so that the report tells the reason that matters. */
+    /* Asked for any reader that takes the value as its input 0, before it is known whether it could take the
+     * factors. */
     if (a->affine->growth > MAX_GROWTH) {
         refuse(a, "the node after it would lose accuracy");
         return INGOT_OK;

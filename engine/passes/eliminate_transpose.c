@@ -43,6 +43,8 @@ ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
         }
         const int source = first->inputs[0];
         bool done = false;
+        /* The pair is nothing: readers of its result read its source. A graph output that cannot be renamed stays a
+         * Transpose, which then moves nothing. */
         if (undone && !ingot_bypass(graph, i, source, &done))
             return ingot_pass_out_of_memory(c);
         if (done) {

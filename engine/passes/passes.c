@@ -179,7 +179,8 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
         contexts[i] = (ingot_pass_ctx){.options = options, .error = error};
 
     size_t n_runs = 0;
-    /* Blocks of rows: a run of `repeated` ones together until nothing changes, any other row by itself and once. */
+    /* Blocks of rows: neighbours that are `repeated` go round together until nothing changes, any other row runs
+     * once. */
     for (int first = 0, last; !status && first < N_ROWS; first = last) {
         last = first + 1;
         while (rows[first].repeated && last < N_ROWS && rows[last].repeated)

@@ -8,6 +8,7 @@
 
 #include "engine/passes/rewrite.h"
 
+/* What a rule sees. `shapes` is both read (inputs) and written (symbols). */
 typedef struct walk {
     ingot_shapes *shapes;
     const ingot_graph *graph;
@@ -15,14 +16,19 @@ typedef struct walk {
     ingot_shape *out; /* of output 0; rank -1 and no type when a rule is called */
 } walk;
 
+/* Sets what it can prove of output 0 and leaves the rest unknown. Rules never fail: a model that is wrong is told of by
+ * the run. */
 typedef void rule(walk *w);
 
 static const ingot_shape unknown = {INGOT_UNDEFINED, -1, {0}, -1, {0}};
 
-/* A size of which nothing is known: equal to itself alone. */
+/* A size of which nothing is known: equal to itself alone. Symbols count down from -1, so they can never be taken for
+ * sizes. */
 static int64_t fresh(ingot_shapes *s) { return -1 - s->n_symbols++; }
 
-/* The symbol of (base + offset) / divisor; a new one where it was not seen yet. */
+/* The symbol of (base + offset) / divisor; a new one where it was not seen yet. `base` is a symbol. Two expressions
+ * that are equal for other reasons than their text get different symbols, which is safe. A linear search: the list is
+ * short, and bounded. */
 static int64_t intern(ingot_shapes *s, int64_t base, int64_t offset, int64_t divisor)
 {
     for (int i = 0; i < s->n_known; i++)
@@ -48,7 +54,8 @@ bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b)
 /* What is known of input i; nothing when it is left out. */
 static const ingot_shape *in(const walk *w, int i) { return ingot_shape_of(w->shapes, ingot_input(w->node, i)); }
 
-/* The axis that an attribute names, made positive; -1 where it is out of range, also for an unknown rank of 0. */
+/* The axis that an attribute names, made positive; -1 where it is out of range, also for an unknown rank of 0. Rank 0
+ * has no axis, so nothing is in range there. */
 static int axis_of(const ingot_node *node, const char *name, int64_t otherwise, int rank)
 {
     const int64_t axis = ingot_attr_int(node, name, otherwise);
@@ -73,7 +80,8 @@ static int64_t broadcast(ingot_shapes *s, int64_t a, int64_t b)
     return a > 1 ? a : b > 1 ? b : fresh(s); /* two different symbols: either could be 1 */
 }
 
-/* All inputs from `first` on broadcast together; the type is that of input `first`. */
+/* All inputs from `first` on broadcast together; the type is that of input `first`. One input of unknown rank makes the
+ * rank of the result unknown. Inputs are aligned at their last axes. */
 static void broadcast_from(walk *w, int first)
 {
     ingot_shape out = {in(w, first)->dtype, 0, {0}, -1, {0}};
@@ -93,6 +101,7 @@ static void broadcast_from(walk *w, int first)
 }
 
 static void broadcast_all(walk *w) { broadcast_from(w, 0); }
+/* Where: the condition, input 0, takes part in the shape but not in the type. */
 static void broadcast_where(walk *w) { broadcast_from(w, 1); }
 
 /* Comparisons and logic: broadcast, and bool. */
@@ -114,7 +123,8 @@ static void cast_like(walk *w)
     w->out->dtype = in(w, 1)->dtype;
 }
 
-/* Shape gives a vector of as many elements as the rank of X, or the range of it that start and end pick. */
+/* Shape gives a vector of as many elements as the rank of X, or the range of it that start and end pick. The number of
+ * elements is known exactly where the elements are, so they are inferred first; infer_node() does so once more. */
 static void shape_vector(walk *w)
 {
     *w->out = (ingot_shape){INGOT_INT64, 1, {0}, -1, {0}};
@@ -131,7 +141,9 @@ static int64_t spatial_attr(const ingot_node *node, const char *name, int i, int
     return attr && attr->type == INGOT_ATTR_INTS && attr->n == (size_t)n ? attr->ints[i] : otherwise;
 }
 
-/* One spatial dimension behind a window of `kernel` taps. */
+/* One spatial dimension behind a window of `kernel` taps. Source: ONNX, Conv and MaxPool: floor((size + pads - dilation
+ * * (kernel - 1) - 1) / stride) + 1; with SAME padding ceil(size / stride), which is floor((size - 1) / stride) + 1.
+ * Rounding up (ceil_mode) is left open. Parameters beyond 2^31 are taken for unknown, so no sum can overflow. */
 static int64_t window(walk *w, int64_t size, int64_t kernel, int i, int n_spatial)
 {
     const ingot_node *node = w->node;
@@ -153,6 +165,8 @@ static int64_t window(walk *w, int64_t size, int64_t kernel, int i, int n_spatia
             return fresh(w->shapes);
         offset = before + after - dilation * (kernel - 1) - 1;
     }
+    /* Of a symbol: with a stride of 1 a shift of the size, or the size itself; else the expression, whose + 1 is left
+     * off as it is the same for all. */
     if (size >= 0)
         return size <= INT64_MAX - 2 * limit && size + offset >= 0 ? (size + offset) / stride + 1 : fresh(w->shapes);
     if (stride == 1)
@@ -160,7 +174,8 @@ static int64_t window(walk *w, int64_t size, int64_t kernel, int i, int n_spatia
     return intern(w->shapes, size, offset, stride);
 }
 
-/* (N, C, spatial...) behind a sliding window: (N, channels, windows...). Without kernel_shape the weights tell it. */
+/* (N, C, spatial...) behind a sliding window: (N, channels, windows...). Without kernel_shape the weights tell it. Rank
+ * 3 at least; attributes of another length than the spatial rank count as left out. */
 static void windowed(walk *w, int64_t channels, const ingot_shape *weights)
 {
     const ingot_shape *x = in(w, 0);
@@ -183,7 +198,8 @@ static void conv(walk *w)
     windowed(w, weights->rank > 0 ? weights->dim[0] : fresh(w->shapes), weights);
 }
 
-/* The type of bytes is that of their zero point. */
+/* The type of bytes is that of their zero point. output_dtype is Quantize-21's attribute for a node without a zero
+ * point; uint8 is the default. */
 static void quantized(walk *w)
 {
     const ingot_dtype given = (ingot_dtype)ingot_attr_int(w->node, "output_dtype", INGOT_UNDEFINED);
@@ -197,6 +213,7 @@ static void dequantized(walk *w)
     w->out->dtype = in(w, 1)->dtype;
 }
 
+/* QLinearConv: weights are input 3, and input 7, the zero point of Y, tells the type. */
 static void quantized_conv(walk *w)
 {
     const ingot_shape *weights = in(w, 3);
@@ -277,7 +294,8 @@ static void transpose(walk *w)
     }
 }
 
-/* Sizes along the axis add up; the others are equal in a valid model, so a known one is taken for all. */
+/* Sizes along the axis add up; the others are equal in a valid model, so a known one is taken for all. Operands of
+ * different ranks leave the rank open. Sizes beyond 2^31 are not added up. */
 static void concat(walk *w)
 {
     const ingot_shape *first = in(w, 0);
@@ -302,7 +320,8 @@ static void concat(walk *w)
     *w->out = out;
 }
 
-/* Product of dimensions [begin, end): a size, a symbol when all others are 1, else -1 in *known. */
+/* Product of dimensions [begin, end): a size where all are known, a symbol where all others are 1, else a new
+ * symbol. */
 static int64_t product(walk *w, const ingot_shape *x, int begin, int end)
 {
     int64_t size = 1, symbol = 0;
@@ -330,7 +349,9 @@ static void flatten(walk *w)
     w->out->dim[1] = known ? product(w, x, at, x->rank) : fresh(w->shapes);
 }
 
-/* The size that -1 stands for: what is left of x when the other dimensions are taken out of both sides. */
+/* The size that -1 stands for: what is left of x when the other dimensions are taken out of both sides. Numbers
+ * multiply, and a symbol of `out` cancels the same symbol of x once. What does not cancel makes the result a new
+ * symbol. */
 static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, int hole)
 {
     bool taken[INGOT_SHAPE_RANK] = {false};
@@ -351,6 +372,8 @@ static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, 
             return fresh(w->shapes);
         taken[k] = true;
     }
+    /* What is left of x: its uncancelled symbols, and its numbers as one product, which the given numbers must
+     * divide. */
     int64_t size = 1;
     for (int k = 0; k < x->rank; k++) {
         if (taken[k])
@@ -366,7 +389,8 @@ static int64_t remaining(walk *w, const ingot_shape *x, const ingot_shape *out, 
     return rest.rank >= INGOT_SHAPE_RANK - 1 ? fresh(w->shapes) : product(w, &rest, 0, rest.rank + 1);
 }
 
-/* The shape that the elements of input `slot` tell; of their number alone the rank follows. */
+/* The shape that the elements of input `slot` tell; of their number alone the rank follows. Elements of -1 and unknown
+ * ones become new symbols; to->rank stays -1 where not even the number of elements is known. */
 static void read_shape(walk *w, int slot, ingot_shape *to)
 {
     const ingot_shape *given = in(w, slot);
@@ -378,7 +402,8 @@ static void read_shape(walk *w, int slot, ingot_shape *to)
             given->n_elements < 0 || given->elements[d] == INGOT_MINUS_ONE ? fresh(w->shapes) : given->elements[d];
 }
 
-/* 0 copies a dimension (unless allowzero), -1 stands for what is left. */
+/* 0 copies a dimension (unless allowzero), -1 stands for what is left. Source: ONNX, Reshape-14. Of several -1, which
+ * is invalid, the last is taken: the run refuses them. */
 static void reshape(walk *w)
 {
     const ingot_shape *x = in(w, 0), *to = in(w, 1);
@@ -402,7 +427,8 @@ static void reshape(walk *w)
         w->out->dim[hole] = x->rank >= 0 ? remaining(w, x, w->out, hole) : fresh(w->shapes);
 }
 
-/* Axes from constant input `slot`, made positive and marked; false when they are not known. */
+/* Axes from constant input `slot`, made positive and marked; false when they are not known. `marked` has
+ * INGOT_SHAPE_RANK entries, false at first; *n becomes the number of axes. An axis twice is a no. */
 static bool mark_axes(walk *w, int slot, int rank, bool *marked, int *n)
 {
     int64_t axes[INGOT_SHAPE_RANK];
@@ -417,7 +443,7 @@ static bool mark_axes(walk *w, int slot, int rank, bool *marked, int *n)
     return true;
 }
 
-/* Ones are put in at the axes, which count in the result. */
+/* Ones are put in at the axes, which count in the result. Source: ONNX, Unsqueeze-13. */
 static void unsqueeze(walk *w)
 {
     const ingot_shape *x = in(w, 0), *axes = in(w, 1);
@@ -447,7 +473,8 @@ static void squeeze(walk *w)
             w->out->dim[w->out->rank++] = x->dim[d];
 }
 
-/* Dimensions at the axes become 1, or go without keepdims. No axes: all, unless noop_with_empty_axes. */
+/* Dimensions at the axes become 1, or go without keepdims. No axes: all, unless noop_with_empty_axes. Source: ONNX, the
+ * Reduce operators from 18 on. Axes that are given but not constant leave the rank open. */
 static void reduce(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -480,6 +507,7 @@ static void expand(walk *w)
             broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1, d <= to.rank ? to.dim[to.rank - d] : 1);
 }
 
+/* The input's elements are the shape; the type, told by an attribute's tensor, is left open. */
 static void constant_of_shape(walk *w) { read_shape(w, 0, w->out); }
 
 /* GatherElements: type of the data, shape of the indices. */
@@ -489,7 +517,9 @@ static void like_second(walk *w)
     w->out->dtype = in(w, 0)->dtype;
 }
 
-/* Every dimension grows by what is added before and behind it; negative amounts cut. */
+/* Every dimension grows by what is added before and behind it; negative amounts cut. Pads that are not constant, or go
+ * with an axes input, become `limit` and thereby new symbols. Equal shifts of equal symbols are equal again, by
+ * intern(). */
 static void pad(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -519,7 +549,8 @@ static void same_rank(walk *w)
         w->out->dim[d] = fresh(w->shapes);
 }
 
-/* Sizes change along the given axes alone. */
+/* Sizes change along the given axes alone. Even where starts and ends are constant no size is computed along them:
+ * symbols are what passes ask about. */
 static void slice(walk *w)
 {
     bool marked[INGOT_SHAPE_RANK] = {false};
@@ -532,7 +563,8 @@ static void slice(walk *w)
             w->out->dim[d] = fresh(w->shapes);
 }
 
-/* Sizes along the axis are left open, as the parts may differ. */
+/* Sizes along the axis are left open, as the parts may differ. Every output gets a symbol of its own, as infer_node()
+ * calls this once for each. */
 static void split(walk *w)
 {
     *w->out = *in(w, 0);
@@ -543,7 +575,7 @@ static void split(walk *w)
         w->out->dim[axis] = fresh(w->shapes);
 }
 
-/* A scale of exactly 1 keeps a dimension. */
+/* A scale of exactly 1 keeps a dimension. Only where scales tell the result, not sizes (input 3), and for all axes. */
 static void resize(walk *w)
 {
     const ingot_shape *x = in(w, 0);
@@ -561,7 +593,8 @@ static void resize(walk *w)
     }
 }
 
-/* The axis is replaced by the dimensions of the indices. */
+/* The axis is replaced by the dimensions of the indices. Source: ONNX, Gather-13: data.shape[:axis] + indices.shape +
+ * data.shape[axis + 1:]. */
 static void gather(walk *w)
 {
     const ingot_shape *x = in(w, 0), *indices = in(w, 1);
@@ -688,7 +721,7 @@ static const struct {
 
 enum { N_RULES = sizeof rules / sizeof *rules };
 
-/* A graph input, as far as it is declared. */
+/* A graph input, as far as it is declared. Sequences and the other kinds are left unknown. */
 static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
 {
     if (type->kind != INGOT_TENSOR)
@@ -701,7 +734,8 @@ static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
         out->dim[d] = type->shape[d] >= 0 ? type->shape[d] : fresh(s); /* nothing makes equal names equal sizes */
 }
 
-/* Find the rule and apply it. */
+/* Find the rule and apply it. Outputs past the first are inferred for Split alone. A node of another domain, or without
+ * a rule, leaves its outputs unknown. */
 static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_node *node)
 {
     const int out = node->n_outputs ? node->outputs[0] : INGOT_NONE;
@@ -724,7 +758,8 @@ static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_no
         }
 }
 
-/* In a subgraph the declared types are not trusted, since nothing checks what is passed in. */
+/* In a subgraph the declared types are not trusted, since nothing checks what is passed in. Constants tell their own
+ * type, shape and elements, wherever they are; an input with a default is no constant, since a run can replace it. */
 bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main)
 {
     enum { KNOWN = 256 }; /* expressions past these count as different, which is safe */

@@ -16,13 +16,16 @@
 #define MICROSOFT "com.microsoft"
 #define BYTE_TYPES (INGOT_TYPE(UINT8) | INGOT_TYPE(INT8))
 
-/* Bytes, and what they stand for: value ids. */
+/* Bytes, and what they stand for: value ids. A number is (byte - zero) * scale (ONNX, DequantizeLinear). scale and zero
+ * are constants; zero is made where it was left out. */
 typedef struct quantized {
     int bytes, scale, zero;
     ingot_dtype dtype;
     int axis; /* of the scales, where there are several */
 } quantized;
 
+/* What every function here gets. `failed` is looked at by the callers at the end: in between, a function that fails for
+ * want of memory returns what stands for "not here". */
 typedef struct rewriter {
     ingot_pass_ctx *c;
     ingot_graph *graph;
@@ -30,7 +33,8 @@ typedef struct rewriter {
     bool failed; /* memory is out */
 } rewriter;
 
-/* The place of a group that ends in QuantizeLinear. */
+/* The place of a group that ends in QuantizeLinear. It reaches from DequantizeLinear over the core and perhaps an
+ * activation to QuantizeLinear. */
 typedef struct group {
     int core, act, last; /* nodes; act INGOT_NONE: no activation between core and QuantizeLinear */
     quantized out;       /* bytes: INGOT_NONE for a result that stays float */
@@ -38,19 +42,22 @@ typedef struct group {
 
 /* ---- looking ---- */
 
+/* Type and shape of a constant, or NULL. Its elements are read through read_numbers(): data may be NULL. */
 static const ingot_tensor *constant_tensor(const rewriter *r, int value)
 {
     const ingot_const *constant = ingot_constant(r->graph, value);
     return constant && constant->tensor.kind == INGOT_TENSOR ? &constant->tensor : NULL;
 }
 
+/* Elements of a constant; -1 where the value is none, so that no comparison with a count holds. */
 static int64_t count_constant(const rewriter *r, int value)
 {
     const ingot_tensor *t = constant_tensor(r, value);
     return t ? ingot_count(t) : -1;
 }
 
-/* All elements of a constant of numbers as double, to be released; NULL where it is none, or memory is out. */
+/* All elements of a constant of numbers as double, to be released; NULL where it is none, or memory is out. Want of
+ * memory sets r->failed as well, so that it is told apart from "not a constant". */
 static double *read_numbers(rewriter *r, int value, int64_t *n)
 {
     const ingot_tensor *constant = constant_tensor(r, value);
@@ -73,7 +80,8 @@ static double *read_numbers(rewriter *r, int value, int64_t *n)
     return NULL;
 }
 
-/* A scalar zero of a type of bytes, for operators that ask for one. */
+/* A scalar zero of a type of bytes, for operators that ask for one. Its element may be written afterwards, see
+ * add_byte(): the constant has memory of its own. */
 static int add_zero(rewriter *r, ingot_dtype dtype)
 {
     uint8_t none = 0;
@@ -86,7 +94,8 @@ static int add_zero(rewriter *r, ingot_dtype dtype)
 }
 
 /* Scale and zero point of a Quantize or DequantizeLinear are constants, one or (with `many`) one for each index of an
- * axis; the type is known. */
+ * axis; the type is known. q->dtype must be set by the caller for a node without a zero point. Blocked scales and a
+ * precision other than float are left to the float operators. */
 static bool read_parameters(rewriter *r, const ingot_node *node, bool many, quantized *q)
 {
     const ingot_tensor *scale = constant_tensor(r, ingot_input(node, 1)), *zero;
@@ -109,7 +118,8 @@ static bool read_parameters(rewriter *r, const ingot_node *node, bool many, quan
     return !r->failed;
 }
 
-/* Is the value dequantized bytes? */
+/* Is the value dequantized bytes? q is filled only as far as it got where the answer is no. The bytes may be a constant
+ * or computed. */
 static bool find_bytes(rewriter *r, int value, bool many, quantized *q)
 {
     const ingot_node *node = ingot_producer(r->graph, value);
@@ -122,7 +132,8 @@ static bool find_bytes(rewriter *r, int value, bool many, quantized *q)
     return bytes != INGOT_NONE && read_parameters(r, node, many, q);
 }
 
-/* Constant bytes, with scales along `axis` if there are several. */
+/* Constant bytes, with scales along `axis` if there are several. A negative axis counts from the end; ONNX's default is
+ * 1. */
 static bool find_weights(rewriter *r, int value, int axis, quantized *q)
 {
     if (!find_bytes(r, value, true, q) || !constant_tensor(r, q->bytes))
@@ -133,7 +144,7 @@ static bool find_weights(rewriter *r, int value, int axis, quantized *q)
            (given == axis && axis < t->rank && count_constant(r, q->scale) == t->shape[axis]);
 }
 
-/* Do both stand for the same numbers? */
+/* Do both stand for the same numbers? Values are compared, not ids: a file may hold the same scale many times. */
 static bool same_parameters(rewriter *r, const quantized *a, const quantized *b)
 {
     double x = 0, y = 0, z = 0, w = 0;
@@ -145,7 +156,9 @@ static bool same_parameters(rewriter *r, const quantized *a, const quantized *b)
 /* ---- building ---- */
 
 /* A constant of int32: round(bias / (x_scale * w_scale)), what the sums are in. Where the bias was quantized so these
- * are its integers again. INGOT_NONE: it is no constant, or does not fit. */
+ * are its integers again. INGOT_NONE: it is no constant, or does not fit. QLinearConv asks for a bias of exactly this
+ * scale and zero point 0. A bias that was quantized in another unit is brought to this one, each number rounded once.
+ * Want of memory shows in r->failed. */
 static int make_bias(rewriter *r, int value, const quantized *x, const quantized *w, int64_t n)
 {
     const ingot_node *node = ingot_producer(r->graph, value);
@@ -162,6 +175,7 @@ static int make_bias(rewriter *r, int value, const quantized *x, const quantized
     bool fits = ints && bias && w_scale && n_bias == n && ingot_constant_number(r->graph, x->scale, &x_scale) &&
                 (!ingot_is_op(node, "DequantizeLinear") || (scale && (n_scale == 1 || n_scale == n))) &&
                 (!zero || n_zero == 1 || n_zero == n);
+    /* All in double: products of an int32 and two floats. */
     for (int64_t i = 0; fits && i < n; i++) {
         const double offset = zero ? zero[n_zero == 1 ? 0 : i] : 0, unit = scale ? scale[n_scale == 1 ? 0 : i] : 1;
         const double sum = rint((bias[i] - offset) * unit / (x_scale * w_scale[n_w == 1 ? 0 : i]));
@@ -184,7 +198,8 @@ static int make_bias(rewriter *r, int value, const quantized *x, const quantized
     return result;
 }
 
-/* The node becomes another operator with these inputs. */
+/* The node becomes another operator with these inputs. Outputs and attributes stay. False, with r->failed set, when
+ * memory is out. */
 static bool become(rewriter *r, int index, const char *op_type, const char *domain, int version, const int *inputs,
                    int n)
 {
@@ -202,6 +217,8 @@ static bool become(rewriter *r, int index, const char *op_type, const char *doma
 
 /* ---- operators, each of which tells whether it could ---- */
 
+/* x * w + bias in int32, scaled to the output's bytes. Weights may have a scale for each output channel (axis 0);
+ * without QuantizeLinear behind it there is no integer convolution to use. */
 static bool use_conv(rewriter *r, int index, const quantized *out)
 {
     const ingot_node *node = r->graph->nodes[index];
@@ -219,6 +236,8 @@ static bool use_conv(rewriter *r, int index, const quantized *out)
     return become(r, index, "QLinearConv", "", 10, inputs, ints == INGOT_NONE ? 8 : 9);
 }
 
+/* QGemm gives bytes, or floats where no output scale is given, so a QuantizeLinear is not needed. alpha and beta must
+ * be 1; beta is no attribute of QGemm and goes. */
 static bool use_gemm(rewriter *r, int index, const quantized *out)
 {
     ingot_node *node = r->graph->nodes[index];
@@ -237,7 +256,9 @@ static bool use_gemm(rewriter *r, int index, const quantized *out)
     return become(r, index, "QGemm", MICROSOFT, 1, inputs, out->bytes != INGOT_NONE ? 9 : ints == INGOT_NONE ? 6 : 7);
 }
 
-/* Without QuantizeLinear behind it, only where B is constant: a product of activations is better off in float then. */
+/* Without QuantizeLinear behind it, only where B is constant: a product of activations is better off in float then. B
+ * is a matrix of constant bytes, with a scale for each column perhaps, or (for QLinearMatMul) any bytes of one
+ * scale. */
 static bool use_matmul(rewriter *r, int index, const quantized *out)
 {
     const ingot_node *node = r->graph->nodes[index];
@@ -256,7 +277,7 @@ static bool use_matmul(rewriter *r, int index, const quantized *out)
     return become(r, index, "QLinearMatMul", "", 10, inputs, 8);
 }
 
-/* QLinearAdd and QLinearMul. */
+/* QLinearAdd and QLinearMul. ONNX Runtime's operators for both; they ask that all types of bytes are the same. */
 static bool use_mix(rewriter *r, int index, const quantized *out)
 {
     const ingot_node *node = r->graph->nodes[index];
@@ -268,7 +289,8 @@ static bool use_mix(rewriter *r, int index, const quantized *out)
     return become(r, index, ingot_is_op(node, "Add") ? "QLinearAdd" : "QLinearMul", MICROSOFT, 1, inputs, 8);
 }
 
-/* Operators of one input, with a name of their own for bytes. */
+/* Operators of one input, with a name of their own for bytes. QLinearAveragePool has no dilations, so a node with them
+ * is left alone. */
 static bool use_one(rewriter *r, int index, const quantized *out)
 {
     static const char *const names[][2] = {
@@ -287,7 +309,8 @@ static bool use_one(rewriter *r, int index, const quantized *out)
     return false;
 }
 
-/* ReduceMean over all but the first two dimensions is a global pool; without keepdims a Squeeze follows. */
+/* ReduceMean over all but the first two dimensions is a global pool; without keepdims a Squeeze follows. Axes are
+ * constants; they may be negative and in any order, but each once. The Squeeze has the axes that were reduced. */
 static bool use_mean(rewriter *r, int index, const quantized *out)
 {
     ingot_node *node = r->graph->nodes[index];
@@ -320,7 +343,9 @@ static bool use_mean(rewriter *r, int index, const quantized *out)
     return !r->failed && become(r, index, "QLinearGlobalAveragePool", MICROSOFT, 1, inputs, 5);
 }
 
-/* What moves elements of input 0 without looking at them (or takes the largest): where the numbers mean the same. */
+/* What moves elements of input 0 without looking at them (or takes the largest): where the numbers mean the same.
+ * MaxPool qualifies as the order of bytes is that of the numbers (scales are positive). Further outputs, such as
+ * MaxPool's indices, are not looked into. */
 static bool use_move(rewriter *r, int index, const quantized *out)
 {
     ingot_node *node = r->graph->nodes[index];
@@ -338,6 +363,8 @@ static bool use_move(rewriter *r, int index, const quantized *out)
 
 enum { MAX_PARTS = 32 };
 
+/* Where all parts have the parameters of the result bytes are joined as they are; else QLinearConcat requantizes each
+ * part. */
 static bool use_concat(rewriter *r, int index, const quantized *out)
 {
     const ingot_node *node = r->graph->nodes[index];
@@ -359,6 +386,7 @@ static bool use_concat(rewriter *r, int index, const quantized *out)
                 : become(r, index, "QLinearConcat", MICROSOFT, 1, inputs, 2 + 3 * n);
 }
 
+/* Which function tries which operator. A function changes no node unless it returns true, want of memory aside. */
 static const struct rule {
     const char *op_type;
     bool (*use)(rewriter *r, int index, const quantized *out);
@@ -371,6 +399,7 @@ static const struct rule {
     {"DepthToSpace", use_move}, {"SpaceToDepth", use_move},
 };
 
+/* NULL for an operator that stays float. */
 static const struct rule *find_rule(const ingot_node *node)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
@@ -381,14 +410,15 @@ static const struct rule *find_rule(const ingot_node *node)
 
 /* ---- activations ---- */
 
-/* The byte that a number becomes, within the type. */
+/* The byte that a number becomes, within the type. Source: ONNX, QuantizeLinear: round half to even, add the zero
+ * point, saturate. fmin() and the comparison let infinities become the type's limits. */
 static double quantize(double number, double scale, double zero, ingot_dtype dtype)
 {
     const double low = dtype == INGOT_INT8 ? -128 : 0, q = rint(number / scale) + zero;
     return q > low ? fmin(q, low + 255) : low;
 }
 
-/* Limits of Relu or Clip in bytes; false when they are not known. */
+/* Limits of Relu or Clip in bytes; false when they are not known. Bounds of a Clip that are left out stay infinite. */
 static bool read_limits(rewriter *r, const ingot_node *act, const quantized *out, double *low, double *high)
 {
     double scale = 1, zero = 0;
@@ -406,6 +436,7 @@ static bool read_limits(rewriter *r, const ingot_node *act, const quantized *out
     return true;
 }
 
+/* A scalar constant of that byte; the cast keeps the two's complement of a negative one. */
 static int add_byte(rewriter *r, ingot_dtype dtype, double number)
 {
     const int value = add_zero(r, dtype);
@@ -414,7 +445,9 @@ static int add_byte(rewriter *r, ingot_dtype dtype, double number)
     return value;
 }
 
-/* The core's bytes are the group's result, between the limits of the activation if these are narrower than the type. */
+/* The core's bytes are the group's result, between the limits of the activation if these are narrower than the type.
+ * `maker` is looked up, as a Squeeze may have been added behind the core. A Clip of bytes is what the activation
+ * becomes where it has something to cut. */
 static void finish_group(rewriter *r, const group *g, double low, double high)
 {
     ingot_graph *graph = r->graph;
@@ -437,7 +470,8 @@ static void finish_group(rewriter *r, const group *g, double low, double high)
         r->failed = true;
 }
 
-/* The group that ends in QuantizeLinear node `last`, if it is one. */
+/* The group that ends in QuantizeLinear node `last`, if it is one. Values between the nodes must have no other readers:
+ * they are not computed any more. The DequantizeLinear nodes stay for now, since they may have other readers. */
 static void use_group(rewriter *r, int last)
 {
     ingot_graph *graph = r->graph;
@@ -466,7 +500,8 @@ static void use_group(rewriter *r, int last)
     }
 }
 
-/* Products whose result stays float. */
+/* Products whose result stays float. The products that became part of a group have another operator by now, so they are
+ * not met again. */
 static void use_product(rewriter *r, int index)
 {
     const quantized none = {.bytes = INGOT_NONE, .scale = INGOT_NONE, .zero = INGOT_NONE};
@@ -476,7 +511,8 @@ static void use_product(rewriter *r, int index)
         r->c->n_done++;
 }
 
-/* Weights that the file has as floats and quantizes become bytes, as training for quantization leaves them. */
+/* Weights that the file has as floats and quantizes become bytes, as training for quantization leaves them. Done by
+ * running the QuantizeLinear; where that fails the node simply stays. */
 static void quantize_constants(rewriter *r)
 {
     const ingot_pass_options *options = r->c->options;
@@ -491,6 +527,9 @@ static void quantize_constants(rewriter *r)
     }
 }
 
+/* Before: y = QuantizeLinear(Conv(DequantizeLinear(x), DequantizeLinear(W))); after: y = QLinearConv(x, W). Groups
+ * first, as they say what the result's bytes are; then products whose result stays float; then the DequantizeLinear
+ * nodes that lost their readers. Nodes that are added come behind the first n and are not visited. */
 ingot_status ingot_use_integers(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
