@@ -202,8 +202,8 @@ typedef struct ingot_operator_info {
     int32_t first, last;                    /* opset versions with this form, or with older ones that are rewritten to
                                                it; last is 0 where it is the newest */
     int32_t min_inputs, max_inputs;         /* max -1: any number */
-    uint64_t types[6];                      /* of input i, bit t for ingot_dtype t; the last stands for all further ones.
-                                               For sequences, optionals and maps: of their elements */
+    uint64_t types[6];                      /* of input i, bit t for ingot_dtype t; the last stands for all further
+                                               ones. For sequences, optionals and maps: of their elements */
 } ingot_operator_info;
 
 /** Fill `info` for the index-th form of an operator, in no particular order; false past the last. */
@@ -228,7 +228,8 @@ typedef struct ingot_session_options {
     double timeout_s;           /* a run that takes longer ends with INGOT_CANCELLED; 0: none */
     bool profile;               /* record the times that ingot_session_step() and ingot_session_stretch() tell */
     ingot_conv_choice conv_algorithm;
-    bool batch_invariant;       /* choose algorithms as if the batch were one: a sample's bits do not depend on the others */
+    bool batch_invariant;       /* choose algorithms as if the batch were one: a sample's bits do not depend on the
+                                   others */
     bool strict;                /* a run whose types and shapes are not those that the file declares is INGOT_INVALID */
 } ingot_session_options;
 

@@ -12,7 +12,8 @@ typedef struct ingot_line {
 } ingot_line;
 
 /* All of it but the packs and what ingot_model_node() tells is made while loading and only read afterwards, so sessions
- * on several threads share it without a lock. last_problem and last_report are where the next line goes: lists keep their order. */
+ * on several threads share it without a lock. last_problem and last_report are where the next line goes: lists keep
+ * their order. */
 struct ingot_model {
     ingot_memory memory;
     ingot_onnx *onnx;

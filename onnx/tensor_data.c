@@ -1,8 +1,8 @@
 /* tensor_data.c - element by element between files and memory.
  *
  * A TensorProto has its elements in one of two forms. Raw data is the elements as bytes, little-endian (as every
- * machine this builds for is), 2-, 4- and 6-bit types packed with the first element in the lowest bits. Else they are in
- * the typed field for their type: float_data, int32_data, ... In memory each element has whole bytes, so packed
+ * machine this builds for is), 2-, 4- and 6-bit types packed with the first element in the lowest bits. Else they are
+ * in the typed field for their type: float_data, int32_data, ... In memory each element has whole bytes, so packed
  * types are unpacked, signed ones with their sign, and a bool is 0 or 1 whatever the file has. */
 #include "onnx/tensor_data.h"
 

@@ -2,13 +2,14 @@
  * values and one step, whose outputs the planner then computes. */
 #include "engine/plan/plan.h"
 
+/* The line that every want of memory gets. */
 static ingot_status out_of_memory(ingot_error *error)
 {
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
 /* Each constant becomes a known value of the plan; ids[i] is INGOT_NONE for an input left out. False when memory is
- * out. */
+ * out. Lazy constants stay so: inference reads those it needs. */
 static bool add_inputs(ingot_plan *plan, const ingot_node *node, const ingot_const *const *inputs, int *ids)
 {
     for (int i = 0; i < node->n_all_inputs; i++) {
@@ -36,7 +37,8 @@ static bool add_outputs(ingot_plan *plan, const ingot_node *node, int *ids)
 }
 
 /* Build the step, let inference run it (its inputs are all known), and copy its outputs into the arena. UNSUPPORTED
- * where an output is no tensor or was not computed after all. */
+ * where an output is no tensor or was not computed after all. `outputs` has an entry for each of the node's, untouched
+ * where the node leaves one out. */
 static ingot_status compute(ingot_plan *plan, ingot_arena *arena, const ingot_node *node,
                             const ingot_const *const *inputs, ingot_const **outputs, ingot_error *error)
 {
@@ -63,7 +65,9 @@ static ingot_status compute(ingot_plan *plan, ingot_arena *arena, const ingot_no
     return INGOT_OK;
 }
 
-/* Nothing of the plan outlives the call: outputs are copies in `arena`, and the run arena is emptied. */
+/* Nothing of the plan outlives the call: outputs are copies in `arena`, and the run arena is emptied. The graph is
+ * empty, so the plan is made at once and has neither steps nor memory to place. On failure `outputs` may be set in
+ * part; the caller drops them. */
 ingot_status ingot_evaluate(ingot_plan_env *env, ingot_arena *arena, const ingot_node *node,
                             const ingot_const *const *inputs, ingot_const **outputs, ingot_error *error)
 {

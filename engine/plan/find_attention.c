@@ -8,11 +8,13 @@
 #include "engine/plan/plan.h"
 #include "ops/attention.h"
 
+/* What all functions here look into: the steps, and who makes and reads each value. */
 typedef struct finder {
     ingot_plan *plan;
     ingot_uses *uses;
 } finder;
 
+/* An attention that was recognized: where its operands come from, strides and all. */
 typedef struct found {
     ingot_strided q, k, v;               /* K as (batch, heads, depth, keys) */
     int mask;                            /* or INGOT_NONE */
@@ -25,7 +27,8 @@ static ingot_step *made_by(const finder *f, int value, const char *op_type, bool
     return ingot_made_by(f->plan, f->uses, value, op_type, alone);
 }
 
-/* A known number: the one element of a float constant, which may still lie in the file. False where it is none. */
+/* A known number: the one element of a float constant, which may still lie in the file. False where it is none. The
+ * rank does not matter. Lazy constants are read without giving them memory. */
 static bool read_number(const finder *f, int value, double *number)
 {
     const ingot_plan_value *v = f->plan->values[value];
@@ -44,7 +47,8 @@ static bool read_number(const finder *f, int value, double *number)
 }
 
 /* What `value` is a multiple of, by a Mul or Div with a number that changes no shape; the factor goes into the scale.
- * `value` itself where there is none, or where others read the result and it may not be left out (`alone`). */
+ * `value` itself where there is none, or where others read the result and it may not be left out (`alone`). For Div the
+ * number must be the divisor; for Mul it may be either operand. */
 static int unscaled(const finder *f, int value, bool alone, double *scale)
 {
     const ingot_step *mul = made_by(f, value, "Mul", alone), *div = made_by(f, value, "Div", alone);
@@ -61,7 +65,8 @@ static int unscaled(const finder *f, int value, bool alone, double *scale)
     return value;
 }
 
-/* All of an operand as (batch, heads, rows, columns), repeated where the product broadcasts it. */
+/* All of an operand as (batch, heads, rows, columns), repeated where the product broadcasts it. The rank is at most
+ * INGOT_STRIDED_RANK, which the callers have checked. */
 static ingot_strided operand(const finder *f, int value, const ingot_strided *scores)
 {
     ingot_strided view = ingot_strided_whole(f->plan, value);
@@ -73,7 +78,8 @@ static ingot_strided operand(const finder *f, int value, const ingot_strided *sc
 }
 
 /* The product Q K' behind `scores`, which may be scaled; `whole` is what Softmax reads. Fills in q, k and scale, and
- * the mask where a pass has fused its Add into the product. False where there is no such product. */
+ * the mask where a pass has fused its Add into the product. False where there is no such product. The rank of the
+ * product's operands is 2 at least, and its shape that of the scores: no scale in between has broadcast. */
 static bool find_product(const finder *f, int scores, const ingot_strided *whole, found *a)
 {
     a->scale = 1;
@@ -95,7 +101,8 @@ static bool find_product(const finder *f, int scores, const ingot_strided *whole
     return a->q.shape[2] == whole->shape[2] && a->k.shape[3] == whole->shape[3];
 }
 
-/* Does the mask add to scores of this shape without making them larger, along whole rows of keys? */
+/* Does the mask add to scores of this shape without making them larger, along whole rows of keys? Aligned at the last
+ * axes, each of the mask's dimensions is 1 or that of the scores. */
 static bool mask_fits(const finder *f, int mask, const ingot_tensor *scores)
 {
     if (mask == INGOT_NONE)
@@ -109,7 +116,9 @@ static bool mask_fits(const finder *f, int mask, const ingot_tensor *scores)
 }
 
 /* Is this step the last product of an attention? Nothing is empty, the batches of all operands broadcast to those of
- * the scores, and what lies in between is read by nobody else and is no output. */
+ * the scores, and what lies in between is read by nobody else and is no output. Softmax must be of the form that
+ * normalizes one axis (13 and later), and that axis the last one. The Add of a mask may have its operands either way
+ * round. */
 static bool find_attention(const finder *f, const ingot_step *step, found *a)
 {
     const ingot_node *node = step->ctx.node;
@@ -143,14 +152,15 @@ static bool find_attention(const finder *f, const ingot_step *step, found *a)
     return true;
 }
 
-/* The steps of a view, as the operator takes them. */
+/* The steps of a view, as the operator takes them. In elements, for batch, head, row and column. */
 static ingot_heads heads_of(const ingot_strided *view)
 {
     return (ingot_heads){view->strides[0], view->strides[1], view->strides[2], view->strides[3]};
 }
 
 /* Where the result goes: into its own value, or into that of a Transpose that alone reads it, if its last dimension
- * stays the last. */
+ * stays the last. Strides come from the Transpose itself: they tell along which dimension of the product each of its
+ * own runs. Returns the value that the new step makes. */
 static int place_result(const finder *f, ingot_step *step, ingot_heads *at)
 {
     const int own = step->outputs[0];
@@ -180,7 +190,8 @@ static int place_result(const finder *f, ingot_step *step, ingot_heads *at)
     return own;
 }
 
-/* The node of the new step, named after the product; NULL when memory is out. */
+/* The node of the new step, named after the product; NULL when memory is out. The form travels as an attribute of
+ * integers, since a step gets its parameters from its node. It lives in the plan's arena. */
 static ingot_node *make_node(ingot_plan *plan, const ingot_node *last, const ingot_attention_form *form)
 {
     ingot_node *node = ingot_arena_alloc(&plan->arena, sizeof *node);
@@ -197,7 +208,8 @@ static ingot_node *make_node(ingot_plan *plan, const ingot_node *last, const ing
     return node;
 }
 
-/* Put an Attention in the place of plan->steps[s]. False when memory is out. */
+/* Put an Attention in the place of plan->steps[s]. False when memory is out. The steps in front keep their places and
+ * are dropped later, where nobody else reads what they make. */
 static bool replace(finder *f, int s, const found *a)
 {
     ingot_plan *plan = f->plan;
@@ -232,7 +244,8 @@ static bool replace(finder *f, int s, const found *a)
     return true;
 }
 
-/* Every attention of the plan, in running order: what one makes may be cut into the heads of the next. */
+/* Every attention of the plan, in running order: what one makes may be cut into the heads of the next. INGOT_LIMIT when
+ * memory is out; the plan is then only fit to be freed. */
 ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_error *error)
 {
     finder f = {plan, uses};

@@ -5,7 +5,8 @@
 
 #include "engine/plan/plan.h"
 
-/* Does the Transpose move dimension 1 to the end, or the last one to place 1 (`back`), and keep the others in order? */
+/* Does the Transpose move dimension 1 to the end, or the last one to place 1 (`back`), and keep the others in order?
+ * (N, C, spatial...) to (N, spatial..., C), or back; a perm that is left out would reverse all dimensions. */
 static bool moves_channels(const ingot_step *step, bool back)
 {
     const ingot_attr *perm = ingot_node_attr(step->ctx.node, "perm");
@@ -21,13 +22,14 @@ static bool moves_channels(const ingot_step *step, bool back)
     return true;
 }
 
-/* One number for each of n channels. */
+/* One number for each of n channels. Scale or bias of the normalization. */
 static bool is_vector(const ingot_tensor *t, int64_t n)
 {
     return t->kind == INGOT_TENSOR && t->dtype == INGOT_FLOAT && t->rank == 1 && t->shape[0] == n;
 }
 
-/* Is `back`, a step of the plan, the end of such a normalization? Returns that, or NULL. */
+/* Is `back`, a step of the plan, the end of such a normalization? Returns that, or NULL. Fewer channels than a block
+ * holds would be padding mostly. All values between have one reader. */
 static const ingot_step *find_norm(const ingot_plan *plan, const ingot_uses *uses, const ingot_step *back)
 {
     if (!ingot_step_is(back, "Transpose") || !moves_channels(back, true))
@@ -48,7 +50,7 @@ static const ingot_step *find_norm(const ingot_plan *plan, const ingot_uses *use
 }
 
 /* One step in the place of `back`, which is plan->steps[s], named after the LayerNormalization and with its attributes.
- * False when memory is out. */
+ * False when memory is out. The step reads what the first Transpose read, and makes what the last one made. */
 static bool replace(ingot_plan *plan, const ingot_uses *uses, int s, const ingot_step *norm)
 {
     const ingot_step *there = plan->steps[uses->producers[norm->inputs[0]]];

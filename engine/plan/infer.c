@@ -8,12 +8,14 @@
 /* Values larger than this are not computed while planning, unless they are no larger than what they come from. */
 enum { KNOWN_LIMIT_BYTES = 1 << 20 };
 
+/* The line that every want of memory gets. */
 static ingot_status out_of_memory(ingot_error *error)
 {
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
-/* Type and shape are taken from the tensor; the elements only where they stay the same in every run. */
+/* Type and shape are taken from the tensor; the elements only where they stay the same in every run. A bound value's
+ * data pointer is set anew before each run. */
 static void set_outside_value(ingot_plan_value *value, const ingot_plan_input *input)
 {
     value->tensor = *input->tensor;
@@ -23,7 +25,8 @@ static void set_outside_value(ingot_plan_value *value, const ingot_plan_input *i
 }
 
 /* One plan value for each of the graph's, with the same id; constants are known at once. A bound input replaces its
- * default. False when memory is out. */
+ * default. False when memory is out. Tensors are copied by value: types and shapes, with data shared. Captures that the
+ * caller leaves out stay unknown. */
 static bool make_values(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures)
 {
     const ingot_graph *graph = plan->graph;
@@ -48,7 +51,9 @@ static bool make_values(ingot_plan *plan, const ingot_plan_input *inputs, const 
     return true;
 }
 
-/* Is every element that the node reads known, and may the node be computed now? */
+/* Is every element that the node reads known, and may the node be computed now? Operators that read shapes only
+ * (INGOT_OP_SHAPE_ONLY) do not need the elements. Random operators and nodes with subgraphs that capture are left for
+ * the run. */
 static bool all_known(const ingot_plan *plan, const ingot_step *step)
 {
     const ingot_op_ctx *c = &step->ctx;
@@ -69,7 +74,8 @@ static bool all_known(const ingot_plan *plan, const ingot_step *step)
     return out_bytes <= KNOWN_LIMIT_BYTES || out_bytes <= in_bytes;
 }
 
-/* Strings and items of sequences were made in memory of the run, and known values outlive it: take copies. */
+/* Strings and items of sequences were made in memory of the run, and known values outlive it: take copies. plan->keeps
+ * makes the host's run memory the plan's meanwhile. */
 static ingot_status keep_outputs(ingot_plan *plan, ingot_step *step)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -84,7 +90,8 @@ static ingot_status keep_outputs(ingot_plan *plan, ingot_step *step)
     return status;
 }
 
-/* Compute a step while planning: its outputs become known. */
+/* Compute a step while planning: its outputs become known. Scratch lives for this call only. On failure nothing becomes
+ * known; what was allocated stays in the plan's arena until that is freed. */
 static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -95,6 +102,7 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
         if (c->out[i] && c->out[i]->rank >= 0 && !c->host->allocate_output(c, i))
             return out_of_memory(error);
     char *scratch = NULL;
+    /* Packs made here go into the model's cache, hence its lock. */
     if (c->op->prepare) {
         ingot_pack_cache_lock(plan->env->packs);
         status = c->op->prepare(c);
@@ -118,7 +126,8 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
 }
 
 /* Constants are read from the file only when the shape depends on them or the step is computed now: most weights go
- * straight from the file into their packed form. */
+ * straight from the file into their packed form. An input of rank -1 cannot be looked at before a run, so the step is
+ * put off without asking its operator. The types of its outputs may be set all the same. */
 ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -145,7 +154,7 @@ ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_err
 }
 
 /* Infer node `index` and append its step, unless all of its outputs are known already. Outputs of a dynamic step lose
- * what was inferred: the run tells it again. */
+ * what was inferred: the run tells it again. The error line gets the node's name. */
 static ingot_status add_step(ingot_plan *plan, int index, ingot_error *error)
 {
     const ingot_node *node = plan->graph->nodes[index];
@@ -178,7 +187,8 @@ static ingot_status add_step(ingot_plan *plan, int index, ingot_error *error)
 }
 
 /* Let a step that can flatten its input itself read what a Reshape or Flatten before it shows: the tensor may then stay
- * blocked. `before` is the step's index. */
+ * blocked. `before` is the step's index. The batch must be the same on both sides, and the source computed by a step.
+ * The Reshape goes with the unused steps if this was its only reader. */
 static void skip_flatten(ingot_plan *plan, ingot_step *step, int before)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -198,7 +208,8 @@ static void skip_flatten(ingot_plan *plan, ingot_step *step, int before)
     }
 }
 
-/* Drop steps that no output needs, and the outputs of others that nobody reads. */
+/* Drop steps that no output needs, and the outputs of others that nobody reads. One walk against the running order: a
+ * step is met after all of its readers. False when memory is out. */
 static bool drop_unused(ingot_plan *plan, const bool *wanted)
 {
     const ingot_graph *graph = plan->graph;
@@ -238,7 +249,8 @@ static bool drop_unused(ingot_plan *plan, const bool *wanted)
     return true;
 }
 
-/* Lazy constants of the steps that remain get memory last, when those nobody needs are gone. */
+/* Lazy constants of the steps that remain get memory last, when those nobody needs are gone. The stages: a value for
+ * each of the graph's, a step for each node that is not known, merged steps, unused steps out, constants read. */
 ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures,
                               const bool *wanted, ingot_error *error)
 {

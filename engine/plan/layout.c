@@ -5,15 +5,18 @@
 
 #include "engine/plan/plan.h"
 
+/* The line that every want of memory gets. */
 static ingot_status out_of_memory(ingot_error *error)
 {
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
-/* Bit i of the rule's mask says whether input i may be blocked; others are always plain. */
+/* Bit i of the rule's mask says whether input i may be blocked; others are always plain. Inputs past the mask's width
+ * are plain. */
 static bool takes_part(const ingot_layout *rule, int input) { return input < 32 && (rule->inputs >> input & 1); }
 
-/* Does a node that follows its inputs find more bytes blocked than plain? */
+/* Does a node that follows its inputs find more bytes blocked than plain? Equal amounts go with blocked, as the next
+ * convolution is likely to want that. */
 static bool follows_blocked(const ingot_plan *plan, const ingot_step *step, const ingot_layout *rule)
 {
     size_t blocked = 0, plain = 0;
@@ -27,7 +30,7 @@ static bool follows_blocked(const ingot_plan *plan, const ingot_step *step, cons
 }
 
 /* A step of the internal operator Reorder from value to value, named after the value it converts; NULL when memory is
- * out. */
+ * out. The node lives in the plan's arena and its name is the graph's; values that were added have no name. */
 static ingot_step *make_reorder(ingot_plan *plan, int from, int to, ingot_error *error)
 {
     bool known;
@@ -53,7 +56,8 @@ typedef struct rewriter {
     ingot_error *error;
 } rewriter;
 
-/* Append to the new list, which is doubled in the plan's arena. False when memory is out. */
+/* Append to the new list, which is doubled in the plan's arena. False when memory is out. The old list stays behind in
+ * the arena. */
 static bool push(rewriter *r, ingot_step *step)
 {
     if (r->n_steps == r->capacity) {
@@ -70,8 +74,8 @@ static bool push(rewriter *r, ingot_step *step)
     return true;
 }
 
-/* The value with the elements of `id` in `layout`; adds a Reorder step where there is none yet. INGOT_NONE: no
- * memory. */
+/* The value with the elements of `id` in `layout`; adds a Reorder step where there is none yet. INGOT_NONE: no memory.
+ * A value has two layouts at most, so one twin link each way is all there is to keep. */
 static int in_layout(rewriter *r, int id, uint8_t layout)
 {
     ingot_plan *plan = r->plan;
@@ -92,8 +96,10 @@ static int in_layout(rewriter *r, int id, uint8_t layout)
     return step && push(r, step) ? twin : INGOT_NONE;
 }
 
-/* Choose the step's layout, convert the inputs that have another one, mark its outputs. Only values of rank 3 and
- * more can be blocked. Dynamic steps are always plain. False when memory is out. */
+/* Choose the step's layout, convert the inputs that have another one, mark its outputs. Only values of rank 3 and more
+ * can be blocked. Dynamic steps are always plain. False when memory is out. An operator of INGOT_LAYOUT_NATIVE is
+ * always blocked, one of INGOT_LAYOUT_FOLLOW where most of its input is. Contexts are pointed at the tensors that the
+ * step now reads. */
 static bool place_step(rewriter *r, ingot_step *step)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -118,7 +124,8 @@ static bool place_step(rewriter *r, ingot_step *step)
     return push(r, step);
 }
 
-/* Outputs are handed out plain: readers outside see the graph's value id, so the plain tensor takes that place. */
+/* Outputs are handed out plain: readers outside see the graph's value id, so the plain tensor takes that place. False
+ * when memory is out. */
 static bool plain_outputs(rewriter *r)
 {
     ingot_plan *plan = r->plan;
@@ -135,7 +142,8 @@ static bool plain_outputs(rewriter *r)
     return true;
 }
 
-/* One walk in running order: a step's inputs have their layouts when it is reached. */
+/* One walk in running order: a step's inputs have their layouts when it is reached. plan->steps is replaced at the end,
+ * so that a failure leaves the old list, with contexts that may point at twins. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error)
 {
     rewriter r = {.plan = plan, .error = error};

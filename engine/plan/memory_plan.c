@@ -6,7 +6,8 @@
 
 #include "engine/plan/plan.h"
 
-/* A value lives from the step that makes it to the last that reads it; outputs live past the last step. */
+/* A value lives from the step that makes it to the last that reads it; outputs live past the last step. A value nobody
+ * reads lives through its own step. Inputs and constants have no producer and are never placed. */
 static void find_lifetimes(ingot_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
@@ -41,7 +42,9 @@ static int by_size(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
-/* Lowest offset where `value` fits beside the placed ones it overlaps in time; `placed` is sorted by offset. */
+/* Lowest offset where `value` fits beside the placed ones it overlaps in time; `placed` is sorted by offset. O(placed)
+ * for each value. Two values overlap in time where neither ends before the other begins: at the step between them both
+ * are in use. */
 static size_t find_offset(const ingot_plan_value *value, ingot_plan_value *const *placed, int n_placed)
 {
     size_t offset = 0;
@@ -57,8 +60,8 @@ static size_t find_offset(const ingot_plan_value *value, ingot_plan_value *const
 }
 
 /* Offsets and arena_bytes, all in multiples of INGOT_ALIGNMENT; sizes are rounded up past the next multiple, so that
- * even an empty value has an address of its own. The list of placed values stays sorted by offset. False on overflow
- * or when memory is out. */
+ * even an empty value has an address of its own. The list of placed values stays sorted by offset. False on overflow or
+ * when memory is out. Views have another place and are skipped; their root covers their life. */
 static bool assign_offsets(ingot_plan *plan)
 {
     ingot_plan_value **todo = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *todo);
@@ -82,6 +85,7 @@ static bool assign_offsets(ingot_plan *plan)
         if (!ingot_add_size(value->offset, value->size_bytes, &end))
             return false;
         plan->arena_bytes = MAX(plan->arena_bytes, end);
+        /* Insert where the order of offsets wants it. */
         int at = n_placed++;
         for (; at > 0 && placed[at - 1]->offset > value->offset; at--)
             placed[at] = placed[at - 1];
@@ -90,7 +94,8 @@ static bool assign_offsets(ingot_plan *plan)
     return true;
 }
 
-/* Which dynamic values are freed after which step. */
+/* Which dynamic values are freed after which step. A value that is read twice by its last step is listed twice: freeing
+ * NULL is allowed. False when memory is out. */
 static bool find_dying(ingot_plan *plan)
 {
     for (int s = 0; s < plan->n_steps; s++) {
@@ -108,8 +113,8 @@ static bool find_dying(ingot_plan *plan)
     return true;
 }
 
-/* Write the final addresses into the tensors. All static steps share the scratch behind the arena, since only one
- * step runs at a time. */
+/* Write the final addresses into the tensors. All static steps share the scratch behind the arena, since only one step
+ * runs at a time. A view lies `shift` bytes into its root. */
 static void bind_tensors(ingot_plan *plan)
 {
     for (int v = 0; v < plan->n_values; v++) {
@@ -124,7 +129,8 @@ static void bind_tensors(ingot_plan *plan)
             plan->steps[s]->ctx.scratch = plan->memory + plan->arena_bytes;
 }
 
-/* The line for a plan that is too large names the node of its largest value, which is where to look. */
+/* The line for a plan that is too large names the node of its largest value, which is where to look. Returns
+ * INGOT_LIMIT. */
 static ingot_status too_large(const ingot_plan *plan, size_t total, ingot_error *error)
 {
     const ingot_plan_value *largest = NULL;
@@ -137,7 +143,8 @@ static ingot_status too_large(const ingot_plan *plan, size_t total, ingot_error 
     return largest ? ingot_step_error(plan->steps[largest->producer], INGOT_LIMIT, error) : INGOT_LIMIT;
 }
 
-/* One allocation holds the arena and the scratch. */
+/* One allocation holds the arena and the scratch. Order matters: sharing needs lifetimes and makes them longer, offsets
+ * need both. */
 ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
 {
     size_t total;

@@ -4,7 +4,8 @@
 
 #include "engine/plan/plan.h"
 
-/* Who makes and who reads each value; one that must survive the run counts as read once more. */
+/* Who makes and who reads each value; one that must survive the run counts as read once more. Both arrays are in the
+ * plan's arena, by value id. False when memory is out. */
 static bool count_uses(ingot_plan *plan, const bool *wanted, ingot_uses *uses)
 {
     uses->producers = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *uses->producers);
@@ -27,7 +28,8 @@ static bool count_uses(ingot_plan *plan, const bool *wanted, ingot_uses *uses)
     return true;
 }
 
-/* Static, and of this operator of the default domain, on floats? */
+/* Static, and of this operator of the default domain, on floats? Operators of other domains may share the name and mean
+ * something else. */
 bool ingot_step_is(const ingot_step *step, const char *op_type)
 {
     return !step->dynamic && !*step->ctx.node->domain && !strcmp(step->ctx.node->op_type, op_type) &&
@@ -43,7 +45,8 @@ ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int va
     return is_it && (!alone || uses->readers[value] == 1) ? step : NULL;
 }
 
-/* All finders, one after the other; a step that one has made is of no operator that another looks for. */
+/* All finders, one after the other; a step that one has made is of no operator that another looks for. INGOT_LIMIT when
+ * memory is out; the plan must then be freed. */
 ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error *error)
 {
     ingot_uses uses;

@@ -4,7 +4,8 @@
 
 #include "engine/plan/plan.h"
 
-/* Weights in the order that a kernel wants. The tag is the operator's: it tells apart forms of one node's weights. */
+/* Weights in the order that a kernel wants. The tag is the operator's: it tells apart forms of one node's weights.
+ * Nodes are told apart by address: they live as long as the model, and so does the cache. */
 typedef struct pack {
     const ingot_node *node;
     uint64_t tag;
@@ -16,6 +17,8 @@ typedef struct pack {
 
 enum { N_BUCKETS = 256 };
 
+/* A hash table with lists, never resized: a model has a few hundred packs. Everything in it is guarded by `mutex`; data
+ * is only read once the lock is given back. */
 struct ingot_pack_cache {
     ingot_memory *memory;
     pthread_mutex_t mutex;
@@ -56,8 +59,8 @@ void ingot_pack_cache_free(ingot_pack_cache *cache)
     ingot_release(cache->memory, cache);
 }
 
-/* *fill tells the caller to write the memory, still under the lock. Different sizes under one tag are different
- * packs. NULL when memory is out. */
+/* fill tells the caller to write the memory, still under the lock. Different sizes under one tag are different packs.
+ * NULL when memory is out. The caller holds the lock. The memory is not cleared and stays the cache's. */
 void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill)
 {
     pack **bucket = &cache->buckets[((uintptr_t)node / sizeof(void *) + tag) % N_BUCKETS];
@@ -83,7 +86,8 @@ void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint
 /* Not recursive: whoever prepares steps holds it once around all of them. */
 void ingot_pack_cache_lock(ingot_pack_cache *cache) { pthread_mutex_lock(&cache->mutex); }
 
-/* A failed plan forgets its packs: they may be half written. */
+/* A failed plan forgets its packs: they may be half written. Afterwards nothing is new, and other threads may use what
+ * was made. */
 void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new)
 {
     for (int b = 0; b < N_BUCKETS; b++)

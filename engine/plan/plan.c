@@ -3,12 +3,13 @@
 
 #include <string.h>
 
-/* A context is always part of a step, so the step is found by its offset. */
+/* A context is always part of a step, so the step is found by its offset. Never call it with a context made by
+ * itself. */
 static ingot_step *step_of(ingot_op_ctx *c) { return (ingot_step *)((char *)c - offsetof(ingot_step, ctx)); }
 
 /* ---- the host functions behind an operator's context ---- */
 
-/* State that prepare() leaves for run(): in the plan's arena, as long as the plan. */
+/* State that prepare() leaves for run(): in the plan's arena, as long as the plan. Zeroed; NULL past the limit. */
 static void *host_keep(ingot_op_ctx *c, size_t size_bytes)
 {
     const ingot_step *step = step_of(c);
@@ -20,20 +21,23 @@ static void *host_keep(ingot_op_ctx *c, size_t size_bytes)
     return ingot_arena_alloc(&step->plan->arena, size_bytes);
 }
 
-/* Packed weights belong to the model, so that all of its plans and sessions share one copy. */
+/* Packed weights belong to the model, so that all of its plans and sessions share one copy. Called while the cache's
+ * lock is held, as preparing steps does. */
 static void *host_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 {
     return ingot_pack_cache_get(step_of(c)->plan->env->packs, c->node, tag, size_bytes, fill);
 }
 
-/* Memory that goes with the next run; NULL past the limit. */
+/* Memory that goes with the next run; NULL past the limit. While known values are computed (plan->keeps) it comes from
+ * the plan, as they outlive the run. */
 static void *host_run_alloc(ingot_op_ctx *c, size_t size_bytes)
 {
     ingot_plan *plan = step_of(c)->plan;
     return ingot_arena_alloc(plan->keeps ? &plan->arena : &plan->env->run_arena, size_bytes);
 }
 
-/* While planning (no arena yet) and for known values outputs live in the plan; while running they are dynamic. */
+/* While planning (no arena yet) and for known values outputs live in the plan; while running they are dynamic. A
+ * dynamic value's old memory is given back first. False past the limit, with data NULL. */
 static bool host_allocate_output(ingot_op_ctx *c, int index)
 {
     ingot_step *step = step_of(c);
@@ -51,7 +55,8 @@ static bool host_allocate_output(ingot_op_ctx *c, int index)
 
 /* ---- values and steps ---- */
 
-/* Values are reached through pointers, so that contexts can keep the address of a tensor while the array grows. */
+/* Values are reached through pointers, so that contexts can keep the address of a tensor while the array grows. tensor
+ * NULL: type and shape are not known yet. Ids below graph->n_values are the graph's own. */
 int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor)
 {
     if (plan->n_values == plan->value_capacity) {
@@ -78,7 +83,7 @@ int ingot_plan_add_value(ingot_plan *plan, const ingot_tensor *tensor)
 }
 
 /* Contexts point at the tensors of their values: what a later stage changes there, operators see. NULL when memory is
- * out. */
+ * out. Ids are copied; the node is not, and must outlive the plan. */
 ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const int *inputs, int n_inputs,
                                  const int *outputs, int n_outputs)
 {
@@ -118,7 +123,8 @@ ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot
 }
 
 /* Is input i of a type that the operator's record allows? A set of 0, at this input or one before it, stands for the
- * type of input 0; the last set also serves all further inputs. */
+ * type of input 0; the last set also serves all further inputs. An input whose rank is not known yet passes: it is
+ * checked again when the step is made ready in the run. */
 static ingot_status check_type(const ingot_step *step, int i, ingot_error *error)
 {
     const ingot_op *op = step->ctx.op;
@@ -155,7 +161,8 @@ ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
     return INGOT_OK;
 }
 
-/* Give a lazy constant memory of the plan. */
+/* Give a lazy constant memory of the plan. Pages of the mapped file are let go, as the copy is what is read from now
+ * on. */
 static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_tensor *tensor, ingot_error *error)
 {
     if (!constant || tensor->data || !ingot_const_is_lazy(constant))
@@ -195,7 +202,7 @@ ingot_status ingot_plan_settle_outputs(ingot_plan *plan, ingot_error *error)
 /* ---- plans ---- */
 
 /* Copies of the outside tensors; only their types and shapes are ever compared. Rank -2 stands for an input that was
- * not bound. False when memory is out. */
+ * not bound. False when memory is out. Data pointers are copied along and never followed. */
 static bool keep_signature(ingot_plan *plan, const ingot_plan_input *inputs, const ingot_plan_input *captures)
 {
     const ingot_graph *graph = plan->graph;
@@ -214,7 +221,8 @@ static bool keep_signature(ingot_plan *plan, const ingot_plan_input *inputs, con
 }
 
 /* Microseconds that a step takes on one thread of a middling machine: 50 GFLOP/s, 10 GB/s, and a call. A dynamic step
- * counts as long, since nothing is known of it. */
+ * counts as long, since nothing is known of it. Good enough to tell microseconds from milliseconds, which is all that
+ * is asked of it. */
 static double step_work_us(const ingot_step *step)
 {
     double bytes = 0;
@@ -228,7 +236,8 @@ static double step_work_us(const ingot_step *step)
 }
 
 /* Prepare static steps under the cache's lock, as weights are packed on the way. scratch_bytes becomes the most that
- * one step asks for; work_us sums up the estimates. */
+ * one step asks for; work_us sums up the estimates. One lock around all of them: a second session that plans the same
+ * model waits and finds the packs made. After a failure the cache forgets this plan's new packs. */
 static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
 {
     ingot_status status = INGOT_OK;
@@ -253,7 +262,7 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
 }
 
 /* The stages in their order: types and shapes, layouts, preparation, memory. ingot_plan_free() accepts what a failed
- * one leaves. */
+ * one leaves. *result is NULL after a failure. */
 ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, const ingot_plan_input *inputs,
                                const ingot_plan_input *captures, const bool *wanted, ingot_plan **result,
                                ingot_error *error)
@@ -287,7 +296,8 @@ fail:
     return status;
 }
 
-/* Plans of subgraphs go with their steps; dynamic values are freed one by one, as they are not in the arena. */
+/* Plans of subgraphs go with their steps; dynamic values are freed one by one, as they are not in the arena. NULL is
+ * allowed. Sequences' items are in arenas and go with those. */
 void ingot_plan_free(ingot_plan *plan)
 {
     if (!plan)
@@ -302,6 +312,7 @@ void ingot_plan_free(ingot_plan *plan)
     ingot_release(plan->env->memory, plan);
 }
 
+/* From the front; each is unlinked before it is freed. */
 void ingot_plan_free_list(ingot_plan *plans)
 {
     for (ingot_plan *next; plans; plans = next) {
@@ -310,7 +321,7 @@ void ingot_plan_free_list(ingot_plan *plans)
     }
 }
 
-/* Sequences and the other kinds are compared by kind and element type alone. */
+/* Sequences and the other kinds are compared by kind and element type alone. Ranks of -2 match no tensor. */
 static bool same_signature(const ingot_tensor *planned, const ingot_tensor *given)
 {
     if (!given)
@@ -334,6 +345,8 @@ static bool matches(const ingot_plan *plan, const ingot_tensor *const *inputs, c
 
 enum { MAX_PLANS = 8 }; /* in a list; each has an arena of its own */
 
+/* A list kept by latest use: what is found moves to the front, and what was not used for longest goes when there are
+ * too many. `oldest` stops at the link behind the first MAX_PLANS - 1, so that one more fits. */
 ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *inputs, const ingot_tensor *const *captures)
 {
     int n = 0;

@@ -156,7 +156,8 @@ typedef struct ingot_uses {
 } ingot_uses;
 
 bool ingot_step_is(const ingot_step *step, const char *op_type); /* static, of the default domain, making floats */
-/* The step of this operator that makes `value` as its output 0, if nothing else reads it or need not (`alone` false). */
+/* The step of this operator that makes `value` as its output 0, if nothing else reads it (`alone`), or whoever reads it
+ * (`alone` false). NULL where there is none. */
 ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int value, const char *op_type, bool alone);
 /* find_attention.c: scaled dot-product attention. find_channel_norm.c: LayerNormalization of the channels of images. */
 ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_error *error);

@@ -1,9 +1,10 @@
-/* share.c - which values need no memory of their own. Views show their source's; the pieces that Split makes lie in what
- * it cuts; what Concat joins is written to its place at once, so that nothing is left to copy; an elementwise result
- * takes over the memory of an input that dies with it. */
+/* share.c - which values need no memory of their own. Views show their source's; the pieces that Split makes lie in
+ * what it cuts; what Concat joins is written to its place at once, so that nothing is left to copy; an elementwise
+ * result takes over the memory of an input that dies with it. */
 #include "engine/plan/plan.h"
 
-/* Views of views lead to the root; every one on the way may lie somewhere inside the next. */
+/* Views of views lead to the root; every one on the way may lie somewhere inside the next. No cycles: share() links a
+ * value only to what is a root already and is not its own. */
 int ingot_plan_root(const ingot_plan *plan, int id, size_t *shift)
 {
     *shift = 0;
@@ -12,19 +13,22 @@ int ingot_plan_root(const ingot_plan *plan, int id, size_t *shift)
     return id;
 }
 
+/* For those who do not ask where in it. */
 static int root_of(const ingot_plan *plan, int id)
 {
     size_t shift;
     return ingot_plan_root(plan, id, &shift);
 }
 
-/* Does the memory belong to the plan's arena, so that it may be overwritten? Inputs and constants may not. */
+/* Does the memory belong to the plan's arena, so that it may be overwritten? Inputs and constants may not. Dynamic
+ * values have memory of their own that comes and goes, so they do not count either. */
 static bool in_arena(const ingot_plan *plan, int id)
 {
     return plan->values[root_of(plan, id)]->place == INGOT_PLACE_ARENA;
 }
 
-/* Let value `id` use the memory of `source`, from `offset` bytes on; the memory is then in use while either is. */
+/* Let value `id` use the memory of `source`, from `offset` bytes on; the memory is then in use while either is. The
+ * root's life is stretched at once, so that later decisions see it. */
 static void share(ingot_plan *plan, int id, int source, size_t offset)
 {
     ingot_plan_value *value = plan->values[id];
@@ -37,7 +41,8 @@ static void share(ingot_plan *plan, int id, int source, size_t offset)
     root->is_output |= value->is_output;
 }
 
-/* The input whose memory output 0 of step s may take over, or INGOT_NONE. */
+/* The input whose memory output 0 of step s may take over, or INGOT_NONE. It must end with this step and have just the
+ * output's size and layout; otherwise elements would be overwritten before they are read. */
 static int dying_input(const ingot_plan *plan, const ingot_step *step, int s)
 {
     const ingot_tensor *out = step->ctx.out[0];
@@ -57,7 +62,8 @@ static int dying_input(const ingot_plan *plan, const ingot_step *step, int s)
     return INGOT_NONE;
 }
 
-/* Output 0 of a view, where the source's memory stays what it is for the whole run. */
+/* Output 0 of a view, where the source's memory stays what it is for the whole run. Blocked values are no row-major
+ * memory to show in another shape. Of a dynamic value, or a constant, the view keeps memory of its own. */
 static void share_view(ingot_plan *plan, ingot_step *step)
 {
     const int source = step->ctx.n_in ? step->inputs[0] : INGOT_NONE;
@@ -71,7 +77,8 @@ static void share_view(ingot_plan *plan, ingot_step *step)
 }
 
 /* Is output 0 the first elements of input 0 in their order, though the operator could rearrange them? So it is with a
- * Transpose that moves dimensions of 1 only. */
+ * Transpose that moves dimensions of 1 only. A copy of the context is asked, without an error line, as the question may
+ * be refused. */
 static bool keeps_order(const ingot_step *step)
 {
     ingot_op_ctx c = step->ctx;
@@ -87,7 +94,8 @@ static bool keeps_order(const ingot_step *step)
     return true;
 }
 
-/* The outputs of a Split of memory in the arena. */
+/* The outputs of a Split of memory in the arena. A piece of -1 has to be copied: its elements do not lie together in
+ * the input. */
 static void share_pieces(ingot_plan *plan, const ingot_step *step)
 {
     if (step->inputs[0] == INGOT_NONE || !in_arena(plan, step->inputs[0]))
@@ -100,7 +108,8 @@ static void share_pieces(ingot_plan *plan, const ingot_step *step)
 }
 
 /* Where the memory of a Concat's input i would begin in the output if the input were to lie in its place; -1 where the
- * memory is not to be moved. */
+ * memory is not to be moved. An input that is itself a view begins `shift` bytes into its memory, which would then
+ * begin that much earlier. */
 static int64_t base_of(const ingot_plan *plan, const ingot_step *step, int i)
 {
     size_t shift;
@@ -110,7 +119,8 @@ static int64_t base_of(const ingot_plan *plan, const ingot_step *step, int i)
     return step->ctx.op->piece(&step->ctx, i) - (int64_t)shift;
 }
 
-/* Do all inputs lie behind each other in one memory already? Then the output is what they are. */
+/* Do all inputs lie behind each other in one memory already? Then the output is what they are. So it is where a Split
+ * is joined again. */
 static bool joined_already(const ingot_plan *plan, const ingot_step *step)
 {
     const int root = root_of(plan, step->inputs[0]);
@@ -122,7 +132,8 @@ static bool joined_already(const ingot_plan *plan, const ingot_step *step)
 }
 
 /* May the memory behind input i become part of the output's? It has to be where some step writes it, and what it covers
- * of the output must be inputs that lie in it just there. */
+ * of the output must be inputs that lie in it just there. What lies in the memory but is no input of the Concat would
+ * be overwritten by the other inputs. */
 static bool can_join(const ingot_plan *plan, const ingot_step *step, int i)
 {
     const int root = root_of(plan, step->inputs[i]);
@@ -140,7 +151,8 @@ static bool can_join(const ingot_plan *plan, const ingot_step *step, int i)
     return true;
 }
 
-/* Put the inputs of a Concat where its output has them. */
+/* Put the inputs of a Concat where its output has them. Inputs that cannot lie in place are copied by the operator,
+ * which leaves the others alone. A piece of -1 says that the operator's layout does not allow it at all. */
 static void join(ingot_plan *plan, const ingot_step *step)
 {
     const int out = step->outputs[0];

@@ -2,7 +2,9 @@
  * Split, Gather of one index) are followed back while the elements stay evenly spaced along every dimension. */
 #include "engine/plan/plan.h"
 
-/* The dimension of shape along which a step of `stride` elements moves; INGOT_NONE where it moves along several. */
+/* The dimension of shape along which a step of `stride` elements moves; INGOT_NONE where it moves along several.
+ * steps[j] is the distance of neighbours along dimension j. The largest dimension that fits is the one; a stride that
+ * is no multiple of it, or runs past its end, crosses dimensions. */
 static int moved_dimension(int rank, const int64_t *shape, const int64_t *steps, int64_t stride)
 {
     for (int j = 0; j < rank; j++)
@@ -12,7 +14,9 @@ static int moved_dimension(int rank, const int64_t *shape, const int64_t *steps,
 }
 
 /* The view of a row-major tensor `of` becomes one of the tensor whose element `offset` + sum of index[j] * strides[j]
- * is of's element at index. False, with nothing changed, where a dimension of the view crosses those of `of`. */
+ * is of's element at index. False, with nothing changed, where a dimension of the view crosses those of `of`. Each
+ * dimension of the view moves along one dimension of `of` and stays within it, so the new stride is that many of the
+ * other tensor's. Dimensions of 1, and repeated ones (stride 0), stay. */
 static bool compose(ingot_strided *view, const ingot_tensor *of, int64_t offset, const int64_t *strides)
 {
     int64_t steps[INGOT_MAX_RANK], last[INGOT_MAX_RANK], rest = view->offset, next = 1;
@@ -47,7 +51,8 @@ static bool compose(ingot_strided *view, const ingot_tensor *of, int64_t offset,
 }
 
 /* One step back from view->value, by what the operator says of itself (INGOT_OP_VIEW, or strided()). False, with
- * nothing changed, where the elements are made, or where the step is dynamic. */
+ * nothing changed, where the elements are made, or where the step is dynamic. Operators with others fused into them
+ * make new elements. */
 static bool step_back(const ingot_plan *plan, const int *producers, ingot_strided *view)
 {
     const int s = producers[view->value];
@@ -69,7 +74,8 @@ static bool step_back(const ingot_plan *plan, const int *producers, ingot_stride
     return true;
 }
 
-/* A plain tensor of at most INGOT_STRIDED_RANK dimensions, with dimensions of 1 put in front. */
+/* A plain tensor of at most INGOT_STRIDED_RANK dimensions, with dimensions of 1 put in front. Strides are 0 along
+ * dimensions of 1, so a caller may widen those to repeat elements. */
 ingot_strided ingot_strided_whole(const ingot_plan *plan, int value)
 {
     const ingot_tensor *t = &plan->values[value]->tensor;
@@ -85,7 +91,8 @@ ingot_strided ingot_strided_whole(const ingot_plan *plan, int value)
     return view;
 }
 
-/* As far back as it goes. The step that made view->value may then have no reader left. */
+/* As far back as it goes. The step that made view->value may then have no reader left. Ends, as steps only read values
+ * of earlier ones. */
 void ingot_strided_trace(const ingot_plan *plan, const int *producers, ingot_strided *view)
 {
     while (step_back(plan, producers, view))
