@@ -10,6 +10,7 @@
 
 enum { MOST_MEMBERS = 100000, MOST_INFLATION = 1032 };
 
+/* An open archive: the path is kept for messages, n is the number of its members. */
 struct cli_archive {
     char *path;
     zip_t *zip;
@@ -62,6 +63,7 @@ const char *cli_archive_name(const cli_archive *archive, size_t index)
     return index >= archive->n ? NULL : name ? name : "";
 }
 
+/* Index of the member with exactly this name, or -1. */
 int64_t cli_archive_find(const cli_archive *archive, const char *name)
 {
     return zip_name_locate(archive->zip, name, ZIP_FL_ENC_RAW);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+/* What the options write to; a process runs one command, so that these need no owner. */
 static cli_list inputs, dims;
 static int64_t iterations = 50, warmup = 5;
 static bool json;
@@ -18,6 +19,7 @@ static const cli_option options[] = {
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 
+/* The times of the runs that count, and that of the very first one. */
 typedef struct timing {
     double first_ms, *times_ms; /* sorted in the end */
     size_t n;

@@ -38,6 +38,8 @@ static bool is_zip(const char *path)
     return cli_read_range(path, 0, sizeof start, start, NULL) || (start[0] == 'P' && start[1] == 'K');
 }
 
+/* The entries of the file, by its form: the ending decides between .safetensors, .npz and .pt, and the first bytes
+ * between the two forms of .pt. */
 static ingot_status list_contents(cli_bundle *bundle, ingot_error *error)
 {
     if (cli_has_suffix(bundle->path, ".safetensors"))

@@ -7,6 +7,7 @@
 
 enum { MOST_DEPTH = 8 }; /* of sequences in optionals in sequences */
 
+/* One comparison on its way through a value: the tolerances, what was found so far, and where in it we are. */
 typedef struct comparison {
     double rtol, atol;
     cli_difference *d;
@@ -65,6 +66,7 @@ static bool note_type(const comparison *c, const ingot_tensor *got, const ingot_
     return false;
 }
 
+/* Equal, or both NaN. */
 static bool same_number(double x, double y) { return x == y || (isnan(x) && isnan(y)); }
 
 /* Is x close enough to y? Keeps the largest errors. */
@@ -128,6 +130,7 @@ static bool same_string(const ingot_string *x, const ingot_string *y)
     return x->size_bytes == y->size_bytes && (!x->size_bytes || !memcmp(x->data, y->data, x->size_bytes));
 }
 
+/* Each string that differs counts once, however much of it does. */
 static void compare_strings(const comparison *c, const ingot_tensor *got, const ingot_tensor *want, int64_t n)
 {
     const ingot_string *x = got->data, *y = want->data;
@@ -213,6 +216,7 @@ static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_t
 {
     const size_t n_where = strlen(c->where);
     bool same = true;
+    /* tensors end the walk; of containers the number of items must agree, and then each item */
     if (got->kind != want->kind)
         return note_type(c, got, want);
     if (got->kind == INGOT_TENSOR)

@@ -16,6 +16,7 @@ static void visit(const cli_command *command, visit_option *each)
             each(o);
 }
 
+/* What stands before the option's name: two dashes, or one where it is a single letter. */
 static const char *dashes(const cli_option *o) { return o->name[1] ? "--" : "-"; }
 
 /* Does the value name a file or folder? Then the shell may complete it. */
@@ -26,8 +27,10 @@ static bool takes_file(const cli_option *o)
 
 /* ---- completions ------------------------------------------------------------------------------------------------ */
 
+/* One option as a word that the shell may complete. */
 static void print_word(const cli_option *o) { printf("%s%s ", dashes(o), o->name); }
 
+/* A function that offers the commands as first word, then the options of the command that was typed, else files. */
 static void print_bash(const cli_command *const *commands, size_t n)
 {
     printf("# bash completion for ingot\n_ingot() {\n    local word=${COMP_WORDS[COMP_CWORD]} options=\n"
@@ -56,6 +59,7 @@ static void print_quoted(const char *text)
             putchar(*text);
 }
 
+/* One specification for _arguments: the star lets an option be given again, as lists are. */
 static void print_zsh_option(const cli_option *o)
 {
     printf(" \\\n        '*%s%s[", dashes(o), o->name);
@@ -64,6 +68,7 @@ static void print_zsh_option(const cli_option *o)
            takes_file(o) ? ":_files" : o->argument ? ": " : "");
 }
 
+/* Commands with their summaries as the second word, then the command's own options and files. */
 static void print_zsh(const cli_command *const *commands, size_t n)
 {
     printf("#compdef ingot\nif (( CURRENT == 2 )); then\n    local -a commands=(");
@@ -81,8 +86,11 @@ static void print_zsh(const cli_command *const *commands, size_t n)
     printf("esac\n");
 }
 
+/* The command whose options are being printed: visit() hands nothing through. */
 static const char *fish_command;
 
+/* One line for each option and command; an option that takes a file completes files, others take a word of their
+ * own. */
 static void print_fish_option(const cli_option *o)
 {
     printf("complete -c ingot -n '__fish_seen_subcommand_from %s' -%c %s%s -d '", fish_command,
@@ -92,6 +100,7 @@ static void print_fish_option(const cli_option *o)
     printf("'\n");
 }
 
+/* Commands where none is typed yet, then the options of each. */
 static void print_fish(const cli_command *const *commands, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -118,6 +127,7 @@ static void print_roff(const char *text)
     }
 }
 
+/* An option as a tagged paragraph: its name in bold, its value in italics, the help below. */
 static void print_roff_option(const cli_option *o)
 {
     printf(".TP\n.B ");
@@ -133,12 +143,15 @@ static void print_roff_option(const cli_option *o)
     printf("\n");
 }
 
+/* All options of a table. */
 static void print_table(const cli_option *table)
 {
     for (const cli_option *o = table; o->name; o++)
         print_roff_option(o);
 }
 
+/* A page of section 1: name and synopsis, a section for each command with its options and examples, then what all of
+ * them share: options, exit codes, environment. */
 static void print_manual(const cli_command *const *commands, size_t n)
 {
     printf(".TH INGOT 1 \"\" \"ingot %s\"\n.SH NAME\ningot \\- load models exported to ONNX and run them\n"
@@ -168,6 +181,7 @@ static void print_manual(const cli_command *const *commands, size_t n)
 
 /* ---- the way in ------------------------------------------------------------------------------------------------- */
 
+/* A form that --describe knows, and what prints it. */
 typedef struct writer {
     const char *name;
     void (*print)(const cli_command *const *commands, size_t n);
@@ -176,6 +190,7 @@ typedef struct writer {
 static const writer writers[] = {
     {"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}, {"manual", print_manual}};
 
+/* Print the form that was asked for; INGOT_USAGE where form is NULL or none of them. */
 ingot_status cli_describe(const char *form, const cli_command *const *commands, size_t n, ingot_error *error)
 {
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A dump that is open; the path is the caller's. */
 struct cli_dump {
     const char *path;
     cli_bundle *bundle; /* NULL: a folder */

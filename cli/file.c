@@ -71,6 +71,7 @@ ingot_status cli_read_file(const char *path, uint8_t **data, size_t *size_bytes,
     return st;
 }
 
+/* n bytes from `start` on, into data, which has room for them. A file that has fewer is INGOT_IO. */
 ingot_status cli_read_range(const char *path, uint64_t start, size_t n, uint8_t *data, ingot_error *error)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -4,6 +4,7 @@
 
 enum { MOST_DEPTH = 8 }; /* of sequences in optionals in sequences */
 
+/* One byte at a time: an xor and a product modulo 2^64. */
 uint64_t cli_hash(const void *data, size_t size_bytes, uint64_t start)
 {
     const unsigned char *bytes = data;

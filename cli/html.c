@@ -78,6 +78,7 @@ ingot_status cli_page_new(cli_page **result, const char *title, const char *subt
     return INGOT_OK;
 }
 
+/* Also of a page that was not written. */
 void cli_page_free(cli_page *page)
 {
     if (!page)
@@ -121,8 +122,10 @@ void cli_page_section(cli_page *page, const char *title, const char *note)
     cli_page_add(page, "\n");
 }
 
+/* A definition list, which the style sheet lays out as tiles. */
 void cli_facts_begin(cli_page *page) { cli_page_add(page, "<dl class=\"facts\">\n"); }
 
+/* One tile: what it is, the value in large type, and a note below. */
 void cli_fact(cli_page *page, const char *label, const char *value, const char *note)
 {
     cli_page_add(page, "<div><dt>");
@@ -165,8 +168,10 @@ void cli_table_begin(cli_page *page, const cli_column *columns, size_t n)
     cli_page_add(page, "</tr></thead><tbody>\n");
 }
 
+/* The cells that follow belong to this row. */
 void cli_table_row(cli_page *page) { cli_page_add(page, "<tr>"); }
 
+/* A cell with text. */
 void cli_table_text(cli_page *page, const char *text)
 {
     cli_page_add(page, "<td>");
@@ -194,6 +199,7 @@ static void add_number(cli_page *page, double value, double bar, const char *for
     cli_page_add(page, "</td>");
 }
 
+/* A cell with a number, without and with a bar behind it. */
 void cli_table_number(cli_page *page, double value, const char *format) { add_number(page, value, -1, format); }
 
 void cli_table_bar(cli_page *page, double value, const char *format, double share)
@@ -277,12 +283,14 @@ cli_chart cli_chart_begin(cli_page *page, cli_axis x, cli_axis y)
 
 void cli_chart_end(cli_chart *chart) { cli_page_add(chart->page, "</g></svg>\n"); }
 
+/* Points are given in the units of the axes. */
 void cli_chart_line(cli_chart *chart, double x0, double y0, double x1, double y1, const char *css_class)
 {
     cli_page_add(chart->page, "<path class=\"%s\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", css_class, x_of(chart, x0),
                  y_of(chart, y0), x_of(chart, x1), y_of(chart, y1));
 }
 
+/* radius is in the units of the view box, so that dots stay round whatever the axes are. */
 void cli_chart_dot(cli_chart *chart, double x, double y, double radius, const char *css_class, const char *tip)
 {
     cli_page_add(chart->page, "<circle class=\"dot %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" data-tip=\"", css_class,
@@ -291,6 +299,7 @@ void cli_chart_dot(cli_chart *chart, double x, double y, double radius, const ch
     cli_page_add(chart->page, "\"/>\n");
 }
 
+/* dx and dy too are in the units of the view box. */
 void cli_chart_label(cli_chart *chart, double x, double y, double dx, double dy, const char *text)
 {
     cli_page_add(chart->page, "<text class=\"label\" x=\"%.1f\" y=\"%.1f\">", x_of(chart, x) + dx, y_of(chart, y) + dy);

@@ -9,6 +9,7 @@
 
 enum { BOX_WIDTH = 196, BOX_HEIGHT = 38, LANE = BOX_WIDTH + 20, ROW = BOX_HEIGHT + 26 };
 
+/* Where a box goes, in rows and lanes; which it keeps, and the list of the boxes of its row. */
 typedef struct place {
     size_t row, last; /* its own, and that of its last reader */
     size_t lane;

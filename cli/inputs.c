@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What binding needs at every step, and which inputs have a value by now. */
 typedef struct binder {
     const ingot_model *model;
     ingot_session *session;
@@ -16,12 +17,14 @@ typedef struct binder {
     const cli_value **given; /* for every input of the model, the value bound to it */
 } binder;
 
+/* Room for as many values, none of them there yet; INGOT_LIMIT when memory is out. */
 ingot_status cli_inputs_alloc(cli_inputs *inputs, size_t capacity, ingot_error *error)
 {
     *inputs = (cli_inputs){.values = calloc(capacity + 1, sizeof *inputs->values)};
     return inputs->values ? INGOT_OK : cli_fail(error, INGOT_LIMIT, "out of memory");
 }
 
+/* Values and their list; to be called when no session is bound to them any more. */
 void cli_inputs_free(cli_inputs *inputs)
 {
     for (size_t i = 0; i < inputs->n; i++)
@@ -124,6 +127,7 @@ static ingot_status read_member(const char *path, const char *name, ingot_dtype 
     return st;
 }
 
+/* A .npy file as a whole, from a path that may be a pipe. */
 static ingot_status read_npy(const char *path, ingot_dtype wanted, cli_value *value, ingot_error *error)
 {
     uint8_t *data;
@@ -257,6 +261,8 @@ static ingot_status make_up(binder *b, size_t index, missing_inputs missing, ing
     return bind(b, (int64_t)index, info->name, NULL, error);
 }
 
+/* Files first, in the order given, then made-up values for the inputs that are left. `inputs` holds what was bound
+ * even on failure, for the caller to free. */
 ingot_status cli_bind_inputs(const ingot_model *model, ingot_session *session, const cli_list *files,
                              const cli_list *dims, missing_inputs missing, cli_inputs *inputs, ingot_error *error)
 {

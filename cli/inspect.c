@@ -21,6 +21,7 @@ typedef struct op_count {
     int64_t n;
 } op_count;
 
+/* All that is found out before anything is told, so that text and JSON say the same. */
 typedef struct findings {
     const ingot_model *model;
     ingot_model_summary summary;
@@ -113,6 +114,8 @@ static void print_values(const char *title, const ingot_model *model, size_t n,
         printf("  %-24s %s\n", cli_printable(get(model, i)->name), cli_info_text(get(model, i), type, sizeof type));
 }
 
+/* What a reader wants to know first: where the model comes from, what goes in and out, how large it is, what is in
+ * it, what a run costs, and at the end what would not run. */
 static void print_text(const findings *f)
 {
     const ingot_model_summary *s = &f->summary;
@@ -265,6 +268,8 @@ static ingot_status conclude(const findings *f, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Load with what is unsupported allowed, find out, tell, and conclude with the exit code. The graph is planned only
+ * where nothing was found that would not run, and never for --dot, which does not need it. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     findings f = {.n_ops = 0};

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <string.h>
 
+/* libjpeg's error manager with what its callbacks need behind it: where to go on, and the message. */
 typedef struct jpeg_errors {
     struct jpeg_error_mgr base;
     jmp_buf out;
@@ -49,6 +50,8 @@ static ingot_status decode(struct jpeg_decompress_struct *jpeg, const char *path
     return INGOT_OK;
 }
 
+/* The setjmp() is here and what it jumps out of in decode(), so that no local variable of this function changes in
+ * between but the volatile one. On INGOT_BAD_INPUT the message is libjpeg's. */
 ingot_status cli_jpeg_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
                              ingot_error *error)
 {

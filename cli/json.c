@@ -14,17 +14,20 @@ static cli_json *text_object(const char *text)
     return json_object_new_string(text);
 }
 
+/* An empty object; the caller prints or frees it. */
 ingot_status cli_json_new(cli_json **object, ingot_error *error)
 {
     *object = json_object_new_object();
     return *object ? INGOT_OK : cli_fail(error, INGOT_LIMIT, "out of memory");
 }
 
+/* A member that is text, from whatever bytes it has. */
 void cli_json_text(cli_json *object, const char *key, const char *text)
 {
     json_object_object_add(object, key, text_object(text));
 }
 
+/* A member that is a whole number. */
 void cli_json_int(cli_json *object, const char *key, int64_t value)
 {
     json_object_object_add(object, key, json_object_new_int64(value));

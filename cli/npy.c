@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a header says, before anything is known to be true of it. */
 typedef struct npy_header {
     char order, code; /* '<', '>' or '|', and the letter of the type */
     int64_t item_bytes;
@@ -39,6 +40,7 @@ enum { N_NPY_TYPES = sizeof npy_types / sizeof *npy_types };
 
 /* ---- the header ------------------------------------------------------------------------------------------------- */
 
+/* The part of the header that is not read yet. */
 typedef struct cursor {
     const char *at, *end;
 } cursor;
@@ -315,6 +317,7 @@ static const struct npy_type *find_type(const npy_header *h, ingot_dtype wanted)
 ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_bytes, ingot_dtype wanted,
                             cli_value *value, ingot_error *error)
 {
+    /* the header, and the type that its letters name */
     npy_header h = {0};
     cursor c;
     size_t offset = 0;
@@ -330,6 +333,7 @@ ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_b
         return cli_fail_file(error, INGOT_BAD_INPUT, name, "elements of NumPy type '%c%lld' %s", h.code,
                              (long long)h.item_bytes,
                              h.code == 'O' ? "are Python objects, which are not read" : "are not read");
+    /* the shape against the bytes that are there */
     const size_t item = text ? (size_t)h.item_bytes * (h.code == 'U' ? 4 : 1) : type->item_bytes;
     uint64_t n = 1, bytes;
     for (int32_t i = 0; i < h.rank; i++)
@@ -338,6 +342,7 @@ ingot_status cli_npy_decode(const char *name, const uint8_t *data, size_t size_b
     if (__builtin_mul_overflow(n, item, &bytes) || bytes != size_bytes - offset)
         return cli_fail_file(error, INGOT_BAD_INPUT, name, "holds %zu bytes of elements where its shape needs %llu",
                              size_bytes - offset, (unsigned long long)bytes);
+    /* the elements: strings get text behind them, numbers are put in order, then in this machine's byte order */
     value->tensor = (ingot_tensor){.dtype = text ? INGOT_STRING : type->dtype, .rank = h.rank};
     memcpy(value->tensor.shape, h.shape, sizeof h.shape);
     const ingot_status st = text ? decode_strings(name, data + offset, (size_t)n, &h, value, error)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the header calls each type; NULL: none of the types that can be written this way. */
 static const char *const descrs[INGOT_N_DTYPES] = {
     [INGOT_FLOAT] = "<f4",        [INGOT_UINT8] = "|u1",        [INGOT_INT8] = "|i1",
     [INGOT_UINT16] = "<u2",       [INGOT_INT16] = "<i2",        [INGOT_INT32] = "<i4",

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What the signal handler sees: the session that is open, and how often Ctrl-C came. */
 static ingot_session *volatile running;
 static volatile sig_atomic_t interrupted;
 
@@ -99,6 +100,7 @@ void cli_tear_down(cli_setup *setup)
     cli_inputs_free(&setup->inputs);
 }
 
+/* Milliseconds on a clock that only runs forward; its zero means nothing. */
 double cli_now_ms(void)
 {
     struct timespec now;

@@ -1,6 +1,7 @@
 /* optimize.c - `ingot optimize`: what the passes made of a model, as an ONNX file for any runtime. */
 #include "cli/cli.h"
 
+/* The value of -o. */
 static const char *out_path;
 
 static const cli_option options[] = {

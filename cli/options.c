@@ -242,6 +242,9 @@ static ingot_status allocate_lists(const cli_option *table, int n, ingot_error *
     return INGOT_OK;
 }
 
+/* Read the arguments behind the command's name. `operands` has room for all of them; it receives those that are no
+ * options. INGOT_USAGE names the argument that is wrong. Where --help comes up, reading ends there and nothing is
+ * checked. */
 ingot_status cli_parse(const cli_command *command, int n, char **arguments, const char **operands, ingot_error *error)
 {
     int n_operands = 0, n_wanted = 1;
@@ -282,6 +285,8 @@ static void print_options(const cli_option *table)
     }
 }
 
+/* The command's own options before those of every command, and examples at the end, which is what stays on the
+ * screen. */
 void cli_print_help(const cli_command *command)
 {
     printf("usage: ingot %s %s [OPTION]...\n\n%s\n\noptions:\n", command->name, command->operands, command->summary);

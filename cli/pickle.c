@@ -25,6 +25,7 @@ static int32_t new_node(cli_pickle *m, cli_node_kind kind)
     return m->n_nodes++;
 }
 
+/* Onto the stack; it has as much room as the pickle has bytes. */
 static void push(cli_pickle *m, int32_t index)
 {
     if (m->n_stack == m->capacity)
@@ -43,6 +44,7 @@ static int32_t pop(cli_pickle *m)
     return m->stack[--m->n_stack];
 }
 
+/* The top of the stack, which stays there. */
 static int32_t top(cli_pickle *m)
 {
     if (!m->n_stack) {
@@ -148,6 +150,7 @@ static int32_t make_storage(cli_pickle *m, int32_t id)
     return made;
 }
 
+/* From a pointer to a node back to its index. */
 static int32_t index_of(const cli_pickle *m, const cli_node *n) { return (int32_t)(n - m->nodes); }
 
 /* A call. _rebuild_tensor_v2(storage, offset, shape, strides, ...), _v3 with the type behind two more; a parameter
@@ -205,6 +208,7 @@ static const char *take_bytes(cli_pickle *m, uint64_t n)
     return start;
 }
 
+/* A node that points to text in the pickle itself; nothing is copied. */
 static int32_t make_text(cli_pickle *m, cli_node_kind kind, const char *text, uint64_t n)
 {
     const int32_t made = new_node(m, kind);
@@ -213,6 +217,7 @@ static int32_t make_text(cli_pickle *m, cli_node_kind kind, const char *text, ui
     return made;
 }
 
+/* A node with a number. */
 static int32_t make_int(cli_pickle *m, int64_t value)
 {
     const int32_t made = new_node(m, NODE_INT);
@@ -247,6 +252,7 @@ static void put_memo(cli_pickle *m, uint64_t index)
         m->n_memo = (int32_t)index + 1;
 }
 
+/* Push what was remembered under a number. */
 static void get_memo(cli_pickle *m, uint64_t index)
 {
     if (index >= (uint64_t)m->n_memo)
@@ -373,6 +379,7 @@ ingot_status cli_pickle_run(cli_pickle *m, const char *path, uint8_t *data, size
     return INGOT_OK;
 }
 
+/* What cli_pickle_run() allocated, whether it succeeded or not. The bytes of the pickle are the caller's. */
 void cli_pickle_free(cli_pickle *m)
 {
     free(m->nodes);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the options write to. */
 static cli_list inputs, dims;
 static int64_t iterations = 10, most_rows = 30;
 static const char *trace_path, *html_path;

@@ -18,6 +18,7 @@ typedef struct telling {
     size_t n_groups;
 } telling;
 
+/* The colour of the step's kind. */
 static const char *colour_of(const telling *t, const profile_step *step)
 {
     return cli_colour(profile_group_of(t->groups, t->n_groups, step->kind));
@@ -197,6 +198,7 @@ static void tell_roofline(const telling *t)
     cli_chart_end(&chart);
 }
 
+/* The columns of the table of steps, with what a reader may ask of each. */
 static const cli_column columns[] = {
     {"#", "place in running order", true},
     {"ms", "the shortest time of all runs", true},
@@ -257,6 +259,7 @@ typedef struct drawing {
     char (*tips)[600], (*details)[60];
 } drawing;
 
+/* Also of a drawing that was only half allocated. */
 static void free_drawing(drawing *d)
 {
     free(d->nodes);

@@ -60,6 +60,7 @@ static void item_key(const cli_node *key, int32_t position, const char *prefix, 
         snprintf(out, capacity, "%s%s%d", prefix, *prefix ? "." : "", (int)position);
 }
 
+/* May there be tensors in it? */
 static bool is_container(const cli_node *n)
 {
     return n->kind == NODE_DICT || n->kind == NODE_LIST || n->kind == NODE_TUPLE;
@@ -93,6 +94,8 @@ static ingot_status add_items(const lister *l, const cli_node *container, const 
     return st;
 }
 
+/* Make an entry of the bundle for each tensor that the pickle's result is or holds. `find` says where a storage's
+ * elements lie, as that depends on the form of the file. */
 ingot_status cli_pickle_list(cli_pickle *pickle, cli_bundle *bundle, cli_find_storage *find, const void *context,
                              ingot_error *error)
 {
@@ -111,6 +114,7 @@ typedef struct members {
     const char *root;
 } members;
 
+/* A storage's member of the archive, data/KEY in the file's folder. False where there is none. */
 static bool find_member(const void *context, const cli_node *storage, cli_entry *entry)
 {
     const members *in = context;
@@ -172,6 +176,7 @@ ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error)
 ingot_status cli_pt_decode(const char *label, const uint8_t *data, size_t size_bytes, const cli_entry *entry,
                            cli_value *value, ingot_error *error)
 {
+    /* the last element that shape and strides reach, and how many there are: all from the file, so all is checked */
     const size_t size = ingot_dtype_size_bytes(entry->dtype);
     int64_t last = entry->offset, n = 1, index[INGOT_MAX_RANK] = {0}, at = entry->offset;
     bool sane = entry->offset >= 0;
@@ -191,6 +196,7 @@ ingot_status cli_pt_decode(const char *label, const uint8_t *data, size_t size_b
     const ingot_status st = cli_value_alloc(value, 0, error);
     if (st)
         return st;
+    /* element by element, as strides may be any; `at` walks through the storage, `index` counts the shape */
     uint8_t *dst = value->tensor.data;
     for (int64_t i = 0; i < n; i++) {
         memcpy(dst + (size_t)i * size, data + (size_t)at * size, size);

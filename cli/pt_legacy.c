@@ -14,6 +14,7 @@ typedef struct storages {
     size_t n;
 } storages;
 
+/* By length and then by bytes: any order will do for a search. */
 static int by_key(const void *a, const void *b)
 {
     const cli_node *x = *(const cli_node *const *)a, *y = *(const cli_node *const *)b;
@@ -29,6 +30,7 @@ static ptrdiff_t find_storage(const storages *in, const cli_node *key)
     return found ? found - in->nodes : -1;
 }
 
+/* Where a storage lies in the file. False where the list of keys did not name it. */
 static bool find_range(const void *context, const cli_node *storage, cli_entry *entry)
 {
     const storages *in = context;
@@ -85,6 +87,7 @@ static ingot_status locate(const cli_bundle *bundle, const cli_pickle *keys, sto
     return INGOT_OK;
 }
 
+/* Find the storages that the object names, then list its tensors with them. */
 static ingot_status list_tensors(cli_bundle *bundle, cli_pickle *object, const cli_pickle *keys, const uint8_t *data,
                                  size_t size_bytes, ingot_error *error)
 {
@@ -98,6 +101,8 @@ static ingot_status list_tensors(cli_bundle *bundle, cli_pickle *object, const c
     return st;
 }
 
+/* The whole file is read, as the places of the storages are known only from walking over all of them. The first
+ * pickle, the magic number, is compared as bytes. */
 ingot_status cli_pt_list_legacy(cli_bundle *bundle, ingot_error *error)
 {
     static const uint8_t magic[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};

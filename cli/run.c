@@ -24,6 +24,7 @@ static const cli_option options[] = {
 
 /* ---- top classes ------------------------------------------------------------------------------------------------ */
 
+/* The names of classes, each a line of one text. */
 typedef struct label_table {
     char *text; /* the file, its line ends made 0 */
     char **lines;
@@ -130,6 +131,7 @@ static void output_path(const ingot_model *model, size_t k, char *path, size_t c
     snprintf(path, capacity, "%s/%s.npy", output_dir, name);
 }
 
+/* One output to its file, in the form that was asked for. */
 static ingot_status write_output(const ingot_model *model, size_t k, const ingot_tensor *value, ingot_error *error)
 {
     char path[4096 + 200];
@@ -170,6 +172,7 @@ static ingot_status report(const cli_setup *s, const label_table *labels, ingot_
     return st;
 }
 
+/* What can be wrong with the options is checked first, and labels are read before the model: a run may take long. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
     cli_setup s = {.model = NULL};

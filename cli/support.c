@@ -56,6 +56,7 @@ static void print_types(uint64_t types)
         }
 }
 
+/* One operator form as a row of the table. Neighbouring inputs with the same types share a mention. */
 static void print_row(const ingot_operator_info *op)
 {
     const int n = count_sets(op);
@@ -81,6 +82,7 @@ static void print_row(const ingot_operator_info *op)
     printf(" |\n");
 }
 
+/* The page, a table for each domain. */
 static void print_page(const ingot_operator_info *all, size_t n)
 {
     printf("# Operators that run\n\n"
@@ -95,6 +97,7 @@ static void print_page(const ingot_operator_info *all, size_t n)
     }
 }
 
+/* The same for programs: every set by itself, nothing put together. */
 static void fill_json(const ingot_operator_info *all, size_t n, cli_json *object)
 {
     cli_json *rows = cli_json_array(object, "operators");

@@ -32,6 +32,7 @@ int32_t cli_next_code_point(const char **at, const char *end)
     return code;
 }
 
+/* Is all of it UTF-8, by the rules of cli_next_code_point()? */
 bool cli_is_utf8(const char *text, size_t size_bytes)
 {
     const char *at = text, *end = text + size_bytes;
@@ -68,6 +69,7 @@ char *cli_escape(char *out, size_t capacity, const char *text, size_t size_bytes
     return out;
 }
 
+/* In one of four buffers that take turns, so that one printf() may show four names. Not for threads. */
 const char *cli_printable(const char *name)
 {
     static char texts[4][160];
@@ -95,6 +97,7 @@ static ingot_status vfail(ingot_error *error, ingot_status status, const char *p
     return status;
 }
 
+/* Set the error's status and line from a format; returns the status, for the caller to pass on. */
 ingot_status cli_fail(ingot_error *error, ingot_status status, const char *format, ...)
 {
     va_list arguments;
@@ -104,6 +107,7 @@ ingot_status cli_fail(ingot_error *error, ingot_status status, const char *forma
     return status;
 }
 
+/* The same with a file's name before the line. */
 ingot_status cli_fail_file(ingot_error *error, ingot_status status, const char *path, const char *format, ...)
 {
     va_list arguments;
@@ -129,6 +133,7 @@ static void shape_text(const int64_t *shape, const char *const *symbols, int32_t
         snprintf(text + used, capacity - used, "]");
 }
 
+/* Type and shape of a value that is there, "float [1,10]"; returns text. */
 char *cli_type_text(const ingot_tensor *tensor, char *text, size_t capacity)
 {
     int used;
@@ -143,6 +148,7 @@ char *cli_type_text(const ingot_tensor *tensor, char *text, size_t capacity)
     return text;
 }
 
+/* Type and shape that a model declares, free dimensions by their names; returns text. */
 char *cli_info_text(const ingot_value_info *info, char *text, size_t capacity)
 {
     static const char *const kinds[] = {"", "sequence of ", "optional ", "map of "};
@@ -166,4 +172,5 @@ char *cli_amount(double amount, const char *unit, char *text, size_t capacity)
     return text;
 }
 
+/* Only for people: not where standard error goes to a file or --quiet was given. */
 bool cli_shows_progress(void) { return !common.quiet && isatty(STDERR_FILENO); }

@@ -25,6 +25,7 @@ static const cli_option options[] = {
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
 
+/* What was found of the outputs, and the JSON that it goes into; both pointers are NULL where none was asked for. */
 typedef struct verdict {
     size_t n_outputs, n_agree;
     cli_json *report, *rows;

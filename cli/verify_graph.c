@@ -7,6 +7,7 @@
 
 static const verify_graph *sorting; /* for by_name(): qsort() hands nothing through */
 
+/* Indices by the names of the values they stand for. */
 static int by_name(const void *a, const void *b)
 {
     return strcmp(sorting->values[*(const size_t *)a].name, sorting->values[*(const size_t *)b].name);
@@ -55,6 +56,7 @@ ingot_status verify_graph_load(const char *path, verify_graph *graph, ingot_erro
     return list_values(graph) ? INGOT_OK : cli_fail(error, INGOT_LIMIT, "out of memory");
 }
 
+/* Also of a graph that was only half loaded. */
 void verify_graph_free(verify_graph *graph)
 {
     free(graph->nodes);

@@ -10,6 +10,7 @@
 
 enum { N_HISTOGRAMS = 4, N_BINS = 48 };
 
+/* Colours by verdict: green, orange and red. */
 static const char *const verdict_classes[] = {"c4", "c2", "c5", "c5"};
 
 /* What an error is measured by: the size of the elements. */
@@ -26,6 +27,7 @@ typedef struct curve {
     double (*at)(const verify_row *row);
 } curve;
 
+/* What each curve shows of a row, relative to the size of its elements; 0 where nothing is known. */
 static double difference(const verify_row *row) { return relative(largest(row), row); }
 static double ours(const verify_row *row) { return row->has_bound ? relative(row->ours.max, row) : 0; }
 static double theirs(const verify_row *row) { return row->has_bound ? relative(row->theirs.max, row) : 0; }
@@ -41,6 +43,7 @@ enum { N_CURVES = sizeof curves / sizeof *curves };
 
 static const double LEAST = 1e-9, MOST = 1e3; /* what a plot shows */
 
+/* Into what the plot shows. */
 static double clamp(double x) { return fmin(MOST, fmax(LEAST, x)); }
 
 /* Straight lines from layer to layer; layers that the curve says nothing of are passed over. */
@@ -153,6 +156,7 @@ static void add_box(const verify_graph *graph, const verify_rows *rows, size_t i
     }
 }
 
+/* Boxes for the nodes that a run computes, in running order. INGOT_LIMIT when memory is out; the page stays valid. */
 static ingot_status add_graph(cli_page *page, const verify_graph *graph, const verify_rows *rows, ingot_error *error)
 {
     size_t n_inputs = 0;
@@ -184,6 +188,7 @@ static ingot_status add_graph(cli_page *page, const verify_graph *graph, const v
 
 /* ---- table ------------------------------------------------------------------------------------------------------ */
 
+/* The columns of the table, with what a reader may ask of each. */
 static const cli_column columns[] = {
     {"#", "place in running order", true},
     {"verdict", NULL, false},
@@ -202,6 +207,7 @@ static const cli_column columns[] = {
     {"key", "in the dump, and how it was paired", false},
 };
 
+/* One row for each value that some run computed. */
 static void add_table(cli_page *page, const verify_graph *graph, const verify_rows *rows)
 {
     static const char *const matches[] = {"by name", "by module", "folded", "a guess"};
@@ -329,6 +335,8 @@ static void add_facts(cli_page *page, const verify_graph *graph, const verify_ro
     cli_facts_end(page);
 }
 
+/* In the order in which a reader asks: the verdict, where it begins, in which part of the graph, in figures, and how
+ * it looks in the elements. */
 ingot_status verify_write_html(const verify_graph *graph, const verify_rows *rows, const char *path, const char *model,
                                const char *note, ingot_error *error)
 {

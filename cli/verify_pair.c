@@ -26,6 +26,7 @@ typedef struct dumped {
     verify_match match;
 } dumped;
 
+/* One search for pairs: the keys, and the nodes of the module that is looked at. */
 typedef struct pairing {
     verify_graph *graph;
     dumped *keys;
@@ -85,6 +86,7 @@ static ingot_status list_keys(pairing *p, cli_bundle *layers, ingot_error *error
 
 /* ---- by module -------------------------------------------------------------------------------------------------- */
 
+/* Has the value exactly the dumped shape? */
 static bool shape_fits(const verify_value *v, const dumped *d)
 {
     return v->rank == d->rank && !memcmp(v->shape, d->shape, (size_t)d->rank * sizeof *d->shape);
@@ -223,6 +225,7 @@ static void match_folded(pairing *p)
 
 /* ---- by shape and order ----------------------------------------------------------------------------------------- */
 
+/* Near enough, by one percent of the elements' size, to be taken for the same. */
 static bool looks_alike(const verify_value *v, const dumped *d) { return unlikeness(v, d) <= 0.01 * d->rms; }
 
 /* Each key in turn takes the next value of its shape whose elements are of the same size, else the next of its shape.
@@ -268,6 +271,8 @@ static ingot_status make_rows(pairing *p, verify_rows *rows, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Each key by its own name, by the name without marks, then as a module's path. Guesses are made only where not one
+ * key was found otherwise: a dump that names its values would only be confused by them. */
 ingot_status verify_pair(verify_graph *graph, cli_bundle *layers, verify_rows *rows, ingot_error *error)
 {
     pairing p = {.graph = graph,
@@ -298,6 +303,7 @@ ingot_status verify_pair(verify_graph *graph, cli_bundle *layers, verify_rows *r
     return st;
 }
 
+/* The rows with the values that they hold. */
 void verify_rows_free(verify_rows *rows)
 {
     for (size_t i = 0; i < rows->n; i++) {

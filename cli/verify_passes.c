@@ -59,6 +59,7 @@ static ingot_status try_after(const char *path, cli_dump *dump, size_t k, bool *
 
 /* ---- which node? ------------------------------------------------------------------------------------------------ */
 
+/* A value of the run before, with memory of its own. */
 typedef struct kept {
     char *name;
     cli_value value;
@@ -134,6 +135,7 @@ static ingot_status find_node(const char *path, cli_dump *dump, size_t k, compar
 
 /* ---- the search ------------------------------------------------------------------------------------------------- */
 
+/* How many runs of passes the loaded model has behind it. */
 static size_t count_runs(const ingot_model *model)
 {
     size_t n = 0;

@@ -12,8 +12,10 @@ static const char *const match_names[] = {"name", "module", "folded", "guess"};
 static const char *const verdict_names[] = {"agrees", "rounding", "DEPARTS", "MISTAKE"};
 static const char *const verdict_colours[] = {"\033[32m", "\033[33m", "\033[31m", "\033[31m"};
 
+/* In capitals where it is bad, so that it is seen without colours. */
 const char *verify_verdict_name(const verify_row *row) { return verdict_names[row->verdict]; }
 
+/* Only on a terminal, and not where NO_COLOR is set, as no-color.org has it. */
 static bool is_coloured(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
 
 /* The end of a long name says more than its start. */
@@ -59,6 +61,7 @@ static void print_row(const verify_graph *graph, const verify_row *row, int valu
            row->unfused ? "  (unfused)" : "");
 }
 
+/* The larger of a width and that of a name as it will be shown. */
 static int widest(int width, const char *text)
 {
     const int n = (int)strlen(tail(cli_printable(text)));
@@ -163,6 +166,7 @@ static void print_first(const verify_graph *graph, const verify_rows *rows, cons
     free(suspect);
 }
 
+/* The table, the first departure, what has no pair, and the counts at the end. */
 void verify_print_rows(const verify_graph *graph, const verify_rows *rows, const char *note)
 {
     const int64_t first = verify_first(rows);
@@ -223,6 +227,7 @@ static void json_row(const verify_graph *graph, const verify_row *row, cli_json 
     cli_json_number(object, "rounding_rms", row->bound.rms);
 }
 
+/* "layers" has all rows, "not_in_graph" the keys without one; "first" is there only where something departs. */
 void verify_json_rows(const verify_graph *graph, const verify_rows *rows, cli_json *report)
 {
     const int64_t first = verify_first(rows);

@@ -6,6 +6,7 @@
 
 #include "cli/verify.h"
 
+/* A session of its own for each run, so that nothing is left over from the one before. */
 ingot_status verify_watch(ingot_model *model, cli_dump *dump, bool in_double, ingot_observe_fn *observe, void *user,
                           ingot_error *error)
 {
@@ -25,6 +26,7 @@ ingot_status verify_watch(ingot_model *model, cli_dump *dump, bool in_double, in
 
 /* ---- survey ----------------------------------------------------------------------------------------------------- */
 
+/* A watcher that notes type, shape and size of a value. It changes nothing, which false says. */
 static bool survey_value(void *user, const char *name, const char *node, ingot_tensor *tensor)
 {
     verify_graph *graph = user;
@@ -56,6 +58,7 @@ void verify_describe(const ingot_tensor *tensor, double *mean, double *rms)
     *rms = n ? sqrt(squares / (double)n) : 0;
 }
 
+/* One run of the graph without passes, for the shapes that only a run shows. */
 ingot_status verify_survey(verify_graph *graph, cli_dump *dump, ingot_error *error)
 {
     return verify_watch(graph->model, dump, false, survey_value, graph, error);
@@ -72,6 +75,7 @@ typedef struct filler {
     ingot_error *error;
 } filler;
 
+/* Not of strings, whose elements point elsewhere. */
 ingot_status verify_copy(const ingot_tensor *from, cli_value *to, ingot_error *error)
 {
     to->tensor = *from;
@@ -81,6 +85,7 @@ ingot_status verify_copy(const ingot_tensor *from, cli_value *to, ingot_error *e
     return st;
 }
 
+/* The same rank and the same sizes; types are not looked at. */
 static bool same_shape(const ingot_tensor *a, const ingot_tensor *b)
 {
     return a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);

@@ -18,6 +18,7 @@ typedef struct output_sum {
     int64_t n_elements, n_rows, n_equal; /* rows of a classifier's scores, and those with the same largest one */
 } output_sum;
 
+/* All sets of a folder, and what came of them so far. */
 typedef struct sets {
     const char *folder;
     char **names;
@@ -91,6 +92,7 @@ static bool list_sets(sets *s)
     return true;
 }
 
+/* The list of sets; nothing else of it. */
 static void free_names(sets *s)
 {
     for (size_t i = 0; i < s->n; i++)
@@ -200,6 +202,7 @@ static ingot_status run_set(sets *s, size_t set, ingot_model *model, ingot_error
 
 /* ---- the report ------------------------------------------------------------------------------------------------- */
 
+/* One output over all sets, for programs. */
 static void json_output(const sets *s, const output_sum *sum, const char *name, cli_json *row)
 {
     cli_json_text(row, "name", name);
@@ -213,6 +216,7 @@ static void json_output(const sets *s, const output_sum *sum, const char *name, 
         cli_json_number(row, "same_top_1", (double)sum->n_equal / (double)sum->n_rows);
 }
 
+/* The same for people; the share of equal top classes only where the output looks like scores. */
 static void print_output(const sets *s, const output_sum *sum, const char *name)
 {
     printf("%s: %zu of %zu sets agree; worst max abs %.3g (%s), max rel %.3g; mean abs %.3g of all\n",
@@ -246,6 +250,8 @@ static void report(const sets *s, const ingot_model *model)
     }
 }
 
+/* The model is loaded once. A set that cannot be run ends it all with its error: a part of the sets would look like
+ * a verdict on all of them. */
 ingot_status verify_sets(const char *path, const char *folder, ingot_error *error)
 {
     sets s = {.folder = folder};

@@ -16,6 +16,7 @@
 enum { N_NOISY = 3 };
 static const double FACTOR = 8, FLOAT_EPSILON = 0x1p-24, HALF_EPSILON = 0x1p-11, BFLOAT_EPSILON = 0x1p-8;
 
+/* One run in float64 on its way: the rows that it fills, and the state of the noise. */
 typedef struct shadow {
     const verify_graph *graph;
     verify_rows *rows;
@@ -153,6 +154,8 @@ static void judge(const verify_graph *graph, verify_row *row)
         row->verdict = VERDICT_ROUNDING;
 }
 
+/* The run without noise first, as the others are measured against it; then the rows are judged anew. Where a run
+ * fails, the note says why and the tolerances' verdicts stay. */
 ingot_status verify_shadow(const char *path, verify_graph *graph, cli_dump *dump, verify_rows *rows, char *note,
                            size_t capacity, ingot_error *error)
 {
