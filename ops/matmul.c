@@ -40,12 +40,14 @@ ingot_status ingot_matmul_shape(ingot_op_ctx *c, const ingot_tensor *a, const in
     bool fits = a->rank > 0 && b->rank > 0;
 
     memset(p, 0, sizeof *p);
+    /* The two matrices: A (m, k), B (k, n); a vector lacks the outer one of these sizes. */
     if (fits) {
         p->m = a->rank > 1 ? a->shape[a->rank - 2] : 1;
         p->k = a->shape[a->rank - 1];
         p->n = b->rank > 1 ? b->shape[b->rank - 1] : 1;
         fits = p->k == b->shape[MAX(b->rank - 2, 0)];
     }
+    /* The batch, from its last dimension on; one that a tensor does not have counts 1. */
     for (int i = 0; i < batch && fits; i++) {
         const int ai = i - (batch - a_batch), bi = i - (batch - b_batch);
         fits = broadcast_size(ai < 0 ? 1 : a->shape[ai], bi < 0 ? 1 : b->shape[bi], &shape[i]);
@@ -53,6 +55,7 @@ ingot_status ingot_matmul_shape(ingot_op_ctx *c, const ingot_tensor *a, const in
     if (!fits)
         return ingot_op_fail(c, INGOT_INVALID, "shapes %s and %s do not multiply",
                              ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text));
+    /* The result: the batch, then m and n unless they came from a vector. */
     *rank = batch;
     if (a->rank > 1)
         shape[(*rank)++] = p->m;
@@ -117,6 +120,7 @@ static ingot_status prepare_product(ingot_op_ctx *c, matmul_state *s, const int6
     s->host.rank = rank;
     memcpy(s->host.shape, shape, (size_t)rank * sizeof *shape);
     s->fast = dtype == INGOT_FLOAT || ingot_is_16bit(dtype);
+    /* What the kernel can do while it stores, of what is fused behind. */
     const unsigned in_kernel = INGOT_CHAIN_ACT | (ingot_product_takes_residual(p) ? INGOT_CHAIN_RESIDUAL : 0u) |
                                (ingot_product_takes_bias(p) ? INGOT_CHAIN_BIAS : 0u);
     if ((st = ingot_chain_prepare(c, &s->host, dtype == INGOT_FLOAT ? in_kernel : 0u, &s->chain)))
@@ -184,6 +188,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
         return ingot_op_fail(c, INGOT_INVALID, "shapes %s and %s do not multiply with transA %d and transB %d",
                              ingot_shape_text(a, a_text, sizeof a_text), ingot_shape_text(b, b_text, sizeof b_text), ta,
                              tb);
+    /* Sizes, and steps that make transposing free. */
     p->matrices = 1;
     p->m = a->shape[ta];
     p->k = k;
@@ -200,6 +205,7 @@ static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "alpha or beta is not whole, for integers");
     if (!d)
         return INGOT_OK;
+    /* C: one number, a row, a column or a whole matrix. */
     const int64_t rows = d->rank > 1 ? d->shape[d->rank - 2] : 1, columns = d->rank > 0 ? d->shape[d->rank - 1] : 1;
     if (d->rank > 2 || (rows != 1 && rows != p->m) || (columns != 1 && columns != p->n))
         return ingot_op_fail(c, INGOT_INVALID, "input C of shape %s does not broadcast to %lld x %lld",

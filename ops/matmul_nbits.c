@@ -29,6 +29,7 @@ static ingot_status read_nbits(ingot_op_ctx *c, nbits_state *s)
         (s->bits != 2 && s->bits != 4 && s->bits != 8))
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "N %lld, K %lld, bits %lld, block_size %lld", (long long)s->n,
                              (long long)s->k, (long long)s->bits, (long long)s->block);
+    /* A, then B and the scales, whose sizes follow from N, K and the blocks. */
     s->blocks = (s->k + s->block - 1) / s->block;
     if (a->rank < 1 || a->shape[a->rank - 1] != s->k)
         return ingot_op_fail(c, INGOT_INVALID, "the last dimension of A is not K, %lld", (long long)s->k);
@@ -39,6 +40,7 @@ static ingot_status read_nbits(ingot_op_ctx *c, nbits_state *s)
         (size_t)ingot_count(c->in[B]) != byte_count || (size_t)ingot_count(scales) != scale_count)
         return ingot_op_fail(c, INGOT_INVALID, "B or the scales do not have the size of %lld columns of %lld blocks",
                              (long long)s->n, (long long)s->blocks);
+    /* The inputs that may be missing. */
     if (ingot_has(c, ZEROS)) {
         const bool bytes = c->in[ZEROS]->dtype == INGOT_UINT8;
         const int64_t want = s->n * (bytes ? (s->blocks * s->bits + 7) / 8 : s->blocks);
@@ -116,6 +118,7 @@ static void widen_column(const ingot_op_ctx *c, const nbits_state *s, int64_t co
             to[i] = ((float)element(bytes, i, s->bits) - zero_of(c, s, column, s->groups[i])) * scales[s->groups[i]];
         return;
     }
+    /* In order: the sixteen values of a 4-bit block are worked out once for all its elements. */
     for (int64_t block = 0; block < s->blocks; block++) {
         const float zero = zero_of(c, s, column, block), scale = scales[block];
         const int64_t end = MIN(s->k, (block + 1) * s->block);

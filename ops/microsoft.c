@@ -185,6 +185,7 @@ static ingot_status embed_normalization(ingot_rewrite *r)
     const int ids = ingot_rewrite_input(r, IDS), segments = ingot_rewrite_input(r, SEGMENTS);
     const int places = ingot_rewrite_input(r, PLACES), place_ids = ingot_rewrite_input(r, PLACE_IDS);
     const int mask = ingot_rewrite_input(r, MASK);
+    /* The sum of the rows of words, places and segments. */
     int sum = INGOT_ADD(r, "Gather", 13, ingot_rewrite_input(r, WORDS), ids);
     sum = INGOT_ADD(r, "Add", 14, sum,
                     place_ids != INGOT_NONE
@@ -194,6 +195,7 @@ static ingot_status embed_normalization(ingot_rewrite *r)
     if (segments != INGOT_NONE)
         sum = INGOT_ADD(r, "Add", 14, sum,
                         INGOT_ADD(r, "Gather", 13, ingot_rewrite_input(r, SEGMENT_TABLE), segments));
+    /* Asked now, since the node's outputs are read by others until it is replaced. */
     const bool wants_sum = ingot_rewrite_wants(r, 2), wants_mask = ingot_rewrite_wants(r, 1);
     r->result[0] = INGOT_ADD(r, "LayerNormalization", 17, sum, ingot_rewrite_input(r, GAMMA),
                              ingot_rewrite_input(r, BETA));
@@ -357,6 +359,7 @@ static ingot_status rotary(ingot_rewrite *r)
     if (ingot_attr_int(r->node, "is_packed_batching", 0) || ingot_attr_float(r->node, "scale", 1) != 1)
         return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "attribute is_packed_batching or scale");
     const int length_axis = x_rank == 4 ? 2 : 1, length = ingot_rewrite_size(r, x, length_axis);
+    /* Positions from the first one: a range over the sequence, the same for each of the batch. */
     if (rank == 1) {
         const int count = INGOT_ADD(r, "Squeeze", 13, length, INGOT_INTS(r, 0));
         const int range = INGOT_ADD(r, "Range", 11, ingot_rewrite_ints(r, &zero, 1, true), count,
@@ -380,6 +383,7 @@ static ingot_status rotary(ingot_rewrite *r)
     ingot_rewrite_int(r, "rotary_embedding_dim", ingot_attr_int(r->node, "rotary_embedding_dim", 0));
     if (x_rank == 3 && heads)
         ingot_rewrite_int(r, "num_heads", heads);
+    /* Back to (B, S, hidden). */
     if (turned != x) {
         r->result[0] = INGOT_ADD(r, "Transpose", 13, r->result[0]);
         r->failed |= !ingot_node_set_ints(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "perm",
@@ -429,6 +433,7 @@ static ingot_status replace(ingot_rewrite *r)
     for (int i = 0; i < r->node->n_outputs; i++)
         if (ingot_rewrite_wants(r, i) && (i >= INGOT_REWRITE_RESULTS || r->result[i] == INGOT_NONE))
             return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "one of its outputs");
+    /* From here on the old outputs have no maker. */
     ingot_graph_remove_node(graph, r->index);
     for (int i = 0; i < n && !r->failed; i++) {
         const int value = r->result[i], maker = value == INGOT_NONE ? INGOT_NONE : graph->values[value].producer;

@@ -7,8 +7,7 @@
 
 #define FILTER (-10000.0f) /* what hidden places get, unless mask_filter_value says so */
 
-/* The parts of one split along an axis: `sizes` is a value with the sizes of the n parts, INGOT_NONE for equal ones.
- * */
+/* The parts of one split along an axis: `sizes` is a value with the sizes of the n parts, INGOT_NONE for equal ones. */
 static void split(ingot_rewrite *r, int value, int sizes, int64_t axis, int n, int *parts)
 {
     parts[0] = sizes == INGOT_NONE ? INGOT_ADD(r, "Split", 18, value) : INGOT_ADD(r, "Split", 18, value, sizes);
@@ -40,6 +39,7 @@ static ingot_status make_mask(ingot_rewrite *r, int mask, int total, int like, i
 
     if (rank < 1 || rank > 3)
         return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "a mask whose rank is not declared, or is more than 3");
+    /* Lengths: a key is seen when its place is below the sequence's length. */
     if (rank == 1) {
         const int count = INGOT_ADD(r, "Squeeze", 13, total, INGOT_INTS(r, 0));
         const int range = INGOT_ADD(r, "Range", 11, ingot_rewrite_ints(r, &zero, 1, true), count,
@@ -96,11 +96,13 @@ ingot_status ingot_rewrite_attention(ingot_rewrite *r)
     if (ingot_attr_int(r->node, "do_rotary", 0) || ingot_attr_int(r->node, "past_present_share_buffer", 0) ||
         (sizes && sizes->n != 3))
         return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "attribute do_rotary or past_present_share_buffer");
+    /* Queries, keys and values. */
     int x = INGOT_ADD(r, "MatMul", 13, ingot_rewrite_input(r, X), ingot_rewrite_input(r, W));
     if (ingot_rewrite_input(r, BIAS) != INGOT_NONE)
         x = INGOT_ADD(r, "Add", 14, x, ingot_rewrite_input(r, BIAS));
     split(r, x, sizes ? ingot_rewrite_ints(r, sizes->ints, 3, false) : INGOT_NONE, -1, 3, qkv);
     int total = ingot_rewrite_size(r, ingot_rewrite_input(r, X), 1);
+    /* The past, as keys and values without the leading dimension. */
     if (past != INGOT_NONE) {
         split(r, past, INGOT_NONE, 0, 2, pasts);
         for (int i = 0; i < 2; i++)
@@ -166,6 +168,7 @@ ingot_status ingot_rewrite_multi_head(ingot_rewrite *r)
         return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "past_sequence_length, or its fourth output");
     if (bias != INGOT_NONE && key_rank == 4)
         return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "a bias for keys of rank 4");
+    /* The three of them, from however they are packed. */
     if (key == INGOT_NONE)
         unpack(r, qkv[0], 3, qkv);
     else if (qkv[2] == INGOT_NONE)

@@ -129,6 +129,7 @@ static ingot_status run_imputer(ingot_op_ctx *c)
     const float *floats = ingot_ml_floats(c, "imputed_value_floats", &n_floats);
     const int64_t *ints = ingot_ml_ints(c, "imputed_value_int64s", &n_ints);
 
+    /* The list for the type of the input is the one that counts. */
     if (real ? !floats : !ints)
         return ingot_op_fail(c, INGOT_INVALID, "no values for missing elements of type %s", ingot_dtype_name(x->dtype));
     const ingot_status st = check_list(c, "imputed_value", real ? n_floats : n_ints, &step);

@@ -128,8 +128,7 @@ static int compare_keys(const void *a, const void *b)
 }
 
 /* What keys that are not in the table map to: one element of the values' type, from default_tensor or the typed
- * attribute, or the standard's defaults ("_Unused", -0.0, -1). INVALID for a default_tensor of another type or size.
- * */
+ * attribute, or the standard's defaults ("_Unused", -0.0, -1). INVALID for a default_tensor of another type or size. */
 static ingot_status read_default(ingot_op_ctx *c, encoder_state *s)
 {
     const ingot_attr *tensor = ingot_node_attr(c->node, "default_tensor");

@@ -110,12 +110,14 @@ static void score_rows(void *argument, int64_t begin, int64_t end, int thread)
 
     for (int64_t row = begin; row < end; row++) {
         ingot_ml_read_row(c->in[0], row, s->width, x);
+        /* x . row + intercept, for each row of coefficients. */
         for (int64_t k = 0; k < s->n_scores; k++) {
             const float *coefficients = s->coefficients + k * s->width;
             scores[k] = s->intercepts ? (double)s->intercepts[k * s->intercept_step] : 0;
             for (int64_t i = 0; i < s->width; i++)
                 scores[k] += x[i] * (double)coefficients[i];
         }
+        /* Two classes by one score: that of no is the opposite of that of yes. */
         if (s->n_written > s->n_scores) {
             scores[1] = scores[0];
             scores[0] = -scores[0];

@@ -40,6 +40,7 @@ static ingot_status run_zip(ingot_op_ctx *c)
 
     if (st)
         return st;
+    /* Sizes come from the data and are counted with care. */
     if (!ingot_mul_size((size_t)n, (size_t)width, &n_scores) ||
         !ingot_mul_size(n_scores, sizeof(ingot_tensor), &item_bytes) ||
         !ingot_mul_size((size_t)n, 3 * sizeof(ingot_tensor), &map_bytes))
@@ -55,6 +56,7 @@ static ingot_status run_zip(ingot_op_ctx *c)
         memcpy(scores, c->in[0]->data, n_scores * sizeof *scores);
     for (int64_t i = 0; i < n * width; i++)
         items[i] = (ingot_tensor){ .dtype = INGOT_FLOAT, .data = &scores[i] };
+    /* Each map is its two parts: the shared keys, and a sequence of the row's scores. */
     for (int64_t row = 0; row < n; row++) {
         ingot_tensor *parts = maps + n + 2 * row;
         parts[0] = keys;
@@ -140,6 +142,7 @@ static ingot_status run_dict(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_BAD_INPUT, "the map's keys are of another type than the vocabulary");
     const ingot_tensor *out = c->out[0];
     const size_t size = ingot_dtype_size_bytes(out->dtype);
+    /* A linear search for each entry: maps have few keys. */
     for (int64_t k = 0; k < ingot_count(out); k++) {
         int64_t i = 0;
         while (i < n_keys && !same_key(keys, i, ints, strings, k))
@@ -278,6 +281,7 @@ static ingot_status run_cast(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_BAD_INPUT, "the map's keys are not int64");
     if (!is_sparse(c) && (st = ingot_out_resize(c, 0, cast_type(c), 2, (int64_t[]){ 1, n })))
         return st;
+    /* The order of the keys, then the values in that order, converted. */
     ranked *order = ingot_run_alloc(c, (size_t)n * sizeof *order);
     if (!order)
         return out_of_memory(c);

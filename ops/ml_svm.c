@@ -68,6 +68,7 @@ static ingot_status read_common(ingot_op_ctx *c, svm_state *s, int64_t per_vecto
     s->vectors = ingot_ml_floats(c, "support_vectors", &n_values);
     s->rho = ingot_ml_floats(c, "rho", &n);
     const int64_t width = MAX(s->width, 1), of = s->n_vectors ? s->n_vectors : s->width;
+    /* Each list must have the length that the others ask for. */
     if (n < n_rho || !n)
         return ingot_op_fail(c, INGOT_INVALID, "rho has %lld elements; expected %lld", (long long)n, (long long)n_rho);
     if (s->n_vectors && (n_values % width || n_values / width != s->n_vectors))
@@ -102,11 +103,13 @@ static ingot_status read_classifier(ingot_op_ctx *c, svm_state *s)
     if (s->n_classes > MOST_CLASSES || (s->n_vectors && (n_counts != s->n_classes || n_counts < 2)))
         return ingot_op_fail(c, INGOT_INVALID, "support vectors of %lld classes, with %lld labels", (long long)n_counts,
                              (long long)s->labels.n);
+    /* Now all counts are known that the common lists depend on. */
     s->n_pairs = s->n_vectors ? s->n_classes * (s->n_classes - 1) / 2 : 0;
     const ingot_status st =
         read_common(c, s, s->n_vectors ? s->n_classes - 1 : s->n_classes, s->n_vectors ? s->n_pairs : 1);
     if (st)
         return st;
+    /* Probabilities are for support vectors alone. */
     s->prob_a = ingot_ml_floats(c, "prob_a", &n_a);
     s->prob_b = ingot_ml_floats(c, "prob_b", &n_b);
     if (!s->n_vectors || !s->prob_a)
@@ -228,6 +231,7 @@ static void couple(int64_t n, const double *r, double *q, double *qp, double *p)
             }
     }
     for (int64_t round = 0; round < MAX(n, 100); round++) {
+        /* Qp and p'Qp of this round, and how far they are apart. */
         double pqp = 0, largest = 0;
         for (int64_t t = 0; t < n; t++) {
             qp[t] = 0;

@@ -121,6 +121,7 @@ static ingot_status read_nodes(ingot_op_ctx *c, ingot_trees *t, int64_t width, c
 
     if (!splits || n_splits != n || !features || !yes || !no || !yes_leaf || !no_leaf)
         return ingot_op_fail(c, INGOT_INVALID, "the attributes nodes_* do not all have the same number of elements");
+    /* All that a walk will follow is checked here, node by node. */
     for (int64_t i = 0; i < n; i++) {
         ingot_tree_node *node = &t->nodes[i];
         node->split = splits[i];
@@ -226,6 +227,7 @@ static ingot_status read_old_lists(ingot_op_ctx *c, old_nodes *o)
     o->splits = ingot_tree_doubles(c, "nodes_values", &n_splits);
     if (!n || !o->trees || !o->ids || !o->features || !o->yes || !o->no || !o->splits || n_splits != n)
         return ingot_op_fail(c, INGOT_INVALID, "the attributes nodes_* do not all have the same number of elements");
+    /* Names are sorted, so that children are found by bisection and twins are neighbours. */
     o->sorted = ingot_keep(c, (size_t)n * sizeof *o->sorted);
     o->places = ingot_keep(c, (size_t)n * sizeof *o->places);
     if (!o->sorted || !o->places)
@@ -274,6 +276,7 @@ static ingot_status fill_nodes(ingot_op_ctx *c, ingot_trees *t, const old_nodes 
                                    .mode = (uint8_t)mode_of(&o->modes[i]),
                                    .missing_is_true = o->missing && o->missing[i] };
     }
+    /* Roots: of the names of one tree, the one that stands first in the list. */
     int64_t root = -1, first = 0;
     for (int64_t i = 0; i < o->n; i++) {
         if (!i || o->sorted[i].tree != o->sorted[i - 1].tree) {
@@ -306,6 +309,7 @@ static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_node
     t->weights = ingot_keep(c, (size_t)t->n_weights * sizeof *t->weights);
     if (!t->weights)
         return out_of_memory(c);
+    /* First pass: count by leaf, then sum up to starts. Second pass: put in place. */
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t i = 0; i < t->n_weights; i++) {
             const int64_t node = find_node(o, lists[0][i], lists[1][i]);

@@ -215,6 +215,7 @@ static bool predict(const ingot_trees *t, const double *x, int64_t width, int64_
 
     for (int64_t i = 0; i < n * step; i++)
         y[i] = start;
+    /* Tree by tree: all rows walk, then their leaves are added. */
     for (int64_t k = 0; k < t->n_roots; k++) {
         for (int64_t r = 0; r < n; r++)
             at[r] = t->roots[k];

@@ -37,8 +37,7 @@ void ingot_steps(const ingot_tensor *tensor, int64_t *steps)
     }
 }
 
-/* A box of typed's elements with a step for each dimension on both sides; 0 in from repeats, negative walks back.
- * */
+/* A box of typed's elements with a step for each dimension on both sides; 0 in from repeats, negative walks back. */
 ingot_copy ingot_copy_box(const ingot_tensor *typed, int rank, const int64_t *shape, const int64_t *from,
                           const int64_t *to)
 {
@@ -62,8 +61,7 @@ static bool simplify(ingot_copy *box)
         if (box->shape[d] == 1)
             continue;
         const int64_t n = box->shape[d], from = box->from_step[d] * item, to = box->to_step[d] * item;
-        /* A dimension continues the one before it when both sides reach the next index by walking through all of it.
-         * */
+        /* A dimension continues the one before it when both sides reach the next index by walking through all of it. */
         if (rank > 0 && box->from_step[rank - 1] == from * n && box->to_step[rank - 1] == to * n)
             box->shape[rank - 1] *= n;
         else
@@ -195,6 +193,7 @@ static void copy_part(void *argument, int64_t begin, int64_t end, int thread)
         from_step[i] = box->from_step[job->outer[i]] * by;
         to_step[i] = box->to_step[job->outer[i]] * by;
     }
+    /* Then from iteration to iteration, without dividing. */
     int64_t from = ingot_locate(n_outer, shape, from_step, begin, index);
     for (int64_t number = begin; number < end; number++) {
         const int64_t n = MIN(job->piece, box->shape[cut] - index[n_outer - 1] * job->piece);
@@ -267,6 +266,7 @@ void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, 
     ingot_copy *box = &job.box;
     if (!simplify(box))
         return;
+    /* Little but long runs: bytes are shared out instead of iterations. */
     if (box->rank == 0 || box->item_bytes >= 4 * GRAIN_BYTES) {
         copy_long_runs(team, box, from, to);
         return;
@@ -274,6 +274,7 @@ void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, 
     const int inner = box->rank - 1, across = find_across(box), cut = across >= 0 ? across : inner;
     if (across < 0)
         lengthen_inner(box);
+    /* Outer dimensions: all but the inner one, the one that is cut into pieces last. */
     job.tiles = across >= 0;
     job.piece = job.tiles ? TILE : LINE;
     /* Tasks are outer iterations; each does at least GRAIN_BYTES, if there are that many. */

@@ -126,6 +126,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
     const ingot_tensor *boxes = c->in[0], *scores = c->in[1];
     const int64_t n_batches = scores->shape[0], n_classes = scores->shape[1];
     nms_job job = {.n_boxes = scores->shape[2]};
+    /* The optional inputs. */
     job.limit = has_value(c, 2) ? MAX(MIN(ingot_int_at(c->in[2], 0), job.n_boxes), 0) : 0;
     job.iou = has_value(c, 3) ? *(const float *)c->in[3]->data : 0;
     job.has_score = has_value(c, 4);
@@ -135,6 +136,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_INVALID, "'iou_threshold' is %g, expected 0 to 1", (double)job.iou);
     const int64_t n_pairs = ingot_count(scores) && job.limit ? n_batches * n_classes : 0, n = n_pairs ? job.n_boxes : 0;
     const size_t each = 2 * sizeof(nms_candidate) + sizeof(uint64_t) + sizeof(nms_box);
+    /* Working memory of one class, and the kept boxes of each pair until all are counted. */
     char *memory = ingot_run_alloc(c, (size_t)n * each);
     int64_t **kept = ingot_run_alloc(c, (size_t)n_pairs * sizeof *kept), total = 0;
     int64_t *counts = ingot_run_alloc(c, (size_t)n_pairs * sizeof *counts);

@@ -41,6 +41,7 @@ static ingot_status read_groups(ingot_op_ctx *c, group_norm *s)
     s->channels = s->groups > 0 ? x->shape[1] / s->groups : 1;
     s->plane = ingot_span(x, 2, x->rank);
     s->epsilon = (double)ingot_attr_float(c->node, "epsilon", 1e-5f);
+    /* Parameters of channels; of groups in the form of opset 18 alone. */
     const int64_t n = ingot_count(c->in[SCALE]);
     s->per_group = n != x->shape[1];
     if ((s->per_group && (n != s->groups || c->op->until == 0)) || ingot_count(c->in[BIAS]) != n)
@@ -185,6 +186,7 @@ static ingot_status infer_rows(ingot_op_ctx *c)
         return st;
     for (int i = 0; i < c->in[X]->rank; i++)
         shape[i] = i < s.axis ? c->in[X]->shape[i] : 1;
+    /* The statistics. */
     const ingot_dtype stash = ingot_attr_int(c->node, "stash_type", INGOT_FLOAT) == INGOT_BFLOAT16 ? INGOT_BFLOAT16
                                                                                                    : INGOT_FLOAT;
     for (int i = 1; i < c->n_out; i++)

@@ -68,6 +68,7 @@ ingot_status ingot_out_broadcast(ingot_op_ctx *c, int index, ingot_dtype dtype)
         if (!c->in[i])
             continue;
         for (int d = 0; d < c->in[i]->rank; d++) {
+            /* Dimensions are counted from the last one. */
             const int64_t size = c->in[i]->shape[d];
             int64_t *to = &shape[rank - c->in[i]->rank + d];
             if (*to == 1)

@@ -31,6 +31,7 @@ static inline uint64_t key_of_double(double value)
 void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, int64_t n, uint64_t *keys)
 {
     const void *data = tensor->data;
+    /* The types that are sorted most have loops of their own. */
     switch (tensor->dtype) {
     case INGOT_FLOAT:
         for (int64_t i = 0; i < n; i++)

@@ -77,6 +77,7 @@ static ingot_status infer_padded(ingot_op_ctx *c, pad_mode mode, const pad_sizes
     int64_t shape[INGOT_MAX_RANK];
     for (int d = 0; d < x->rank; d++) {
         const int64_t before = sizes->before[d], after = sizes->after[d];
+        /* What is left of the input after cropping, and the size of the result. */
         int64_t kept;
         if (__builtin_add_overflow(x->shape[d], MIN(before, 0), &kept) ||
             __builtin_add_overflow(kept, MIN(after, 0), &kept) || kept < 0 ||
@@ -181,6 +182,7 @@ static void split_dims(ingot_op_ctx *c, pad_mode mode, const pad_sizes *sizes, p
         job->map[job->rank++] = whole ? NULL : map;
         if (whole)
             continue;
+        /* A padded dimension: its map, and which part of the result lies as in the input. */
         const int64_t first = MAX(-before, 0), kept = x->shape[d] - first + MIN(after, 0);
         for (int64_t i = 0; i < y->shape[d]; i++)
             *map++ = source_index(mode, i - MAX(before, 0), first, kept);

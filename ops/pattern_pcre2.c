@@ -41,6 +41,7 @@ ingot_status ingot_match_pattern(ingot_op_ctx *c, const ingot_string *pattern, c
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
     ingot_status st = INGOT_OK;
 
+    /* The pattern's own error, or no memory; else the limits of a match. */
     if (!code) {
         pcre2_get_error_message(error, text, sizeof text);
         st = ingot_op_fail(c, INGOT_INVALID, "pattern, at byte %zu: %s", (size_t)at, (const char *)text);

@@ -40,8 +40,7 @@ static int64_t tap_offset(const ingot_window *v, const taps *t)
     return offset;
 }
 
-/* The first tap inside the image of the window at 'at'; false if there is none, as with padding beyond the kernel.
- * */
+/* The first tap inside the image of the window at 'at'; false if there is none, as with padding beyond the kernel. */
 static bool first_tap(const ingot_window *v, const int64_t *at, taps *t, int64_t *offset)
 {
     for (int i = 0; i < v->rank; i++) {
@@ -223,6 +222,7 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     s->p = read_p(c->node);
     if (s->p <= 0)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'p': %g is not allowed (more than 0)", s->p);
+    /* The loop for the type; 16-bit floats come as float. */
     if (kind == POOL_MAX)
         s->plane = dtype == INGOT_DOUBLE ? max_plane_f64 : dtype == INGOT_INT8 ? max_plane_i8
                    : dtype == INGOT_UINT8 ? max_plane_u8 : max_plane_f32;
@@ -333,8 +333,8 @@ static ingot_layout layout_pool(const ingot_op_ctx *c)
     return (ingot_layout){ can && worth ? INGOT_LAYOUT_NATIVE : INGOT_LAYOUT_PLAIN, can && worth };
 }
 
-/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it. ---
- * */
+/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it.
+ * --- */
 
 /* natural: the shape that undoes the pool, (size - 1) stride - pads + kernel in each dimension; shape: that of Y,
  * which input 2 may enlarge. INVALID when attributes are missing, indices have another shape than X, or Y would be
@@ -359,6 +359,7 @@ static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shap
         return st;
     if (ingot_has(c, 2) && n != x->rank)
         return ingot_op_fail(c, INGOT_INVALID, "input 2 has %d sizes, expected %d", n, x->rank);
+    /* The natural shape; sizes are bounded, so that nothing overflows. */
     memcpy(natural, x->shape, 2 * sizeof *natural);
     for (int i = 0; i < rank; i++) {
         const int64_t size = MIN(x->shape[2 + i], INT32_MAX);
@@ -396,6 +397,7 @@ static ingot_status run_unpool(ingot_op_ctx *c)
     memcpy(full.shape, natural, sizeof natural);
     const int64_t limit = ingot_count(&full);
     memset(y, 0, ingot_storage_bytes(c->out[0]));
+    /* An index of the natural shape is taken apart and put together in that of Y. */
     for (int64_t i = 0; i < n; i++) {
         int64_t rest = indices[i], at = 0, step = 1;
         if (rest < 0 || rest >= limit)

@@ -89,6 +89,7 @@ static ingot_status run_pow(ingot_op_ctx *c)
     ingot_tensor *in[] = { c->in[0], c->in[1] }, exponent = *in[1];
     float value;
 
+    /* One exponent of another type, if float has it exactly. */
     if (types.base == INGOT_FLOAT && types.exponent != INGOT_FLOAT && ingot_count(in[1]) == 1) {
         const double number = ingot_double_at(in[1], 0);
         value = (float)number;

@@ -108,6 +108,7 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
     void *owned = NULL;
     float *packed = ingot_packed(c, tag, float_bytes(n_floats), &fill);
 
+    /* The first plan to ask fills it, on all threads. */
     if (packed && fill) {
         run_call call = {
             .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed
@@ -137,6 +138,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     const bool full = p->has_d && p->d_row && p->d_col;               /* beta D: a vector, or all of D scaled */
     plan->vector_bytes = full && p->beta == 1.0f ? 0 : float_bytes(full ? p->m * p->n : MAX(p->m, p->n));
     plan->scratch_bytes = plan->vector_bytes;
+    /* B: packed or found now, or room for packing it in every run. */
     if (constant) {
         const bool stripes = plan->way == INGOT_PRODUCT_SPLIT;
         plan->packed = stripes || plan->way == INGOT_PRODUCT_PANELS ? packed_constant(c, p, b_input, stripes)
@@ -258,6 +260,7 @@ static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
         one.item_rows = p->m;
         if (call->epilogue.residual)
             one.epilogue.residual = call->epilogue.residual + i * p->m * p->n;
+        /* B as it is, or packed where the one before had another. */
         if (call->plan->way != INGOT_PRODUCT_PANELS) {
             run_column_items(&one, 0, ceil_div(p->n, INGOT_BLOCK), thread);
             continue;

@@ -27,8 +27,7 @@
 #define TYPED(name) name##_u64
 #include "ops/product_loops.h"
 
-/* Task over rows of all matrices; p has addresses and sizes as for the kernels, and the same meaning of D and beta.
- * */
+/* Task over rows of all matrices; p has addresses and sizes as for the kernels, and the same meaning of D and beta. */
 void ingot_product_plain(ingot_team *team, ingot_dtype dtype, ingot_product *p)
 {
     const bool wide = ingot_dtype_size_bytes(dtype) == 8;

@@ -5,8 +5,8 @@
  * are one walk: the elements are cut into segments along which the scale either stays (step 0) or moves on with each
  * element (step 1); find_segment() alone knows the granularities. Scales and zero points are turned into floats before
  * the walk, elements in pieces of CHUNK. float holds every zero point and every result exactly, so that all types share
- * the loops: quotients are clamped first (the limits are whole, so this is the same) and rounded by adding 1.5 * 2^23.
- */
+ * the loops: quotients are clamped first (the limits are whole, so this is the same) and rounded by adding 1.5 *
+ * 2^23. */
 #include <math.h>
 #include <string.h>
 
@@ -265,6 +265,7 @@ static void dequantize_range(void *argument, int64_t begin, int64_t end, int thr
                                   w->from->dtype == INGOT_INT8, *w->scales, (int)*w->zeros);
         return;
     }
+    /* Stretch by stretch, straight into a float output, else by way of v. */
     while (begin < end) {
         const segment s = find_segment(&w->state->grid, begin, MIN(end, begin + CHUNK));
         const float *x = read_floats(w->from, INGOT_FLOAT, begin, s.length, v);
@@ -374,6 +375,7 @@ static ingot_status run_quantize_task(ingot_op_ctx *c, ingot_task *task)
     const quantize_work w = { c->kernels, s, c->in[X], c->out[0], scales, zeros };
     ingot_conversion conversion = { c->in[SCALE]->dtype, INGOT_FLOAT, true, INGOT_ROUND_NEAREST };
 
+    /* Parameters as floats, zeros where there are no zero points. */
     ingot_convert(&conversion, scales, c->in[SCALE]->data, n);
     conversion.from = ingot_has(c, ZERO) ? c->in[ZERO]->dtype : INGOT_UNDEFINED;
     if (ingot_has(c, ZERO))

@@ -26,6 +26,7 @@ static ingot_status infer_concat(ingot_op_ctx *c)
         (st = ingot_quantized_check(c, Y_ZERO, 0, 1, UINT64_C(1) << first->dtype)) ||
         (st = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), first->rank, &axis)))
         return st;
+    /* Parts differ along the axis alone, whose sizes add up. */
     memcpy(shape, first->shape, sizeof shape);
     shape[axis] = 0;
     for (int i = FIRST; i < c->n_in; i += 3) {
@@ -132,6 +133,7 @@ static ingot_status run_softmax(ingot_op_ctx *c)
     const float x_scale = ingot_quantized_scale(c, X_SCALE), scale = ingot_quantized_scale(c, R_SCALE);
     const int x_zero = ingot_quantized_zero(c, X_ZERO);
 
+    /* Strip by strip: gather as floats, softmax, scatter as bytes. */
     ingot_quantized_out(x->dtype, ingot_quantized_zero(c, R_ZERO), &limits);
     for (int64_t i = 0; i < ingot_count(x) / MAX(n, 1) && !st; i++) {
         const int64_t at = i / inner * n * inner + i % inner;

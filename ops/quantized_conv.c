@@ -190,6 +190,7 @@ static ingot_status plan_offsets(ingot_op_ctx *c, conv_state *s)
     if (!tap_at || (!row_at && s->way != DEPTHWISE))
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     find_steps(s, steps);
+    /* Taps from the window's begin; windows from the source's begin. */
     for (int64_t i = 0; i < taps; i++, ingot_window_next(at, v->kernel, tap_rank))
         for (int d = 0; d < tap_rank; d++)
             tap_at[i] += at[d] * v->dilation[d] * steps[d] * s->unit;
@@ -230,6 +231,7 @@ static void pack_weights(ingot_op_ctx *c, const conv_state *s, char *packed, uin
     const uint8_t *from = w->data;
     const bool is_signed = w->dtype == INGOT_INT8;
 
+    /* Groups of one channel: eight of them side by side. */
     if (s->way == DEPTHWISE) {
         int32_t *to = memset(packed, 0, s->group_bytes);
         for (int64_t i = 0; i < s->shape.oc * s->taps; i++) {
@@ -368,12 +370,14 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     if ((st = read_conv(c, s)) || ingot_count(c->out[0]) == 0)
         return st;                               /* without results sizes need not be sensible */
     x = c->in[s->roles->x];
+    /* Which case it is, and what a position of the source holds. */
     s->way = is_depthwise(s) && x->layout == INGOT_BLOCKED          ? DEPTHWISE
              : is_narrow(s) && x->layout == INGOT_PLAIN ? NARROW_ROWS : DENSE;
     s->unit = s->way == NARROW_ROWS ? NARROW : INGOT_BLOCK;
     s->blocks = s->way == NARROW_ROWS ? 1 : count_blocks(s->way == DEPTHWISE ? s->shape.ic : s->icg);
     if ((st = plan_source(c, s)) || (st = plan_offsets(c, s)))
         return st;
+    /* The product in the kernels' terms. */
     s->dot.n = s->ocg;
     s->dot.a_signed = x->dtype == INGOT_INT8;
     s->dot.b_signed = c->in[s->roles->w]->dtype == INGOT_INT8;
@@ -450,8 +454,7 @@ static void gather_line(const conv_state *s, uint8_t *dst, const uint8_t *src, i
 }
 
 /* One line of block `block` of the source's channels, with its padding: the zero point, which stands for 0, or 0
- * where elements are kept less the zero point. `buffer` holds a line of a plain tensor while it is put into blocks.
- * */
+ * where elements are kept less the zero point. `buffer` holds a line of a plain tensor while it is put into blocks. */
 static void copy_line(const conv_work *w, char *dst, int64_t block, int64_t index, uint8_t *buffer)
 {
     const conv_state *s = w->state;
@@ -467,6 +470,7 @@ static void copy_line(const conv_work *w, char *dst, int64_t block, int64_t inde
         memset(dst, zero, (size_t)(across * s->unit * size));
         return;
     }
+    /* Padding on both sides, then the line between. */
     memset(dst, zero, (size_t)(before * s->unit * size));
     memset(dst + (before + n) * s->unit * size, zero, (size_t)((across - before - n) * s->unit * size));
     const uint8_t *src = x->data;
@@ -529,6 +533,7 @@ static void convolve_planes(void *argument, int64_t begin, int64_t end, int thre
         char *const source = ingot_thread_scratch(w.c, thread), *dst = w.result + i * s->pixels * INGOT_BLOCK;
         int64_t at[INGOT_MAX_SPATIAL] = { 0 };
 
+        /* The block's image with its padding, then line by line of the result. */
         w.image = i / s->blocks;
         for (int64_t line = 0; line < lines; line++)
             copy_line(&w, source + line * across * INGOT_BLOCK * (int64_t)sizeof(int16_t), block, line, NULL);
@@ -586,6 +591,7 @@ static void run_group(conv_work *w, bool plain)
                     (w->image * out_blocks + w->group * s->ocg / INGOT_BLOCK) * s->pixels * INGOT_BLOCK;
     w->out.add = w->add + w->group * s->columns;
     w->out.scale = w->scales + w->group * s->columns;
+    /* Cut by pixels first, whose weights are then read again and again from the cache. */
     w->row_items = MAX(1, s->pixels / ITEM_ROWS);
     w->panel_items = MAX(1, MIN(panels, (ITEMS + w->row_items - 1) / w->row_items));
     if (s->pixels * s->ocg * s->length < 32768)
@@ -595,8 +601,7 @@ static void run_group(conv_work *w, bool plain)
         make_plain(w);
 }
 
-/* Scratch memory in order: sums to add, scales, packed weights and their columns (unless constant), source, result.
- * */
+/* Scratch memory in order: sums to add, scales, packed weights and their columns (unless constant), source, result. */
 static ingot_status run_quantized(ingot_op_ctx *c)
 {
     const conv_state *s = c->state;
@@ -618,6 +623,7 @@ static ingot_status run_quantized(ingot_op_ctx *c)
         w.packed = next;
         next = arranged + s->arranged_bytes;
     }
+    /* What is left of scratch. */
     w.source = next;
     w.result = next + (s->way == DEPTHWISE ? 0 : s->source_bytes);
     if (r == &linear_roles)

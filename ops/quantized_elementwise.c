@@ -98,6 +98,7 @@ static ingot_status prepare_mix(ingot_op_ctx *c)
         return INGOT_OK;
     }
     int d = y->rank;
+    /* Take in dimensions from the last one on, as long as both operands behave alike along them. */
     while (d > 0) {
         const bool ones = y->shape[d - 1] == 1;
         const bool a_repeats = step_of(a, y->rank, d - 1) == 0, b_repeats = step_of(b, y->rank, d - 1) == 0;
@@ -172,6 +173,7 @@ static ingot_status run_mix(ingot_op_ctx *c)
                          .zero = limits.zero, .low = limits.low, .high = limits.high,
                          .a_scale = product ? a_scale * b_scale / y_scale : a_scale / y_scale,
                          .b_scale = b_scale / y_scale };
+    /* The same with the operands changed. */
     w.swapped = w.mix;
     w.swapped.b_single = true;
     w.swapped.a_zero = w.mix.b_zero;

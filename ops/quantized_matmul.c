@@ -3,8 +3,8 @@
  * tells them apart before the product; what becomes of its sums is the kernels' affair (ingot_dot_kind).
  *
  * B is packed once per model where it is a constant. A is read where it lies if its rows are whole pieces of bytes, and
- * laid out as operand elements else. Where scales or zero points belong to rows of A, rows are multiplied one by one.
- */
+ * laid out as operand elements else. Where scales or zero points belong to rows of A, rows are multiplied one by
+ * one. */
 #include "ops/matmul_shape.h"
 #include "ops/quantized.h"
 
@@ -110,6 +110,7 @@ static ingot_status read_product(ingot_op_ctx *c, matmul_state *s, int64_t *shap
 
     if (st)
         return st;
+    /* A result without a scale of its own is a float. */
     s->kind = r->kind == INGOT_DOT_BYTE && !ingot_quantized_input(c, r->y_scale) ? INGOT_DOT_FLOAT : r->kind;
     s->alpha = gemm ? ingot_attr_float(c->node, "alpha", 1.0f) : 1.0f;
     s->a_matrices = ingot_span(a, 0, MAX(a->rank - 2, 0));
@@ -151,8 +152,8 @@ static int b_zero_at(const ingot_op_ctx *c, const matmul_state *s, int64_t matri
     return (int)ingot_quantized_at(ingot_quantized_input(c, s->roles->b_zero), s->product.n, matrix, column, 0);
 }
 
-/* Task over the matrices of B: pack one, with the zero points of its columns, which are kept in w->add for the while.
- * */
+/* Task over the matrices of B: pack one, with the zero points of its columns, which are kept in w->add for the
+ * while. */
 static void pack_matrices(void *argument, int64_t begin, int64_t end, int thread)
 {
     const matmul_work *w = argument;
@@ -224,6 +225,7 @@ static ingot_status plan_sizes(ingot_op_ctx *c, matmul_state *s)
     s->dot = (ingot_dot){ .n = p->n, .taps = 1, .blocks = s->length / INGOT_BLOCK, .tap_at = one_tap,
                           .block_step = INGOT_BLOCK, .row_step = s->length, .b_zeros = has_zeros(c, s),
                           .a_signed = c->in[r->a]->dtype == INGOT_INT8, .b_signed = c->in[r->b]->dtype == INGOT_INT8 };
+    /* How A is read, and whether its rows have parameters. */
     s->a_rows = s->a_matrices * p->m;
     s->by_rows = !is_single(c, r->a_scale) || !is_single(c, r->a_zero) || !is_single(c, r->y_scale) ||
                  !is_single(c, r->y_zero);
@@ -262,6 +264,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
         p->m *= p->matrices;
         p->matrices = 1;
     }
+    /* Which matrices each product takes. */
     p->a_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->a_at);
     p->b_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->b_at);
     if (!p->a_at || !p->b_at)
@@ -302,6 +305,7 @@ static void lay_rows(void *argument, int64_t begin, int64_t end, int thread)
         const uint8_t *from = w->bytes + matrix * p->m * p->k + row * p->a_row;
         const int zero = a_zero_at(w, matrix, row);
         char *to = w->a + i * s->length * size;
+        /* What fills up the last piece meets zeros of B. */
         memset(to + p->k * size, 0, (size_t)((s->length - p->k) * size));
         if (p->a_col == 1)
             w->c->kernels->dot_line_i8(to, from, p->k, s->dot.a_signed, zero);
@@ -438,6 +442,7 @@ static void lay_out(matmul_work *w, char *next)
     ingot_op_ctx *c = w->c;
     const ingot_tensor *bias = ingot_quantized_input(c, r->bias);
 
+    /* A: quantized if it is float, then as operand elements. */
     w->bytes = c->in[r->a]->data;
     w->a_scale = s->by_rows ? 1.0f : ingot_quantized_scale(c, r->a_scale);
     if (r->dynamic)
@@ -447,9 +452,11 @@ static void lay_out(matmul_work *w, char *next)
     next += s->a_bytes;
     if (!s->direct)
         ingot_parallel(c->team, s->a_rows, 1 + 16384 / (1 + s->length), lay_rows, w);
+    /* B, unless it was a constant. */
     w->packed = s->packed ? s->packed : next;
     if (!s->packed)
         ingot_parallel(c->team, s->b_matrices, 1, pack_matrices, w);
+    /* Parameters of columns, unless rows make their own. */
     const float y_scale = s->by_rows ? 1.0f : ingot_quantized_scale(c, r->y_scale);
     for (int64_t i = 0; i < s->b_matrices && !s->by_rows; i++) {
         read_scales(w, i, w->a_scale, y_scale, w->scales + i * s->columns);

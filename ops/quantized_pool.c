@@ -46,6 +46,7 @@ static void max_lines(void *argument, int64_t begin, int64_t end, int thread)
     for (int64_t i = begin; i < end; i++) {
         char *dst = (char *)w->c->out[0]->data + i * v->out[last] * INGOT_BLOCK;
         const char *plane = (const char *)x->data + i / lines * in_plane * INGOT_BLOCK;
+        /* The line's place, its least value, then tap by tap over all its pixels. */
         int64_t at[INGOT_MAX_SPATIAL], tap[INGOT_MAX_SPATIAL] = { 0 }, rest = i % lines, row, from, to;
         for (int d = last - 1; d >= 0; rest /= v->out[d--])
             at[d] = rest % v->out[d];
@@ -184,6 +185,7 @@ static void mean_elements(void *argument, int64_t begin, int64_t end, int thread
     for (int64_t i = begin; i < end; i++) {
         int64_t at[INGOT_MAX_SPATIAL], tap[INGOT_MAX_SPATIAL] = { 0 };
         int64_t rest = i % pixels, sum = 0, n = 0, padded = 1, row;
+        /* The element's place, and how many taps the padded input has. */
         for (int d = v->rank - 1; d >= 0; rest /= v->out[d--]) {
             at[d] = rest % v->out[d];
             const int64_t room = v->in[d] + v->pad_end[d] - (at[d] * v->stride[d] - v->pad_begin[d]);

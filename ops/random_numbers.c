@@ -122,6 +122,7 @@ static ingot_status run_multinomial(ingot_op_ctx *c)
             sum += exp(ingot_double_at(x, row * classes + i) - largest);
         if (!(sum > 0))
             return ingot_op_fail(c, INGOT_INVALID, "row %lld has no class that can be drawn", (long long)row);
+        /* Walk through the weights until the drawn share of their sum is used up. */
         for (int64_t s = 0; s < samples; s++) {
             double rest = ingot_draw(&random) * sum;
             int64_t drawn = 0, i = 0;

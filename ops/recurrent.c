@@ -60,6 +60,7 @@ static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
     r->batch_first = ingot_attr_int(c->node, "layout", 0) != 0;
     if (x->rank != 3 || w->rank != 3 || state->rank != 3)
         return ingot_op_fail(c, INGOT_INVALID, "inputs X, W and R must have rank 3");
+    /* Sizes from the tensors; hidden is R's. */
     r->steps = x->shape[r->batch_first ? 1 : 0];
     r->batch = x->shape[r->batch_first ? 0 : 1];
     r->inputs = x->shape[2];
@@ -266,6 +267,7 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *
     r->packed = packed;
     if (!fill)
         return INGOT_OK;
+    /* All constants are read, packed and let go again, also when one of them failed. */
     const void *w = ingot_read_constant(c, W, &own_w), *state = ingot_read_constant(c, R, &own_r);
     const void *b = biased ? ingot_read_constant(c, B, &own_b) : NULL;
     const bool read = w && state && (b || !biased);

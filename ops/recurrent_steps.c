@@ -201,6 +201,7 @@ static void open_direction(direction *d, ingot_op_ctx *c, const ingot_recurrent 
     if (data->peepholes)
         d->cell.peepholes = (const char *)data->peepholes + bytes_of(d, index * 3 * r->hidden);
     d->inputs = (char *)data->scratch + bytes_of(d, index * r->direction_elements);
+    /* The direction's memory, part by part. */
     d->h[0] = d->inputs + bytes_of(d, rows * row);
     d->h[1] = d->h[0] + bytes_of(d, state);
     d->cells = d->h[1] + bytes_of(d, state);

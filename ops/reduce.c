@@ -162,6 +162,7 @@ static reduce_total neutral(const reduce_job *job, ingot_fold fold)
         total.real = one ? 1 : low ? -INFINITY : high ? INFINITY : 0;
         return total;
     }
+    /* The limits of the type. */
     const ingot_dtype dtype = job->x->dtype;
     const int bits = 8 * (int)ingot_dtype_size_bytes(dtype);
     const bool is_signed = INGOT_TYPES_SIGNED >> dtype & 1;
@@ -327,8 +328,8 @@ static bool is_plain_case(const reduce_job *job)
            job->kind != REDUCE_LOG_SUM && job->kind != REDUCE_LOG_SUM_EXP;
 }
 
-/* Merge neighbouring dimensions that are kept or folded alike, leave out those of 1, and set the innermost one apart.
- * */
+/* Merge neighbouring dimensions that are kept or folded alike, leave out those of 1, and set the innermost one
+ * apart. */
 static void split_dims(reduce_job *job, const bool *reduced)
 {
     const ingot_tensor *x = job->x;
@@ -348,6 +349,7 @@ static void split_dims(reduce_job *job, const bool *reduced)
             folds[n++] = reduced[d];
         }
     }
+    /* The innermost dimension, then steps of those outside of it. */
     job->row = n > 0 ? shape[n - 1] : 1;
     job->row_kept = n > 0 ? !folds[n - 1] : true;
     job->blocks = job->row_kept ? (job->row + WIDTH - 1) / WIDTH : 1;
@@ -361,8 +363,7 @@ static void split_dims(reduce_job *job, const bool *reduced)
     }
 }
 
-/* Sums or means over the pixels of a blocked tensor, for blocks of channels [begin, end). Y may be blocked or plain.
- * */
+/* Sums or means over the pixels of a blocked tensor, for blocks of channels [begin, end). Y may be blocked or plain. */
 static void sum_blocks(void *argument, int64_t begin, int64_t end, int thread)
 {
     const reduce_job *job = argument;
@@ -412,6 +413,7 @@ static ingot_status run_reduce(ingot_op_ctx *c)
     job.integers = !ingot_is_float(dtype) && job.kind != REDUCE_LOG_SUM && job.kind != REDUCE_LOG_SUM_EXP &&
                    job.kind != REDUCE_L2;
     job.is_unsigned = dtype == INGOT_UINT64;
+    /* Blocked tensors come for sums over all pixels alone. */
     if (job.x->layout == INGOT_BLOCKED) {
         job.count = ingot_span(job.x, 2, job.x->rank);
         ingot_parallel(c->team, job.x->shape[0] * ((job.x->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK),

@@ -114,8 +114,8 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
     return best;
 }
 
-/* Types that input i may have, as bits. The record has six sets at most; the last one also serves all further inputs,
- * and a set of 0 gives 0: the operator checks the type by itself. */
+/* Types that input i may have, as bits; 0: the type of input 0, which is so from the first 0 of the record on. The
+ * last of the six sets also serves all further inputs. */
 uint64_t ingot_op_types(const ingot_op *op, int i)
 {
     uint64_t types = op->types[0];

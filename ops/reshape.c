@@ -14,6 +14,7 @@ static ingot_status infer_reshape(ingot_op_ctx *c)
     const ingot_status status = ingot_ints(c, 1, shape, INGOT_MAX_RANK, &rank);
     if (status)
         return status;
+    /* Each entry: the free one, a copied one, or a size. */
     for (int d = 0; d < rank; d++) {
         if (shape[d] == -1) {
             if (free_dim >= 0)
@@ -32,6 +33,7 @@ static ingot_status infer_reshape(ingot_op_ctx *c)
         has_zero |= shape[d] == 0;
     }
     const int64_t count = ingot_count(x);
+    /* What is left over for the free one; product is not 0 then. */
     if (free_dim >= 0) {
         if (has_zero)
             return ingot_op_fail(c, INGOT_INVALID, "'shape' has -1 next to a dimension of 0, so it is not determined");

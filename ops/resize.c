@@ -157,6 +157,7 @@ static ingot_status read_resize(ingot_op_ctx *c, ingot_resize_rule *rule, ingot_
         all[i] = (ingot_resize_axis){ .in = x->shape[i], .out = x->shape[i], .scale = 1, .end = 1 };
     if (is_given(c, SCALES) == is_given(c, SIZES))
         return ingot_op_fail(c, INGOT_INVALID, "exactly one of scales and sizes must be given");
+    /* Scales or sizes, one for each axis. */
     const int by = is_given(c, SCALES) ? SCALES : SIZES;
     if (ingot_count(c->in[by]) != n)
         return ingot_op_fail(c, INGOT_INVALID, "%lld %s for %d axes", (long long)ingot_count(c->in[by]),
@@ -282,6 +283,7 @@ static ingot_status prepare_resize(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
     if ((st = read_resize(c, &s->rule, all)))
         return st;
+    /* Blocks of channels, and the channels of a block behind the pixels. */
     if (x->layout == INGOT_BLOCKED) {
         all[1].in = all[1].out = (x->shape[1] + INGOT_BLOCK - 1) / INGOT_BLOCK;
         all[rank++] = (ingot_resize_axis){ .in = INGOT_BLOCK, .out = INGOT_BLOCK, .scale = 1, .end = 1 };
@@ -356,6 +358,7 @@ static void nearest_item(const resize_state *s, const char *src, char *dst, bool
     int64_t before = -1;
 
     for (int64_t row = 0; row < rows; row++, dst += row_bytes) {
+        /* Which row of the source, by the tables of the outer axes. */
         int64_t rest = row, from = 0, step = last->in;
         for (int a = s->n_axes - 2; a >= 0; a--) {
             from += s->axes[a].index[rest % s->axes[a].out] * step;

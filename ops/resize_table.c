@@ -94,6 +94,7 @@ bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_res
     axis->taps = nearest ? 1 : 2 * (int64_t)reach;
     if (!ingot_mul_size((size_t)axis->out, (size_t)axis->taps, &n) || !ingot_mul_size(n, sizeof(double), &bytes))
         return false;
+    /* Memory for the tables. */
     axis->index = ingot_keep(c, bytes);
     axis->weight_f64 = nearest ? NULL : ingot_keep(c, bytes);
     axis->weight_f32 = nearest ? NULL : ingot_keep(c, bytes);
@@ -107,6 +108,7 @@ bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_res
             axis->outside[y] = true;
             x = 0;
         }
+        /* Positions far outside all read the same edge; bounded, they fit integers. */
         x = x > -margin ? MIN(x, last + margin) : -margin;
         if (nearest)
             axis->index[y] = MIN(MAX(nearest_index(rule, x), 0), axis->in - 1);

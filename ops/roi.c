@@ -137,6 +137,7 @@ static ingot_status run_align_plain(ingot_op_ctx *c)
     for (int64_t i = 0; i < n_rois; i++)
         if (call.batch[i] < 0 || call.batch[i] >= c->in[X]->shape[0])
             return ingot_op_fail(c, INGOT_INVALID, "batch index %lld is out of range", (long long)call.batch[i]);
+    /* Room for the samples of the largest region. */
     call.thread_samples = is_double ? count_samples_f64(&call, n_rois) : count_samples_f32(&call, n_rois);
     if (call.thread_samples < 0)
         return ingot_op_fail(c, INGOT_LIMIT, "a region needs too many samples");

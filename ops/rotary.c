@@ -4,8 +4,7 @@
 
 enum { X, COS, SIN, POSITIONS };
 
-/* One run. X is walked by steps, so that both of its forms are one: (N, heads, T, depth), or (N, T, heads * depth).
- * */
+/* One run. X is walked by steps, so that both of its forms are one: (N, heads, T, depth), or (N, T, heads * depth). */
 typedef struct rotary {
     int64_t batch, heads, length, depth; /* depth: elements of a head, of which the first 2 * pairs are turned */
     int64_t pairs, angles;               /* angles: rows of the caches */
@@ -24,6 +23,7 @@ static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
     const int64_t heads = ingot_attr_int(c->node, "num_heads", 0);
 
     *r = (rotary){ .interleaved = ingot_attr_int(c->node, "interleaved", 0) != 0 };
+    /* Either form of X, as sizes and steps. */
     if (x->rank == 4) {
         r->heads = x->shape[1];
         r->length = x->shape[2];
@@ -42,11 +42,13 @@ static ingot_status read_rotary(ingot_op_ctx *c, rotary *r)
     }
     r->batch = x->shape[0];
     r->batch_step = r->heads * r->length * r->depth;
+    /* How many elements of a head are turned; 0: all. */
     const int64_t turned = ingot_attr_int(c->node, "rotary_embedding_dim", 0);
     r->pairs = (turned ? turned : r->depth) / 2;
     if (turned < 0 || turned > r->depth || (turned ? turned : r->depth) % 2)
         return ingot_op_fail(c, INGOT_INVALID, "%lld of %lld elements cannot be turned in pairs", (long long)turned,
                              (long long)r->depth);
+    /* The caches. */
     const bool placed = ingot_has(c, POSITIONS);
     bool fits = cosine->rank == (placed ? 2 : 3) && ingot_same_shape(cosine, c->in[SIN]) &&
                 cosine->shape[cosine->rank - 1] == r->pairs && c->in[SIN]->dtype == x->dtype &&

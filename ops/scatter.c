@@ -115,6 +115,7 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
         status = ingot_check_indices(c, indices, axis, y->shape[axis]);
     if (status)
         return status;
+    /* Nothing is written before all indices are known to be good. */
     start_with_data(c);
     ingot_steps(y, steps);
     const int64_t n = ingot_count(indices), axis_step = steps[axis];

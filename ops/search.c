@@ -7,8 +7,8 @@
 /* WIDTH neighbouring results are found together; GRAIN elements make a task. */
 enum { WIDTH = 256, GRAIN = 8 * 1024 };
 
-/* One run of ArgMax, ArgMin or TopK. last: of equal elements the last is to be told (select_last_index); k is TopK's.
- * */
+/* One run of ArgMax, ArgMin or TopK. last: of equal elements the last is to be told (select_last_index); k is
+ * TopK's. */
 typedef struct search_job {
     ingot_op_ctx *c;
     int64_t size, inner, k; /* x as (outer, size, inner) */
@@ -235,6 +235,7 @@ static void select_top(const search_job *job, int64_t first, candidate *heap, ui
             }
         }
     }
+    /* From heap to order: the worst goes last. */
     for (int64_t n = job->k; n-- > 1;) {
         const candidate last = heap[0];
         heap[0] = heap[n];

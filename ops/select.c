@@ -259,6 +259,7 @@ static ingot_status run_unique(ingot_op_ctx *c)
             group[i] = number[group[i]];
         }
     }
+    /* The outputs. */
     int64_t *indices, *inverse, *counts;
     if ((status = take_slices(c, &job.view, first, n_groups)) || (status = list_output(c, 1, n_groups, &indices)) ||
         (status = list_output(c, 2, n, &inverse)) || (status = list_output(c, 3, n_groups, &counts)))

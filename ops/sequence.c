@@ -192,6 +192,7 @@ static ingot_status run_split(ingot_op_ctx *c)
     if ((status = make_items(c, c->out[0], INGOT_SEQUENCE, from.dtype, n)))
         return status;
     for (int64_t i = 0; i < n; first += sizes[i++]) {
+        /* A part has the input's shape but for the axis. */
         ingot_tensor *item = &items_of(c->out[0])[i];
         *item = from;
         item->shape[axis] = sizes[i];

@@ -50,6 +50,7 @@ static ingot_status read_dft(ingot_op_ctx *c, signal *s, int *axis)
         return st;
     if (*axis == x->rank - 1)
         return ingot_op_fail(c, INGOT_INVALID, "the last dimension cannot be transformed");
+    /* The lines: along the axis, with the last dimension as parts of a number. */
     s->inverse = ingot_attr_int(c->node, "inverse", 0) != 0;
     s->onesided = ingot_attr_int(c->node, "onesided", 0) != 0;
     s->outer = ingot_span(x, 0, *axis);
@@ -96,6 +97,7 @@ static ingot_status read_stft(ingot_op_ctx *c, signal *s)
     if (x->rank != 3 || (x->shape[2] != 1 && x->shape[2] != 2) || (window && window->rank != 1))
         return ingot_op_fail(c, INGOT_INVALID,
                              "the signal must have shape (batch, length, 1 or 2), and the window rank 1");
+    /* The frames of each signal of the batch. */
     s->onesided = ingot_attr_int(c->node, "onesided", 1) != 0;
     s->outer = x->shape[0];
     s->length = x->shape[1];

@@ -17,6 +17,7 @@ static slice_range clamp_range(int64_t size, int64_t start, int64_t end, int64_t
         end = end < -size ? lowest : end + size;
     start = MAX(MIN(start, highest), lowest);
     end = MAX(MIN(end, highest), lowest);
+    /* Counted without sign, as a span or the step may be the smallest integer. */
     const uint64_t span = step > 0 ? (uint64_t)MAX(end - start, 0) : (uint64_t)MAX(start - end, 0);
     const uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
     return (slice_range){start, step, (int64_t)(span / by + (span % by != 0))};
@@ -37,6 +38,7 @@ static ingot_status read_ranges(ingot_op_ctx *c, slice_range *ranges)
         if (n[i] != n[0] && (i == 1 || ingot_has(c, i + 1)))
             return ingot_op_fail(c, INGOT_INVALID, "input %d has %d entries, 'starts' has %d", i + 1, n[i], n[0]);
     }
+    /* Whole dimensions, but for those that are named. */
     for (int d = 0; d < x->rank; d++)
         ranges[d] = (slice_range){0, 1, x->shape[d]};
     for (int i = 0; i < n[0]; i++) {

@@ -36,6 +36,7 @@ float ingot_small_to_float(uint8_t code, ingot_dtype dtype)
     const int exponent = magnitude >> f->mantissa_bits, mantissa = magnitude & ((1 << f->mantissa_bits) - 1);
     float value;
 
+    /* NaN in the place of the negative zero, then what lies past the largest, then numbers. */
     if (f->one_nan && code == f->nan)
         return NAN;
     if (magnitude > f->largest)

@@ -1,6 +1,6 @@
 /* softmax.c - Softmax, LogSoftmax, Hardmax. Since version 13 they run along one axis; before, along all axes from
- * `axis` on, taken as one. Either way the tensor is (outer, n, inner) and a strip is n elements that lie `inner` apart.
- */
+ * `axis` on, taken as one. Either way the tensor is (outer, n, inner) and a strip is n elements that lie `inner`
+ * apart. */
 #include <math.h>
 
 #include "ops/narrow.h"
@@ -52,6 +52,7 @@ static ingot_status prepare_softmax(ingot_op_ctx *c)
     ingot_status st = ingot_axis(c, ingot_attr_int(c->node, "axis", flattens ? 1 : -1), x->rank + flattens, &axis);
     if (st)
         return st;
+    /* One axis, or all from it on as one. */
     s->n = flattens ? ingot_span(x, axis, x->rank) : x->shape[axis];
     s->inner = flattens ? 1 : ingot_span(x, axis + 1, x->rank);
     s->strips = ingot_span(x, 0, axis) * s->inner;

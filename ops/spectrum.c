@@ -112,6 +112,7 @@ static ingot_status run_mel(ingot_op_ctx *c)
     const double step = (high - low) / (double)(bands + 2);
     if (ingot_storage_bytes(c->out[0]))
         memset(c->out[0]->data, 0, ingot_storage_bytes(c->out[0]));
+    /* Three edges make a band. */
     for (int64_t band = 0; band < bands && !st; band++) {
         double at[3];
         for (int k = 0; k < 3; k++)

@@ -180,6 +180,7 @@ static ingot_status prepare_tfidf(ingot_op_ctx *c)
     if (!pool)
         return ingot_op_fail(c, INGOT_INVALID, "attribute %s is missing",
                              wants_strings ? "pool_strings" : "pool_int64s");
+    /* At most one n-gram begins at each item of the pool. */
     gram *grams = ingot_keep(c, pool->n * sizeof *grams);
     if (!s || !grams)
         return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
@@ -211,6 +212,7 @@ static void count_row(const tfidf_work *w, int64_t row)
             }
         smallest = MAX(smallest, 2);
     }
+    /* Counts or presence, times the weights. */
     for (int64_t i = 0; i < s->width; i++) {
         const float n = s->counts || y[i] == 0.0f ? y[i] : 1.0f;
         y[i] = s->weights ? n * s->weights[i] : n;

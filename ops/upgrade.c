@@ -564,6 +564,7 @@ static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded,
     int reached = version;
     if (version < 6)
         ingot_node_remove_attr(node, "consumed_inputs");
+    /* From form to form. */
     for (int r = 0; r < N_ROWS && node->op_type; r++) {
         if (version >= rows[r].below || strcmp(node->op_type, rows[r].op_type))
             continue;

@@ -129,6 +129,7 @@ ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run)
     sub.parent = c;
     sub.in = in;
     sub.out = out;
+    /* The operator sees float tensors only. */
     const ingot_status st = run(&sub);
     for (int i = 0; i < c->n_out && !st; i++)
         if (out[i] != c->out[i])

@@ -68,6 +68,7 @@ static ingot_status read_window(ingot_op_ctx *c, const ingot_tensor *x, const in
             return ingot_op_fail(c, INGOT_UNSUPPORTED, "input 0 has a spatial size of %lld, more than 2^31-1",
                                  (long long)w->in[i]);
     }
+    /* The attributes. */
     if (!weights && !ingot_node_attr(c->node, "kernel_shape"))
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'kernel_shape' is missing");
     if ((st = ingot_window_ints(c, "kernel_shape", w->kernel, w->rank, 1, 0)) ||
@@ -114,6 +115,7 @@ ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const 
             split_padding(w, i, MAX((w->out[i] - 1) * stride + extent - w->in[i], 0), mode == PAD_SAME_LOWER);
             continue;
         }
+        /* How far a window can move. */
         const int64_t room = w->in[i] + w->pad_begin[i] + w->pad_end[i] - extent;
         if (room < 0 && w->in[i] > 0)
             return ingot_op_fail(c, INGOT_INVALID,
