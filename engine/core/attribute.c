@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* A linear search: nodes have few attributes, and they are looked up while planning, not while running. */
+/* A linear search: nodes have few attributes, and they are looked up while planning, not while running. The attribute
+ * stays the graph's, and the pointer valid until an attribute of the node is set or removed. */
 const ingot_attr *ingot_node_attr(const ingot_node *node, const char *name)
 {
     for (size_t i = 0; i < node->n_attrs; i++)
@@ -20,12 +21,14 @@ static const ingot_attr *find_typed(const ingot_node *node, const char *name, in
     return attr && attr->type == type && attr->n ? attr : NULL;
 }
 
+/* Also `otherwise` where the attribute has another type: a caller that minds has had the schema check it. */
 int64_t ingot_attr_int(const ingot_node *node, const char *name, int64_t otherwise)
 {
     const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_INT);
     return attr ? attr->ints[0] : otherwise;
 }
 
+/* As ingot_attr_int(), for floats. */
 float ingot_attr_float(const ingot_node *node, const char *name, float otherwise)
 {
     const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_FLOAT);
@@ -39,6 +42,7 @@ const char *ingot_attr_string(const ingot_node *node, const char *name, const ch
     return attr ? attr->strings[0].data : otherwise;
 }
 
+/* Like the attribute, the graph lives in the model's arena. NULL where there is none. */
 const ingot_graph *ingot_attr_graph(const ingot_node *node, const char *name)
 {
     const ingot_attr *attr = find_typed(node, name, INGOT_ATTR_GRAPH);
@@ -56,7 +60,8 @@ bool ingot_node_remove_attr(ingot_node *node, const char *name)
     return false;
 }
 
-/* Set or replace an attribute whose items are `data`, copied into the graph's arena. */
+/* Set or replace an attribute whose items are `data`, copied into the graph's arena. The array of attributes is made
+ * anew, as nodes may share one. False when memory is out; the node is then as it was. */
 static bool set_attr(ingot_graph *graph, ingot_node *node, const char *name, ingot_attr_type type, const void *data,
                      size_t n, size_t item_bytes)
 {
@@ -74,16 +79,19 @@ static bool set_attr(ingot_graph *graph, ingot_node *node, const char *name, ing
     return true;
 }
 
+/* `values` may be NULL for n 0. False when memory is out. */
 bool ingot_node_set_ints(ingot_graph *graph, ingot_node *node, const char *name, const int64_t *values, size_t n)
 {
     return set_attr(graph, node, name, INGOT_ATTR_INTS, values, n, sizeof *values);
 }
 
+/* False when memory is out. */
 bool ingot_node_set_int(ingot_graph *graph, ingot_node *node, const char *name, int64_t value)
 {
     return set_attr(graph, node, name, INGOT_ATTR_INT, &value, 1, sizeof value);
 }
 
+/* False when memory is out. */
 bool ingot_node_set_float(ingot_graph *graph, ingot_node *node, const char *name, float value)
 {
     return set_attr(graph, node, name, INGOT_ATTR_FLOAT, &value, 1, sizeof value);

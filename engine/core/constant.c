@@ -6,7 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A copy that lives in the arena, strings with their bytes. NULL when memory is out. */
+/* A copy that lives in the arena, strings with their bytes. NULL when memory is out. The tensor needs data in row-major
+ * order; a lazy one has to be given memory first. */
 ingot_const *ingot_const_create(ingot_arena *arena, const ingot_tensor *tensor)
 {
     ingot_const *constant = ingot_arena_alloc(arena, sizeof *constant);
@@ -28,7 +29,8 @@ ingot_const *ingot_const_create(ingot_arena *arena, const ingot_tensor *tensor)
     return constant;
 }
 
-/* Returns the new value's id, or INGOT_NONE when memory is out. */
+/* Returns the new value's id, or INGOT_NONE when memory is out. The declared type gets kind and element type; the shape
+ * is the constant's own. */
 int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_tensor *tensor)
 {
     ingot_const *constant = ingot_const_create(graph->arena, tensor);
@@ -44,7 +46,9 @@ int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_t
 /* True where the elements have to be read through ingot_const_read(): tensor.data is NULL but a source is there. */
 bool ingot_const_is_lazy(const ingot_const *constant) { return !constant->tensor.data && constant->source; }
 
-/* Scale dst, which holds elements [first, first + n) of the constant. Element e has index (e / inner) % axis size. */
+/* Scale dst, which holds elements [first, first + n) of the constant. Element e has index (e / inner) % axis size. Rows
+ * of `inner` elements share a factor; n need not begin or end at one. The product is formed in double, so a float is
+ * rounded once. */
 static void scale_range(const ingot_const *constant, int64_t first, int64_t n, void *dst)
 {
     const ingot_tensor *t = &constant->tensor;
@@ -63,8 +67,8 @@ static void scale_range(const ingot_const *constant, int64_t first, int64_t n, v
     }
 }
 
-/* The source may have any alignment, hence memcpy; factors are applied to the copy, each product rounded once.
- * Elements of packed or boolean types lie in the source as they do in memory. */
+/* The source may have any alignment, hence memcpy; factors are applied to the copy, each product rounded once. Elements
+ * of packed or boolean types lie in the source as they do in memory. The caller keeps the range within the constant. */
 void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst)
 {
     const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
@@ -82,7 +86,8 @@ void ingot_const_read(const ingot_const *constant, void *dst)
 }
 
 /* Pages of a mapped file come back by themselves when they are read again, so this is never wrong, only slow where it
- * is guessed badly. Weights that have been packed are not read again. */
+ * is guessed badly. Weights that have been packed are not read again. Only of a mapping, where the file has the
+ * elements still; memory would be lost. */
 void ingot_const_drop_pages(const ingot_const *constant)
 {
     if (!constant->mapped)
@@ -95,7 +100,8 @@ void ingot_const_drop_pages(const ingot_const *constant)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-/* From here on the constant has plain data of its own, its factors applied. */
+/* From here on the constant has plain data of its own, its factors applied. False when memory is out: nothing has
+ * changed then. */
 bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant)
 {
     if (!ingot_const_is_lazy(constant))

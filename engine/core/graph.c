@@ -6,11 +6,13 @@
 
 /* ---- names: an open-addressing table from value names to ids ---- */
 
+/* Kept at most half full by register_name(). */
 typedef struct ingot_names {
     uint32_t capacity, used; /* capacity is a power of two */
     int *ids;                /* value id, or INGOT_NONE for an empty slot */
 } ingot_names;
 
+/* Only tells where to look first: names are compared whole. Source: Fowler, Noll and Vo's 32-bit FNV-1a. */
 static uint32_t hash_name(const char *name)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -19,7 +21,8 @@ static uint32_t hash_name(const char *name)
     return hash;
 }
 
-/* The slot of the name, or the empty one where it would go. It ends, because the table is at most half full. */
+/* The slot of the name, or the empty one where it would go. It ends, because the table is at most half full. Linear
+ * probing; nothing is ever taken out of the table. */
 static uint32_t find_slot(const ingot_graph *graph, const char *name)
 {
     const ingot_names *names = graph->names;
@@ -29,7 +32,8 @@ static uint32_t find_slot(const ingot_graph *graph, const char *name)
     return slot;
 }
 
-/* A table of `capacity` slots (a power of two) with everything the old one had. False when memory is out. */
+/* A table of `capacity` slots (a power of two) with everything the old one had. False when memory is out. The old one
+ * stays in use after a failure. */
 static bool grow_names(ingot_graph *graph, uint32_t capacity)
 {
     ingot_names *names = graph->names;
@@ -47,7 +51,8 @@ static bool grow_names(ingot_graph *graph, uint32_t capacity)
     return true;
 }
 
-/* Enter a value's name. The first value of a name keeps it: later duplicates stay nameless for lookups. */
+/* Enter a value's name. The first value of a name keeps it: later duplicates stay nameless for lookups. False when
+ * memory is out. */
 static bool register_name(ingot_graph *graph, int id)
 {
     ingot_names *names = graph->names;
@@ -64,7 +69,7 @@ static bool register_name(ingot_graph *graph, int id)
 /* ---- growing arrays in an arena: doubled, the old ones stay behind until the model is freed ---- */
 
 /* Make room for item n of *array, a pointer to items of item_bytes each. False when memory is out; nothing changes
- * then. */
+ * then. Pointers to items of the old array are of no use afterwards. */
 static bool grow(ingot_arena *arena, void *array, int *capacity, int n, size_t item_bytes)
 {
     void **items = array;
@@ -81,7 +86,8 @@ static bool grow(ingot_arena *arena, void *array, int *capacity, int n, size_t i
     return true;
 }
 
-/* Append one id to an exactly sized list. */
+/* Append one id to an exactly sized list. The list is doubled when its length is a power of two, so no capacity need be
+ * kept. False when memory is out. */
 static bool append_id(ingot_arena *arena, int **list, int *n, int id)
 {
     if ((*n & (*n - 1)) == 0) { /* full at every power of two */
@@ -96,7 +102,8 @@ static bool append_id(ingot_arena *arena, int **list, int *n, int id)
     return true;
 }
 
-/* NULL when memory is out; the arena owns everything the graph ever allocates. */
+/* NULL when memory is out; the arena owns everything the graph ever allocates. 64 slots for names to begin with; `name`
+ * NULL is "". */
 ingot_graph *ingot_graph_create(ingot_arena *arena, const char *name)
 {
     ingot_graph *graph = ingot_arena_alloc(arena, sizeof *graph);
@@ -108,7 +115,8 @@ ingot_graph *ingot_graph_create(ingot_arena *arena, const char *name)
     return graph->name && graph->names && grow_names(graph, 64) ? graph : NULL;
 }
 
-/* A new value has no producer, no use and an unknown type. INGOT_NONE when memory is out. */
+/* A new value has no producer, no use and an unknown type. INGOT_NONE when memory is out. graph->values may move, so
+ * pointers to values do not outlive this call; ids do. */
 int ingot_graph_add_value(ingot_graph *graph, const char *name)
 {
     if (!grow(graph->arena, &graph->values, &graph->value_capacity, graph->n_values, sizeof *graph->values))
@@ -128,18 +136,20 @@ int ingot_graph_add_value(ingot_graph *graph, const char *name)
     return id;
 }
 
+/* Where a name was given twice, the first value has it. Values without a name are never found. */
 int ingot_graph_find_value(const ingot_graph *graph, const char *name)
 {
     return *name ? graph->names->ids[find_slot(graph, name)] : INGOT_NONE;
 }
 
+/* Nothing is added when memory is out: the caller sees it in n_inputs. */
 void ingot_graph_add_input(ingot_graph *graph, int value)
 {
     if (append_id(graph->arena, &graph->inputs, &graph->n_inputs, value))
         graph->values[value].is_input = true;
 }
 
-/* A value may be an output more than once, hence a count. */
+/* A value may be an output more than once, hence a count. Want of memory shows in n_outputs. */
 void ingot_graph_add_output(ingot_graph *graph, int value)
 {
     if (append_id(graph->arena, &graph->outputs, &graph->n_outputs, value))
@@ -148,7 +158,8 @@ void ingot_graph_add_output(ingot_graph *graph, int value)
 
 /* ---- uses ---- */
 
-/* Note that node reads value at slot. INGOT_NONE, an input left out, has no uses. False when memory is out. */
+/* Note that node reads value at slot. INGOT_NONE, an input left out, has no uses. False when memory is out. The newest
+ * use comes first in the list. */
 static bool add_use(ingot_graph *graph, int value, int node, int slot)
 {
     if (value == INGOT_NONE)
@@ -163,7 +174,8 @@ static bool add_use(ingot_graph *graph, int value, int node, int slot)
     return true;
 }
 
-/* Take the note out again; records come from the arena and are not reused. */
+/* Take the note out again; records come from the arena and are not reused. A linear search along the value's readers. A
+ * use that is not listed is no error. */
 static void remove_use(ingot_graph *graph, int value, int node, int slot)
 {
     if (value == INGOT_NONE)
@@ -177,7 +189,8 @@ static void remove_use(ingot_graph *graph, int value, int node, int slot)
         }
 }
 
-/* Replace the whole input list of a node, keeping use lists right. */
+/* Replace the whole input list of a node, keeping use lists right. `inputs` is taken over and must live in the arena.
+ * False when memory is out, with use lists that lack some: the graph can then only be freed. */
 static bool set_inputs(ingot_graph *graph, int index, int *inputs, int n)
 {
     ingot_node *node = graph->nodes[index];
@@ -191,7 +204,8 @@ static bool set_inputs(ingot_graph *graph, int index, int *inputs, int n)
     return true;
 }
 
-/* A copy of node's inputs with `extra` free slots opened at `at`. */
+/* A copy of node's inputs with `extra` free slots opened at `at`. Moves first_input of what is fused, too, so the
+ * caller must go through with it. NULL when memory is out. */
 static int *widen(const ingot_graph *graph, const ingot_node *node, int at, int extra)
 {
     int *inputs = ingot_arena_array(graph->arena, (size_t)(node->n_all_inputs + extra), sizeof *inputs);
@@ -210,7 +224,8 @@ static int *widen(const ingot_graph *graph, const ingot_node *node, int at, int 
 }
 
 /* Output values become the node's. "ai.onnx" is another name of the default domain, kept as "". NULL when memory is
- * out. */
+ * out. The node comes last; its place in running order is found by ingot_graph_sort(). All strings and id lists are
+ * copied. */
 ingot_node *ingot_graph_add_node(ingot_graph *graph, const char *name, const char *op_type, const char *domain,
                                  int version, const int *inputs, int n_inputs, const int *outputs, int n_outputs)
 {
@@ -239,7 +254,8 @@ ingot_node *ingot_graph_add_node(ingot_graph *graph, const char *name, const cha
 }
 
 /* Own inputs come first, then captures, then those of fused nodes: lengthening opens slots between the first two
- * groups, shortening closes them, and either moves first_input of what is fused. */
+ * groups, shortening closes them, and either moves first_input of what is fused. New slots are INGOT_NONE. False when
+ * memory is out. */
 bool ingot_node_set_n_inputs(ingot_graph *graph, int index, int n_inputs)
 {
     ingot_node *node = graph->nodes[index];
@@ -266,7 +282,8 @@ bool ingot_node_set_n_inputs(ingot_graph *graph, int index, int n_inputs)
     return true;
 }
 
-/* False when memory is out. Use lists of the old and the new value follow. */
+/* False when memory is out. Use lists of the old and the new value follow. A slot past all inputs lengthens the node's
+ * own ones first. */
 bool ingot_node_set_input(ingot_graph *graph, int index, int slot, int value)
 {
     ingot_node *node = graph->nodes[index];
@@ -277,8 +294,8 @@ bool ingot_node_set_input(ingot_graph *graph, int index, int slot, int value)
     return add_use(graph, value, index, slot);
 }
 
-/* New captures go behind those already there and before the inputs of fused nodes: the order of the node's
- * subgraphs. */
+/* New captures go behind those already there and before the inputs of fused nodes: the order of the node's subgraphs.
+ * False when memory is out. */
 bool ingot_node_add_captures(ingot_graph *graph, int index, const int *values, int n)
 {
     ingot_node *node = graph->nodes[index];
@@ -292,7 +309,8 @@ bool ingot_node_add_captures(ingot_graph *graph, int index, const int *values, i
     return set_inputs(graph, index, inputs, node->n_all_inputs + n);
 }
 
-/* The old value loses its producer, if that was this node. False where there is no such output. */
+/* The old value loses its producer, if that was this node. False where there is no such output. A producer that `value`
+ * had before is not told: the caller has removed it, or gives it another output. */
 bool ingot_node_set_output(ingot_graph *graph, int index, int output, int value)
 {
     ingot_node *node = graph->nodes[index];
@@ -307,7 +325,8 @@ bool ingot_node_set_output(ingot_graph *graph, int index, int output, int value)
     return true;
 }
 
-/* Producers stay as they are: only readers and graph outputs move. False when memory is out. */
+/* Producers stay as they are: only readers and graph outputs move. False when memory is out. `next` is read first, as
+ * each use goes from one list to the other. Fused nodes read through their host's inputs, so they follow. */
 bool ingot_graph_replace(ingot_graph *graph, int from, int to)
 {
     if (from == to)
@@ -326,7 +345,8 @@ bool ingot_graph_replace(ingot_graph *graph, int from, int to)
     return true;
 }
 
-/* The record stays in place with op_type NULL, so that indices hold; ingot_graph_sort() drops it. */
+/* The record stays in place with op_type NULL, so that indices hold; ingot_graph_sort() drops it. Cannot fail: no use
+ * is added. */
 void ingot_graph_remove_node(ingot_graph *graph, int index)
 {
     ingot_node *node = graph->nodes[index];
@@ -337,14 +357,16 @@ void ingot_graph_remove_node(ingot_graph *graph, int index)
     node->op_type = NULL;
 }
 
+/* A node that reads the value twice does not count: n_uses is 2. */
 int ingot_graph_only_user(const ingot_graph *graph, int value)
 {
     const ingot_value *v = &graph->values[value];
     return v->n_uses == 1 && !v->n_outputs ? v->uses->node : INGOT_NONE;
 }
 
-/* The host's inputs grow by those of the node except the chain, and its output 0 becomes the node's. The node's
- * record is copied whole, so that it can be written out again. False when memory is out. */
+/* The host's inputs grow by those of the node except the chain, and its output 0 becomes the node's. The node's record
+ * is copied whole, so that it can be written out again. False when memory is out. Uses of the value between are removed
+ * with the node, so it is left without reader and producer. */
 bool ingot_graph_fuse(ingot_graph *graph, int host_index, int index, int chain_slot)
 {
     ingot_node *host = graph->nodes[host_index], *node = graph->nodes[index];
@@ -374,7 +396,8 @@ bool ingot_graph_fuse(ingot_graph *graph, int host_index, int index, int chain_s
 
 /* ---- order ---- */
 
-/* Renumber nodes: order[k] is the old index of the k-th node that stays. */
+/* Renumber nodes: order[k] is the old index of the k-th node that stays. Uses and producers hold node numbers, so both
+ * are renumbered. False when memory is out, with nothing changed. */
 static bool apply_order(ingot_graph *graph, const int *order, int n)
 {
     ingot_node **nodes = ingot_arena_array(graph->arena, (size_t)n + 1, sizeof *nodes);
@@ -399,7 +422,7 @@ static bool apply_order(ingot_graph *graph, const int *order, int n)
 }
 
 /* Kahn's algorithm with a heap would be stable in one pass; this walks in file order and defers what is not ready,
- * which is one pass for the usual sorted file. */
+ * which is one pass for the usual sorted file. All arrays have an entry for each node and are the arena's. */
 typedef struct sorter {
     ingot_graph *graph;
     int *missing;   /* per node: inputs whose producer has not been placed */
@@ -408,7 +431,9 @@ typedef struct sorter {
     int *ready;     /* nodes that became ready by others: placed at once, first in first out */
 } sorter;
 
-/* Append node `index` and all earlier ones that waited for it alone; later ones are met by the walk in their turn. */
+/* Append node `index` and all earlier ones that waited for it alone; later ones are met by the walk in their turn.
+ * `ready` is a queue that is empty between calls. Each node is placed once, each use looked at once: linear in the size
+ * of the graph. */
 static void place(sorter *s, int index)
 {
     int head = 0, tail = 0;
@@ -428,8 +453,8 @@ static void place(sorter *s, int index)
     }
 }
 
-/* missing counts inputs, not producers, so a node that reads one value twice waits twice and is released twice. What
- * is never released is on a cycle or behind one. */
+/* missing counts inputs, not producers, so a node that reads one value twice waits twice and is released twice. What is
+ * never released is on a cycle or behind one. INGOT_INVALID or INGOT_LIMIT leave the order as it was. */
 ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error)
 {
     const size_t n = (size_t)graph->n_nodes + 1;

@@ -8,8 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. */
 enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10 };
 
+/* Padded to a whole line, so that what follows it keeps the alignment. */
 typedef struct header {
     size_t size_bytes;
     char padding[INGOT_ALIGNMENT - sizeof(size_t)];
@@ -18,6 +20,7 @@ typedef struct header {
 /* The builtin stores the wrapped product on overflow; callers read *result only where true came back. */
 bool ingot_mul_size(size_t a, size_t b, size_t *result) { return !__builtin_mul_overflow(a, b, result); }
 
+/* As ingot_mul_size(). */
 bool ingot_add_size(size_t a, size_t b, size_t *result) { return !__builtin_add_overflow(a, b, result); }
 
 /* Pages that the system would promise but could not give end a process long after the call that asked for them. A file
@@ -38,7 +41,8 @@ uint64_t ingot_memory_of_machine(void)
     return limit;
 }
 
-/* Count size_bytes more, unless that passes the limit. */
+/* Count size_bytes more, unless that passes the limit. Adds first and takes back, so that two threads cannot both pass
+ * the limit together. The peak is raised by compare-and-swap. */
 static bool reserve(ingot_memory *memory, size_t size_bytes)
 {
     const uint64_t used = atomic_fetch_add(&memory->used_bytes, size_bytes) + size_bytes;
@@ -54,7 +58,8 @@ static bool reserve(ingot_memory *memory, size_t size_bytes)
 }
 
 /* Rounds up to whole lines and puts the header in the line before; from HUGE_FROM bytes on it asks for huge pages,
- * which saves TLB misses in weights and activations. */
+ * which saves TLB misses in weights and activations. NULL past the limit, and when the system has none: ran_out tells
+ * afterwards that it happened. */
 void *ingot_alloc(ingot_memory *memory, size_t size_bytes)
 {
     size_t total;
@@ -77,6 +82,7 @@ void *ingot_alloc(ingot_memory *memory, size_t size_bytes)
     return block + 1;
 }
 
+/* Cleared as far as was asked for; what rounding adds is not. */
 void *ingot_zalloc(ingot_memory *memory, size_t size_bytes)
 {
     void *pointer = ingot_alloc(memory, size_bytes);
@@ -85,7 +91,8 @@ void *ingot_zalloc(ingot_memory *memory, size_t size_bytes)
     return pointer;
 }
 
-/* The header says how much was counted, so that the account is right whatever the caller remembers. */
+/* The header says how much was counted, so that the account is right whatever the caller remembers. From any thread,
+ * but to the account it came from. */
 void ingot_release(ingot_memory *memory, void *pointer)
 {
     if (!pointer)
@@ -95,13 +102,14 @@ void ingot_release(ingot_memory *memory, void *pointer)
     free(block);
 }
 
+/* Chunks form a list, newest first, for freeing them. A header of a whole line keeps the pieces aligned. */
 struct ingot_arena_chunk {
     struct ingot_arena_chunk *next;
     char padding[INGOT_ALIGNMENT - sizeof(void *)];
 };
 
 /* A bump allocator over zeroed chunks of CHUNK_BYTES; pieces are never freed one by one. The rest of a full chunk is
- * given up. */
+ * given up. One thread at a time. NULL past the limit, where the arena stays usable. */
 void *ingot_arena_alloc(ingot_arena *arena, size_t size_bytes)
 {
     if (size_bytes > PTRDIFF_MAX - CHUNK_BYTES)
@@ -128,12 +136,14 @@ void *ingot_arena_alloc(ingot_arena *arena, size_t size_bytes)
     return pointer;
 }
 
+/* n may be 0: that is no error, and there is nothing behind the pointer. */
 void *ingot_arena_array(ingot_arena *arena, size_t n, size_t item_bytes)
 {
     size_t total;
     return ingot_mul_size(n, item_bytes, &total) ? ingot_arena_alloc(arena, total) : NULL;
 }
 
+/* `data` may be NULL where size_bytes is 0. */
 void *ingot_arena_copy(ingot_arena *arena, const void *data, size_t size_bytes)
 {
     void *copy = ingot_arena_alloc(arena, size_bytes);
@@ -142,6 +152,7 @@ void *ingot_arena_copy(ingot_arena *arena, const void *data, size_t size_bytes)
     return copy;
 }
 
+/* `text` need not be terminated and may hold zero bytes. */
 char *ingot_arena_string(ingot_arena *arena, const char *text, size_t length)
 {
     if (length == SIZE_MAX)

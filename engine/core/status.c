@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at s (1 to 4), or 0 where it is not one. */
+/* Length of the UTF-8 sequence at s (1 to 4), or 0 where it is not one. Source: RFC 3629, the forms of one to four
+ * bytes. Overlong forms and surrogates are let through. Ends at a terminator, which is no continuation byte. */
 static size_t utf8_length(const unsigned char *s)
 {
     static const struct {
@@ -23,7 +24,7 @@ static size_t utf8_length(const unsigned char *s)
 }
 
 /* Copy as much of src as fits; where something is cut the line ends in "...". dst is always terminated, and no escape
- * or character is cut in two. */
+ * or character is cut in two. capacity is 4 at least. */
 static void copy_printable(char *dst, size_t capacity, const char *src)
 {
     size_t used = 0;
@@ -64,6 +65,7 @@ ingot_status ingot_vfail(ingot_error *error, ingot_status status, const char *fo
     return status;
 }
 
+/* See ingot_vfail(); the usual way to end a function with a line. */
 ingot_status ingot_fail(ingot_error *error, ingot_status status, const char *format, ...)
 {
     va_list arguments;

@@ -21,6 +21,7 @@
 
 #include "engine/core/tensor.h"
 
+/* SPINS are pauses before a waiting thread yields; MAX_SPANS is what one thread can record in a run. */
 enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, MAX_THREADS = 256, MAX_SPANS = 16384 };
 
 /* What one thread recorded; only that thread writes it. */
@@ -29,6 +30,8 @@ typedef struct record {
     ingot_team_span spans[MAX_SPANS];
 } record;
 
+/* One job at a time: task to n_chunks are its parameters, written by thread 0 before `word` is. n_done counts chunks
+ * that are finished, stop ends the helpers' loops. */
 struct ingot_team {
     int size;
     int active;                 /* threads of the region that is running; 0 outside */
@@ -58,6 +61,7 @@ static void relax(unsigned *spins)
     }
 }
 
+/* The monotonic clock, as the executor's times are. */
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -65,7 +69,9 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Claim and run chunks of generation `generation` until none is left. Returns whether there was any. */
+/* Claim and run chunks of generation `generation` until none is left. Returns whether there was any. Parameters are
+ * read before `word`: if a new job has been published since, the generation differs and no claim succeeds. The release
+ * of n_done makes the results visible to thread 0. */
 static bool work(ingot_team *team, uint32_t generation, int thread)
 {
     ingot_task *task = atomic_load_explicit(&team->task, memory_order_relaxed);
@@ -102,7 +108,8 @@ static void work_and_record(ingot_team *team, uint32_t generation, int thread)
         r->spans[r->n++] = (ingot_team_span){start, now_ns(), mark};
 }
 
-/* Life of a helper thread during one run: take part in each new generation until the run ends. */
+/* Life of a helper thread during one run: take part in each new generation until the run ends. A generation that was
+ * over before this thread looked costs one failed claim. */
 static void wait_for_work(ingot_team *team, int thread)
 {
     uint32_t seen = 0;
@@ -121,7 +128,8 @@ static void wait_for_work(ingot_team *team, int thread)
 
 /* Every chunk has at least `grain` items, and there are a few more chunks than threads so that a slow thread delays
  * little. The release store of `word` publishes the parameters; the caller works too and returns when all chunks are
- * done. */
+ * done. Chunk borders depend on n, grain and the number of threads, which is why a task may not let an element's value
+ * depend on them. word's low half starts at 0 claimed chunks. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument)
 {
     if (n <= 0)
@@ -143,9 +151,11 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
         relax(&spins);
 }
 
+/* At least 1, also outside of a run: the calling thread. */
 int ingot_team_active(const ingot_team *team) { return MAX(team->active, 1); }
 
-/* The last to arrive opens the barrier for the others and resets it for the next round. */
+/* The last to arrive opens the barrier for the others and resets it for the next round. The round is read before
+ * arriving: afterwards the last to arrive may have begun the next. */
 void ingot_barrier_wait(ingot_barrier *barrier, uint32_t parties)
 {
     const uint32_t round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
@@ -160,7 +170,8 @@ void ingot_barrier_wait(ingot_barrier *barrier, uint32_t parties)
         relax(&spins);
 }
 
-/* May this process use OpenMP? Not in a child whose parent used it before the fork. */
+/* May this process use OpenMP? Not in a child whose parent used it before the fork. The first process that asks is
+ * remembered for good. */
 static bool openmp_allowed(void)
 {
     const pid_t self = getpid();
@@ -169,7 +180,8 @@ static bool openmp_allowed(void)
 }
 
 /* Sets up the region, in which thread 0 runs the body. Inside another region (of the caller's program) or in a forked
- * child everything runs on the calling thread. */
+ * child everything runs on the calling thread. OpenMP may give fewer threads than asked for, so `active` takes the
+ * number that came. One run at a time per team. */
 void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
 {
     if (team->size <= 1 || omp_in_parallel() || !openmp_allowed()) {
@@ -195,7 +207,8 @@ void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
 /* ---- how many threads ---- */
 
 /* Processors that a cgroup file grants, rounded down but at least 1; 0 where there is no file or no limit. Version 1
- * keeps the period in a file of its own, version 2 behind the quota. */
+ * keeps the period in a file of its own, version 2 behind the quota. Source: the kernel's documentation of cgroup v1
+ * (cpu.cfs_quota_us) and v2 (cpu.max). */
 static int read_quota(const char *path, const char *period_path)
 {
     double quota = 0, period = 0;
@@ -211,7 +224,8 @@ static int read_quota(const char *path, const char *period_path)
     return n == 2 && quota > 0 && period > 0 ? (int)MAX(1.0, quota / period) : 0;
 }
 
-/* Hyperthreads and offline processors are not told apart: what the mask allows is what is counted. */
+/* Hyperthreads and offline processors are not told apart: what the mask allows is what is counted. 1 where the mask
+ * cannot be read, as with more processors than cpu_set_t holds. */
 int ingot_default_threads(void)
 {
     cpu_set_t set;
@@ -232,7 +246,8 @@ static void *wait_at_gate(void *gate)
     return NULL;
 }
 
-/* How many of `wanted` further threads can be had at once. */
+/* How many of `wanted` further threads can be had at once. The gate stays locked until all are made; then they end at
+ * once. */
 static int probe_threads(int wanted)
 {
     pthread_t threads[MAX_THREADS];
@@ -247,7 +262,8 @@ static int probe_threads(int wanted)
     return n;
 }
 
-/* Asks for threads only to see how many there can be. A team that is smaller than wanted is no error. */
+/* Asks for threads only to see how many there can be. A team that is smaller than wanted is no error. The probe is made
+ * once for each team. */
 ingot_team *ingot_team_create(int n_threads)
 {
     ingot_team *team = calloc(1, sizeof *team);
@@ -258,6 +274,7 @@ ingot_team *ingot_team_create(int n_threads)
     return team;
 }
 
+/* NULL is allowed. Not while the team runs. */
 void ingot_team_free(ingot_team *team)
 {
     for (int i = 0; team && team->records && i < team->size; i++)
@@ -267,10 +284,12 @@ void ingot_team_free(ingot_team *team)
     free(team);
 }
 
+/* How many threads a run has, thread 0 among them. */
 int ingot_team_size(const ingot_team *team) { return team->size; }
 
 /* ---- recording ---- */
 
+/* All or nothing: after a failure the team records nothing and works as before. */
 bool ingot_team_record(ingot_team *team)
 {
     record **records = calloc((size_t)team->size, sizeof *records);
@@ -287,17 +306,20 @@ bool ingot_team_record(ingot_team *team)
     return false;
 }
 
+/* Between runs, so that no thread is writing. */
 void ingot_team_forget(ingot_team *team)
 {
     for (int i = 0; team->records && i < team->size; i++)
         team->records[i]->n = 0;
 }
 
+/* Relaxed: the release of the next job publishes it along. */
 void ingot_team_mark(ingot_team *team, int64_t mark)
 {
     atomic_store_explicit(&team->mark, mark, memory_order_relaxed);
 }
 
+/* Valid until the next run; NULL where there is none. */
 const ingot_team_span *ingot_team_spans(const ingot_team *team, int thread, size_t *n)
 {
     *n = team->records && thread < team->size ? team->records[thread]->n : 0;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* By ONNX's number of the type (TensorProto.DataType). Sizes are those in memory, where a 2-, 4- or 6-bit element has a
+ * byte for itself. */
 static const struct {
     const char *name;
     size_t size_bytes;
@@ -26,18 +28,21 @@ static const struct {
     [INGOT_FLOAT6E3M2] = {"float6e3m2", 1},
 };
 
+/* The name in ONNX's own spelling of types, in lower case; static text. */
 const char *ingot_dtype_name(ingot_dtype dtype)
 {
     return (unsigned)dtype < INGOT_N_DTYPES ? dtypes[dtype].name : "unknown";
 }
 
-/* Bytes of one element in memory, where 2- and 4-bit types take a whole byte; 0 for what is no type. */
+/* Bytes of one element in memory, where 2- and 4-bit types take a whole byte; 0 for what is no type. A string counts as
+ * its record, without the bytes that this points to. */
 size_t ingot_dtype_size_bytes(ingot_dtype dtype)
 {
     return (unsigned)dtype < INGOT_N_DTYPES ? dtypes[dtype].size_bytes : 0;
 }
 
-/* Sizes are those of a tensor whose whole size was checked, so that no part of the product can overflow. */
+/* Sizes are those of a tensor whose whole size was checked, so that no part of the product can overflow. 1 for an empty
+ * range. Dimensions of -1 must have been ruled out. */
 int64_t ingot_span(const ingot_tensor *tensor, int begin, int end)
 {
     int64_t product = 1;
@@ -46,8 +51,10 @@ int64_t ingot_span(const ingot_tensor *tensor, int begin, int end)
     return product;
 }
 
+/* 1 for a scalar. */
 int64_t ingot_count(const ingot_tensor *tensor) { return ingot_span(tensor, 0, tensor->rank); }
 
+/* The public name of the same. */
 int64_t ingot_tensor_count(const ingot_tensor *tensor) { return ingot_count(tensor); }
 
 /* Blocked tensors are float or bytes, and padded to whole blocks of channels: (N, ceil(C/8), spatial..., 8). */
@@ -61,7 +68,8 @@ size_t ingot_storage_bytes(const ingot_tensor *tensor)
     return (size_t)ingot_count(tensor) * ingot_dtype_size_bytes(tensor->dtype);
 }
 
-/* PTRDIFF_MAX / 16 leaves room for padding to blocks and alignment without further checks. */
+/* PTRDIFF_MAX / 16 leaves room for padding to blocks and alignment without further checks. count and size_bytes may be
+ * NULL, and are set only where the answer is yes. Types of size 0 count as one byte. */
 bool ingot_checked_size(const ingot_tensor *tensor, int64_t *count, size_t *size_bytes)
 {
     if (tensor->rank < 0 || tensor->rank > INGOT_MAX_RANK)
@@ -87,13 +95,14 @@ bool ingot_checked_size(const ingot_tensor *tensor, int64_t *count, size_t *size
     return true;
 }
 
-/* Ranks and sizes alone; element types and layouts may differ. */
+/* Ranks and sizes alone; element types and layouts may differ. Ranks must be known (not -1). */
 bool ingot_same_shape(const ingot_tensor *a, const ingot_tensor *b)
 {
     return a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
 }
 
-/* Stops early rather than cut a number where the text would not fit; a size that is not known is "?". */
+/* Stops early rather than cut a number where the text would not fit; a size that is not known is "?". Returns text. 24
+ * bytes are the longest number with its comma. */
 char *ingot_shape_text(const ingot_tensor *tensor, char *text, size_t capacity)
 {
     size_t used = (size_t)snprintf(text, capacity, "[");
@@ -108,11 +117,14 @@ char *ingot_shape_text(const ingot_tensor *tensor, char *text, size_t capacity)
     return text;
 }
 
+/* One of the types in INGOT_TYPES_FLOAT. */
 bool ingot_is_float(ingot_dtype dtype) { return (INGOT_TYPES_FLOAT >> dtype) & 1; }
 
+/* One of the types in INGOT_TYPES_INTEGER. */
 bool ingot_is_integer(ingot_dtype dtype) { return (INGOT_TYPES_INTEGER >> dtype) & 1; }
 
-/* Packed types lie unpacked in memory, one element in each byte. Float types are cut towards 0. */
+/* Packed types lie unpacked in memory, one element in each byte. Float types are cut towards 0. The tensor must have
+ * data, and i be within it. A uint64 past INT64_MAX wraps. */
 int64_t ingot_int_at(const ingot_tensor *t, int64_t i)
 {
     switch (t->dtype) {
@@ -133,7 +145,8 @@ int64_t ingot_int_at(const ingot_tensor *t, int64_t i)
     }
 }
 
-/* 64-bit integers beyond 2^53 are rounded; use ingot_int_at() where that matters. */
+/* 64-bit integers beyond 2^53 are rounded; use ingot_int_at() where that matters. The small float types have their
+ * conversions elsewhere and give 0 here. */
 double ingot_double_at(const ingot_tensor *t, int64_t i)
 {
     switch (t->dtype) {
@@ -177,7 +190,7 @@ uint16_t ingot_float_to_bfloat(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* Exact, as every half is a float: the exponent is rebiased by 127 - 15 = 112. */
+/* Exact, as every half is a float: the exponent is rebiased by 127 - 15 = 112. Source: IEEE 754, binary16. */
 float ingot_half_to_float(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
@@ -192,8 +205,9 @@ float ingot_half_to_float(uint16_t half)
     return value;
 }
 
-/* To nearest, ties to even. Three ranges: too large (infinity), denormal halves, and normal ones, where rounding
- * works on the bits as for bfloat16. */
+/* To nearest, ties to even. Three ranges: too large (infinity), denormal halves, and normal ones, where rounding works
+ * on the bits as for bfloat16. 0x477ff000 is 65520, half way between the largest half and the next power; 0x38800000 is
+ * 2^-14, the smallest normal half. */
 uint16_t ingot_float_to_half(float value)
 {
     uint32_t bits;
