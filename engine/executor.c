@@ -55,8 +55,9 @@ static ingot_status ready_dynamic(ingot_step *step, ingot_error *error)
     return c->op->prepare ? prepare_dynamic(step, error) : INGOT_OK;
 }
 
-/* Give back the dynamic values that nothing reads after this step, so that a run with dynamic shapes needs little
- * more than the values that are alive. */
+/* Give back the dynamic values that nothing reads after this step, so that a run with dynamic shapes needs little more
+ * than the values that are alive. The steps that made them and those that read them see NULL data until the next
+ * run. */
 static void free_dying(ingot_step *step)
 {
     ingot_plan *plan = step->plan;
@@ -123,7 +124,7 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
 }
 
 /* Let a value from outside point at the caller's tensor. Known values keep their own memory, and a NULL tensor the
- * initializer. */
+ * initializer. The tensor is copied, its elements are not. */
 static void bind(ingot_plan_value *value, const ingot_tensor *tensor)
 {
     if (value->place == INGOT_PLACE_BOUND && tensor)
@@ -145,7 +146,7 @@ static void drop_dynamic(ingot_plan *plan)
 }
 
 /* Inputs and captures must be those the plan was made for (ingot_plan_find). Nothing is copied, so they stay the
- * caller's until the outputs have been read. */
+ * caller's until the outputs have been read. After an error the plan can be run again. */
 ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
                             ingot_error *error)
 {
@@ -194,7 +195,8 @@ static ingot_callee *find_callee(ingot_step *step, const ingot_graph *graph)
     return callee;
 }
 
-/* The callee's plan for these shapes: from its cache, or made now. */
+/* The callee's plan for these shapes: from its cache, or made now. A new plan goes to the front of the list, which
+ * ingot_plan_find() has made room in. The arrays for making it are the run's. */
 static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const ingot_tensor *const *inputs,
                                 const ingot_tensor *const *captures, ingot_plan **result, ingot_error *error)
 {

@@ -4,6 +4,8 @@
 
 #include "engine/model.h"
 
+/* One extraction. The plan tells types, the old graph names and constants; the new graph is in an arena that goes when
+ * it is written. */
 typedef struct extraction {
     const ingot_plan *plan;
     const ingot_graph *from;
@@ -12,7 +14,8 @@ typedef struct extraction {
     int *ids; /* of the node's inputs and outputs in the new graph */
 } extraction;
 
-/* The type that a value had in the newest run. False when memory is out. */
+/* The type that a value had in the newest run. False when memory is out. Sizes are fixed, as no symbol is kept: the
+ * model is for these inputs. */
 static bool type_of(ingot_arena *arena, const ingot_tensor *tensor, ingot_type *type)
 {
     *type = (ingot_type){.dtype = tensor->dtype, .rank = tensor->rank};
@@ -21,7 +24,9 @@ static bool type_of(ingot_arena *arena, const ingot_tensor *tensor, ingot_type *
     return type->shape && type->symbols;
 }
 
-/* The value's twin in the new graph, made at first need; an input of it unless it is a constant or the node's own. */
+/* The value's twin in the new graph, made at first need; an input of it unless it is a constant or the node's own.
+ * INGOT_NONE with an error line where it cannot be. Names are unique, so they serve to find what was copied before.
+ * Constants are shared with the model, which outlives the new graph. */
 static int copy_value(extraction *e, int value, bool is_output, ingot_error *error)
 {
     const ingot_value *original = &e->from->values[value];
@@ -45,7 +50,8 @@ static int copy_value(extraction *e, int value, bool is_output, ingot_error *err
     return id;
 }
 
-/* The node by its name, or by that of a value it makes. */
+/* The node by its name, or by that of a value it makes. The name of a node goes before that of a value. NULL where
+ * there is neither. */
 static const ingot_node *find_node(const ingot_graph *graph, const char *name)
 {
     const int value = ingot_graph_find_value(graph, name);
@@ -57,7 +63,8 @@ static const ingot_node *find_node(const ingot_graph *graph, const char *name)
                : graph->nodes[graph->values[value].producer];
 }
 
-/* Fill the new graph with the node and its values. Outputs that nobody computed are left out. */
+/* Fill the new graph with the node and its values. Outputs that nobody computed are left out. Captures become inputs or
+ * constants of the new main graph, as the node's subgraphs still read them through the node. Attributes are shared. */
 static ingot_status copy_node(extraction *e, const ingot_node *node, ingot_error *error)
 {
     const int n_in = node->n_inputs + node->n_captures;
@@ -87,6 +94,8 @@ static ingot_status copy_node(extraction *e, const ingot_node *node, ingot_error
     return INGOT_OK;
 }
 
+/* The model must have been loaded without passes, or at least the node have nothing fused into it. All memory of it is
+ * freed before it returns; on failure no file is left (see ingot_onnx_write()). */
 ingot_status ingot_extract(const ingot_model *model, const ingot_plan *plan, const char *name, const char *path,
                            ingot_error *error)
 {

@@ -19,6 +19,7 @@ enum {
     FMA_ROUNDS = 200000,
 };
 
+/* For each rate; three rounds are made however long they take. */
 #define SECONDS_EACH 0.03
 
 /* One kind of work, the same for every thread. */
@@ -33,6 +34,7 @@ typedef struct probe {
     volatile float sink;
 } probe;
 
+/* The monotonic clock in seconds. */
 static double now_s(void)
 {
     struct timespec t;
@@ -40,7 +42,8 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Items are shares of a thread; which thread takes which does not matter. */
+/* Items are shares of a thread; which thread takes which does not matter. The sums go nowhere, but keep the compiler
+ * from leaving out the reads. */
 static void work(void *argument, int64_t begin, int64_t end, int thread)
 {
     probe *p = argument;
@@ -63,7 +66,8 @@ static void work(void *argument, int64_t begin, int64_t end, int thread)
         p->sink = sum;
 }
 
-/* Rounds until the time is up; the first warms caches and clocks and counts like the others. */
+/* Rounds until the time is up; the first warms caches and clocks and counts like the others. n_threads items at a grain
+ * of 1, so that each can go to a thread of its own. */
 static void run_rounds(void *argument)
 {
     probe *p = argument;
@@ -77,7 +81,8 @@ static void run_rounds(void *argument)
     }
 }
 
-/* The threads' shares are parts of `data`; NULL stands for multiply-adds. */
+/* The threads' shares are parts of `data`; NULL stands for multiply-adds. Shares smaller than ROUND_BYTES are read
+ * several times in a round, so that a round is long against the start of a job. */
 static double measure(const probe *like, const float *data, size_t share_bytes, int n_threads)
 {
     probe p = {.kernels = like->kernels, .team = like->team, .data = data, .n_threads = n_threads,
@@ -90,7 +95,8 @@ static double measure(const probe *like, const float *data, size_t share_bytes, 
     return p.best;
 }
 
-/* Half of the second-level cache is read, and a quarter of the last one, which is shared with others. */
+/* Half of the second-level cache is read, and a quarter of the last one, which is shared with others. With l2 and l3
+ * shares each thread reads memory of its own, and none more than its part of `data`. */
 static void measure_all(const probe *like, const ingot_machine *machine, const float *data, size_t data_bytes,
                         int n_threads, ingot_rates *rates)
 {
@@ -119,7 +125,8 @@ static uint64_t cache_bytes(int level, int name, uint64_t otherwise)
     return size ? size * 1024 : told > 0 ? (uint64_t)told : otherwise;
 }
 
-/* Memory that no cache holds: twice the last-level cache, within limits that keep the measurement short. */
+/* Memory that no cache holds: twice the last-level cache, within limits that keep the measurement short. INGOT_USAGE
+ * for a negative number of threads, INGOT_LIMIT when memory is out; nothing is left allocated. */
 ingot_status ingot_machine_measure(int32_t n_threads, ingot_machine *machine, ingot_error *error)
 {
     if (n_threads < 0)

@@ -9,6 +9,7 @@
 #include "engine/widen.h"
 #include "ops/schema.h"
 
+/* Static text; major.minor.patch. */
 const char *ingot_version(void) { return "0.1.0"; }
 
 /* The instruction set that the kernels in use were built for: chosen once, from what the processor has. */
@@ -23,7 +24,8 @@ static ingot_status out_of_memory(ingot_error *error)
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
 }
 
-/* Append a line to a list (problems or pass reports), copied into the model's arena. False when memory is out. */
+/* Append a line to a list (problems or pass reports), copied into the model's arena. False when memory is out. `last`
+ * points to where the next line goes, and is moved on. */
 static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
 {
     ingot_line *line = ingot_arena_alloc(&model->onnx->arena, sizeof *line + strlen(text) + 1);
@@ -35,7 +37,8 @@ static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
     return true;
 }
 
-/* Every options struct begins with its size. NULL stands for zeros. */
+/* Every options struct begins with its size. NULL stands for zeros. The members that a newer library added get zeros,
+ * which every option takes for its default. */
 ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given, ingot_error *error)
 {
     memset(full, 0, full_bytes);
@@ -52,7 +55,8 @@ ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given
 /* ---- operators ---- */
 
 /* The operator for a node's domain, type and version, with its input count checked. UNSUPPORTED means that it is
- * missing here, INVALID that the node is wrong; *result is NULL whenever there is no operator. */
+ * missing here, INVALID that the node is wrong; *result is NULL whenever there is no operator. `known` of the registry
+ * tells an operator that exists in other versions from one that does not exist. */
 static ingot_status resolve_node(const ingot_node *node, const ingot_op **result, ingot_error *error)
 {
     bool known;
@@ -80,7 +84,8 @@ static ingot_status resolve_node(const ingot_node *node, const ingot_op **result
 
 enum { MAX_GRAPH_DEPTH = 64 };
 
-/* Find a node's operator. One that is not there is collected when `collect` says so, else an error. */
+/* Find a node's operator. One that is not there is collected when `collect` says so, else an error. node->op is NULL
+ * for a collected one: the model can be looked at, but has no sessions. */
 static ingot_status find_operator(ingot_model *model, ingot_node *node, bool collect, ingot_error *error)
 {
     const ingot_op *op;
@@ -93,7 +98,7 @@ static ingot_status find_operator(ingot_model *model, ingot_node *node, bool col
 }
 
 /* Every node against its schema, subgraphs too. Operators always have a first output: one that is left out becomes a
- * value that nobody reads. */
+ * value that nobody reads. Recursion follows subgraphs, which the reader has bounded too. */
 static ingot_status check_nodes(ingot_graph *graph, int depth, ingot_error *error)
 {
     if (depth > MAX_GRAPH_DEPTH)
@@ -122,7 +127,8 @@ static ingot_status check_nodes(ingot_graph *graph, int depth, ingot_error *erro
     return INGOT_OK;
 }
 
-/* Find the operator of every node, fused ones and subgraphs too. */
+/* Find the operator of every node, fused ones and subgraphs too. INGOT_OK with lines in model->problems where `collect`
+ * is set and operators are missing. */
 static ingot_status resolve_graph(ingot_model *model, ingot_graph *graph, bool collect, int depth, ingot_error *error)
 {
     if (depth > MAX_GRAPH_DEPTH)
@@ -145,13 +151,15 @@ static ingot_status resolve_graph(ingot_model *model, ingot_graph *graph, bool c
 
 /* ---- passes ---- */
 
+/* What evaluate_node() gets as its engine: a way to run single steps before the model is complete. */
 typedef struct folder {
     ingot_model *model;
     ingot_plan_env env;
 } folder;
 
-/* The passes' way to compute a node (see ingot_pass_options.evaluate): resolves it, runs it on its constant inputs
- * and makes its outputs constants in the graph's arena. Random operators and nodes with captures are refused. */
+/* The passes' way to compute a node (see ingot_pass_options.evaluate): resolves it, runs it on its constant inputs and
+ * makes its outputs constants in the graph's arena. Random operators and nodes with captures are refused. Arrays of ids
+ * live in an arena of the call; a failure leaves the graph's constants alone. */
 static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, ingot_error *error)
 {
     folder *f = engine;
@@ -188,13 +196,15 @@ static void keep_report(void *sink, const char *line)
     add_line(model, &model->last_report, line); /* a report that finds no memory is not worth failing for */
 }
 
+/* A sink for ingot_pass_options.ran: the names are listed in order. */
 static void keep_pass_run(void *sink, const char *name)
 {
     ingot_model *model = sink;
     add_line(model, &model->last_pass_run, name);
 }
 
-/* In place of passes. All that tells of types says double afterwards. */
+/* In place of passes. All that tells of types says double afterwards. Passes are left out, as the shadow must not share
+ * their mistakes; old forms are brought up to date all the same. */
 static ingot_status run_in_double(ingot_model *model, const ingot_model_options *options, ingot_error *error)
 {
     const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
@@ -250,8 +260,8 @@ static void describe(ingot_value_info *info, const char *name, const ingot_type 
     }
 }
 
-/* The lists of inputs and outputs. Inputs with an initializer are optional and not listed; outputs are described as
- * the file declares them, since passes may rename or replace values. */
+/* The lists of inputs and outputs. Inputs with an initializer are optional and not listed; outputs are described as the
+ * file declares them, since passes may rename or replace values. False when memory is out. */
 static bool describe_interface(ingot_model *model)
 {
     const ingot_graph *graph = model->onnx->graph;
@@ -271,7 +281,8 @@ static bool describe_interface(ingot_model *model)
 }
 
 /* Load from a path or, where path is NULL, from bytes. One way in and one cleanup: ingot_model_free() accepts the
- * half-built model. Errors of the model itself begin with the file's name. */
+ * half-built model. Errors of the model itself begin with the file's name. The order: read, describe, check against the
+ * schema, rewrite, find operators. *result is NULL after a failure. */
 static ingot_status load(const char *path, const void *data, size_t size_bytes, const ingot_model_options *given,
                          ingot_model **result, ingot_error *error)
 {
@@ -318,19 +329,22 @@ fail:
     return status;
 }
 
+/* See load(). */
 ingot_status ingot_model_load(const char *path, const ingot_model_options *options, ingot_model **model,
                               ingot_error *error)
 {
     return load(path, NULL, 0, options, model, error);
 }
 
+/* The caller's bytes are used where they lie, so they must outlive the model. */
 ingot_status ingot_model_load_memory(const void *data, size_t size_bytes, const ingot_model_options *options,
                                      ingot_model **model, ingot_error *error)
 {
     return load(NULL, data, size_bytes, options, model, error);
 }
 
-/* Sessions read the model's graph, weights and packed copies: the last of them takes it along. */
+/* Sessions read the model's graph, weights and packed copies: the last of them takes it along. From any thread; NULL is
+ * allowed. Whoever counts the users down to none frees. */
 void ingot_model_free(ingot_model *model)
 {
     if (!model || atomic_fetch_sub(&model->n_users, 1) > 1)
@@ -353,11 +367,13 @@ size_t ingot_model_n_inputs(const ingot_model *model) { return model->n_inputs; 
 
 size_t ingot_model_n_outputs(const ingot_model *model) { return model->n_outputs; }
 
+/* NULL past the last; the model's own, like all that is told below. */
 const ingot_value_info *ingot_model_input(const ingot_model *model, size_t index)
 {
     return index < model->n_inputs ? &model->inputs[index] : NULL;
 }
 
+/* In the order of the file, whatever passes have done. */
 const ingot_value_info *ingot_model_output(const ingot_model *model, size_t index)
 {
     return index < model->n_outputs ? &model->outputs[index] : NULL;
@@ -375,6 +391,7 @@ void ingot_model_summarize(const ingot_model *model, ingot_model_summary *summar
                                      .n_parameters = onnx->n_parameters, .weight_bytes = onnx->weight_bytes};
 }
 
+/* False past the last. Both strings are the model's. */
 bool ingot_model_property(const ingot_model *model, size_t index, const char **key, const char **value)
 {
     if (index >= model->onnx->n_properties)
@@ -393,7 +410,7 @@ static const char *const *value_names(ingot_model *model, const int *ids, int n)
     return names;
 }
 
-/* Two walks: one for the length. */
+/* Two walks: one for the length. The arena's memory is zeroed, so strcat() finds an empty text at first. */
 const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node)
 {
     size_t length = 1;
@@ -408,7 +425,7 @@ const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node)
     return text ? text : "";
 }
 
-/* All nodes' infos; NULL when memory is out. */
+/* All nodes' infos; NULL when memory is out. In running order, as the passes left them. */
 static ingot_node_info *describe_nodes(ingot_model *model)
 {
     const ingot_graph *graph = model->onnx->graph;
@@ -451,8 +468,11 @@ static const char *line_at(const ingot_line *line, size_t index)
     return line ? line->text : NULL;
 }
 
+/* What is not supported, one line for each node; NULL past the last. */
 const char *ingot_model_problem(const ingot_model *model, size_t index) { return line_at(model->problems, index); }
 
+/* One line for each pass; NULL past the last. */
 const char *ingot_model_pass_report(const ingot_model *model, size_t index) { return line_at(model->reports, index); }
 
+/* Names of the passes in the order in which they ran; NULL past the last. */
 const char *ingot_model_pass_run(const ingot_model *model, size_t index) { return line_at(model->pass_runs, index); }

@@ -4,6 +4,7 @@
 #include "engine/plan/plan.h"
 #include "ops/blocked.h"
 
+/* INGOT_LIMIT when memory is out. The observer returns whether it changed the copy. */
 static ingot_status show_blocked(ingot_step *step, const char *name, ingot_tensor *value, ingot_error *error)
 {
     const ingot_plan_env *env = step->plan->env;

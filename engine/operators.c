@@ -5,12 +5,15 @@
 #include "ops/schema.h"
 #include "ops/upgrade.h"
 
+/* "" where the record has none: the default domain. */
 static const char *domain_of(const ingot_op *op) { return op->domain ? op->domain : ""; }
 
+/* Those that the planner makes are told to nobody: no model can have them. */
 static bool is_internal(const ingot_op *op) { return !strcmp(domain_of(op), "ingot.internal"); }
 
-/* Forms of one operator lie between each other: the next one ends this, and one without an older one serves from
- * the operator's first version on, by way of upgrade.c. */
+/* Forms of one operator lie between each other: the next one ends this, and one without an older one serves from the
+ * operator's first version on, by way of upgrade.c. Linear in the registry, for each operator: a listing is made
+ * once. */
 static void find_versions(const ingot_op *op, ingot_operator_info *info)
 {
     const ingot_op *other;
@@ -27,6 +30,7 @@ static void find_versions(const ingot_op *op, ingot_operator_info *info)
     }
 }
 
+/* A set of 0, which stands for the type of input 0, is told as input 0's set. */
 static void fill(const ingot_op *op, ingot_operator_info *info)
 {
     *info = (ingot_operator_info){ .domain = domain_of(op), .op_type = op->op_type, .min_inputs = op->min_inputs };
@@ -38,7 +42,8 @@ static void fill(const ingot_op *op, ingot_operator_info *info)
     find_versions(op, info);
 }
 
-/* Behind the records come the names that operators had: what they run is the newest form of the other operator. */
+/* Behind the records come the names that operators had: what they run is the newest form of the other operator. Indices
+ * count the records that are not internal, then the renamed ones. False past the last. */
 bool ingot_operator(size_t index, ingot_operator_info *info)
 {
     const ingot_op *op = NULL;

@@ -23,6 +23,7 @@ struct ingot_session {
     bool has_run, strict;
 };
 
+/* The line that every want of memory gets. */
 static ingot_status out_of_memory(ingot_error *error)
 {
     return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
@@ -31,7 +32,8 @@ static ingot_status out_of_memory(ingot_error *error)
 static const ingot_graph *graph_of(const ingot_session *session) { return session->model->onnx->graph; }
 
 /* A model with unsupported operators can be inspected and saved but not run: its first problem is the error here. The
- * threads are probed now and start with the first run. */
+ * threads are probed now and start with the first run. The session counts as a user of the model, which may be freed by
+ * its caller from then on. */
 ingot_status ingot_session_create(ingot_model *model, const ingot_session_options *given, ingot_session **result,
                                   ingot_error *error)
 {
@@ -96,7 +98,7 @@ void ingot_session_free(ingot_session *session)
 
 /* ---- inputs ---- */
 
-/* Position among the graph's inputs, or -1. */
+/* Position among the graph's inputs, or -1. Linear: models have few inputs. */
 static int find_input(const ingot_session *session, const char *name)
 {
     const ingot_graph *graph = graph_of(session);
@@ -106,7 +108,8 @@ static int find_input(const ingot_session *session, const char *name)
     return -1;
 }
 
-/* Position of the next input, in graph order, that has no initializer; -1 past the last. */
+/* Position of the next input, in graph order, that has no initializer; -1 past the last. Moves next_input on, which
+ * set_input puts back where the tensor does not fit. */
 static int take_next_input(ingot_session *session)
 {
     const ingot_graph *graph = graph_of(session);
@@ -150,7 +153,8 @@ static ingot_status check_input(const ingot_session *session, const ingot_value 
 }
 
 /* Keeps the tensor's description, not its elements. A tensor that does not fit leaves the earlier bindings and the
- * place of the next input as they were. */
+ * place of the next input as they were. A model's own symbol may be bound to different sizes for two inputs: the
+ * operators that meet find out. */
 ingot_status ingot_session_set_input(ingot_session *session, const char *name, const ingot_tensor *tensor,
                                      ingot_error *error)
 {
@@ -174,8 +178,8 @@ ingot_status ingot_session_set_input(ingot_session *session, const char *name, c
     return INGOT_OK;
 }
 
-/* A requested value must survive the run, and plans place values in memory that others reuse: the plans are dropped
- * and made anew. */
+/* A requested value must survive the run, and plans place values in memory that others reuse: the plans are dropped and
+ * made anew. Outputs of the run before are gone with the plans. */
 ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error)
 {
     const ingot_graph *graph = graph_of(session);
@@ -193,7 +197,8 @@ ingot_status ingot_session_request(ingot_session *session, const char *name, ing
     return INGOT_OK;
 }
 
-/* Plans that are made for a watched run leave out no value, so those made before go. */
+/* Plans that are made for a watched run leave out no value, so those made before go. NULL ends it. Values of the main
+ * graph alone are shown. */
 void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, void *user)
 {
     ingot_plan_free_list(session->plans);
@@ -206,7 +211,8 @@ void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, vo
 
 /* ---- plans ---- */
 
-/* What a body of the team's parallel region works on; it cannot return anything, so the status goes here. */
+/* What a body of the team's parallel region works on; it cannot return anything, so the status goes here. Lives on the
+ * stack of start_job() while the team runs. */
 typedef struct job {
     ingot_session *session;
     const ingot_tensor **inputs;
@@ -214,7 +220,8 @@ typedef struct job {
     ingot_status status;
 } job;
 
-/* Body that plans for the job's inputs and puts the plan at the front of the list. */
+/* Body that plans for the job's inputs and puts the plan at the front of the list. On failure the list of plans is as
+ * it was. */
 static void make_plan(void *argument)
 {
     job *j = argument;
@@ -241,7 +248,8 @@ static void make_plan(void *argument)
 /* Planning is mostly the packing of weights: below this size, waking the team would cost more than it helps. */
 enum { TEAM_FROM_WEIGHT_BYTES = 4 << 20 };
 
-/* Bring the plan for the bound inputs to the front of the list; make it where there is none. */
+/* Bring the plan for the bound inputs to the front of the list; make it where there is none. Only metadata is compared,
+ * so this is cheap where the shapes are known. */
 static ingot_status choose_plan(job *j)
 {
     ingot_session *session = j->session;
@@ -254,7 +262,8 @@ static ingot_status choose_plan(job *j)
     return j->status;
 }
 
-/* The bound tensors in graph order, NULL where the initializer serves; in memory of the run. */
+/* The bound tensors in graph order, NULL where the initializer serves; in memory of the run. INGOT_BAD_INPUT names the
+ * first that is missing. */
 static ingot_status collect_inputs(ingot_session *session, const ingot_tensor ***result, ingot_error *error)
 {
     const ingot_graph *graph = graph_of(session);
@@ -283,7 +292,8 @@ static void do_job(void *argument)
         ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
 }
 
-/* What was computed must be what the model declares, wherever it declares a type: a caller relies on it. */
+/* What was computed must be what the model declares, wherever it declares a type: a caller relies on it. Shapes are
+ * checked by ingot_check_declared(), and only where the session is strict. */
 static ingot_status check_outputs(const ingot_session *session, ingot_error *error)
 {
     const ingot_model *model = session->model;
@@ -304,7 +314,8 @@ static ingot_status check_outputs(const ingot_session *session, ingot_error *err
 enum { TEAM_FROM_US = 60 };
 
 /* Collect inputs, find or make their plan and, unless only_plan, run it. Outputs of the run before are invalid from
- * here on; choose_plan() leaves the plan in use at the front of the list. */
+ * here on; choose_plan() leaves the plan in use at the front of the list. Emptying the run arena comes before anything
+ * that uses it. A team that records has its spans from this run alone. */
 static ingot_status start_job(ingot_session *session, bool only_plan, ingot_error *error)
 {
     job j = {.session = session, .error = error};
@@ -328,9 +339,11 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
     return j.status;
 }
 
+/* Plans for the bound inputs without running; the next run with these shapes finds the plan. */
 ingot_status ingot_session_plan(ingot_session *session, ingot_error *error) { return start_job(session, true, error); }
 
-/* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only. */
+/* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only.
+ * `running` keeps a second thread out, and tells ingot_session_free() to wait. */
 ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
 {
     if (atomic_exchange(&session->running, true))
@@ -359,6 +372,7 @@ uint64_t ingot_session_packed_bytes(const ingot_session *session)
     return ingot_pack_cache_bytes(session->model->packs);
 }
 
+/* As many as could be had, which may be fewer than were asked for. */
 int32_t ingot_session_n_threads(const ingot_session *session) { return ingot_team_size(session->env.team); }
 
 /* NULL before a successful run. The tensor is the plan's memory and valid until the next run. */
@@ -370,6 +384,7 @@ const ingot_tensor *ingot_session_output(const ingot_session *session, size_t in
     return ingot_plan_output(session->plans, graph->outputs[index]);
 }
 
+/* INGOT_USAGE before a successful run; the rest is ingot_extract()'s. */
 ingot_status ingot_session_extract(const ingot_session *session, const char *node, const char *path, ingot_error *error)
 {
     if (!session->has_run)
@@ -388,6 +403,7 @@ const ingot_tensor *ingot_session_value(const ingot_session *session, const char
     return ingot_plan_output(session->plans, value);
 }
 
+/* 0 for what is not there, not a tensor, or of unknown shape. */
 static int64_t tensor_bytes(const ingot_tensor *t)
 {
     return t && t->kind == INGOT_TENSOR && t->rank >= 0 ? (int64_t)ingot_storage_bytes(t) : 0;
@@ -416,8 +432,9 @@ static int64_t step_bytes(const ingot_step *step)
     return MAX(total, 0);
 }
 
-/* Steps of the newest plan in running order; times are those of its last run with profiling, and starts count from
- * the first step's. A dynamic step has shapes only once it ran. */
+/* Steps of the newest plan in running order; times are those of its last run with profiling, and starts count from the
+ * first step's. A dynamic step has shapes only once it ran. False past the last step, or before there is a plan. The
+ * text of fused operators is made when it is first asked for, so this is for the session's own thread. */
 bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_info *info)
 {
     const ingot_plan *plan = session->plans;
@@ -444,7 +461,8 @@ bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_i
     return true;
 }
 
-/* Values know the step that computes them; those of constants and inputs none. */
+/* Values know the step that computes them; those of constants and inputs none. Returns the number of that step; -1 for
+ * an input left out or made by no step; -2 out of range. */
 int64_t ingot_session_step_source(const ingot_session *session, size_t index, size_t input)
 {
     const ingot_plan *plan = session->plans;
@@ -454,7 +472,8 @@ int64_t ingot_session_step_source(const ingot_session *session, size_t index, si
     return value == INGOT_NONE ? -1 : plan->values[value]->producer;
 }
 
-/* Times count from the first step's start, as those of steps do. */
+/* Times count from the first step's start, as those of steps do. Indices run through thread 0's stretches, then thread
+ * 1's, and so on. False past the last. */
 bool ingot_session_stretch(const ingot_session *session, size_t index, ingot_stretch *stretch)
 {
     const ingot_plan *plan = session->plans;

@@ -17,6 +17,7 @@
 
 enum { REPORT_BYTES = 400 };
 
+/* State of one call. The random numbers go on from constant to constant, so that the seed decides all of them. */
 typedef struct widening {
     double noise;
     uint64_t random; /* state of the generator */
@@ -24,14 +25,16 @@ typedef struct widening {
     char report[REPORT_BYTES];
 } widening;
 
+/* Types that become double; the 8-bit floats are quantized values and stay. */
 static bool is_narrow(ingot_dtype dtype)
 {
     return dtype == INGOT_FLOAT || dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16;
 }
 
+/* Types that do not become double are given back as they are. */
 ingot_dtype ingot_wide_dtype(ingot_dtype dtype) { return is_narrow(dtype) ? INGOT_DOUBLE : dtype; }
 
-/* SplitMix64 (Steele, Lea and Flood, 2014), as a number from -1 to 1. */
+/* SplitMix64 (Steele, Lea and Flood, 2014), as a number from -1 to 1. One step of the generator. */
 static double next_random(widening *w)
 {
     uint64_t z = w->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -42,7 +45,8 @@ static double next_random(widening *w)
 
 /* ---- constants -------------------------------------------------------------------------------------------------- */
 
-/* How strongly a value's elements are to be disturbed: 0 unless all that read it take it for a weight. */
+/* How strongly a value's elements are to be disturbed: 0 unless all that read it take it for a weight. The factor is
+ * that of the sum's rounding: a quarter of the square root of its length, at least 1. */
 static double noise_of(const widening *w, const ingot_graph *graph, const ingot_value *value)
 {
     static const char *const readers[] = {"Conv",
@@ -78,7 +82,8 @@ static double noise_of(const widening *w, const ingot_graph *graph, const ingot_
     return w->noise * fmax(1, 0.25 * sqrt((double)length));
 }
 
-/* A constant of doubles with the same elements. NULL when memory is out. */
+/* A constant of doubles with the same elements. NULL when memory is out. The copy is in the arena; the old constant is
+ * left to others that share it. */
 static ingot_const *widen_constant(ingot_arena *arena, const ingot_const *from, double noise, widening *w)
 {
     const int64_t n = ingot_count(&from->tensor);
@@ -105,7 +110,8 @@ void ingot_widen_type(ingot_type *type)
         type->dtype = ingot_wide_dtype(type->dtype);
 }
 
-/* Types of all values, and the elements of constants. */
+/* Types of all values, and the elements of constants. Constants that were shared by several values get a copy for each.
+ * False when memory is out. */
 static bool widen_values(ingot_graph *graph, widening *w)
 {
     for (int v = 0; v < graph->n_values; v++) {
@@ -122,7 +128,8 @@ static bool widen_values(ingot_graph *graph, widening *w)
 
 /* ---- attributes ------------------------------------------------------------------------------------------------- */
 
-/* Attributes that name the type of a result, or hold the elements of one. */
+/* Attributes that name the type of a result, or hold the elements of one. Tensors of attributes get no noise: they are
+ * no weights. False when memory is out. */
 static bool widen_attributes(ingot_graph *graph, ingot_node *node, widening *w)
 {
     static const char *const names[] = {"to", "dtype", "output_datatype"};
@@ -144,7 +151,8 @@ static bool widen_attributes(ingot_graph *graph, ingot_node *node, widening *w)
 
 /* ---- operators without a double form ---------------------------------------------------------------------------- */
 
-/* The types that the operator takes at input i, or 0: any that input 0 has. */
+/* The types that the operator takes at input i, or 0: any that input 0 has. A set of 0 at this input or one before it
+ * stands for input 0's. */
 static uint64_t types_at(const ingot_op *op, int i)
 {
     for (int k = 0; k <= i && k < 6; k++)
@@ -160,7 +168,8 @@ static bool takes_only_float(const ingot_op *op, int i)
     return types & INGOT_TYPE(FLOAT) && !(types & INGOT_TYPE(DOUBLE));
 }
 
-/* Is output i a float one, where the operator is one of those that have no double form? */
+/* Is output i a float one, where the operator is one of those that have no double form? DynamicQuantizeLinear's output
+ * 1 is its scale. */
 static bool gives_float(const ingot_node *node, int i)
 {
     static const char *const never[] = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "NonMaxSuppression"};
@@ -170,14 +179,16 @@ static bool gives_float(const ingot_node *node, int i)
     return !ingot_is_op(node, "DynamicQuantizeLinear") || i == 1;
 }
 
-/* A node Cast from one value to the other; false when memory is out. */
+/* A node Cast from one value to the other; false when memory is out. Named after the value that it makes. */
 static bool add_cast(ingot_graph *graph, int from, int to, ingot_dtype dtype)
 {
     ingot_node *cast = ingot_graph_add_node(graph, graph->values[to].name, "Cast", "", 13, &from, 1, &to, 1);
     return cast && ingot_node_set_int(graph, cast, "to", dtype);
 }
 
-/* Put Casts around a node. Inputs whose type is known to be no float one are left as they are. */
+/* Put Casts around a node. Inputs whose type is known to be no float one are left as they are. Outputs are cast back
+ * only where input 0 (or a scale of DequantizeLinear) was cast: else they are double by themselves. *any tells whether
+ * there was an input to cast. False when memory is out. */
 static bool keep_narrow(ingot_graph *graph, int index, const ingot_op *op, const ingot_shapes *shapes, bool *any)
 {
     const ingot_node *node = graph->nodes[index];
@@ -208,7 +219,7 @@ static bool keep_narrow(ingot_graph *graph, int index, const ingot_op *op, const
     return true;
 }
 
-/* One line for the report; of many nodes the first. */
+/* One line for the report; of many nodes the first. Four of them; the rest is counted. */
 static void note_narrow(widening *w, const ingot_node *node)
 {
     const size_t used = strlen(w->report);
@@ -217,7 +228,8 @@ static void note_narrow(widening *w, const ingot_node *node)
                  node->name, node->op_type);
 }
 
-/* Attributes of all nodes, and Casts around those that have no double form; nodes added here are behind n_nodes. */
+/* Attributes of all nodes, and Casts around those that have no double form; nodes added here are behind n_nodes. Nodes
+ * of unknown operators are left alone: they are an error later. */
 static bool widen_nodes(ingot_graph *graph, const ingot_shapes *shapes, widening *w)
 {
     const int n_nodes = graph->n_nodes;
@@ -233,7 +245,8 @@ static bool widen_nodes(ingot_graph *graph, const ingot_shapes *shapes, widening
     return true;
 }
 
-/* Types are inferred before anything changes: they tell which inputs are float. */
+/* Types are inferred before anything changes: they tell which inputs are float. Each graph is sorted again, as Casts
+ * were added at the end. After a failure the graph can only be freed. */
 ingot_status ingot_widen_graph(ingot_graph *graph, double noise, uint64_t seed,
                                void (*report)(void *sink, const char *line), void *sink, ingot_error *error)
 {
