@@ -7,6 +7,7 @@
 #include "ops/matmul_shape.h"
 #include "ops/weights.h"
 
+/* Inputs of both operators; C is Gemm's alone, and may be missing. */
 enum { A, B, C, N_INPUTS };
 
 /* Of a node, kept from prepare to its runs. When constants were packed by the plan, B itself need not be in memory:
@@ -320,6 +321,7 @@ static void describe_product(const ingot_op_ctx *c, ingot_op_work *work)
     }
 }
 
+/* bfloat16 and float16 go by way of float; integers as the standard has them for both operators. */
 #define TYPES (INGOT_TYPES_FLOAT | INGOT_TYPE(INT32) | INGOT_TYPE(INT64) | INGOT_TYPE(UINT32) | INGOT_TYPE(UINT64))
 
 const ingot_op ingot_ops_matmul[] = {

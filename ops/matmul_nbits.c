@@ -4,7 +4,10 @@
  * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits */
 #include "ops/op.h"
 
+/* Inputs: A (..., K), packed B, and scales are required; zero points, g_idx (a block for each element of k) and bias
+ * may be missing. */
 enum { A, B, SCALES, ZEROS, GROUPS, BIAS };
+/* Columns that are widened at a time, and up to how many rows of A dot products are used instead of packing. */
 enum { COLUMNS = 32, FEW_ROWS = 8 };
 
 /* Sizes that stay the same from run to run. A block is `block` consecutive elements of one column of B, that is of k,

@@ -143,6 +143,7 @@ static void normalize(ingot_rewrite *r, int x, int gamma, int beta, bool simplif
             r->result[i] = ingot_rewrite_more(r, i);
 }
 
+/* Operators without mean and beta have the word in their names. */
 static bool is_simplified(const ingot_rewrite *r) { return strstr(r->node->op_type, "Simplified") != NULL; }
 
 /* The forms of ONNX Runtime from before the standard had these operators. Outputs: Y, then mean and inverse

@@ -15,18 +15,21 @@ static const ingot_attr *list_of(const ingot_op_ctx *c, const char *name, ingot_
     return given ? a : NULL;
 }
 
+/* The list of floats of an attribute, *n of them; NULL and 0 when it is not given. */
 const float *ingot_ml_floats(const ingot_op_ctx *c, const char *name, int64_t *n)
 {
     const ingot_attr *a = list_of(c, name, INGOT_ATTR_FLOATS, n);
     return a ? a->floats : NULL;
 }
 
+/* Likewise of integers. */
 const int64_t *ingot_ml_ints(const ingot_op_ctx *c, const char *name, int64_t *n)
 {
     const ingot_attr *a = list_of(c, name, INGOT_ATTR_INTS, n);
     return a ? a->ints : NULL;
 }
 
+/* Likewise of strings, which are the model's own. */
 const ingot_string *ingot_ml_strings(const ingot_op_ctx *c, const char *name, int64_t *n)
 {
     const ingot_attr *a = list_of(c, name, INGOT_ATTR_STRINGS, n);
@@ -69,6 +72,7 @@ ingot_ml_labels ingot_ml_read_labels(const ingot_op_ctx *c, const char *ints)
     return labels;
 }
 
+/* Labels are strings or int64; without any they are indices, int64 too. */
 ingot_dtype ingot_ml_label_dtype(const ingot_ml_labels *labels)
 {
     return labels->strings ? INGOT_STRING : INGOT_INT64;

@@ -109,6 +109,7 @@ static ingot_status run_scaler(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The threshold is an attribute, so that nothing can fail. */
 static ingot_status run_binarizer(ingot_op_ctx *c)
 {
     ingot_parallel(c->team, ingot_count(c->in[0]), 8192, binarize, c);
@@ -161,6 +162,7 @@ static double norm_of(const double *row, int64_t n, char kind)
     return kind == '2' ? sqrt(norm) : norm;
 }
 
+/* Y is float and like X, whose rows are normalized each by itself. */
 static ingot_status infer_normalizer(ingot_op_ctx *c)
 {
     int64_t n, width;
@@ -199,6 +201,7 @@ static void normalize_rows(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* Rows are shared out; a vector is one row. */
 static ingot_status run_normalizer(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

@@ -52,6 +52,7 @@ static bool read_column(const ingot_op_ctx *c, const char *const names[4], ingot
     return false;
 }
 
+/* The attributes that may hold keys, and values, in the order in which they are looked for. */
 static const char *const key_names[4] = { "keys_floats", "keys_int64s", "keys_strings", "keys_tensor" };
 static const char *const value_names[4] = { "values_floats", "values_int64s", "values_strings", "values_tensor" };
 
@@ -222,6 +223,7 @@ static void encode(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Every element is looked up by itself. */
 static ingot_status run_encoder(ingot_op_ctx *c)
 {
     ingot_parallel(c->team, ingot_count(c->in[0]), 1024, encode, c);

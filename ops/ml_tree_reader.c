@@ -8,6 +8,7 @@
 
 #include "ops/ml_trees.h"
 
+/* What every failed allocation says. */
 static ingot_status out_of_memory(ingot_op_ctx *c) { return ingot_op_fail(c, INGOT_LIMIT, "memory is out"); }
 
 /* The elements of a tensor attribute as doubles, *n of them, in memory of the plan; NULL when there is none. */

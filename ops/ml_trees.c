@@ -42,6 +42,7 @@ static ingot_status infer_ensemble(ingot_op_ctx *c)
     return st ? st : ingot_out(c, 0, c->in[0]->dtype, 2, (int64_t[]){ n, targets });
 }
 
+/* (n, targets) of float. */
 static ingot_status infer_regressor(ingot_op_ctx *c)
 {
     int64_t n, width, targets;
@@ -294,6 +295,7 @@ static void predict_rows(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Rows are shared out, with fewer in a task where there are many trees. */
 static ingot_status run_trees(ingot_op_ctx *c)
 {
     const trees_state *s = c->state;

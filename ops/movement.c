@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+/* How work is cut; none of these changes a result. */
 enum {
     GRAIN_BYTES = 64 * 1024, /* of a thread's share at least: a few microseconds */
     LINE = 4096,             /* items of a line at a time */
@@ -120,6 +121,7 @@ static void copy_items(char *to, const char *from, int64_t n, int64_t to_step, i
 /* Four 32-bit items, which compilers keep in one vector register. */
 typedef uint32_t quad __attribute__((vector_size(16)));
 
+/* memcpy, as addresses need no alignment; it becomes one load or store. */
 static inline quad load_quad(const char *from)
 {
     quad q;
@@ -290,6 +292,7 @@ void ingot_copy_run(ingot_team *team, const ingot_copy *copy, const void *from, 
     ingot_parallel(team, n, MAX(GRAIN_BYTES / MAX(bytes, 1), 1), copy_part, &job);
 }
 
+/* One memcpy that the threads share. */
 typedef struct bytes_job {
     char *to;
     const char *from;

@@ -6,6 +6,7 @@
 
 #include "ops/half.h"
 
+/* The stack buffer, and up to where sums are rounded at each term. */
 enum {
     CHUNK = 512,      /* numbers rounded at a time: 1 KiB */
     FEW_TERMS = 16,   /* see sum_of */

@@ -6,6 +6,7 @@
 #include "ops/strip.h"
 #include "ops/weights.h"
 
+/* Inputs of all four operators; LayerNormalization's bias may be missing, RMSNormalization has none. */
 enum { X, SCALE, BIAS };
 
 /* --- groups of channels: (N, groups, channels, plane) --- */
@@ -51,6 +52,7 @@ static ingot_status read_groups(ingot_op_ctx *c, group_norm *s)
     return INGOT_OK;
 }
 
+/* Y like X. */
 static ingot_status infer_groups(ingot_op_ctx *c)
 {
     group_norm s = { .n = 0 };
@@ -100,6 +102,7 @@ static ingot_status run_groups_wide(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are computed as floats and rounded once. */
 static ingot_status run_groups(ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_groups_wide) : run_groups_wide(c);
@@ -195,6 +198,7 @@ static ingot_status infer_rows(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Scratch: widened copies, then parameters that have to be spread out. */
 static ingot_status prepare_rows(ingot_op_ctx *c)
 {
     row_norm *s = c->state = ingot_keep(c, sizeof *s);
@@ -302,6 +306,7 @@ static bool has_16bit(const ingot_op_ctx *c)
            (c->n_out > 2 && c->out[2] && ingot_is_16bit(c->out[2]->dtype));
 }
 
+/* Statistics are narrowed with Y where they are bfloat16. */
 static ingot_status run_rows(ingot_op_ctx *c)
 {
     return has_16bit(c) ? ingot_run_widened(c, run_rows_wide) : run_rows_wide(c);

@@ -179,6 +179,7 @@ void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned)
 /* Memory that the caller frees again within the same call. */
 void *ingot_work_alloc(ingot_op_ctx *c, size_t size_bytes) { return ingot_alloc(c->host->memory, size_bytes); }
 
+/* NULL is fine. */
 void ingot_work_free(ingot_op_ctx *c, void *memory) { ingot_release(c->host->memory, memory); }
 
 /* A thread's own part of scratch, per_thread_bytes of ingot_want_scratch, behind the shared part. */
@@ -207,6 +208,7 @@ ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int
 /* Memory for values that outlive the call but not the run, as items of sequences; NULL when it is out. */
 void *ingot_run_alloc(ingot_op_ctx *c, size_t size_bytes) { return c->host->run_alloc(original(c), size_bytes); }
 
+/* How deep values may hold values. */
 enum { MAX_NESTING = 64 };
 
 /* Recursive for sequences and optionals, to MAX_NESTING so that a model cannot use up the stack. */

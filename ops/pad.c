@@ -5,8 +5,10 @@
 
 #include "ops/movement.h"
 
+/* Bytes of a task at least. */
 enum { GRAIN_BYTES = 32 * 1024 };
 
+/* In the order of the words in read_mode(). */
 typedef enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP } pad_mode;
 
 /* A padded copy, dimensions merged. map[d] gives the input's index for each index of the result along d, -1 for the
@@ -123,6 +125,7 @@ static int64_t source_index(pad_mode mode, int64_t i, int64_t first, int64_t siz
     }
 }
 
+/* A dimension without a map is as in the input. */
 static inline int64_t map_index(const int64_t *map, int64_t i) { return map ? map[i] : i; }
 
 /* One row of the result from the input's row `from`, NULL where another dimension is in its padding: constants, or
@@ -227,6 +230,8 @@ static ingot_status prepare_pad(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Attributes and pads are read again, as they may be data of the run. Without constant_value padding is 0, or the
+ * empty string. */
 static ingot_status run_pad(ingot_op_ctx *c)
 {
     pad_sizes sizes;
@@ -265,6 +270,7 @@ static ingot_status read_crop(ingot_op_ctx *c, pad_sizes *sizes)
     return INGOT_OK;
 }
 
+/* Cropping is negative padding. */
 static ingot_status infer_crop(ingot_op_ctx *c)
 {
     pad_sizes sizes;
@@ -272,6 +278,7 @@ static ingot_status infer_crop(ingot_op_ctx *c)
     return status ? status : infer_padded(c, PAD_CONSTANT, &sizes);
 }
 
+/* What is added is always 0. */
 static ingot_status run_crop(ingot_op_ctx *c)
 {
     pad_sizes sizes;

@@ -133,6 +133,7 @@ static int64_t column_major(const ingot_window *v, int64_t offset)
 #define TYPED(name) name##_u8
 #include "ops/pool_loops.h"
 
+/* What becomes of a window's elements. */
 enum { POOL_MAX, POOL_AVERAGE, POOL_LP };
 
 /* The operator's name tells, with or without "Global". */
@@ -374,6 +375,7 @@ static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shap
     return INGOT_OK;
 }
 
+/* Y has X's type, and the natural shape or that of input 2. */
 static ingot_status infer_unpool(ingot_op_ctx *c)
 {
     int64_t natural[INGOT_MAX_RANK], shape[INGOT_MAX_RANK];

@@ -137,6 +137,7 @@ INGOT_ROW(trunc_DOUBLE, double, double, double, fmod(x, y))
 INGOT_ROW(floor_FLOAT, float, float, float, floor_modf(x, y))
 INGOT_ROW(floor_DOUBLE, double, double, double, floor_mod(x, y))
 
+/* By the attribute fmod, then by element type. Unsigned integers have one remainder only. */
 static ingot_row_fn *const mod_rows[2][INGOT_N_DTYPES] = {
     { INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, rest) INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, floor)
       [INGOT_FLOAT] = floor_FLOAT, [INGOT_DOUBLE] = floor_DOUBLE },
@@ -165,6 +166,7 @@ static ingot_status run_mod(ingot_op_ctx *c)
     return ingot_broadcast(c, c->out[0], c->in, 2, 4096, rows[dtype], NULL);
 }
 
+/* Bases as the standard has them; exponents may be of any numeric type. */
 #define TYPES_BASE (INGOT_TYPES_FLOAT | INGOT_TYPES_INDEX)
 
 const ingot_op ingot_ops_power[] = {

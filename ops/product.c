@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+/* When each way is taken, and how a product is cut: by sizes alone. */
 enum {
     FEW_ROWS = 8,
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
@@ -27,6 +28,7 @@ typedef struct run_call {
     int64_t matrix, item_rows, row_items, panel_items;
 } run_call;
 
+/* How many pieces of b elements a has, the last one perhaps shorter. */
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Bytes of n floats, rounded up so that what follows is aligned. */

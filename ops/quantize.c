@@ -13,13 +13,16 @@
 #include "ops/convert.h"
 #include "ops/quantized.h"
 
+/* Inputs; zero points may be missing. */
 enum { X, SCALE, ZERO };
 enum { CHUNK = 512, GRAIN = 16384 };
+/* How many elements share a scale. */
 enum granularity { PER_TENSOR, PER_AXIS, PER_BLOCK };
 
 #define ROUNDER                                                                                                        \
     12582912.0f /* 1.5 * 2^23: below 2^22, adding and subtracting it rounds to whole numbers, ties to even */
 
+/* Integers to quantize to; all quantized types, small floats included; types that are quantized. */
 #define TYPES_INT (INGOT_TYPE(UINT8) | INGOT_TYPE(INT8) | INGOT_TYPE(UINT16) | INGOT_TYPE(INT16) | INGOT_TYPE(UINT4) | \
                    INGOT_TYPE(INT4) | INGOT_TYPE(UINT2) | INGOT_TYPE(INT2))
 #define TYPES_QUANTIZED (TYPES_INT | INGOT_TYPES_FLOAT8 | INGOT_TYPES_FLOAT6 | INGOT_TYPE(FLOAT4E2M1))

@@ -91,6 +91,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
 
 /* ---- QLinearSoftmax ---- */
 
+/* Inputs; zero points may be missing. */
 enum { X, X_SCALE, X_ZERO, R_SCALE, R_ZERO };
 
 /* Y like X. Scales and zero points belong to whole tensors. */

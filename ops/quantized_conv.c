@@ -22,6 +22,7 @@ typedef struct conv_roles {
     int x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias;
 } conv_roles;
 
+/* ConvInteger (x, w, x_zero, w_zero) and QLinearConv, whose inputs are in the struct's order. */
 static const conv_roles integer_roles = { 0, INGOT_NONE, 2, 1, INGOT_NONE, 3, INGOT_NONE, INGOT_NONE, INGOT_NONE };
 static const conv_roles linear_roles = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
 
@@ -63,6 +64,7 @@ typedef struct conv_work {
     int x_zero;
 } conv_work;
 
+/* Blocks that hold so many channels. */
 static int64_t count_blocks(int64_t channels) { return (channels + INGOT_BLOCK - 1) / INGOT_BLOCK; }
 
 /* ---- shapes ---- */

@@ -6,6 +6,7 @@
 
 #include "ops/quantized.h"
 
+/* Inputs of QLinearAdd and QLinearMul; zero points may be missing. */
 enum { A, A_SCALE, A_ZERO, B, B_SCALE, B_ZERO, Y_SCALE, Y_ZERO };
 enum { GRAIN = 16384, BYTES = 256 };
 
@@ -189,6 +190,7 @@ static ingot_status run_mix(ingot_op_ctx *c)
 
 /* ---- one tensor ---- */
 
+/* Inputs of the functions of one byte. */
 enum { X, X_SCALE, X_ZERO, R_SCALE, R_ZERO };
 
 /* Y like X, with a scale and zero point of its own. */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+/* Rows of a task at least, and how many tasks are aimed at. */
 enum { ITEM_ROWS = 96, ITEMS = 16 };
 
 /* Which inputs of an operator play which part; NO where it has no such input. Inputs that a model may leave out are

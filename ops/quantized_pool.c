@@ -7,6 +7,7 @@
 #include "ops/blocked.h"
 #include "ops/quantized.h"
 
+/* Inputs of the means. MaxPool has X alone, at the same place. */
 enum { X, X_SCALE, X_ZERO, Y_SCALE, Y_ZERO };
 
 /* ---- the largest ---- */
@@ -84,6 +85,7 @@ typedef struct mean_work {
     bool count_padding;
 } mean_work;
 
+/* One window as large as the image? */
 static bool is_global(const ingot_op_ctx *c) { return !strcmp(c->node->op_type, "QLinearGlobalAveragePool"); }
 
 /* The window from the attributes, or one as large as the image, with all parameters checked. Scales belong to whole
@@ -145,6 +147,7 @@ static uint8_t round_mean(const mean_work *w, int64_t sum, int64_t n)
     return byte;
 }
 
+/* An element of either type of byte. */
 static int byte_at(const ingot_tensor *x, int64_t i)
 {
     return x->dtype == INGOT_INT8 ? ((const int8_t *)x->data)[i] : ((const uint8_t *)x->data)[i];

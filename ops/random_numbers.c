@@ -52,6 +52,7 @@ static ingot_status run_normal(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Numbers of [low, high), drawn as in run_normal(). */
 static ingot_status run_uniform(ingot_op_ctx *c)
 {
     const double low = (double)ingot_attr_float(c->node, "low", 0), high = (double)ingot_attr_float(c->node, "high", 1);
@@ -63,6 +64,7 @@ static ingot_status run_uniform(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* What a 0 or 1 can be stored as. */
 #define BERNOULLI_TYPES (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL))
 
 /* X's shape; any numeric type or bool. */

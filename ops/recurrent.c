@@ -12,6 +12,7 @@
 #include "ops/recurrent.h"
 #include "ops/weights.h"
 
+/* Inputs; those from B on may be missing, INITIAL_C and P are the LSTM's alone. */
 enum { X, W, R, B, SEQUENCE_LENS, INITIAL_H, INITIAL_C, P };
 
 /* What every failed allocation and uncountable size says. */
@@ -179,6 +180,7 @@ static ingot_status read_attributes(ingot_op_ctx *c, ingot_recurrent *r)
 
 /* ---- packed weights ---- */
 
+/* Packed weights' name among what plans share. */
 enum { PACK_TAG = 0x52 };
 
 /* The element type's kernels, and the sizes that follow from how many units their vectors hold. 16-bit floats run as

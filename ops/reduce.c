@@ -427,6 +427,7 @@ static ingot_status run_reduce(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Max and Min have booleans too, since opset 20. */
 #define NUMBERS {INGOT_TYPES_NUMERIC, INGOT_TYPE(INT64)}
 #define ORDERED {INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), INGOT_TYPE(INT64)}
 

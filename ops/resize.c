@@ -8,6 +8,7 @@
 #include "ops/convert.h"
 #include "ops/resize_table.h"
 
+/* Inputs; all but X may be missing or empty. */
 enum { X, ROI, SCALES, SIZES };
 
 /* One node. Axes that move are in `axes` with their tables; items in front of them and `inner` elements behind them
@@ -475,6 +476,7 @@ static ingot_status run_resize(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* The roi has a type of its own, whatever X has. */
 #define ROI_TYPES (INGOT_TYPE(FLOAT16) | INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(BFLOAT16))
 #define X_TYPES                                                                                                        \
     (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(STRING) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))

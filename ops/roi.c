@@ -5,6 +5,7 @@
 
 #include "ops/weights.h"
 
+/* Inputs; MaxRoiPool has the image's number in rois. */
 enum { X, ROIS, BATCH_INDICES };
 enum { MAX_SAMPLES = 1 << 24 };          /* along both sides of a region */
 
@@ -173,6 +174,7 @@ static ingot_status run_pool_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are computed as floats. */
 static ingot_status run_align(ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_align_plain) : run_align_plain(c);

@@ -2,6 +2,7 @@
  * sequence. The pairs are an element of the first half with one of the second, or neighbours. */
 #include "ops/weights.h"
 
+/* Inputs; position_ids may be missing. */
 enum { X, COS, SIN, POSITIONS };
 
 /* One run. X is walked by steps, so that both of its forms are one: (N, heads, T, depth), or (N, T, heads * depth). */
@@ -129,6 +130,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are computed as floats and rounded once. */
 static ingot_status run_rotary(ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);

@@ -136,6 +136,7 @@ static ingot_task *arg_task(const search_job *job)
     return job->inner == 1 ? arg_rows : arg_part;
 }
 
+/* The tensor as (outer, size, inner) around the axis; a scalar is a list of one. */
 static ingot_status run_arg(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];

@@ -143,6 +143,7 @@ static ingot_status run_erase(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* A scalar of int64. */
 static ingot_status run_length(ingot_op_ctx *c)
 {
     ingot_status status = need_kind(c, 0, INGOT_SEQUENCE);
@@ -329,6 +330,7 @@ static ingot_status run_map(ingot_op_ctx *c)
     return status;
 }
 
+/* Each output is a sequence, of a type that the body tells. */
 static ingot_status infer_map(ingot_op_ctx *c)
 {
     for (int i = 0; i < c->n_out; i++)

@@ -5,6 +5,7 @@
 #include "ops/fft.h"
 #include "ops/scalar.h"
 
+/* Inputs of DFT and, after the signal, of STFT; all but the signal (and STFT's step) may be missing. */
 enum { SIGNAL, LENGTH, AXIS };
 enum { STEP = 1, WINDOW, FRAME_LENGTH };
 
@@ -194,6 +195,7 @@ static void transform_lines(void *argument, int64_t begin, int64_t end, int thre
     }
 }
 
+/* Lines are shared out, many short ones to a task. */
 static ingot_status run_signal(ingot_op_ctx *c)
 {
     signal *s = c->state;

@@ -6,6 +6,7 @@
 #include "ops/narrow.h"
 #include "ops/weights.h"
 
+/* The operators, by the first letter of their names. */
 enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
 
 /* One node: strips of n elements, `inner` apart, in each of the three kinds. */
@@ -123,11 +124,13 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* 16-bit floats are widened around the loops. */
 static ingot_status run_softmax(ingot_op_ctx *c)
 {
     return ingot_is_16bit(c->in[0]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
 }
 
+/* Two records each: until opset 12 everything from the axis on is one row. */
 #define ROWS(name) \
     { name, 1, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, .until = 12 }, \
     { name, 13, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, \

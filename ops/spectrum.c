@@ -57,12 +57,14 @@ static ingot_status fill_window(ingot_op_ctx *c, double constant, double first, 
     return INGOT_OK;
 }
 
+/* Coefficients as the standard gives them. */
 static ingot_status run_hann(ingot_op_ctx *c) { return fill_window(c, 0.5, -0.5, 0); }
 static ingot_status run_hamming(ingot_op_ctx *c) { return fill_window(c, 25.0 / 46, -21.0 / 46, 0); }
 static ingot_status run_blackman(ingot_op_ctx *c) { return fill_window(c, 0.42, -0.5, 0.08); }
 
 /* ---- MelWeightMatrix: a triangle over the frequencies of a spectrum for every band ---- */
 
+/* Inputs of MelWeightMatrix, all of them scalars. */
 enum { BANDS, LENGTH, RATE, LOW, HIGH };
 
 /* (dft_length / 2 + 1, num_mel_bins): what a spectrum is multiplied with. */

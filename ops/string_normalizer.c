@@ -5,6 +5,7 @@
 
 #include "ops/op.h"
 
+/* In the order of the names in prepare_normalizer(). */
 typedef enum letter_case { CASE_NONE, CASE_LOWER, CASE_UPPER, N_CASES } letter_case;
 
 /* The attributes; stop words are the model's own. */

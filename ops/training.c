@@ -7,6 +7,7 @@
 #include "ops/op.h"
 #include "ops/scalar.h"
 
+/* Inputs: learning rate, count of steps, and where the tensors begin. */
 enum { R, T, FIRST };
 
 /* Attributes and inputs of one step; which of them an operator reads is seen in its move function. */

@@ -160,6 +160,7 @@ static ingot_status prepare_map(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
+/* Parameters were read when planning. */
 static ingot_status run_map(ingot_op_ctx *c)
 {
     const map_call *call = c->state;

@@ -35,6 +35,7 @@ static int64_t shrink(double x, const limits *p)
 #define clip_of(T, W) (x < (T)p->low ? MIN((T)p->low, (T)p->high) : MIN(x, (T)p->high))
 #define shrink_of(T, W) (T)shrink((double)x, p)
 
+/* One loop: expression `op` over elements of type T. Compilers make vector code of it. */
 #define LOOP(op, dtype, T, W) \
     static void op##_##dtype(void *dst, const void *src, int64_t n, const limits *p) \
     { \
@@ -57,6 +58,7 @@ INGOT_INTEGER_ROWS(LOOP, not)
 INGOT_INTEGER_ROWS(LOOP, clip)
 INGOT_INTEGER_ROWS(LOOP, shrink)
 
+/* A bool is one byte, 0 or 1. */
 static void not_BOOL(void *dst, const void *src, int64_t n, const limits *p)
 {
     (void)p;
@@ -67,6 +69,7 @@ static void not_BOOL(void *dst, const void *src, int64_t n, const limits *p)
 /* Loops by element type; NULL where an operator does not have the type. */
 typedef loop_fn *const loop_table[INGOT_N_DTYPES];
 
+/* Unsigned integers are their own absolute value. */
 static loop_table abs_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, abs) INGOT_UNSIGNED_ROWS(INGOT_ROW_ENTRY, same) };
 static loop_table neg_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, neg) };
 static loop_table sign_loops = { INGOT_SIGNED_ROWS(INGOT_ROW_ENTRY, sign)

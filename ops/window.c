@@ -7,6 +7,7 @@
 
 static const int64_t largest = INT32_MAX;
 
+/* In the order of the words in read_auto_pad(). */
 typedef enum auto_pad { PAD_NOTSET, PAD_VALID, PAD_SAME_UPPER, PAD_SAME_LOWER } auto_pad;
 
 /* A list attribute of n integers from `minimum` to 2^31 - 1; all are `otherwise` when it is missing or empty. INVALID
