@@ -56,6 +56,7 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates)
         for (int j = 0; j < gates * sums; j++)
             acc[i][j] = j < gates ? V(load)(t->start[j] + i * t->start_row[j]) : V(zero)();
     }
+    /* `sums` steps at a time, each to sums of its own */
     for (; l + sums <= t->k; l += sums, w += sums * gates * LANES) {
         INGOT_UNROLL
         for (int s = 0; s < sums; s++)
@@ -248,6 +249,7 @@ INGOT_INLINE void finish(const ingot_cell *d, const ingot_cell_step *s, const pl
 /* The sums of `rows` rows from place p on. */
 INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const place *p, int rows, T *sums)
 {
+    /* a GRU's half steps: z and r from the state, then the candidate from what r left of it */
     const bool halves = d->kind == INGOT_CELL_GRU;
     const int all = count_gates(d), gates = !halves ? all : s->half ? 1 : 2, first = halves && s->half ? 2 : 0;
     const T *inputs = (const T *)s->inputs + p->row * s->inputs_row + p->unit * all;
@@ -288,6 +290,7 @@ static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row,
  * for each. The result of a block depends on no other. */
 void INGOT_FN(TYPED(cell_step))(const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)
 {
+    /* a small batch leaves room in the buffer of sums for several blocks */
     const int most = most_rows(d->kind == INGOT_CELL_GRU ? 2 - s->half : count_gates(d));
     const int together = s->batch <= MAX_ROWS / 2 && s->batch <= most ? MAX_ROWS / (int)max64(1, s->batch) : 1;
 

@@ -176,6 +176,7 @@ void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_wei
         const int64_t block_floats = s.taps * s.ic_block * width;
         float *to = packed + group * s.group_floats + unit * s.unit_floats;
 
+        /* zeros stay in lanes past the last channel, and between groups that were merged */
         memset(to, 0, (size_t)(s.ic_blocks * block_floats) * sizeof *to);
         for (int64_t block = 0; block < s.ic_blocks; block++, to += block_floats)
             for (int o = 0; o < channels; o++)
@@ -328,6 +329,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
         for (int p = 0; p < px; p++)
             acc[p][v] = bias;
     }
+    /* channel blocks, then the rows of taps that exist, then the taps of a row: weights are read as they are packed */
     for (int64_t b = 0; b < r.blocks; b++)
         for (int64_t z = 0; z < r.planes; z++)
             for (int64_t y = 0; y < r.rows; y++) {
@@ -352,6 +354,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                 }
             }
     t->next_unit = next_unit;
+    /* the usual end: all blocks exist, and clipping is all that follows */
     if (!t->act && t->channels > nv * VF32_LANES - BLOCK) {
         if (t->residual)
             finish(t, acc, px, nv, t->residual);
@@ -461,6 +464,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
     const ingot_conv *d = it->d;
     const conv_shape *s = it->s;
     const int most = it->width == UNIT ? CONV_PX2 : CONV_PX1;
+    /* taps of depth and height are the same for the whole row, and those outside are left out of the loops */
     const tap_range tz = taps_at(d, s, 0, z), ty = taps_at(d, s, 1, y);
     const int64_t in_z = z * d->stride[0] - d->pad[0] + tz.from * d->dilation[0];
     const int64_t in_y = y * d->stride[1] - d->pad[1] + ty.from * d->dilation[1];
@@ -471,6 +475,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
     t->taps[1] = ty.to - ty.from;
     t->taps[2] = taps.to - taps.from;
     t->weights = it->weights + tz.from * t->weight_tap[0] + ty.from * t->weight_tap[1] + taps.from * t->weight_tap[2];
+    /* tiles of nearly equal width, so that no tile of a pixel or two is left at the end */
     for (int64_t x = x0; x < x1; tiles--) {
         const int px = (int)ceil_div(x1 - x, tiles);
         const int64_t in_x = x * d->stride[2] - d->pad[2] + taps.from * d->dilation[2];
@@ -526,6 +531,7 @@ static void run_item(item *it)
         run_row(it, 0, 0, it->row0, it->row1, all);
         return;
     }
+    /* the run of outputs that have all taps; none, where the kernel is wider than the source */
     while (begin < width && !same(all, taps_at(it->d, it->s, 2, begin)))
         begin++;
     for (end = begin; end < width && same(all, taps_at(it->d, it->s, 2, end));)

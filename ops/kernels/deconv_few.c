@@ -139,6 +139,7 @@ static void start_rows(const ingot_conv *d, const ingot_epilogue *e, float *dst,
 /* Output rows [y0, y1) of an image. */
 static void run_band(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t y0, int64_t y1)
 {
+    /* source rows that reach the band, and how many pixels' sums fit the buffer */
     const int64_t piece = SUM_FLOATS / sums_of(d), reach = (d->kernel[1] - 1) * d->dilation[1];
     const int64_t least = y0 + d->pad[1] - reach, first = least <= 0 ? 0 : ceil_div(least, d->stride[1]);
     const int64_t end = min64(d->in[1], (y1 - 1 + d->pad[1]) / d->stride[1] + 1);

@@ -104,6 +104,7 @@ void INGOT_FN(dot_pack_i8)(const ingot_dot *d, void *packed, const void *b, ptrd
             const int zero = zeros && column < d->n ? zeros[column] : 0;
             char *lane = panel + j * 4;
 
+            /* offsets follow what elements were packed as: bytes without a sign went 128 lower */
             offs[column] = zero - (d->b_signed ? 0 : 128);
             sums[column] = 0;
             if (column < d->n)
@@ -326,6 +327,7 @@ static void run_strip(const ingot_dot *d, const char *a, const char *packed, cha
     };
 
     for (int i = 0; i < MAX_ROWS; i++) {
+        /* rows that do not exist repeat the last one, whose results are not stored again */
         const int64_t at = row + (i < rows ? i : rows - 1);
         t.a[i] = a + (d->row_at ? d->row_at[at] : at * d->row_step) * DOT_BYTES;
     }
@@ -334,6 +336,7 @@ static void run_strip(const ingot_dot *d, const char *a, const char *packed, cha
         t.b = packed + panel_at(d, p);
         t.column = p * panel_columns(d);
         t.n = (int)min64(d->n - t.column, panel_columns(d));
+        /* sums of the tile, then its results, vector by vector; a vector that summed rows has no results of its own */
         if (vectors == 2)
             (flip ? tile_wide_signed : tile_wide)(&t, sums);
         else

@@ -46,9 +46,11 @@ static dw_shape dw_shape_of(const ingot_conv *d)
         .strip = d->out[2], .band = 1,
     };
 
+    /* which way */
     s.buffered = d->in[0] == 1 && d->out[0] == 1 && d->kernel[0] == 1 && d->kernel[1] <= MAX_KERNEL &&
                  d->kernel[2] <= MAX_KERNEL && d->dilation[1] == 1 && d->dilation[2] == 1 &&
                  d->stride[1] <= MAX_KERNEL && d->stride[2] <= MAX_KERNEL;
+    /* narrow the strip until one row of windows fits half of the buffer, then add rows */
     if (s.buffered) {
         while (s.strip > 1 && buffer_row(reach(d, 2, s.strip)) * d->kernel[1] > BUFFER / 2)
             s.strip = ceil_div(s.strip, 2);
@@ -61,6 +63,7 @@ static dw_shape dw_shape_of(const ingot_conv *d)
         s.right = s.left + max64(0, min64(inside, d->out[2]) - s.left) / PIXELS * PIXELS;
         s.direct = s.left <= MAX_EDGE && d->out[2] - s.right <= MAX_EDGE;
     }
+    /* bands of nearly equal height */
     s.strips = ceil_div(d->out[2], max64(1, s.strip));
     s.bands = ceil_div(s.rows, s.band);
     s.band = s.bands ? ceil_div(s.rows, s.bands) : 1;
@@ -134,6 +137,7 @@ INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count
     for (int i = 0; i < count; i++)
         acc[i] = bias;
     for (int64_t y = 0; y < r->kh; y++, src += r->src_row) {
+        /* each vector of the row is loaded once, and shifted by the taps in between */
         vf32 v[MAX_VECTORS + MAX_KERNEL / 2];
         INGOT_UNROLL
         for (int i = 0; PIXELS == 2 && i < count + kw / 2; i++)
@@ -275,6 +279,7 @@ static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, 
 {
     const int64_t height = j->d->in[1], width = j->d->in[2];
     const int64_t all = buffer_row(columns);
+    /* columns of the buffer that lie in the source; the others are padding */
     const int64_t left = max64(0, min64(-x0, columns)), right = max64(left, min64(columns, width - x0));
 
     for (int64_t y = y0; y < y0 + rows; y++) {
@@ -339,6 +344,7 @@ static void dw_direct(const dw_job *j, const dw_shape *s, int64_t y0, int64_t y1
     dw_row_fn *run_row = choose_row(stride, d->kernel[2]);
 
     for (int64_t y = y0; y < y1; y++) {
+        /* rows of the window that lie in the source; the others would add zeros and are left out */
         const int64_t top = y * d->stride[1] - d->pad[1];
         const int64_t k0 = min64(d->kernel[1], max64(0, -top)), k1 = max64(k0, min64(d->kernel[1], d->in[1] - top));
 
@@ -396,6 +402,7 @@ void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float 
     for (int64_t i = i0; i < i1; i++) {
         const int64_t band = i % s.bands, plane = i / s.bands, block = plane % s.blocks;
         const int64_t row0 = band * s.band, row1 = min64(s.rows, row0 + s.band);
+        /* what the rows of one item share: the last block may have fewer channels than lanes */
         const size_t channels = (size_t)min64(BLOCK, d->oc - block * BLOCK);
         const dw_job j = {
             .d = d, .src = src + plane * s.in_plane, .weights = packed + block * s.taps * BLOCK,

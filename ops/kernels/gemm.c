@@ -218,6 +218,7 @@ void INGOT_FN(gemm_pack_f32)(float *packed, const float *b, ptrdiff_t b_row, ptr
         for (int64_t l = 0; l < k; l += STEPS, to += STEPS * width, from += STEPS * b_row) {
             const int steps = (int)min64(STEPS, k - l);
 
+            /* columns that fill up the last panel are zeros */
             if (have < width)
                 memset(to, 0, (size_t)(steps * width) * sizeof *to);
             if (b_col == 1)
@@ -282,6 +283,7 @@ static void run_chunk(const product *p, int64_t m0, int64_t m1, int64_t panel, i
 
     for (int64_t row = m0; row < m1; strips--) {
         const int mr = (int)ceil_div(m1 - row, strips);
+        /* the strip's rows of A and C; the fetching goes on where the strip before left it */
         tile_job t = job;
 
         t.a += row * g->a_row;
@@ -307,6 +309,7 @@ static void run_block(const product *p, int64_t m0, int64_t m1, int64_t p0, int6
     for (int64_t panel = p0; panel < p1; panel++) {
         int64_t k0 = 0;
         do {
+            /* what is fetched meanwhile: the next chunk of this panel, or the first of the next panel */
             const bool ends = k0 + p->chunk >= p->g->k;
             const float *next = !ends           ? packed_at(p, panel, k0 + p->chunk)
                               : panel + 1 < p1 ? packed_at(p, panel + 1, 0)

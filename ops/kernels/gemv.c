@@ -27,6 +27,7 @@ INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, 
     }
     INGOT_UNROLL
     for (int t = 0; t < rm * rn; t++) {
+        /* the rest of k, the lanes' sum, and the epilogue but for the activation */
         const size_t rest = (size_t)(g->k - whole);
         const int64_t row = i + t / rn, col = j + t % rn;
         const vf32 sum = vf32_fma(vf32_load_n(ai + (t / rn) * g->a_row + whole, rest),
@@ -168,8 +169,10 @@ void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b
 
         for (int64_t i = 0; i < g->m; i++)
             start_strip(g, c, e, i, j0, j1);
+        /* B at hand: some columns in registers over all of k */
         for (int64_t i = 0; at_hand && i < g->m; i++)
             add_all_columns(g, a + i * g->a_row, b, ldb, c + i * g->ldc, j0, j1);
+        /* B from far: eight rows at a time as they come, onto the strip of C */
         for (int64_t l = 0; !at_hand && l < g->k; l += 8)
             for (int64_t i = 0; i < g->m; i++) {
                 const int rows = (int)min64(8, g->k - l);
@@ -199,6 +202,7 @@ INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float 
     for (int64_t l = 0; l < g->k; l += INGOT_STRIPE, b += g->n * INGOT_STRIPE) {
         INGOT_UNROLL
         for (int u = 0; u < INGOT_STRIPE; u += VF32_LANES) {
+            /* past k A counts as zeros, so what fills up the last stripe does not matter */
             const int64_t left = g->k - l - u;
             vf32 x[2];
             for (int r = 0; r < rm; r++)

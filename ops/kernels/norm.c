@@ -106,6 +106,7 @@ INGOT_INLINE vf8 sum_channels(const pixels *p, const float *shift, int count, bo
         sum[i] = vf8_zero();
     for (int64_t c = 0; c < p->channels; c += 8) {
         const float *at = p->src + c / 8 * p->stride;
+        /* lanes past the last channel are multiplied by 0, as they may hold anything finite */
         const bool whole = p->channels - c >= 8;
         const vf8 lanes = whole ? vf8_load(ones) : vf8_load_n(ones, (size_t)(p->channels - c));
 
@@ -119,6 +120,7 @@ INGOT_INLINE vf8 sum_channels(const pixels *p, const float *shift, int count, bo
             sum[i] = square ? vf8_fma(x, x, sum[i]) : vf8_add(sum[i], x);
         }
     }
+    /* from sums of a pixel's lanes to one vector with a lane for each pixel */
     vf8_transpose(sum);
     return vf8_add(vf8_add(vf8_add(sum[0], sum[1]), vf8_add(sum[2], sum[3])),
                    vf8_add(vf8_add(sum[4], sum[5]), vf8_add(sum[6], sum[7])));

@@ -142,6 +142,7 @@ static void max_run(const ingot_pool *d, window_job j, float *dst, int64_t x0, i
     const int64_t from = min64(columns, max64(0, -start)), to = max64(from, min64(columns, d->in[2] - start));
     float line[(LINE + VECTOR_PIXELS) * BLOCK];
 
+    /* the line: padding, columns of the source, padding */
     fill(line, from, -INFINITY);
     if (from < to) {
         j.src += (start + from) * BLOCK;
@@ -161,6 +162,7 @@ static void pool_runs(const ingot_pool *d, window_job *j, float *dst, int64_t z,
     int64_t end;
 
     for (int64_t begin = 0; begin < d->out[2]; begin = end) {
+        /* the run goes on as long as windows have the same taps, and count the same where padding counts */
         const tap_range tx = taps_at(d, 2, begin);
         const int64_t counted = d->count_padding ? padded_taps(d, 2, begin) : tx.to - tx.from;
         for (end = begin + 1; end < d->out[2]; end++) {
@@ -175,6 +177,7 @@ static void pool_runs(const ingot_pool *d, window_job *j, float *dst, int64_t z,
             continue;
         }
         j->src = rows + (begin * d->stride[2] - d->pad[2] + tx.from * d->dilation[2]) * BLOCK;
+        /* what an average divides by: all taps within the padded source, or those that are there */
         const int64_t count = d->count_padding ? padded_taps(d, 0, z) * padded_taps(d, 1, y) * counted : taps;
         fold_run(j, dst + begin * BLOCK, end - begin, (double)count, d->max);
     }

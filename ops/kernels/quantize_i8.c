@@ -109,6 +109,7 @@ void INGOT_FN(mix_i8)(void *dst, const void *a, const void *b, int64_t n, const 
     uint8_t *to = dst;
 
     for (int64_t i = 0; i < n; i += VF32_LANES) {
+        /* near the end, bytes go through a copy both ways */
         const bool whole = i + 16 <= n;
         const vi32 av = whole ? vi32_load_i8(x + i, m->is_signed) : load_some(x + i, n - i, m->is_signed);
         const vi32 bv = m->b_single ? vi32_set1(single)

@@ -177,6 +177,7 @@ void INGOT_FN(sum_pixels_f32)(double *sums, const float *src, size_t pixels)
         INGOT_UNROLL
         for (int w = 0; w < WIDE; w++)
             acc[w] = vf8_zero();
+        /* four chains, as each addition waits for the one before it in its chain */
         for (; p + WIDE <= end; p += WIDE) {
             INGOT_UNROLL
             for (int w = 0; w < WIDE; w++)
@@ -235,6 +236,7 @@ int32_t INGOT_FN(arg_row_f32)(float *best, const float *src, size_t n, float sig
     vf32_store(values, most);
     vi32_store(found, index);
     for (int l = 0; l < VF32_LANES && i > 0; l++) {
+        /* lanes are compared by value, and by place where values tie */
         const int32_t at = found[l] * VF32_LANES + l;
         if (where < 0 || beats(values[l], *best) || (ties(values[l], *best) && (at < where) != last)) {
             *best = values[l];

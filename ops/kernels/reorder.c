@@ -9,6 +9,7 @@ void INGOT_FN(block_f32)(float *dst, const float *src, int64_t channels, int64_t
     int64_t p = p0;
     vf8 r[BLOCK];
 
+    /* whole blocks: eight rows of eight pixels are transposed */
     for (; channels >= BLOCK && p + BLOCK <= p1; p += BLOCK) {
         INGOT_UNROLL
         for (int c = 0; c < BLOCK; c++)
@@ -30,6 +31,7 @@ void INGOT_FN(unblock_f32)(float *dst, const float *src, int64_t channels, int64
     int64_t p = p0;
     vf8 r[BLOCK];
 
+    /* whole blocks again; the pixels left over go one by one */
     for (; have == BLOCK && p + BLOCK <= p1; p += BLOCK) {
         INGOT_UNROLL
         for (int i = 0; i < BLOCK; i++)

@@ -35,6 +35,7 @@ INGOT_INLINE float exp_row(float *dst, const float *src, int64_t n, float most)
             vf32_store(dst + i, e);
     }
     if (i < n) {
+        /* the tail lane by lane: lanes past the end would count as exp(-most) */
         float last[VF32_LANES] = { 0 };
         vf32_store(last, vf32_exp(vf32_sub(vf32_load_n(src + i, (size_t)(n - i)), shift)));
         for (int64_t k = 0; k < n - i; k++) {

@@ -123,6 +123,7 @@ static double cycles(const ingot_conv *d, int m)
     const wino_shape s = wino_shape_of(d, m ? m : 2);
     const double tiles = (double)s.tiles, points = m ? s.points * s.points : 9;
     const double pixels = (double)(d->n * d->out[1] * d->out[2]);
+    /* multiply-adds at 90 % of two a cycle, the weights' way from memory, and the transforms */
     const double products = (m ? tiles * points : pixels * 9) * ic * oc / per_cycle;
     const double weights = streaming(points * ic * oc * sizeof(float), m ? (double)s.blocks : 1);
     const double transforms = m ? tiles * points * (ic * 3 + oc * 4) / VF32_LANES : 0;
@@ -351,6 +352,7 @@ INGOT_INLINE void transform_source(const wino_job *j, int m, int64_t tile0, int6
 
     for (int64_t t = 0; t < count; t += VECTOR_BLOCKS)
         for (int64_t b = 0; b < s->ic_blocks; b++) {
+            /* a vector holds the same channels of one tile or of two */
             for (int i = 0; i < VECTOR_BLOCKS; i++) {
                 const tile_place at = place_of(s, tile0 + min64(t + i, count - 1));
                 const float *plane = j->src + (at.image * s->ic_blocks + b) * s->in_plane;
@@ -422,6 +424,7 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count)
     const int64_t ic = s->ic_blocks * BLOCK;
 
     for (int point = 0; point < points; point++) {
+        /* this point's part of V, of the filters and of M */
         const float *v = j->v + point * s->v_point, *w = j->packed + (unit * UNIT * points + point * width) * ic;
         float *to = j->products + point * s->m_point;
         int64_t strips = ceil_div(count, most);
@@ -468,6 +471,7 @@ INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point
     }
     INGOT_UNROLL
     for (int y = 0; y < m; y++) {
+        /* tiles at the lower and right edge have fewer outputs */
         if (y >= o->rows)
             break;
         output_1d(m, columns[y], out);
@@ -541,6 +545,7 @@ void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, con
         const int64_t block = i / s.units, unit = i % s.units;
         const int64_t tile0 = block * s.block, count = min64(s.block, s.tiles - tile0);
 
+        /* the first item of a block transforms its source; the others find it in scratch */
         if (block != *held) {
             if (m == 2)
                 transform_source_2(&j, tile0, count);
@@ -548,6 +553,7 @@ void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, con
                 transform_source_4(&j, tile0, count);
             *held = block;
         }
+        /* products at all points, then back to outputs, one vector of channels at a time */
         multiply_points(&j, unit, count);
         for (int v = 0; v < unit_width_of(d->oc, unit) / VF32_LANES; v++)
             finish_vector(&j, unit * UNIT + v * VF32_LANES, j.products + v * VF32_LANES, tile0, count);

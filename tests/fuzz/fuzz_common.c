@@ -23,6 +23,7 @@ static bool make_input(const ingot_value_info *info, ingot_tensor *tensor)
     if (info->kind != INGOT_TENSOR || info->rank < 0 || info->dtype == INGOT_STRING ||
         !ingot_dtype_size_bytes(info->dtype))
         return false;
+    /* sizes come from the model: each is bounded before it is multiplied */
     int64_t bytes = (int64_t)ingot_dtype_size_bytes(info->dtype);
     for (int i = 0; i < info->rank; i++) {
         tensor->shape[i] = info->shape[i] < 0 ? 2 : info->shape[i];
@@ -113,6 +114,7 @@ void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
         FUZZ_CHECK(*error.message && !model);
         return;
     }
+    /* as many inputs as can be made up, then the runs if that is all of them */
     const size_t n_wanted = ingot_model_n_inputs(model);
     while (n_inputs < n_wanted && n_inputs < FUZZ_MAX_INPUTS &&
            make_input(ingot_model_input(model, n_inputs), &inputs[n_inputs]))
@@ -163,6 +165,7 @@ uint8_t *fuzz_one_node(Onnx__NodeProto *node, size_t n_inputs, const int *ranks,
             dims[i][d].dim_value = sizes[i][d];
         }
     }
+    /* the node's lists, the graph around it, and the model around that */
     result.name = output;
     node->n_input = n_inputs;
     node->input = names;

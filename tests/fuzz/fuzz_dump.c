@@ -55,6 +55,7 @@ static ingot_status read_value(size_t form, const uint8_t *data, size_t size, co
 /* The readers open files by name, so the bytes go to a file in memory first. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    /* limits as of a small machine, set once; the files are removed at the end */
     static bool started;
     if (!started) {
         started = true;
@@ -68,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(data + 1, 1, size - 1, file) != size - 1 || fclose(file))
         abort();
+    /* .npz, .pt and .safetensors hold several values */
     if (form >= 1 && form <= 3) {
         read_bundle(path);
         return 0;

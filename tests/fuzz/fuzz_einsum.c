@@ -17,11 +17,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const size_t n_inputs = 1 + data[0] % 3;
     size_t at = 1, n_bytes;
+    /* the operands' shapes */
     for (size_t i = 0; i < n_inputs; i++) {
         ranks[i] = at < size ? data[at++] % 7 : 0;
         for (int d = 0; d < ranks[i]; d++)
             sizes[i][d] = at < size ? data[at++] % 4 : 1;
     }
+    /* the rest as the node's attribute */
     equation.name = "equation";
     equation.has_type = equation.has_s = true;
     equation.type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;

@@ -37,6 +37,7 @@ static void make_folder(void)
     snprintf(folder, sizeof folder, "/tmp/ingot-fuzz-XXXXXX");
     FUZZ_CHECK(mkdtemp(folder));
     atexit(remove_folder);
+    /* what must not be read, and the model's folder beside it */
     snprintf(path, sizeof path, "%s/outside", folder);
     write_file(path, "ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ", 32);
     snprintf(path, sizeof path, "%s/in", folder);
@@ -45,6 +46,7 @@ static void make_folder(void)
     write_file("data", inside, sizeof inside);
     FUZZ_CHECK(!mkdir("d", 0700));
     write_file("d/data", inside, sizeof inside);
+    /* links to a file and a folder within, to what lies outside, to themselves, and a pipe that nobody writes to */
     FUZZ_CHECK(!symlink("data", "link") && !symlink("../outside", "out") && !symlink("..", "up") &&
                !symlink("d", "down") && !symlink("loop", "loop") && !mkfifo("pipe", 0600) && !fchdir(before) &&
                !close(before));
@@ -89,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n_bytes;
     if (!*folder)
         make_folder();
+    /* the tensor, with as many entries as there are lines */
     tensor.n_dims = 1;
     tensor.dims = &four;
     tensor.has_data_type = tensor.has_data_location = true;
@@ -101,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         entry->value = take_line(&data, &size);
     }
     tensor.external_data = list;
+    /* the Constant around it, written to the folder and loaded from there */
     value.name = "value";
     value.has_type = true;
     value.type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;

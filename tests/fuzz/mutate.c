@@ -192,11 +192,13 @@ static void change_nodes(mutation *m)
     Onnx__GraphProto *graph = m->graph;
     if (!graph->n_node)
         return;
+    /* one time of three a node goes; its readers find nothing then */
     const size_t at = below(m, graph->n_node);
     if (!below(m, 3)) {
         memmove(&graph->node[at], &graph->node[at + 1], (--graph->n_node - at) * sizeof *graph->node);
         return;
     }
+    /* else a copy of it at the end of the list */
     Onnx__NodeProto **nodes = ingot_arena_array(&m->arena, graph->n_node + 1, sizeof *nodes);
     Onnx__NodeProto *copy = ingot_arena_copy(&m->arena, graph->node[at], sizeof *copy);
     FUZZ_CHECK(nodes && copy);
@@ -205,6 +207,7 @@ static void change_nodes(mutation *m)
     graph->node = nodes;
     if (!copy->n_output || !copy->n_input)
         return;
+    /* new names for its outputs, and one of its inputs is what the first gave */
     char **names = ingot_arena_array(&m->arena, copy->n_output + copy->n_input, sizeof *names);
     FUZZ_CHECK(names);
     memcpy(names + copy->n_output, copy->input, copy->n_input * sizeof *names);
@@ -250,6 +253,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     ProtobufCAllocator allocator = {take, keep, &m.arena};
     size_t result = 0;
     if (below(&m, 4) && size <= 1 << 16 && unpack(&m, &allocator, data, size)) {
+        /* changes of the unpacked message, then packed again */
         for (size_t i = 1 + below(&m, 3); i; i--)
             changes[below(&m, sizeof changes / sizeof *changes)](&m);
         const size_t packed = onnx__model_proto__get_packed_size(m.model);

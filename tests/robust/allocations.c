@@ -72,6 +72,7 @@ static long try_model(const char *path)
     long tried = 0, calls = 0;
     if (ingot_model_load(path, NULL, &model, &error))
         return fprintf(stderr, "%s\n", error.message), -1;
+    /* inputs and the bits to expect, while nothing fails yet */
     const int n_inputs = make_inputs(model, 2, 1, inputs);
     NEED(n_inputs >= 0);
     ingot_model_free(model);
@@ -79,12 +80,15 @@ static long try_model(const char *path)
         return fprintf(stderr, "%s\n", error.message), -1;
     for (int onward = 0; onward < 2; onward++) {
         atomic_store(&from_there_on, onward);
+        /* the k-th call fails, until there is no k-th call */
         for (long k = 1;; k++, tried++) {
             error = (ingot_error){0};
             atomic_store(&n_calls, 0);
             atomic_store(&first_failing, k);
             const ingot_status status = use_model(path, inputs, &hash, &error);
+            /* no more failures: what follows is the test's own */
             atomic_store(&first_failing, 0);
+            /* a failure that the engine can do without may go unnoticed, but then the bits must be right */
             NEED(status == INGOT_OK || (status == INGOT_LIMIT && error.message[0]));
             if (!status && hash != expected)
                 return fprintf(stderr, "%s: allocation %ld fails: other bits\n", path, k), -1;

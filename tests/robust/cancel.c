@@ -35,6 +35,7 @@ static double cancel_once(ingot_session *session, double at_ms)
     moment m = {.session = session, .at_ms = at_ms};
     pthread_t thread;
     ingot_error error;
+    /* the thread waits for `begun`, so that its start does not count */
     NEED(!pthread_create(&thread, NULL, wait_and_cancel, &m));
     atomic_store(&m.begun, true);
     const ingot_status status = ingot_session_run(session, &error);
@@ -104,6 +105,7 @@ static double try_model(const char *path, int n_threads, int n_moments)
     for (int i = 0; i < n_inputs; i++)
         NEED(!ingot_session_set_input(session, ingot_model_input(model, (size_t)i)->name, &inputs[i], NULL));
     NEED(!ingot_session_run(session, &error));
+    /* the first run planned; the second tells how long a run takes */
     const uint64_t hash = hash_outputs(model, session);
     const double start = now_ms();
     NEED(!ingot_session_run(session, &error));

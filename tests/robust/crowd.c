@@ -30,10 +30,12 @@ static void *take_part(void *argument)
     for (int round = 0; round < n_rounds; round++) {
         ingot_session *session = open_session();
         ingot_node_info node;
+        /* the first run plans, the others reuse the plan */
         for (int run = 0; run < 3; run++) {
             NEED(!ingot_session_run(session, NULL));
             NEED(hash_outputs(model, session) == expected);
         }
+        /* a cancel before a run may end it or come too early to */
         ingot_session_cancel(session);
         const ingot_status status = ingot_session_run(session, NULL);
         NEED(status == INGOT_CANCELLED || status == INGOT_OK);

@@ -70,6 +70,7 @@ static void damage(const char *path, int n_cuts, int n_flips, tally *t)
     uint8_t *data = malloc((size_t)size);
     NEED(data && fread(data, 1, (size_t)size, file) == (size_t)size);
     fclose(file);
+    /* cuts: what is left of a download that broke off */
     for (int i = 0; i < n_cuts; i++) {
         const size_t n = (size_t)(next_random(&seed) % (uint64_t)size);
         uint8_t *copy = malloc(n + 1); /* of its own, so that a sanitizer sees reads past its end */
@@ -78,6 +79,7 @@ static void damage(const char *path, int n_cuts, int n_flips, tally *t)
         count(t, copy, n);
         free(copy);
     }
+    /* single bits, each put back after its turn */
     for (int i = 0; i < n_flips; i++) {
         const uint64_t bit = next_random(&seed) % ((uint64_t)size * 8);
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);

@@ -53,6 +53,7 @@ static void fork_and_check(ingot_session *inherited, uint64_t expected)
     int status;
     const pid_t child = fork();
     NEED(child >= 0);
+    /* in the child, nothing but _exit(): the parent's buffers are not its to flush */
     if (!child) {
         alarm(10);
         bool good = run_new() == expected;
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
     if (ingot_model_load(argv[1], NULL, &model, &error))
         return fprintf(stderr, "%s\n", error.message), 1;
     NEED(make_inputs(model, 2, 1, inputs) >= 0);
+    /* the bits to expect, from one thread */
     const ingot_session_options one = {.size_bytes = sizeof one, .n_threads = 1};
     ingot_session *first;
     NEED(!ingot_session_create(model, &one, &first, NULL));

@@ -35,6 +35,7 @@ int main(int argc, char **argv)
         for (int s = 0; s < N_SIZES; s++)
             NEED(make_inputs(models[m], 1 + s, 1, inputs[m][s]) >= 0);
     }
+    /* the models in turns, and after each round the next size */
     long early = 0, now = 0, failed = 0;
     for (long run = 0; run < n_runs; run++) {
         const int m = (int)(run % n_models), s = (int)(run / n_models % N_SIZES);
@@ -42,6 +43,8 @@ int main(int argc, char **argv)
             NEED(!ingot_session_set_input(sessions[m], ingot_model_input(models[m], i)->name, &inputs[m][s][i], NULL));
         failed += ingot_session_run(sessions[m], NULL) !=
                   INGOT_OK; /* a free size may not fit the model: that must not leak either */
+        /* about LINES looks at the memory; the first after a tenth of the runs is what later ones may exceed by
+         * SLACK_KIB */
         if (run % (n_runs / LINES + 1) == n_runs / LINES) {
             now = resident();
             early = run * 10 >= n_runs && !early ? now : early;

@@ -88,15 +88,18 @@ int main(int argc, char **argv)
         return 2;
     NEED(setlocale(LC_ALL, "C"));
     umask(027);
+    /* what the host has, with a umask that is not the usual one */
     look(&before);
     if (ingot_model_load(argv[1], NULL, &model, &error))
         return fprintf(stderr, "%s\n", error.message), 1;
     NEED(make_inputs(model, 2, 1, inputs) >= 0);
     const uint64_t expected = run_once(model, inputs, 1);
     NEED(run_once(model, inputs, 2) == expected);
+    /* one thread, two, and a model in memory: the same bits, and nothing changed */
     run_from_memory(argv[1], inputs, expected);
     look(&after);
     compare(&before, &after);
+    /* many sessions at once on the host's threads, each with a team of its own */
     int n_equal = 0;
 #pragma omp parallel for num_threads(4) reduction(+ : n_equal)
     for (int i = 0; i < N_ROUNDS; i++)

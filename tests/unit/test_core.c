@@ -16,6 +16,7 @@ static void test_limit_is_kept(void **state)
 {
     (void)state;
     ingot_memory memory = {.limit_bytes = 10000};
+    /* two blocks that fit one after the other but not together */
     void *first = ingot_alloc(&memory, 4000);
     assert_non_null(first);
     assert_null(ingot_alloc(&memory, 8000));
@@ -36,6 +37,7 @@ static void test_arena_pieces(void **state)
     ingot_memory memory = {0};
     ingot_arena arena = {.memory = &memory};
     for (size_t n = 0; n < 5000; n += 37) {
+        /* filled after the look, so that a piece that overlaps one before it would not be zeros */
         char *piece = ingot_arena_alloc(&arena, n);
         assert_non_null(piece);
         for (size_t i = 0; i < n; i++)
@@ -43,6 +45,7 @@ static void test_arena_pieces(void **state)
         memset(piece, 0xff, n);
         assert_int_equal((uintptr_t)piece % (n >= 1024 ? 64 : 16), 0);
     }
+    /* a count times a size that overflows */
     assert_null(ingot_arena_array(&arena, SIZE_MAX / 2, 3));
     ingot_arena_free(&arena);
     assert_int_equal(memory.used_bytes, 0);
@@ -64,6 +67,7 @@ static void test_half_and_bfloat(void **state)
         if (!((bits & 0x7fff) > 0x7f80))
             assert_int_equal(ingot_float_to_bfloat(ingot_bfloat_to_float((uint16_t)bits)), bits);
     }
+    /* halfway cases, the largest finite number and the smallest denormal */
     static const struct { float value; uint16_t half; } ties[] = {
         {2049.0f, 0x6800}, {2051.0f, 0x6802}, {65519.0f, 0x7bff}, {65520.0f, 0x7c00}, {0x1p-25f, 0}, {0x1.8p-25f, 1},
     };
@@ -114,6 +118,7 @@ static void test_sorting(void **state)
     assert_string_equal(g->nodes[1]->name, "B");
     assert_int_equal(g->values[ingot_graph_find_value(g, "b")].producer, 0);
     assert_int_equal(g->values[ingot_graph_find_value(g, "b")].uses->node, 1);
+    /* the same nodes in a circle */
     assert_int_equal(ingot_graph_sort(chain(&arena, true), &error), INGOT_INVALID);
     assert_non_null(strstr(error.message, "node 'B'"));
     ingot_arena_free(&arena);
@@ -131,6 +136,7 @@ static void test_long_reversed_chain_sorts(void **state)
     for (int i = 0; i <= N; i++)
         ingot_graph_add_value(g, NULL);
     ingot_graph_add_input(g, 0);
+    /* the last node first */
     for (int i = N - 1; i >= 0; i--)
         ingot_graph_add_node(g, "", "Neg", "", 13, &(int){i}, 1, &(int){i + 1}, 1);
     assert_int_equal(ingot_graph_sort(g, NULL), INGOT_OK);
@@ -154,11 +160,13 @@ static void test_fusing_and_replacing(void **state)
     ingot_graph_add_node(g, "conv", "Conv", "", 11, v, 2, &v[2], 1);
     ingot_graph_add_node(g, "add", "Add", "", 14, (int[]){v[3], v[2]}, 2, &v[4], 1);
     ingot_graph_add_output(g, v[4]);
+    /* one user, so the Add may go into the Conv, by its input 1 */
     assert_int_equal(ingot_graph_only_user(g, v[2]), 1);
     assert_true(ingot_graph_fuse(g, 0, 1, 1));
     assert_int_equal(ingot_graph_sort(g, NULL), INGOT_OK);
     assert_int_equal(g->n_nodes, 1);
     const ingot_node *host = g->nodes[0];
+    /* the host's own inputs first, then the one that the Add brought along */
     assert_int_equal(host->n_inputs, 2);
     assert_int_equal(host->n_all_inputs, 3);
     assert_int_equal(host->inputs[2], v[3]);
@@ -167,6 +175,7 @@ static void test_fusing_and_replacing(void **state)
     assert_true(ingot_node_set_n_inputs(g, 0, 3)); /* a bias slot moves the fused inputs up */
     assert_int_equal(host->fused[0].first_input, 3);
     assert_int_equal(host->inputs[3], v[3]);
+    /* another value in its place */
     assert_true(ingot_graph_replace(g, v[3], v[5]));
     assert_int_equal(host->inputs[3], v[5]);
     assert_int_equal(g->values[v[3]].n_uses, 0);
@@ -186,6 +195,7 @@ static void test_lazy_constant(void **state)
                                   .scale = (double[]){0.5, 2, 10}, .scale_axis = 1};
     float got[6];
     assert_true(ingot_const_is_lazy(&constant));
+    /* columns times 0.5, 2 and 10 */
     ingot_const_read(&constant, got);
     assert_memory_equal(got, ((float[]){0.5f, 4, 30, 2, 10, 60}), sizeof got);
     ingot_const_read_range(&constant, 2, 3, got);
@@ -204,6 +214,7 @@ static void test_error_lines(void **state)
     assert_int_equal(ingot_fail(&error, INGOT_INVALID, "a\nb\x01 \xff caf\xc3\xa9 %s", text), INGOT_INVALID);
     assert_int_equal(strncmp(error.message, "a\\x0ab\\x01 \\xff caf\xc3\xa9 xxx", 24), 0);
     assert_true(strlen(error.message) < sizeof error.message);
+    /* the prefix pushes the text on, and the line is still within its bounds */
     ingot_error_prefix(&error, "node '%s'", "n");
     assert_int_equal(strncmp(error.message, "node 'n': a", 11), 0);
 }
@@ -249,6 +260,7 @@ static void test_team(void **state)
         ingot_team *team = ingot_team_create(threads);
         assert_non_null(team);
         assert_int_equal(ingot_team_size(team), threads);
+        /* none, and numbers that the pieces of seven do not divide */
         for (int64_t n = 0; n < 200; n += 61) {
             sum_job job = {.team = team, .n = n};
             ingot_team_run(team, many_jobs, &job);

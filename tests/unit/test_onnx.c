@@ -172,6 +172,7 @@ static void put_function(text *model)
  * branches that read a value of the graph around them, and constants in each form that the format has. */
 static text everything(void)
 {
+    /* the parts of the graph */
     text model = {{0}, 0}, graph = {{0}, 0}, call = node("F", "q", "y"), choose = node("If", "c", "p"), type = {{0}, 0};
     const text then_branch = branch("Relu", "r"), else_branch = branch("Neg", "n"), input = value_info("x"),
                output = value_info("y"), sum = node("Sum", "pvws", "q");
@@ -182,6 +183,7 @@ static text everything(void)
     put_string(&call, NODE_DOMAIN, "local");
     put_graph_attribute(&choose, "then_branch", &then_branch);
     put_graph_attribute(&choose, "else_branch", &else_branch);
+    /* the nodes, from the last to the first */
     put_text(&graph, GRAPH_NODE, &call);
     put_text(&graph, GRAPH_NODE, &sum);
     put_text(&graph, GRAPH_NODE, &choose);
@@ -189,6 +191,7 @@ static text everything(void)
     put_constants(&graph);
     put_text(&graph, GRAPH_INPUT, &input);
     put_text(&graph, GRAPH_OUTPUT, &output);
+    /* the model around the graph: IR version 8, opset 17, and the domain of the function */
     put_int(&model, 1, 8);
     put_text(&model, 7, &graph);
     put_opset(&model, 8, "", 17);
@@ -230,12 +233,15 @@ static void test_everything_is_read(void **state)
     assert_string_equal(graph->nodes[2]->op_type, "Cast");
     assert_int_equal(ingot_attr_int(graph->nodes[2], "to", 0), INGOT_FLOAT);
     assert_int_equal(graph->nodes[0]->n_captures, 2);
+    /* w, v, c, and s as large as it is when dense */
     assert_int_equal(onnx->n_parameters, 400 + 1 + 1 + 400);
     const ingot_const *sparse = graph->values[ingot_graph_find_value(graph, "s")].constant;
     float dense[400];
     ingot_const_read(sparse, dense);
+    /* the sparse constant, made dense when it is read */
     assert_true(dense[1] == 1 && dense[5] == 2 && dense[0] == 0 && dense[399] == 0);
     const ingot_const *raw = graph->values[ingot_graph_find_value(graph, "w")].constant;
+    /* the weights are read where the caller has them */
     assert_true(!raw->mapped && (const unsigned char *)raw->source > model.bytes &&
                 (const unsigned char *)raw->source < model.bytes + model.n);
     ingot_onnx_close(onnx);

@@ -113,6 +113,7 @@ static void test_report(void **state)
     normalization(&b, 4);
     add(&b, "Conv c = x w", 11);
     add(&b, "BatchNormalization n = c scale shift mean var", 15);
+    /* a second reader of what the normalization would change */
     add(&b, "Abs y = c", 13);
     ingot_graph_add_output(b.graph, value(&b, "y"));
     assert_int_equal(finish(&b, "n", &(ingot_pass_options){.report = keep_line, .sink = line}, &error), INGOT_OK);
@@ -131,6 +132,7 @@ static void test_constants_are_rounded_once(void **state)
     constant(&b, "w", 4, w_shape, 1);
     constant(&b, "bias", 1, w_shape, 3);
     normalization(&b, 4);
+    /* the elements, to see that no copy is made */
     const float *w = b.graph->values[value(&b, "w")].constant->source;
     add(&b, "Conv c = x w bias", 11);
     add(&b, "BatchNormalization n = c scale shift mean var", 15);
@@ -144,6 +146,7 @@ static void test_constants_are_rounded_once(void **state)
     float got[144], got_bias[4];
     ingot_const_read(weights, got);
     ingot_const_read(bias, got_bias);
+    /* each channel's factor and shift by the definition of BatchNormalization, in double */
     for (int c = 0; c < 4; c++) {
         const double unit = (double)(0.37f * (float)(c + 1)), var = (double)(4 * 0.37f * (float)(c + 1));
         const double mean = (double)(3 * 0.37f * (float)(c + 1)), shift = (double)(2 * 0.37f * (float)(c + 1));
@@ -200,6 +203,7 @@ static void test_symbolic_shapes(void **state)
     assert_int_equal(ingot_graph_sort(b.graph, &error), INGOT_OK);
     ingot_shapes s;
     assert_true(ingot_shapes_infer(&s, b.graph, true));
+    /* 3x3 with a border of one and 1x1 without, both by two; the third has no border */
     const ingot_shape *of_p = ingot_shape_of(&s, value(&b, "p"));
     assert_true(ingot_same_known_shape(of_p, ingot_shape_of(&s, value(&b, "q"))));
     assert_false(ingot_same_known_shape(of_p, ingot_shape_of(&s, value(&b, "r"))));
@@ -222,12 +226,15 @@ static void build_everything(builder *b)
     constant(b, "factor", 1, one, 3);
     ints(b, "pads", 8, pads);
     normalization(b, 4);
+    /* to be dropped, and a padding for the Conv behind it */
     add(b, "Identity i = x", 13);
     add(b, "Pad p = i pads", 13);
     add(b, "Conv c = p w", 11);
+    /* a scale and a normalization to fold into the Conv, and a sum behind it */
     add(b, "Mul m = c factor", 13);
     add(b, "BatchNormalization n = m scale shift mean var", 8);
     add(b, "Add a = n x", 6);
+    /* an activation to recognize, and two Transposes that undo each other */
     add(b, "Sigmoid s = a", 13);
     add(b, "Mul silu = s a", 13);
     ingot_node *t = add(b, "Transpose t = silu", 13), *u = add(b, "Transpose u = t", 13);
@@ -236,6 +243,7 @@ static void build_everything(builder *b)
     ingot_node *clip = add(b, "Clip l = u", 6);
     b->failed |= !clip || !ingot_node_set_float(b->graph, clip, "max", 6);
     add(b, "Softmax f = l", 11);
+    /* a product with a bias, and two equal nodes */
     add(b, "Flatten g = f", 13);
     add(b, "MatMul mm = g w2", 13);
     add(b, "Add mr = mm row", 13);
