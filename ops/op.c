@@ -154,14 +154,16 @@ void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
     return c->host->packed(original(c), tag, size_bytes, fill);
 }
 
-/* A constant's data, read from the file if need be; *owned is then what ingot_unread_constant frees. NULL when
- * memory is out. */
+/* A constant's data, where it lies in the file if its elements may lie there; else read, and *owned is then what
+ * ingot_unread_constant frees. NULL when memory is out. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
 {
     *owned = NULL;
     const ingot_const *constant = c->constants[i];
     if (!constant || !ingot_const_is_lazy(constant))
         return c->in[i]->data;
+    if (!constant->scale && (uintptr_t)constant->source % ingot_dtype_size_bytes(constant->tensor.dtype) == 0)
+        return constant->source;
     *owned = ingot_alloc(c->host->memory, ingot_storage_bytes(&constant->tensor));
     if (*owned)
         ingot_const_read(constant, *owned);

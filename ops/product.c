@@ -80,22 +80,41 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
     call->k->gemm_pack_f32(call->packed, call->b, p->b_row, p->b_col, p->n, p->k, begin, end);
 }
 
-/* Task over stripes of B, for SPLIT: rows of B in the order in which A has them. When A is blocked, element l of its
- * row is a position's channel, and belongs to the row of B that plain order gives it; rows past k are zeros. */
-static void pack_stripes(void *argument, int64_t begin, int64_t end, int thread)
+/* One column of B, k floats, to its place in the stripes: in the order in which A's rows have them. When A is blocked,
+ * they are in the order of positions and 8 channels; what is behind k is zeros. */
+static void pack_column(const ingot_product *p, const float *column, float *to)
 {
-    const run_call *call = argument;
-    const ingot_product *p = call->p;
+    int64_t l = 0, pixel = 0, first = 0;         /* first: of the block of channels, when blocked */
 
-    (void)thread;
-    for (int64_t l = begin * INGOT_STRIPE; l < end * INGOT_STRIPE; l++) {
-        const int64_t position = l / INGOT_BLOCK, channel = l % INGOT_BLOCK;
-        const int64_t row = !p->pixels ? l : (position / p->pixels * INGOT_BLOCK + channel) * p->pixels +
-                                                 position % p->pixels;
-        float *to = call->packed + l / INGOT_STRIPE * INGOT_STRIPE * p->n + l % INGOT_STRIPE;
-        for (int64_t j = 0; j < p->n; j++)
-            to[j * INGOT_STRIPE] = l < p->k ? call->b[row * p->b_row + j * p->b_col] : 0.0f;
+    for (; l < p->k; to += INGOT_STRIPE * p->n)
+        for (int i = 0; i < INGOT_STRIPE; i++, l++) {
+            const int64_t row = p->pixels ? first + i % INGOT_BLOCK * p->pixels + pixel : l;
+            to[i] = l < p->k ? column[row] : 0.0f;
+            if (p->pixels && i % INGOT_BLOCK == INGOT_BLOCK - 1 && ++pixel == p->pixels) {
+                pixel = 0;
+                first += INGOT_BLOCK * p->pixels;
+            }
+        }
+}
+
+/* B in stripes, for SPLIT, whose columns lie in one piece each. They are read one by one: a copy of them all would cost
+ * more than the packing. False when memory is out. */
+static bool pack_stripes(ingot_op_ctx *c, const ingot_product *p, int input, float *packed)
+{
+    const ingot_const *constant = c->constants[input];
+    const bool lazy = ingot_const_is_lazy(constant);
+    float *column = lazy ? ingot_work_alloc(c, (size_t)p->k * sizeof *column) : NULL;
+
+    if (lazy && !column)
+        return false;
+    for (int64_t j = 0; j < p->n; j++) {
+        if (lazy)
+            ingot_const_read_range(constant, j * p->b_col, p->k, column);
+        pack_column(p, lazy ? column : (const float *)c->in[input]->data + j * p->b_col, packed + j * INGOT_STRIPE);
     }
+    ingot_work_free(c, column);
+    ingot_const_drop_pages(constant);
+    return true;
 }
 
 /* A constant B packed for all plans of the model, in panels or in stripes; NULL when memory is out. The tag tells
@@ -110,17 +129,17 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
     void *owned = NULL;
     float *packed = ingot_packed(c, tag, float_bytes(n_floats), &fill);
 
+    if (packed && fill && stripes)
+        return pack_stripes(c, p, input, packed) ? packed : NULL;
     /* The first plan to ask fills it, on all threads. */
     if (packed && fill) {
         run_call call = {
             .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed
         };
-        if (!call.b)
-            packed = NULL;
-        else if (stripes)
-            ingot_parallel(c->team, n_stripes, 64, pack_stripes, &call);
-        else
+        if (call.b)
             ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
+        else
+            packed = NULL;
         ingot_unread_constant(c, input, owned);
     }
     return packed;
