@@ -11,7 +11,8 @@
 
 #include <string.h>
 
-/* Of an attribute whose type is not declared. */
+/* The type of an attribute that does not declare one, as files of IR version 1 do: of the one field that is there. 0
+ * where there is none, as with an empty list. */
 static ingot_attr_type infer_type(const Onnx__AttributeProto *a)
 {
     if (a->has_f)
@@ -63,13 +64,14 @@ static ingot_attr_type type_of(const Onnx__AttributeProto *a)
     return type > 0 && type < (int)(sizeof types / sizeof *types) ? types[type] : 0;
 }
 
-/* An item that its type promises is not there. */
+/* An item that its type promises is not there. Returns INGOT_INVALID; the caller puts the attribute's name in front. */
 static ingot_status missing(const ingot_reader *reader)
 {
     return ingot_fail(reader->error, INGOT_INVALID, "has no value of its type");
 }
 
-/* Copies: the message they are in goes away. A 0 byte behind each is not counted. */
+/* Copies: the message they are in goes away. A 0 byte behind each is not counted. ONNX strings are bytes and may hold
+ * zeros, hence the length. */
 static ingot_status read_strings(ingot_reader *reader, const ProtobufCBinaryData *items, size_t n, ingot_attr *attr)
 {
     ingot_arena *arena = &reader->onnx->arena;
@@ -87,7 +89,8 @@ static ingot_status read_strings(ingot_reader *reader, const ProtobufCBinaryData
     return INGOT_OK;
 }
 
-/* Tensors, or sparse ones where `sparse` is given. */
+/* Tensors, or sparse ones where `sparse` is given. One of the two arrays is NULL. Constants are the model's; attr is
+ * filled only when all could be read. */
 static ingot_status read_tensors(ingot_reader *reader, Onnx__TensorProto *const *dense,
                                  Onnx__SparseTensorProto *const *sparse, size_t n, ingot_attr *attr)
 {
@@ -107,7 +110,8 @@ static ingot_status read_tensors(ingot_reader *reader, Onnx__TensorProto *const 
     return INGOT_OK;
 }
 
-/* Graphs; what they capture becomes the node's. */
+/* Graphs; what they capture becomes the node's. `scope` is where the graphs were written, which for a function's
+ * attribute is the caller's; `owner` holds node number `node`. The order of captures is that of the graphs. */
 static ingot_status read_graphs(ingot_reader *reader, Onnx__GraphProto *const *protos, size_t n, ingot_scope *scope,
                                 int node, ingot_graph *owner, ingot_attr *attr)
 {
@@ -137,7 +141,7 @@ static ingot_status read_graphs(ingot_reader *reader, Onnx__GraphProto *const *p
     return INGOT_OK;
 }
 
-/* Types, as the sequence and optional operators have them. */
+/* Types, as the sequence and optional operators have them. Types nest, but in one line: see types.c. */
 static ingot_status read_types(ingot_reader *reader, Onnx__TypeProto *const *protos, size_t n, ingot_attr *attr)
 {
     ingot_type *types = ingot_arena_array(&reader->onnx->arena, n, sizeof *types);
@@ -155,7 +159,7 @@ static ingot_status read_types(ingot_reader *reader, Onnx__TypeProto *const *pro
     return INGOT_OK;
 }
 
-/* Floats or integers, told apart by their size. */
+/* Floats or integers, told apart by their size. The message goes away, hence the copy. */
 static ingot_status copy_numbers(ingot_reader *reader, const void *items, size_t n, size_t item_bytes, ingot_attr *attr)
 {
     const void *copy = ingot_arena_copy(&reader->onnx->arena, items, n * item_bytes);
@@ -169,7 +173,8 @@ static ingot_status copy_numbers(ingot_reader *reader, const void *items, size_t
     return INGOT_OK;
 }
 
-/* The value of `a`, written in `scope`, as an attribute of a node in `owner` (INGOT_NONE: of none). */
+/* The value of `a`, written in `scope`, as an attribute of a node in `owner` (INGOT_NONE: of none). Singular types give
+ * one item, so that readers need not tell the forms apart. */
 static ingot_status read_attribute(ingot_reader *reader, const Onnx__AttributeProto *a, ingot_scope *scope, int node,
                                    ingot_graph *owner, ingot_attr *attr)
 {
@@ -197,7 +202,9 @@ static ingot_status read_attribute(ingot_reader *reader, const Onnx__AttributePr
     }
 }
 
-/* Read the attributes of a node into attrs (n_attribute of them); *n receives how many have a value. */
+/* Read the attributes of a node into attrs (n_attribute of them); *n receives how many have a value. attrs is zeroed
+ * memory of the model. An attribute that refers to nothing is left out, as if it were not there; a name given twice is
+ * an error. */
 static ingot_status read_all(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope, int node,
                              ingot_attr *attrs, size_t *n)
 {
@@ -227,7 +234,8 @@ static ingot_status read_all(ingot_reader *reader, const Onnx__NodeProto *proto,
     return INGOT_OK;
 }
 
-/* Of node number `node` of the scope's graph. Graphs among the attributes add captures to the node on the way. */
+/* Of node number `node` of the scope's graph. Graphs among the attributes add captures to the node on the way. The
+ * limit of 1024 keeps the search for duplicates short. On failure the node has those that were read before. */
 ingot_status ingot_read_attributes(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope, int node)
 {
     ingot_node *target = scope->graph->nodes[node];
@@ -242,7 +250,8 @@ ingot_status ingot_read_attributes(ingot_reader *reader, const Onnx__NodeProto *
 }
 
 /* The value of a Constant node, whose only attribute says it in one of several forms. Lists have one dimension, single
- * values none. */
+ * values none. Source: ONNX, Constant-13: value, sparse_value, value_float, value_floats and so on, exactly one of
+ * them. */
 ingot_status ingot_read_constant_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope,
                                       ingot_const **constant)
 {

@@ -16,7 +16,8 @@ static size_t alignment_of(ingot_dtype dtype)
     return dtype == INGOT_COMPLEX64 || dtype == INGOT_COMPLEX128 ? size_bytes / 2 : size_bytes;
 }
 
-/* Can the raw bytes serve as elements? Packed types cannot, and neither can bools other than 0 and 1. */
+/* Can the raw bytes serve as elements? Packed types cannot, and neither can bools other than 0 and 1. A bool is looked
+ * at byte by byte, which reads all of its pages. */
 static bool usable_as_is(const ingot_tensor *tensor, const uint8_t *raw)
 {
     if (ingot_is_packed(tensor->dtype))
@@ -49,7 +50,7 @@ static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const u
     return INGOT_OK;
 }
 
-/* Strings get memory of their own: the unpacked message goes away. Each is terminated. */
+/* Strings get memory of their own: the unpacked message goes away. Each is terminated. False when memory is out. */
 static bool keep_strings(ingot_arena *arena, ingot_string *strings, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -60,8 +61,8 @@ static bool keep_strings(ingot_arena *arena, ingot_string *strings, int64_t n)
     return true;
 }
 
-/* The count is checked before memory is asked for: a shape of many elements in a file of few bytes is cheap to
- * refuse. */
+/* The count is checked before memory is asked for: a shape of many elements in a file of few bytes is cheap to refuse.
+ * Typed fields are repeated numbers in the message, so they are always copied. */
 static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const *constant)
 {
     ingot_tensor *tensor = &constant->tensor;
@@ -78,7 +79,8 @@ static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *pro
     return INGOT_OK;
 }
 
-/* Data is external, raw or in the typed field, in this order when a file has more than one of them. */
+/* Data is external, raw or in the typed field, in this order when a file has more than one of them. *result is the
+ * model's. Raw data must have exactly the bytes that type and shape take. */
 ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *proto, ingot_const **result)
 {
     ingot_const *constant = ingot_arena_alloc(&reader->onnx->arena, sizeof *constant);
@@ -107,7 +109,9 @@ ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *pr
     return use_raw(reader, constant, reader->file->data + raw.offset);
 }
 
-/* Where value i of a sparse tensor goes: indices are positions in the dense tensor, or one coordinate tuple each. */
+/* Where value i of a sparse tensor goes: indices are positions in the dense tensor, or one coordinate tuple each.
+ * Source: onnx.proto, SparseTensorProto: indices of shape [n] are linear, those of shape [n, rank] coordinates. False
+ * where the position is outside. */
 static bool dense_position(const ingot_tensor *dense, const ingot_tensor *indices, int64_t i, int64_t *position)
 {
     const int64_t *index = indices->data;
@@ -125,7 +129,8 @@ static bool dense_position(const ingot_tensor *dense, const ingot_tensor *indice
     return true;
 }
 
-/* Each value to its place; what has none stays zero. */
+/* Each value to its place; what has none stays zero. Of two values at one place the later stays; onnx.proto forbids it,
+ * but it harms nobody. */
 static ingot_status scatter(ingot_reader *reader, const ingot_const *values, const ingot_const *indices,
                             ingot_tensor *dense)
 {
@@ -141,7 +146,8 @@ static ingot_status scatter(ingot_reader *reader, const ingot_const *values, con
     return INGOT_OK;
 }
 
-/* A few bytes can name a huge shape, so the dense tensor has a limit of its own besides that of memory. */
+/* A few bytes can name a huge shape, so the dense tensor has a limit of its own besides that of memory. The limit is
+ * one for all sparse tensors of the file, counted in reader->dense_bytes. */
 ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorProto *proto, ingot_const **result)
 {
     ingot_arena *arena = &reader->onnx->arena;

@@ -22,7 +22,8 @@
 
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK }; /* a pipe without writer must not block */
 
-/* Remember a file's bytes: the newest comes first. data is unmapped by ingot_unmap_all() if is_mapped. */
+/* Remember a file's bytes: the newest comes first. data is unmapped by ingot_unmap_all() if is_mapped. location NULL:
+ * the model's own bytes. NULL when memory is out: the caller then gives the bytes back. */
 static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const void *data, size_t size_bytes,
                                   bool is_mapped)
 {
@@ -36,8 +37,8 @@ static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const 
     return mapping;
 }
 
-/* The whole file into counted memory; NULL with errno. A file that ends before its size is one that shrinks
- * meanwhile. */
+/* The whole file into counted memory; NULL with errno. A file that ends before its size is one that shrinks meanwhile.
+ * Signals that interrupt a read are no failure. */
 static void *read_file(ingot_onnx *onnx, int file, size_t size_bytes)
 {
     uint8_t *data = ingot_alloc(onnx->memory, size_bytes);
@@ -58,7 +59,9 @@ static void *read_file(ingot_onnx *onnx, int file, size_t size_bytes)
     return data;
 }
 
-/* The bytes of an open file, mapped or read as the option says; NULL with errno. */
+/* The bytes of an open file, mapped or read as the option says; NULL with errno. MAP_PRIVATE and read-only: nothing
+ * here ever writes to the file. A file that is cut short while it is mapped would raise SIGBUS, which is what no_mmap
+ * is for. */
 static void *take_file(ingot_onnx *onnx, int file, size_t size_bytes)
 {
     if (onnx->no_mmap)
@@ -67,6 +70,7 @@ static void *take_file(ingot_onnx *onnx, int file, size_t size_bytes)
     return data == MAP_FAILED ? NULL : data;
 }
 
+/* The counterpart of take_file(), by the same option. */
 static void give_back(ingot_onnx *onnx, void *data, size_t size_bytes)
 {
     if (onnx->no_mmap)
@@ -75,7 +79,8 @@ static void give_back(ingot_onnx *onnx, void *data, size_t size_bytes)
         munmap(data, size_bytes);
 }
 
-/* Take the open file's bytes and close it. */
+/* Take the open file's bytes and close it. `file` is closed in every case. fstat() is asked of the open file, so that
+ * what is checked is what is mapped. */
 static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, const ingot_mapping **result,
                              ingot_error *error)
 {
@@ -105,7 +110,8 @@ static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, c
     return INGOT_OK;
 }
 
-/* Bytes of the caller's are used where they are. */
+/* Bytes of the caller's are used where they are. The model's own mapping is made first, so it is the only one in
+ * onnx->mappings when this returns. */
 ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error)
 {
     const ingot_mapping *ignored;
@@ -130,7 +136,8 @@ void ingot_unmap_all(ingot_onnx *onnx)
     onnx->mappings = NULL;
 }
 
-/* Open component by component without following any link, for systems without openat2. */
+/* Open component by component without following any link, for systems without openat2. Returns a descriptor, or -1 with
+ * errno. ".." and links are refused. The folder's own descriptor stays open. */
 static int open_each(int folder, const char *location)
 {
     int at = dup(folder);
@@ -155,7 +162,8 @@ static int open_each(int folder, const char *location)
     return at;
 }
 
-/* The file that location names within the open folder, or -1 with errno: EXDEV when it lies outside. */
+/* The file that location names within the open folder, or -1 with errno: EXDEV when it lies outside. openat2 came with
+ * Linux 5.6; a sandbox may answer EPERM to calls it does not know. */
 static int open_beneath(int folder, const char *location)
 {
     const struct open_how how = {.flags = (uint64_t)OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
@@ -169,7 +177,7 @@ static int open_beneath(int folder, const char *location)
     return open_each(folder, location);
 }
 
-/* The folder of the model's path, opened. */
+/* The folder of the model's path, opened. A path without a slash is in the current folder. -1 with errno. */
 static int open_folder(const char *path)
 {
     char folder[PATH_MAX];
@@ -184,7 +192,9 @@ static int open_folder(const char *path)
     return open(length ? folder : ".", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 }
 
-/* The location beneath the allowed folder, either named from there, or where a link in the model's folder leads. */
+/* The location beneath the allowed folder, either named from there, or where a link in the model's folder leads.
+ * realpath() only finds the name to ask for: the file is opened beneath the allowed folder again, so a link that
+ * changes in between leads nowhere. -1 with errno. */
 static int open_in_root(const ingot_onnx *onnx, const char *location)
 {
     char path[PATH_MAX], target[PATH_MAX], root[PATH_MAX];
@@ -207,7 +217,8 @@ static int open_in_root(const ingot_onnx *onnx, const char *location)
     return file;
 }
 
-/* The mapping of a location, made now if this is the first tensor in it. */
+/* The mapping of a location, made now if this is the first tensor in it. A linear search: files are few. The error of
+ * the model's folder is the one that is told, since that is where a file is expected. */
 static ingot_status find_mapping(ingot_reader *reader, const char *location, const ingot_mapping **mapping)
 {
     ingot_onnx *onnx = reader->onnx;
@@ -232,7 +243,7 @@ static ingot_status find_mapping(ingot_reader *reader, const char *location, con
     return ingot_fail(reader->error, INGOT_IO, "%s", strerror(failed));
 }
 
-/* A decimal number without sign. */
+/* A decimal number without sign. False for an empty text, anything but digits, or more than 64 bits hold. */
 static bool parse_number(const char *text, uint64_t *number)
 {
     *number = 0;
@@ -245,8 +256,9 @@ static bool parse_number(const char *text, uint64_t *number)
     return true;
 }
 
-/* The keys are those of onnx.proto; a checksum is not looked at. offset + length may not wrap or pass the file's
- * end. */
+/* The keys are those of onnx.proto; a checksum is not looked at. offset + length may not wrap or pass the file's end.
+ * *data stays valid until the model is closed. A tensor without elements needs no file, and gets a pointer that is
+ * never followed. */
 ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
                                  const uint8_t **data)
 {

@@ -7,16 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Absent and empty text are the same in protobuf. */
+/* NULL, absent text, is equal to "". */
 static bool same(const char *a, const char *b) { return !strcmp(a ? a : "", b ? b : ""); }
 
-/* Domain and overload tell functions of one name apart. */
+/* Domain and overload tell functions of one name apart. overload came with IR version 10; it is absent in older
+ * files. */
 static bool has_identity(const Onnx__FunctionProto *f, const char *domain, const char *overload)
 {
     return !strcmp(ingot_plain_domain(f->domain), ingot_plain_domain(domain)) && same(f->overload, overload);
 }
 
-/* The function that a node calls, or NULL where its operator is no function of the model. */
+/* The function that a node calls, or NULL where its operator is no function of the model. The newest of a name is
+ * looked at first. */
 const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const Onnx__NodeProto *node)
 {
     int i = INGOT_NONE;
@@ -27,7 +29,8 @@ const Onnx__FunctionProto *ingot_find_function(const ingot_reader *reader, const
     return i == INGOT_NONE ? NULL : reader->model->functions[i];
 }
 
-/* Names of functions lead to a list, as domains and overloads may share them. */
+/* Names of functions lead to a list, as domains and overloads may share them. Names are the message's and not copied:
+ * the reader lives shorter. INGOT_INVALID where one is missing or two functions are the same. */
 ingot_status ingot_list_functions(ingot_reader *reader)
 {
     const size_t n = reader->model->n_functions;
@@ -50,7 +53,8 @@ ingot_status ingot_list_functions(ingot_reader *reader)
     return INGOT_OK;
 }
 
-/* What the call gives for an attribute of the function, or NULL. */
+/* What the call gives for an attribute of the function, or NULL. The list has as many entries as the call has
+ * attributes. */
 static const ingot_binding *find_binding(const ingot_scope *scope, const char *name)
 {
     for (size_t i = 0; i < scope->n_bindings; i++)
@@ -60,7 +64,8 @@ static const ingot_binding *find_binding(const ingot_scope *scope, const char *n
 }
 
 /* A reference stands for what the call gives, else for the function's default, else for nothing: the node then has no
- * such attribute and its operator's own default holds. */
+ * such attribute and its operator's own default holds. Source: onnx.proto, AttributeProto.ref_attr_name, and
+ * FunctionProto.attribute_proto for defaults. *value is NULL for nothing. */
 ingot_status ingot_attribute_value(const ingot_reader *reader, const Onnx__AttributeProto *proto, ingot_scope **scope,
                                    const Onnx__AttributeProto **value)
 {
@@ -87,7 +92,8 @@ ingot_status ingot_attribute_value(const ingot_reader *reader, const Onnx__Attri
     return INGOT_OK;
 }
 
-/* The call's attributes; those that refer to the caller's own are looked up now. */
+/* The call's attributes; those that refer to the caller's own are looked up now. So a chain of calls that hand an
+ * attribute on never has to be followed later. */
 static ingot_status bind_attributes(ingot_reader *reader, const Onnx__NodeProto *call, ingot_scope *caller,
                                     ingot_scope *scope)
 {
@@ -109,7 +115,7 @@ static ingot_status bind_attributes(ingot_reader *reader, const Onnx__NodeProto 
 }
 
 /* The names of the function's inputs mean the values of the call; INGOT_NONE where it leaves one out, so that nodes of
- * the body see an input that is left out as well. */
+ * the body see an input that is left out as well. Inputs behind the call's last are left out as well. */
 static ingot_status bind_inputs(ingot_reader *reader, const Onnx__NodeProto *call, ingot_scope *caller,
                                 ingot_scope *scope)
 {
@@ -134,7 +140,8 @@ static ingot_status bind_inputs(ingot_reader *reader, const Onnx__NodeProto *cal
     return INGOT_OK;
 }
 
-/* The value that the call's output i is; INGOT_NONE where the call leaves it out. */
+/* The value that the call's output i is; INGOT_NONE where the call leaves it out. All outputs of a call were declared
+ * before nodes were read, so the name is there. */
 static int actual_output(const Onnx__NodeProto *call, const ingot_scope *caller, size_t i)
 {
     int value = INGOT_NONE;
@@ -144,7 +151,7 @@ static int actual_output(const Onnx__NodeProto *call, const ingot_scope *caller,
 }
 
 /* Outputs that the body computes are the call's own values; what it merely passes on (an input, or the same value
- * again) is left to pass_on(). */
+ * again) is left to pass_on(). Fewer outputs than the function has are allowed; more are not. */
 static ingot_status bind_outputs(ingot_reader *reader, const Onnx__NodeProto *call, const ingot_scope *caller,
                                  ingot_scope *scope)
 {
@@ -163,7 +170,8 @@ static ingot_status bind_outputs(ingot_reader *reader, const Onnx__NodeProto *ca
     return INGOT_OK;
 }
 
-/* Identity nodes for the outputs that no node of the body writes to directly. */
+/* Identity nodes for the outputs that no node of the body writes to directly. Identity's oldest form will do in any
+ * version, so the function's own opset is named. */
 static ingot_status pass_on(ingot_reader *reader, const Onnx__NodeProto *call, const ingot_scope *caller,
                             ingot_scope *scope)
 {
@@ -187,7 +195,8 @@ static ingot_status pass_on(ingot_reader *reader, const Onnx__NodeProto *call, c
 }
 
 /* A name for a value of the body that no other value of the graph has: PREFIX/NAME, or PREFIX/NAME_N, where N goes on
- * counting through the model: calls of one name are many, and starting over would look at all of them each time. */
+ * counting through the model: calls of one name are many, and starting over would look at all of them each time. NULL
+ * when memory is out. 16 bytes are enough for slash, underscore, number and terminator. */
 static const char *unique_name(ingot_reader *reader, const ingot_scope *scope, const char *name)
 {
     const size_t size = strlen(scope->prefix) + strlen(name) + 16;
@@ -200,7 +209,8 @@ static const char *unique_name(ingot_reader *reader, const ingot_scope *scope, c
     return full;
 }
 
-/* The values that the body's nodes put out, but for those that stand for the call's. */
+/* The values that the body's nodes put out, but for those that stand for the call's. n_outputs_bound is how many names
+ * bind_outputs() gave the call's values: each of them must be met once among the nodes' outputs. */
 static ingot_status declare_body(ingot_reader *reader, ingot_scope *scope, int n_outputs_bound)
 {
     const Onnx__FunctionProto *function = scope->function;
@@ -225,7 +235,7 @@ static ingot_status declare_body(ingot_reader *reader, ingot_scope *scope, int n
     return INGOT_OK;
 }
 
-/* PREFIX/CALL, for the names within the call. */
+/* PREFIX/CALL, for the names within the call. In the arena; NULL when memory is out. */
 static const char *call_prefix(ingot_arena *arena, const Onnx__NodeProto *call, const ingot_scope *caller)
 {
     const char *label = ingot_node_label(call);
@@ -236,7 +246,8 @@ static const char *call_prefix(ingot_arena *arena, const Onnx__NodeProto *call, 
     return prefix;
 }
 
-/* The chain of scopes leads from the call to the main graph, through subgraphs and through calls. */
+/* The chain of scopes leads from the call to the main graph, through subgraphs and through calls. Recursion through
+ * other functions is found too, as the chain holds every call that is being inlined. */
 static ingot_status check_call(const ingot_reader *reader, const Onnx__FunctionProto *function,
                                const ingot_scope *caller)
 {
@@ -252,7 +263,8 @@ static ingot_status check_call(const ingot_reader *reader, const Onnx__FunctionP
     return INGOT_OK;
 }
 
-/* First every name of the body gets its value, then the nodes are read like any others, calls among them. */
+/* First every name of the body gets its value, then the nodes are read like any others, calls among them. The call
+ * itself leaves no node. After an error the graph is half built and goes with the model. */
 ingot_status ingot_inline_call(ingot_reader *reader, const Onnx__FunctionProto *function, const Onnx__NodeProto *call,
                                ingot_scope *caller)
 {

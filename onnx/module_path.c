@@ -11,7 +11,8 @@
 
 #include "onnx/wire.h"
 
-/* Copy the last but one quoted item of a Python list to `path`, which has room for all of it: the last is the call. */
+/* Copy the last but one quoted item of a Python list to `path`, which has room for all of it: the last is the call.
+ * Quotes within an item are not looked for: module names have none. An unfinished item ends the list. */
 static void read_scopes(const char *list, char *path)
 {
     const char *item = NULL, *before = NULL;
@@ -34,7 +35,8 @@ static void read_scopes(const char *list, char *path)
     path[before ? n_before : 0] = 0;
 }
 
-/* The same from a name of slashes; `path` has room for all of it. */
+/* The same from a name of slashes; `path` has room for all of it. The last part, the operator, is left out. The path is
+ * never longer than the name, as each part is copied at most once with a dot in place of its slash. */
 static void read_name(const char *name, char *path)
 {
     size_t used = 0, last = 0; /* `last`: where the newest part starts in path */
@@ -52,6 +54,7 @@ static void read_name(const char *name, char *path)
     }
 }
 
+/* Metadata goes before the name. The text is the arena's; false when memory is out. */
 bool ingot_module_path(ingot_arena *arena, const Onnx__NodeProto *proto, const char **path)
 {
     const char *scopes = NULL, *name = proto->name ? proto->name : "";

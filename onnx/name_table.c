@@ -4,12 +4,14 @@
 
 #include <string.h>
 
+/* The name is the caller's and must outlive the table. */
 typedef struct ingot_name_entry {
     const char *name; /* NULL: empty */
     int id;
 } entry;
 
-/* The entry of the name, or the empty one where it would go. */
+/* The entry of the name, or the empty one where it would go. Source: Fowler, Noll and Vo's 64-bit FNV-1a, its halves
+ * mixed as the low bits choose the slot. The table must have room. */
 static entry *find_entry(const ingot_name_table *table, const char *name)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
@@ -21,7 +23,8 @@ static entry *find_entry(const ingot_name_table *table, const char *name)
     return &table->entries[slot];
 }
 
-/* The old array stays behind in the arena: together they are less than the new one. */
+/* The old array stays behind in the arena: together they are less than the new one. False when memory is out; the table
+ * is as it was. */
 static bool grow_table(ingot_arena *arena, ingot_name_table *table)
 {
     ingot_name_table larger = {table->n, table->capacity ? 2 * table->capacity : 16, NULL};
@@ -35,6 +38,7 @@ static bool grow_table(ingot_arena *arena, ingot_name_table *table)
     return true;
 }
 
+/* A name that is there already gets the new id. False when memory is out. */
 bool ingot_name_table_set(ingot_arena *arena, ingot_name_table *table, const char *name, int id)
 {
     if (2 * (table->n + 1) > table->capacity && !grow_table(arena, table))
@@ -45,6 +49,7 @@ bool ingot_name_table_set(ingot_arena *arena, ingot_name_table *table, const cha
     return true;
 }
 
+/* id may be NULL, and is set only where the name is there. An empty table has no array to look into. */
 bool ingot_name_table_find(const ingot_name_table *table, const char *name, int *id)
 {
     if (!table->n)

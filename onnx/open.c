@@ -18,7 +18,7 @@ static const uint64_t growth_factor = 64, growth_extra_bytes = 256 << 20;
  * */
 static const uint64_t extra_nodes = 40000, node_bytes = 16;
 
-/* A copy that lives as long as the model; "" for NULL. */
+/* A copy that lives as long as the model; "" for NULL. NULL when memory is out. */
 static const char *keep(ingot_onnx *onnx, const char *text)
 {
     return ingot_arena_string(&onnx->arena, text ? text : "", text ? strlen(text) : 0);
@@ -62,7 +62,8 @@ static ingot_status read_opsets(ingot_reader *reader)
     return INGOT_OK;
 }
 
-/* Everything in a ModelProto but the graph and the functions. */
+/* Everything in a ModelProto but the graph and the functions. Source: onnx.proto, ModelProto. Newer IR versions are
+ * refused, since they may change what fields mean. */
 static ingot_status read_header(ingot_reader *reader)
 {
     const Onnx__ModelProto *model = reader->model;
@@ -91,7 +92,8 @@ static ingot_status read_header(ingot_reader *reader)
     return read_opsets(reader);
 }
 
-/* Names and types of the outputs, which stay when passes replace the values. */
+/* Names and types of the outputs, which stay when passes replace the values. Types are copied as records; what they
+ * point to is the arena's. */
 static ingot_status remember_outputs(ingot_reader *reader)
 {
     ingot_onnx *onnx = reader->onnx;
@@ -108,6 +110,8 @@ static ingot_status remember_outputs(ingot_reader *reader)
     return INGOT_OK;
 }
 
+/* In the order in which one needs the other: opsets for nodes, functions for calls. The graph is the model's only when
+ * all of it was read. */
 static ingot_status build(ingot_reader *reader)
 {
     ingot_scope scope = {0};
@@ -119,7 +123,7 @@ static ingot_status build(ingot_reader *reader)
     return remember_outputs(reader);
 }
 
-/* The unpacked message lives in here only. */
+/* The unpacked message lives in here only. The limits on growth are set here, since the file's size is known. */
 static ingot_status unpack_and_build(ingot_onnx *onnx, uint64_t max_nodes, ingot_error *error)
 {
     ingot_unpacked unpacked;
@@ -142,7 +146,8 @@ static ingot_status unpack_and_build(ingot_onnx *onnx, uint64_t max_nodes, ingot
     return status;
 }
 
-/* *result is set only when everything went well; what was made until a failure is undone by ingot_onnx_close(). */
+/* result is set only when everything went well; what was made until a failure is undone by ingot_onnx_close(). The line
+ * begins with the path. Bytes that the caller gave must stay while the model is open. */
 ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_bytes, const ingot_model_options *options,
                              ingot_memory *memory, ingot_onnx **result, ingot_error *error)
 {
@@ -170,7 +175,7 @@ ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_byt
     return INGOT_OK;
 }
 
-/* The graph, its constants and all strings go with the arena. */
+/* The graph, its constants and all strings go with the arena. NULL, or a model that was only half read, is allowed. */
 void ingot_onnx_close(ingot_onnx *onnx)
 {
     if (!onnx)

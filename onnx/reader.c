@@ -18,7 +18,8 @@ ingot_status ingot_out_of_memory(const ingot_reader *reader)
     return ingot_fail(reader->error, INGOT_LIMIT, "out of memory while reading the model");
 }
 
-/* A new value that is in scope from now on. */
+/* A new value that is in scope from now on. INGOT_INVALID for a name that is there already: values are assigned once
+ * (ONNX IR specification, "Graphs"). */
 static ingot_status declare(ingot_reader *reader, ingot_scope *scope, const char *name, int *value)
 {
     int other;
@@ -39,7 +40,8 @@ static ingot_status read_value_type(ingot_reader *reader, const Onnx__ValueInfoP
     return status;
 }
 
-/* Graph inputs come first, so that an initializer finds the one it is the default of. */
+/* Graph inputs come first, so that an initializer finds the one it is the default of. n_inputs is looked at because
+ * ingot_graph_add_input() tells want of memory by it alone. */
 static ingot_status read_inputs(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     for (size_t i = 0; i < proto->n_input; i++) {
@@ -59,7 +61,8 @@ static ingot_status read_inputs(ingot_reader *reader, const Onnx__GraphProto *pr
     return INGOT_OK;
 }
 
-/* Declare a value with the constant; a graph input of the name gets it as its default. */
+/* Declare a value with the constant; a graph input of the name gets it as its default. Its own type is declared from
+ * the tensor; an input keeps the type that it declares. */
 static ingot_status add_initializer(ingot_reader *reader, ingot_scope *scope, const char *name, ingot_const *constant)
 {
     ingot_onnx *onnx = reader->onnx;
@@ -109,7 +112,8 @@ static ingot_status read_initializers(ingot_reader *reader, const Onnx__GraphPro
     return INGOT_OK;
 }
 
-/* What nodes put out, and the types that value_info tells of. */
+/* What nodes put out, and the types that value_info tells of. value_info of names that nothing defines is ignored, as
+ * exporters leave such behind. */
 static ingot_status declare_values(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     int value;
@@ -133,7 +137,8 @@ static ingot_status declare_values(ingot_reader *reader, const Onnx__GraphProto 
     return INGOT_OK;
 }
 
-/* A graph output is any value in scope; in a subgraph also one of the graphs around, which becomes a capture. */
+/* A graph output is any value in scope; in a subgraph also one of the graphs around, which becomes a capture. A type
+ * that the output declares replaces that of value_info. */
 static ingot_status read_outputs(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     for (size_t i = 0; i < proto->n_output; i++) {
@@ -155,7 +160,8 @@ static ingot_status read_outputs(ingot_reader *reader, const Onnx__GraphProto *p
     return INGOT_OK;
 }
 
-/* scope is new, with `outer` and `depth` set; it receives the graph and what the graph captures. */
+/* scope is new, with `outer` and `depth` set; it receives the graph and what the graph captures. The graph is sorted
+ * when this returns INGOT_OK. After an error it is half built, and goes with the model. */
 ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *proto, ingot_scope *scope)
 {
     ingot_status status;
@@ -175,6 +181,7 @@ ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *prot
     return ingot_graph_sort(scope->graph, reader->error);
 }
 
+/* Its name, else that of its first output, else "". The text is the message's. */
 const char *ingot_node_label(const Onnx__NodeProto *proto)
 {
     if (proto->name && *proto->name)
@@ -185,7 +192,8 @@ const char *ingot_node_label(const Onnx__NodeProto *proto)
     return "";
 }
 
-/* Ids of one node at a time: ingot_graph_add_node() copies them before attributes may read further nodes. */
+/* Ids of one node at a time: ingot_graph_add_node() copies them before attributes may read further nodes. Doubled, so
+ * that a file of growing nodes takes linear memory. False when memory is out. */
 static bool reserve_ids(ingot_reader *reader, size_t n)
 {
     if (n <= reader->ids_capacity)
@@ -195,7 +203,8 @@ static bool reserve_ids(ingot_reader *reader, size_t n)
     return reader->ids != NULL;
 }
 
-/* The ids of a node's inputs and outputs, into reader->ids. Inputs that are left out at the end are not counted. */
+/* The ids of a node's inputs and outputs, into reader->ids. Inputs that are left out at the end are not counted.
+ * Outputs are INGOT_NONE where they are left out; a name of an output was declared before, or is a function's. */
 static ingot_status read_operands(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope, int *n_inputs)
 {
     size_t n = proto->n_input;
@@ -224,7 +233,8 @@ static ingot_status read_operands(ingot_reader *reader, const Onnx__NodeProto *p
     return INGOT_OK;
 }
 
-/* A Constant node becomes its value's constant and leaves no node. */
+/* A Constant node becomes its value's constant and leaves no node. The value keeps its id. Of a function's body the
+ * constant is read again at each call. */
 static ingot_status read_constant(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope)
 {
     ingot_const *constant;
@@ -237,7 +247,8 @@ static ingot_status read_constant(ingot_reader *reader, const Onnx__NodeProto *p
     return status;
 }
 
-/* A node that stays one. Within a function's body its name starts with the call's, as the body may be there often. */
+/* A node that stays one. Within a function's body its name starts with the call's, as the body may be there often.
+ * Attributes come last, as graphs among them add captures to the node. */
 static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope,
                                     const char *domain)
 {
@@ -274,6 +285,8 @@ static ingot_status count_node(ingot_reader *reader)
     return INGOT_OK;
 }
 
+/* One node of the file becomes none, one, or the nodes of a function. Errors get the node's name and operator in
+ * front. */
 ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope)
 {
     const char *domain = ingot_plain_domain(proto->domain);

@@ -11,7 +11,7 @@ enum {
     INGOT_MAX_DENSE_BYTES = 256 << 20, /* of all sparse tensors made dense */
 };
 
-/* An attribute that a call of a function gives a value to. */
+/* An attribute that a call of a function gives a value to. `value` and `name` are the message's. */
 typedef struct ingot_binding {
     const char *name;
     const Onnx__AttributeProto *value;
@@ -33,6 +33,7 @@ typedef struct ingot_scope {
     int captured_capacity;
 } ingot_scope;
 
+/* State of reading one model, on the stack of unpack_and_build(). Whatever it allocates is the model's arena's. */
 typedef struct ingot_reader {
     ingot_onnx *onnx;
     const Onnx__ModelProto *model;

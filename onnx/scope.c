@@ -5,17 +5,20 @@
 
 #include <string.h>
 
+/* A name that is there already means the new value from now on: callers look first. False when memory is out. */
 bool ingot_scope_define(ingot_reader *reader, ingot_scope *scope, const char *name, int value)
 {
     return ingot_name_table_set(&reader->onnx->arena, &scope->names, name, value);
 }
 
+/* *value may be INGOT_NONE for a name that is there: a function's input that its call leaves out. */
 bool ingot_scope_find(const ingot_scope *scope, const char *name, int *value)
 {
     return ingot_name_table_find(&scope->names, name, value);
 }
 
-/* Make `from`, a value of the graph around scope's, a captured value of scope's graph. */
+/* Make `from`, a value of the graph around scope's, a captured value of scope's graph. The new value has the outer
+ * one's name and declared type. captures and captured grow together, by doubling. */
 static ingot_status capture(ingot_reader *reader, ingot_scope *scope, const char *name, int from, int *value)
 {
     ingot_graph *graph = scope->graph;
@@ -45,8 +48,9 @@ static ingot_status capture(ingot_reader *reader, ingot_scope *scope, const char
     return INGOT_OK;
 }
 
-/* First outward to the scope that knows the name, then inward again with a capture at each graph. The way out
- * ends at a function's body at the latest: it sees nothing but its inputs. */
+/* First outward to the scope that knows the name, then inward again with a capture at each graph. The way out ends at a
+ * function's body at the latest: it sees nothing but its inputs. Source: ONNX IR specification: names of outer graphs
+ * are visible in a subgraph. The path has room, as depth is bounded where scopes are made. */
 ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const char *name, int *value)
 {
     ingot_scope *path[INGOT_MAX_SUBGRAPHS + 1];
@@ -66,13 +70,14 @@ ingot_status ingot_scope_resolve(ingot_reader *reader, ingot_scope *scope, const
     return INGOT_OK;
 }
 
-/* "ai.onnx", "" and no domain at all are the same one: "". */
+/* "ai.onnx", "" and no domain at all are the same one: "". The text given is returned, not a copy. */
 const char *ingot_plain_domain(const char *domain)
 {
     return !domain || !strcmp(domain, "ai.onnx") ? "" : domain;
 }
 
-/* A function imports its own opsets, which need not be the model's; what it leaves out is taken from the model. */
+/* A function imports its own opsets, which need not be the model's; what it leaves out is taken from the model.
+ * INGOT_INVALID where neither imports the domain. */
 ingot_status ingot_scope_version(const ingot_reader *reader, const ingot_scope *scope, const char *domain, int *version)
 {
     const Onnx__FunctionProto *function = scope->function;
