@@ -10,7 +10,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw data is copied as it is");
 
-/* Bits of a packed element; 0 for types of whole bytes. */
+/* Bits of a packed element; 0 for types of whole bytes. Source: onnx.proto, comments at TensorProto.DataType and
+ * int32_data. */
 static int packed_bits(ingot_dtype dtype)
 {
     switch (dtype) {
@@ -28,15 +29,19 @@ static int packed_bits(ingot_dtype dtype)
 /* The same in int32_data, where a 6-bit element has an item for itself. */
 static int typed_bits(ingot_dtype dtype) { return packed_bits(dtype) == 6 ? 0 : packed_bits(dtype); }
 
+/* Those types have several elements to a byte in raw data, and one in memory. */
 bool ingot_is_packed(ingot_dtype dtype) { return packed_bits(dtype) != 0; }
 
+/* Packed elements fill bytes without gaps, the last byte rounded up. count is that of a checked shape, so nothing
+ * overflows. */
 size_t ingot_raw_size_bytes(ingot_dtype dtype, int64_t count)
 {
     const int bits = packed_bits(dtype);
     return bits ? ((size_t)count * (size_t)bits + 7) / 8 : (size_t)count * ingot_dtype_size_bytes(dtype);
 }
 
-/* Unpack elements of a few bits from bytes that lie `stride` apart. One of 6 bits may lie in two bytes. */
+/* Unpack elements of a few bits from bytes that lie `stride` apart. One of 6 bits may lie in two bytes. The first
+ * element is in the lowest bits. (x ^ sign) - sign extends the sign of a number of few bits. */
 static void unpack_bits(ingot_dtype dtype, const uint8_t *src, size_t stride, uint8_t *dst, int64_t count)
 {
     const int bits = packed_bits(dtype);
@@ -52,7 +57,7 @@ static void unpack_bits(ingot_dtype dtype, const uint8_t *src, size_t stride, ui
     }
 }
 
-/* Bits that are left over in the last byte are 0. */
+/* Bits that are left over in the last byte are 0. dst has ingot_raw_size_bytes() bytes. */
 static void pack_bits(ingot_dtype dtype, const uint8_t *src, uint8_t *dst, int64_t count)
 {
     const int bits = packed_bits(dtype);
@@ -89,7 +94,8 @@ void ingot_raw_encode(const ingot_tensor *tensor, uint8_t *raw)
         memcpy(raw, tensor->data, ingot_raw_size_bytes(tensor->dtype, count));
 }
 
-/* What raw_data holds after ingot_unpack() is a range of the file: see wire.h. */
+/* What raw_data holds after ingot_unpack() is a range of the file: see wire.h. False for a tensor without raw data; the
+ * length is checked against what the skim writes. */
 bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw)
 {
     if (!proto->has_raw_data || proto->raw_data.len != sizeof *raw)
@@ -98,7 +104,8 @@ bool ingot_proto_raw(const Onnx__TensorProto *proto, ingot_raw *raw)
     return true;
 }
 
-/* More dimensions than a tensor can have are not supported; negative ones and sizes that overflow are invalid. */
+/* More dimensions than a tensor can have are not supported; negative ones and sizes that overflow are invalid. Fills
+ * rank and shape of the tensor, whose dtype must be set: sizes are checked in bytes. */
 ingot_status ingot_checked_shape(const int64_t *dims, size_t n, ingot_tensor *tensor, ingot_error *error)
 {
     if (n > INGOT_MAX_RANK)
@@ -113,7 +120,8 @@ ingot_status ingot_checked_shape(const int64_t *dims, size_t n, ingot_tensor *te
     return INGOT_OK;
 }
 
-/* Type and shape, checked. */
+/* Type and shape, checked. `segment` marks a part of a larger tensor. An element type that ONNX does not have is
+ * invalid. */
 ingot_status ingot_proto_shape(const Onnx__TensorProto *proto, ingot_tensor *tensor, ingot_error *error)
 {
     *tensor = (ingot_tensor){0};
@@ -125,6 +133,7 @@ ingot_status ingot_proto_shape(const Onnx__TensorProto *proto, ingot_tensor *ten
     return ingot_checked_shape(proto->dims, proto->n_dims, tensor, error);
 }
 
+/* The line for bytes that do not fit type and shape; `what` says which bytes. */
 ingot_status ingot_raw_mismatch(const ingot_tensor *tensor, uint64_t size_bytes, const char *what, ingot_error *error)
 {
     char text[128];
@@ -133,7 +142,8 @@ ingot_status ingot_raw_mismatch(const ingot_tensor *tensor, uint64_t size_bytes,
                       ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor)));
 }
 
-/* int32_data holds every type of at most 32 bits but float and uint32. A packed type has one byte in each item. */
+/* int32_data holds every type of at most 32 bits but float and uint32. A packed type has one byte in each item. float16
+ * and bfloat16 lie there as their bits. Numbers out of range are cut. */
 static void copy_int32_data(const int32_t *src, const ingot_tensor *tensor, void *dst)
 {
     const int64_t count = ingot_count(tensor);
@@ -155,14 +165,15 @@ static void copy_int32_data(const int32_t *src, const ingot_tensor *tensor, void
     }
 }
 
-/* The bytes stay in the message: whoever keeps the strings copies them. */
+/* The bytes stay in the message: whoever keeps the strings copies them. dst has room for n. */
 static void copy_strings(const ProtobufCBinaryData *src, size_t n, ingot_string *dst)
 {
     for (size_t i = 0; i < n; i++)
         dst[i] = (ingot_string){(const char *)src[i].data, src[i].len};
 }
 
-/* The typed field that holds elements of the type, how many items are in it, and how many the tensor takes. */
+/* The typed field that holds elements of the type, how many items are in it, and how many the tensor takes. Returns its
+ * name for error lines. Source: onnx.proto, comments at TensorProto's data fields. */
 static const char *typed_field(const Onnx__TensorProto *proto, const ingot_tensor *tensor, const void **items,
                                size_t *n, size_t *wanted)
 {
@@ -183,7 +194,8 @@ static const char *typed_field(const Onnx__TensorProto *proto, const ingot_tenso
     }
 }
 
-/* This comes before memory is asked for: the count bounds what the shape may take. */
+/* This comes before memory is asked for: the count bounds what the shape may take. INGOT_INVALID where the counts
+ * differ, also where the shape has elements and the field is empty. */
 ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tensor *tensor, ingot_error *error)
 {
     const void *items;
@@ -194,7 +206,8 @@ ingot_status ingot_check_typed(const Onnx__TensorProto *proto, const ingot_tenso
     return ingot_fail(error, INGOT_INVALID, "%s has %zu items, its type and shape take %zu", field, n, wanted);
 }
 
-/* uint32 lies in uint64_data, complex numbers as pairs in float_data and double_data, the rest as it says. */
+/* uint32 lies in uint64_data, complex numbers as pairs in float_data and double_data, the rest as it says.
+ * ingot_check_typed() must have passed; dst has ingot_storage_bytes() bytes. */
 void ingot_typed_decode(const Onnx__TensorProto *proto, const ingot_tensor *tensor, void *dst)
 {
     const void *items;
@@ -218,7 +231,7 @@ void ingot_typed_decode(const Onnx__TensorProto *proto, const ingot_tensor *tens
     }
 }
 
-/* Strings are pointed at, not copied. */
+/* Strings are pointed at, not copied. False when memory is out. */
 static bool strings_to_proto(ingot_arena *arena, const ingot_tensor *tensor, Onnx__TensorProto *proto)
 {
     const ingot_string *strings = tensor->data;
@@ -232,7 +245,8 @@ static bool strings_to_proto(ingot_arena *arena, const ingot_tensor *tensor, Onn
     return true;
 }
 
-/* Raw data for every type but strings, which have no raw form. */
+/* Raw data for every type but strings, which have no raw form. Elements that need no packing are pointed at, as the
+ * shape and the name are: all must outlive the message. False when memory is out. */
 bool ingot_tensor_to_proto(ingot_arena *arena, const ingot_tensor *tensor, const char *name, Onnx__TensorProto *proto)
 {
     onnx__tensor_proto__init(proto);

@@ -6,9 +6,10 @@
 
 #include <string.h>
 
+/* Levels of sequences, optionals and maps; models have two or three. */
 enum { MAX_NESTED_TYPES = 16 };
 
-/* 0 is a type that is not declared. */
+/* 0 is a type that is not declared. Numbers are those of TensorProto.DataType. */
 static ingot_status read_dtype(const ingot_reader *reader, int32_t number, ingot_dtype *dtype)
 {
     if (number < 0 || number >= INGOT_N_DTYPES)
@@ -17,7 +18,8 @@ static ingot_status read_dtype(const ingot_reader *reader, int32_t number, ingot
     return INGOT_OK;
 }
 
-/* An undeclared rank stays -1; a dimension without value, or a negative one, is free. */
+/* An undeclared rank stays -1; a dimension without value, or a negative one, is free. Names of dimensions are kept for
+ * those who look at the model; equal names are not trusted to be equal sizes. */
 static ingot_status read_shape(const ingot_reader *reader, const Onnx__TensorShapeProto *proto, ingot_type *type)
 {
     ingot_arena *arena = &reader->onnx->arena;
@@ -45,7 +47,8 @@ static ingot_status read_shape(const ingot_reader *reader, const Onnx__TensorSha
     return INGOT_OK;
 }
 
-/* One level: fills *type, and *item with the type inside it, if any. */
+/* One level: fills *type, and *item with the type inside it, if any. A TypeProto without a value is a type that is not
+ * declared, and no error. */
 static ingot_status read_level(const ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type,
                                const Onnx__TypeProto **item)
 {
@@ -76,7 +79,7 @@ static ingot_status read_level(const ingot_reader *reader, const Onnx__TypeProto
     }
 }
 
-/* NULL is a type that is not declared at all. */
+/* NULL is a type that is not declared at all. The outermost record is the caller's, those inside are the arena's. */
 ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type)
 {
     ingot_type *levels[MAX_NESTED_TYPES];
@@ -106,7 +109,7 @@ ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto,
 
 /* ---- back ---- */
 
-/* Free dimensions keep their names, as other tools match them by it. */
+/* Free dimensions keep their names, as other tools match them by it. NULL when memory is out. */
 static Onnx__TensorShapeProto *shape_to_proto(ingot_arena *arena, const ingot_type *type)
 {
     Onnx__TensorShapeProto *proto = ingot_arena_alloc(arena, sizeof *proto);
@@ -141,7 +144,8 @@ typedef struct type_level {
     Onnx__TypeProto__Map map;
 } type_level;
 
-/* One level; *inner becomes the slot for the type inside it, where there is one. */
+/* One level; *inner becomes the slot for the type inside it, where there is one. A tensor has no type inside it, and
+ * leaves *inner alone. False when memory is out. */
 static bool fill_level(ingot_arena *arena, const ingot_type *type, type_level *level, Onnx__TypeProto ***inner)
 {
     onnx__type_proto__init(&level->proto);
@@ -178,7 +182,8 @@ static bool fill_level(ingot_arena *arena, const ingot_type *type, type_level *l
     return type->rank < 0 || (level->tensor.shape = shape_to_proto(arena, type));
 }
 
-/* From the outside in: each level leaves the slot that the next one goes into. */
+/* From the outside in: each level leaves the slot that the next one goes into. NULL when memory is out. Strings are
+ * pointed at. */
 Onnx__TypeProto *ingot_type_to_proto(ingot_arena *arena, const ingot_type *type)
 {
     Onnx__TypeProto *outermost = NULL, **slot = &outermost;

@@ -17,7 +17,8 @@ typedef struct piece {
     uint64_t is_large;
 } piece;
 
-/* Once the budget is passed nothing more is given, and limit_reached tells why unpacking failed. */
+/* Once the budget is passed nothing more is given, and limit_reached tells why unpacking failed. NULL, as protobuf-c
+ * takes it for failed, past the budget or the account's limit. */
 static void *allocate(void *argument, size_t size_bytes)
 {
     ingot_unpacked *u = argument;
@@ -49,7 +50,9 @@ static void give_back(void *argument, void *pointer)
         ingot_release(u->memory, p);
 }
 
-/* protobuf-c reports no reason: what remains after skim and budget is a field that is there with another wire type. */
+/* protobuf-c reports no reason: what remains after skim and budget is a field that is there with another wire type. Raw
+ * data in the result are ranges of `data` (see wire.h), which must stay. After any status ingot_unpacked_free() is due,
+ * and allowed. */
 ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
                           ingot_memory *memory, ingot_unpacked *result, ingot_error *error)
 {
@@ -72,7 +75,8 @@ ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const uint8_t 
     return ingot_fail(error, INGOT_INVALID, "a field has the wrong type");
 }
 
-/* protobuf-c walks the message to free the large pieces one by one; its depth was bounded by the skim. */
+/* protobuf-c walks the message to free the large pieces one by one; its depth was bounded by the skim. May be called
+ * twice. */
 void ingot_unpacked_free(ingot_unpacked *unpacked)
 {
     if (unpacked->message)

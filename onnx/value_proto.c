@@ -9,13 +9,14 @@
 
 enum { MAX_NESTED_VALUES = 16 };
 
-/* A message being decoded. */
+/* A message being decoded. `bytes` are those that raw data is a range of; `depth` counts values within values. */
 typedef struct decoder {
     const uint8_t *bytes;
     ingot_error *error;
     int depth;
 } decoder;
 
+/* The line that every want of memory gets. */
 static ingot_status out_of_memory(ingot_error *error) { return ingot_fail(error, INGOT_LIMIT, "out of memory"); }
 
 /* Zeroed, for free(). Never NULL for a size of 0. */
@@ -28,8 +29,9 @@ static void *allocate(size_t size_bytes)
     return block;
 }
 
-/* The items of the other kinds are ingot_tensors, larger than any element: their number is checked as if each had
- * the most bytes an element can have, for which ingot_checked_size() leaves a factor of 16. */
+/* The items of the other kinds are ingot_tensors, larger than any element: their number is checked as if each had the
+ * most bytes an element can have, for which ingot_checked_size() leaves a factor of 16. data is NULL after a failure,
+ * so the tensor can be freed either way. */
 ingot_status ingot_tensor_alloc(ingot_tensor *tensor, ingot_error *error)
 {
     ingot_tensor items = *tensor;
@@ -47,7 +49,8 @@ ingot_status ingot_tensor_alloc(ingot_tensor *tensor, ingot_error *error)
     return tensor->data ? INGOT_OK : out_of_memory(error);
 }
 
-/* Items nest no deeper than decoding lets them. */
+/* Items nest no deeper than decoding lets them. NULL, and a tensor without data, are allowed; so is a container whose
+ * items were only filled in part, since its memory was cleared. */
 void ingot_tensor_free(ingot_tensor *tensor)
 {
     if (!tensor || !tensor->data)
@@ -61,7 +64,8 @@ void ingot_tensor_free(ingot_tensor *tensor)
 
 /* ---- decoding ---- */
 
-/* One block: the array, and behind it the bytes that it points to. So free() frees both. */
+/* One block: the array, and behind it the bytes that it points to. So free() frees both. The bytes were in the message,
+ * so their sum cannot overflow. */
 static ingot_status decode_strings(const ProtobufCBinaryData *src, size_t n, ingot_tensor *tensor, ingot_error *error)
 {
     size_t size_bytes = n * sizeof(ingot_string);
@@ -80,7 +84,8 @@ static ingot_status decode_strings(const ProtobufCBinaryData *src, size_t n, ing
     return INGOT_OK;
 }
 
-/* As constants.c does it for models, but always with a copy, and without external data. */
+/* As constants.c does it for models, but always with a copy, and without external data. On failure the tensor is left
+ * with what it has, for ingot_tensor_free(). */
 static ingot_status decode_tensor(const decoder *d, const Onnx__TensorProto *proto, ingot_tensor *tensor)
 {
     ingot_raw raw;
@@ -105,14 +110,15 @@ static ingot_status decode_tensor(const decoder *d, const Onnx__TensorProto *pro
     return INGOT_OK;
 }
 
-/* A container for n items. */
+/* A container for n items. Cleared, so that it can be freed at any moment while it is filled. */
 static ingot_status begin_items(const decoder *d, ingot_kind kind, size_t n, ingot_tensor *value)
 {
     *value = (ingot_tensor){.kind = (uint8_t)kind, .rank = 1, .shape = {(int64_t)n}};
     return ingot_tensor_alloc(value, d->error);
 }
 
-/* The container's element type is that of its items. */
+/* The container's element type is that of its items. All items of a sequence must have one kind and element type; those
+ * of a map are keys and values, and dtype is that of the values. */
 static ingot_status end_items(const decoder *d, ingot_tensor *value)
 {
     const ingot_tensor *items = value->data;
@@ -125,6 +131,8 @@ static ingot_status end_items(const decoder *d, ingot_tensor *value)
     return INGOT_OK;
 }
 
+/* Integer keys are int64 in the message, whatever key_type says; memcpy() of the low bytes cuts them, as the machine is
+ * little-endian. */
 static ingot_status decode_keys(const decoder *d, const Onnx__MapProto *proto, ingot_tensor *keys)
 {
     const int32_t type = proto->key_type;
@@ -145,7 +153,8 @@ static ingot_status decode_keys(const decoder *d, const Onnx__MapProto *proto, i
 /* Values within values: decode_item() is the one way in, and counts how deep. */
 static ingot_status decode_item(decoder *d, const ProtobufCMessage *message, ingot_tensor *value);
 
-/* A map is its keys, a tensor of one dimension, and its values, a sequence. */
+/* A map is its keys, a tensor of one dimension, and its values, a sequence. INGOT_INVALID where their numbers
+ * differ. */
 static ingot_status decode_map(decoder *d, const Onnx__MapProto *proto, ingot_tensor *value)
 {
     ingot_status status = begin_items(d, INGOT_MAP, 2, value);
@@ -161,7 +170,8 @@ static ingot_status decode_map(decoder *d, const Onnx__MapProto *proto, ingot_te
     return end_items(d, value);
 }
 
-/* A SequenceProto has a field for each kind of item, of which one is used. Its elem_type adds nothing to that. */
+/* A SequenceProto has a field for each kind of item, of which one is used. Its elem_type adds nothing to that. An empty
+ * one is of kind sequence with no element type. */
 static ingot_status decode_sequence(decoder *d, const Onnx__SequenceProto *proto, ingot_tensor *value)
 {
     const struct {
@@ -237,7 +247,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(ingot_kind kind)
     }
 }
 
-/* There is no limit of memory here but the one in proportion to size_bytes. */
+/* There is no limit of memory here but the one in proportion to size_bytes. The caller frees the tensor with
+ * ingot_tensor_free(). After a failure it holds nothing. */
 ingot_status ingot_tensor_decode(const void *data, size_t size_bytes, ingot_kind kind, ingot_tensor *tensor,
                                  ingot_error *error)
 {
@@ -264,7 +275,7 @@ ingot_status ingot_tensor_decode(const void *data, size_t size_bytes, ingot_kind
 /* The message for a value, in the arena; NULL when memory is out or values nest too deep. */
 static ProtobufCMessage *encode_item(ingot_arena *arena, const ingot_tensor *value, const char *name, int depth);
 
-/* Messages of the n items of a value, as an array for a repeated field. */
+/* Messages of the n items of a value, as an array for a repeated field. NULL when one cannot be encoded. */
 static ProtobufCMessage **encode_items(ingot_arena *arena, const ingot_tensor *items, int64_t n, int depth)
 {
     ProtobufCMessage **messages = ingot_arena_array(arena, (size_t)n, sizeof *messages);
@@ -274,7 +285,7 @@ static ProtobufCMessage **encode_items(ingot_arena *arena, const ingot_tensor *i
     return messages;
 }
 
-/* An empty sequence says that it is one of tensors: nothing else is known of it. */
+/* An empty sequence says that it is one of tensors: nothing else is known of it. NULL when memory is out. */
 static ProtobufCMessage *encode_sequence(ingot_arena *arena, const ingot_tensor *value, const char *name, int depth)
 {
     static const int32_t elem_types[] = {
@@ -379,7 +390,8 @@ static ProtobufCMessage *encode_item(ingot_arena *arena, const ingot_tensor *val
     return proto && ingot_tensor_to_proto(arena, value, name, proto) ? &proto->base : NULL;
 }
 
-/* The message is built in an arena, with the elements pointed at where they are, and packed at once. */
+/* The message is built in an arena, with the elements pointed at where they are, and packed at once. *data is the
+ * caller's to free(), NULL after a failure. Nesting deeper than MAX_NESTED_VALUES is told as want of memory. */
 ingot_status ingot_tensor_encode(const ingot_tensor *tensor, const char *name, void **data, size_t *size_bytes,
                                  ingot_error *error)
 {

@@ -12,16 +12,19 @@
 
 #include <string.h>
 
+/* 35 bits, more than a message of protobuf-c can have. */
 enum { LENGTH_BYTES = 5 };
 enum { VARINT = 0, FIXED64 = 1, LENGTH_DELIMITED = 2, FIXED32 = 5 }; /* wire types */
 
-/* A message whose end was not reached yet. */
+/* A message whose end was not reached yet. length_at is an offset, as the copy moves when it grows. */
 typedef struct open_message {
     const ProtobufCMessageDescriptor *type;
     const uint8_t *end;
     size_t length_at; /* where the slim copy has its length */
 } open_message;
 
+/* The walk: `next` moves through data, and stack[depth - 1] is the innermost message it is in. slim is the copy that is
+ * being made, in memory of the account. */
 typedef struct skim {
     const uint8_t *data, *next;
     open_message stack[INGOT_WIRE_DEPTH];
@@ -32,13 +35,13 @@ typedef struct skim {
     ingot_error *error;
 } skim;
 
-/* Where in the file it is helps whoever wrote that file. */
+/* Where in the file it is helps whoever wrote that file. Returns INGOT_INVALID. */
 static ingot_status malformed(const skim *s, const char *reason)
 {
     return ingot_fail(s->error, INGOT_INVALID, "%s at byte %zu", reason, (size_t)(s->next - s->data));
 }
 
-/* Add bytes to the slim copy. */
+/* Add bytes to the slim copy. INGOT_LIMIT when memory is out; the old copy is then still the skim's to free. */
 static ingot_status append(skim *s, const void *bytes, size_t n)
 {
     if (!s->slim || s->capacity - s->used < n) {
@@ -59,8 +62,8 @@ static ingot_status append(skim *s, const void *bytes, size_t n)
     return INGOT_OK;
 }
 
-/* Seven bits a byte, the lowest first; the top bit tells that more follow. Bits past 64 are dropped, as protobuf
- * does. */
+/* Seven bits a byte, the lowest first; the top bit tells that more follow. Bits past 64 are dropped, as protobuf does.
+ * Never reads past the innermost message. */
 static ingot_status read_varint(skim *s, uint64_t *value)
 {
     const uint8_t *end = s->stack[s->depth - 1].end;
@@ -77,14 +80,16 @@ static ingot_status read_varint(skim *s, uint64_t *value)
     return malformed(s, "a number takes more than ten bytes");
 }
 
-/* A varint of fixed width: the continuation bit is set even where only zeros follow. */
+/* A varint of fixed width: the continuation bit is set even where only zeros follow. Longer than need be is allowed: a
+ * decoder takes any varint of up to ten bytes. */
 static void put_length(uint8_t *dst, size_t length)
 {
     for (int i = 0; i < LENGTH_BYTES; i++)
         dst[i] = (uint8_t)((length >> 7 * i & 0x7f) | (i < LENGTH_BYTES - 1 ? 0x80 : 0));
 }
 
-/* Fields that nothing here reads. A model's own metadata_props are kept. */
+/* Fields that nothing here reads. A model's own metadata_props are kept. By name, whatever message they are in:
+ * doc_string is in most of them. */
 static bool is_unwanted(const ProtobufCMessageDescriptor *type, const char *field)
 {
     static const char *const names[] = {"doc_string",          "training_info",           "configuration",
@@ -97,7 +102,8 @@ static bool is_unwanted(const ProtobufCMessageDescriptor *type, const char *fiel
 }
 
 /* Of a node's metadata_props only the path of modules is read (module_path.c); the stack traces beside it would take
- * more memory than the graph. An entry starts with its key: tag, length, text. */
+ * more memory than the graph. An entry starts with its key: tag, length, text. An entry whose value comes before its
+ * key is left out too; nobody writes that. */
 static bool is_unread_entry(const ProtobufCMessageDescriptor *type, const char *field, const uint8_t *content,
                             uint64_t length)
 {
@@ -106,7 +112,8 @@ static bool is_unread_entry(const ProtobufCMessageDescriptor *type, const char *
            (length < sizeof key - 1 || memcmp(content, key, sizeof key - 1));
 }
 
-/* Step into a message whose tag was copied; put_length() fills in its length when it ends. */
+/* Step into a message whose tag was copied; put_length() fills in its length when it ends. INGOT_INVALID past
+ * INGOT_WIRE_DEPTH levels: protobuf-c unpacks by recursion. */
 static ingot_status open_nested(skim *s, const ProtobufCMessageDescriptor *type, const uint8_t *end)
 {
     static const uint8_t no_length[LENGTH_BYTES];
@@ -116,7 +123,8 @@ static ingot_status open_nested(skim *s, const ProtobufCMessageDescriptor *type,
     return append(s, no_length, LENGTH_BYTES);
 }
 
-/* A field with a length: a nested message is opened, raw_data cut out, anything else copied. */
+/* A field with a length: a nested message is opened, raw_data cut out, anything else copied. `begin` is where the tag
+ * starts; field NULL is one to leave out. In place of raw_data goes its range in the file, an ingot_raw. */
 static ingot_status skim_delimited(skim *s, const uint8_t *begin, const ProtobufCFieldDescriptor *field)
 {
     const open_message *top = &s->stack[s->depth - 1];
@@ -147,7 +155,8 @@ static ingot_status skim_delimited(skim *s, const uint8_t *begin, const Protobuf
     return append(s, begin, (size_t)(end - begin));
 }
 
-/* One field of the innermost open message. Groups (wire types 3 and 4) are no part of the schema. */
+/* One field of the innermost open message. Groups (wire types 3 and 4) are no part of the schema. Fields that the
+ * schema does not have are left out. */
 static ingot_status skim_field(skim *s)
 {
     const open_message *top = &s->stack[s->depth - 1];
@@ -177,7 +186,8 @@ static ingot_status skim_field(skim *s)
     return status || !field ? status : append(s, begin, (size_t)(s->next - begin));
 }
 
-/* The stack replaces recursion: stack[0] is the whole message, and one field or one end is handled in each round. */
+/* The stack replaces recursion: stack[0] is the whole message, and one field or one end is handled in each round. On
+ * success *slim is the caller's to release; on failure nothing is left. */
 ingot_status ingot_wire_slim(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
                              ingot_memory *memory, uint8_t **slim, size_t *slim_bytes, ingot_error *error)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One graph on its way. */
+/* One graph on its way. nodes and names are the writer's arena's. */
 typedef struct target {
     ingot_writer *w;
     const ingot_graph *graph;
@@ -18,7 +18,8 @@ typedef struct target {
 
 static Onnx__GraphProto *graph_to_proto(ingot_writer *w, const ingot_graph *graph, const char *const *captured);
 
-/* Doubled, as arrays in an arena cannot grow where they are; `array` is the address of the pointer to it. */
+/* Doubled, as arrays in an arena cannot grow where they are; `array` is the address of the pointer to it. False when
+ * memory is out; the array is as it was. */
 bool ingot_writer_grow(ingot_arena *arena, void *array, size_t n, size_t *capacity, size_t item_bytes)
 {
     void **items = array;
@@ -36,7 +37,8 @@ bool ingot_writer_grow(ingot_arena *arena, void *array, size_t n, size_t *capaci
 
 /* ---- names ---- */
 
-/* `name` if it is free, else one made from it; taken from now on. */
+/* `name` if it is free, else one made from it; taken from now on. NULL when memory is out. The number goes on through
+ * the file, so that a row of equal names takes linear time. */
 static const char *free_name(ingot_writer *w, ingot_name_table *taken, const char *name)
 {
     const size_t size = strlen(name) + 24;
@@ -52,7 +54,8 @@ static const char *free_name(ingot_writer *w, ingot_name_table *taken, const cha
     return ingot_name_table_set(&w->arena, taken, name, 0) ? name : NULL;
 }
 
-/* The model's inputs and outputs come first: they keep their names. */
+/* The model's inputs and outputs come first: they keep their names. A value that has its name as an input keeps it as
+ * an output; output_name() makes up for another declared one. */
 static bool name_interface(target *t)
 {
     const ingot_graph *graph = t->graph;
@@ -73,7 +76,8 @@ static bool name_interface(target *t)
     return true;
 }
 
-/* Every value that has no name yet, in the order of ids, so that names do not depend on where values are used. */
+/* Every value that has no name yet, in the order of ids, so that names do not depend on where values are used. Captures
+ * have the names that the graph around gave them. False when memory is out. */
 static bool name_values(target *t, const char *const *captured)
 {
     const ingot_graph *graph = t->graph;
@@ -92,8 +96,8 @@ static bool name_values(target *t, const char *const *captured)
 
 /* ---- constants ---- */
 
-/* Elements that are in memory or usable in the mapping are pointed at; lazy ones get a stand-in, see
- * ingot_lazy_data. */
+/* Elements that are in memory or usable in the mapping are pointed at; lazy ones get a stand-in, see ingot_lazy_data.
+ * NULL when memory is out. */
 static Onnx__TensorProto *constant_to_proto(ingot_writer *w, const ingot_const *constant, const char *name)
 {
     Onnx__TensorProto *proto = ingot_arena_alloc(&w->arena, sizeof *proto);
@@ -108,7 +112,7 @@ static Onnx__TensorProto *constant_to_proto(ingot_writer *w, const ingot_const *
     return proto;
 }
 
-/* Those that something reads. */
+/* Those that something reads. Values that a node makes are its, even where their constant is known. */
 static bool add_initializers(target *t, Onnx__GraphProto *proto)
 {
     const ingot_graph *graph = t->graph;
@@ -130,7 +134,7 @@ static bool add_initializers(target *t, Onnx__GraphProto *proto)
 
 /* ---- attributes ---- */
 
-/* One string or many. */
+/* One string or many. False when memory is out, as all functions here. */
 static bool strings_to_proto(ingot_arena *arena, const ingot_attr *attr, Onnx__AttributeProto *proto)
 {
     ProtobufCBinaryData *strings = ingot_arena_array(arena, attr->n, sizeof *strings);
@@ -164,7 +168,8 @@ static bool tensors_to_proto(ingot_writer *w, const ingot_attr *attr, Onnx__Attr
     return tensors != NULL;
 }
 
-/* *captured are the names of what the graphs capture, those of the node's earlier graphs taken off. */
+/* captured are the names of what the graphs capture, those of the node's earlier graphs taken off. So each graph takes
+ * its own from the front of what is left. */
 static bool graphs_to_proto(ingot_writer *w, const ingot_attr *attr, const char *const **captured,
                             Onnx__AttributeProto *proto)
 {
@@ -199,7 +204,7 @@ static bool types_to_proto(ingot_arena *arena, const ingot_attr *attr, Onnx__Att
     return types != NULL;
 }
 
-/* The type is always told, whatever the file did. */
+/* The type is always told, whatever the file did. Numbers are pointed at, not copied. */
 static bool attribute_to_proto(ingot_writer *w, const ingot_attr *attr, const char *const **captured,
                                Onnx__AttributeProto *proto)
 {
@@ -240,7 +245,7 @@ static bool attribute_to_proto(ingot_writer *w, const ingot_attr *attr, const ch
 
 /* ---- nodes ---- */
 
-/* The version of a domain is the newest that a node needs. */
+/* The version of a domain is the newest that a node needs. The domain's text is the graph's. */
 static bool need_opset(ingot_writer *w, const char *domain, int version)
 {
     for (size_t i = 0; i < w->n_opsets; i++)
@@ -254,12 +259,14 @@ static bool need_opset(ingot_writer *w, const char *domain, int version)
     return true;
 }
 
+/* An array for a repeated field; the texts are shared. */
 static char **copy_names(ingot_arena *arena, const char *const *names, size_t n)
 {
     return ingot_arena_copy(arena, names, n * sizeof *names);
 }
 
-/* A node without operands so far. Names of nodes are unique in the file too: some engines insist. */
+/* A node without operands so far. Names of nodes are unique in the file too: some engines insist. NULL when memory is
+ * out. */
 static Onnx__NodeProto *add_node(target *t, const char *name, const char *op_type, const char *domain, int version)
 {
     ingot_arena *arena = &t->w->arena;
@@ -276,7 +283,8 @@ static Onnx__NodeProto *add_node(target *t, const char *name, const char *op_typ
     return proto;
 }
 
-/* The node alone: inputs are the names of its own inputs, then of its captures. */
+/* The node alone: inputs are the names of its own inputs, then of its captures. Inputs left out at the end are not
+ * written at all. */
 static bool write_node(target *t, const ingot_node *node, const char *const *inputs, const char *const *outputs)
 {
     ingot_arena *arena = &t->w->arena;
@@ -312,7 +320,8 @@ static const char *chain_name(const target *t, const ingot_fused *fused)
     return name_of(t, fused->node->inputs[fused->chain_slot]);
 }
 
-/* The node, and those fused into it one after the other. inputs are the names of all its inputs. */
+/* The node, and those fused into it one after the other. inputs are the names of all its inputs. Recursion is as deep
+ * as fused nodes have others fused into them. */
 static bool write_chain(target *t, const ingot_node *node, const char *const *inputs, const char *result)
 {
     const char **outputs = ingot_arena_array(&t->w->arena, (size_t)node->n_outputs + 1, sizeof *outputs);
@@ -355,7 +364,8 @@ static bool write_nodes(target *t)
     return true;
 }
 
-/* An Identity node from one name to another, for outputs that are not a value of their own. */
+/* An Identity node from one name to another, for outputs that are not a value of their own. Version 1 of Identity asks
+ * nothing of the opset. */
 static bool write_identity(target *t, const char *from, const char *to)
 {
     Onnx__NodeProto *proto = add_node(t, "", "Identity", "", 1);
@@ -369,7 +379,7 @@ static bool write_identity(target *t, const char *from, const char *to)
 
 /* ---- inputs and outputs ---- */
 
-/* A name with its declared type; the type is empty where none was declared. */
+/* A name with its declared type; the type is empty where none was declared. NULL when memory is out. */
 static Onnx__ValueInfoProto *value_to_proto(ingot_arena *arena, const char *name, const ingot_type *type)
 {
     Onnx__ValueInfoProto *proto = ingot_arena_alloc(arena, sizeof *proto);
@@ -382,7 +392,7 @@ static Onnx__ValueInfoProto *value_to_proto(ingot_arena *arena, const char *name
 }
 
 /* Output i's name: the value's, unless another output has it already, it is not the declared one, or the value comes
- * from the graph around; then an Identity gives it a name of its own. */
+ * from the graph around; then an Identity gives it a name of its own. NULL when memory is out. */
 static const char *output_name(target *t, int i, bool is_main)
 {
     const int value = t->graph->outputs[i];
@@ -423,7 +433,8 @@ static bool write_interface(target *t, Onnx__GraphProto *proto, bool is_main)
     return true;
 }
 
-/* captured: the names of what a subgraph captures; NULL for the main graph. */
+/* captured: the names of what a subgraph captures; NULL for the main graph. Calls itself for subgraphs, by way of
+ * attributes; the reader has bounded their depth. NULL when memory is out. */
 static Onnx__GraphProto *graph_to_proto(ingot_writer *w, const ingot_graph *graph, const char *const *captured)
 {
     target t = {.w = w, .graph = graph};
@@ -440,7 +451,8 @@ static Onnx__GraphProto *graph_to_proto(ingot_writer *w, const ingot_graph *grap
     return proto;
 }
 
-/* The main graph. Opsets that the file imported stay imported, used or not. */
+/* The main graph. Opsets that the file imported stay imported, used or not. Initializers are noted in the writer, which
+ * may move them to a file of their own. */
 Onnx__GraphProto *ingot_graph_to_proto(ingot_writer *w, const ingot_graph *graph)
 {
     Onnx__GraphProto *proto = graph_to_proto(w, graph, NULL);

@@ -20,19 +20,21 @@ enum {
 
 /* ---- a file that replaces another at once ---- */
 
+/* stream NULL: not opened, or finished. path is the temporary name. */
 typedef struct new_file {
     FILE *stream;
     char *path, *final_path;
 } new_file;
 
-/* The system's own words. */
+/* The system's own words. Returns INGOT_IO. */
 static ingot_status io_error(ingot_error *error, const char *path, int number)
 {
     return ingot_fail(error, INGOT_IO, "%s: %s", path, strerror(number));
 }
 
 /* A file beside the one it will replace: rename() works only within a file system. What is there already must be a
- * regular file, lest a device be replaced. */
+ * regular file, lest a device be replaced. The name holds the process id, and O_EXCL refuses a file that is there: two
+ * processes do not write into each other's. Nothing is left after a failure. */
 static ingot_status open_new(new_file *file, ingot_arena *arena, const char *path, const char *suffix,
                              ingot_error *error)
 {
@@ -57,7 +59,8 @@ static ingot_status open_new(new_file *file, ingot_arena *arena, const char *pat
     return io_error(error, file->path, errno);
 }
 
-/* All bytes are on the disk before the name changes, so that a crash leaves one file or the other. */
+/* All bytes are on the disk before the name changes, so that a crash leaves one file or the other. On failure the
+ * temporary file is removed, and what was there before stays. */
 static ingot_status finish_new(new_file *file, ingot_error *error)
 {
     if (!file->stream)
@@ -96,6 +99,7 @@ typedef struct packer {
     FILE *stream;
 } packer;
 
+/* By address, for qsort() and bsearch(). */
 static int compare_lazy(const void *a, const void *b)
 {
     const uintptr_t x = (uintptr_t)((const ingot_lazy_data *)a)->constant;
@@ -103,7 +107,8 @@ static int compare_lazy(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* In chunks, so that a model can be written that is larger than memory. */
+/* In chunks, so that a model can be written that is larger than memory. Elements come scaled, as every reader sees
+ * them. Failures stay in the stream. */
 static void write_lazy(const ingot_const *constant, FILE *stream)
 {
     const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
@@ -120,7 +125,8 @@ static void write_lazy(const ingot_const *constant, FILE *stream)
     ingot_const_drop_pages(constant);
 }
 
-/* Bytes, or the constant that stands for them. A failure stays in the stream. */
+/* Bytes, or the constant that stands for them. A failure stays in the stream. Told apart by address and length: a
+ * constant's record is never a piece of the message itself. */
 static void write_piece(const ingot_writer *w, size_t n, const uint8_t *data, FILE *stream)
 {
     const ingot_lazy_data key = {.constant = (const ingot_const *)(const void *)data};
@@ -141,7 +147,7 @@ static void append_piece(ProtobufCBuffer *base, size_t n, const uint8_t *data)
 
 /* ---- external data ---- */
 
-/* A key and a copy of its value. */
+/* A key and a copy of its value. The key is static text. False when memory is out. */
 static bool set_entry(ingot_arena *arena, Onnx__StringStringEntryProto **slot, const char *key, const char *value)
 {
     Onnx__StringStringEntryProto *entry = ingot_arena_alloc(arena, sizeof *entry);
@@ -154,7 +160,8 @@ static bool set_entry(ingot_arena *arena, Onnx__StringStringEntryProto **slot, c
     return entry->value != NULL;
 }
 
-/* Say that the tensor's data is at `offset` of the file, and no longer in the message. */
+/* Say that the tensor's data is at `offset` of the file, and no longer in the message. Source: onnx.proto,
+ * TensorProto.external_data. raw_data.len stays for the caller. False when memory is out. */
 static bool refer(ingot_arena *arena, Onnx__TensorProto *proto, const char *location, uint64_t offset)
 {
     char offset_text[24], length_text[24];
@@ -170,7 +177,9 @@ static bool refer(ingot_arena *arena, Onnx__TensorProto *proto, const char *loca
            set_entry(arena, &proto->external_data[2], "length", length_text);
 }
 
-/* Move the large initializers of the main graph to PATH.data, in order, each at the start of a page. */
+/* Move the large initializers of the main graph to PATH.data, in order, each at the start of a page. The location is
+ * the file's name without folders, as it is looked up beside the model. Once opened the file stays open, for
+ * finish_new() or abandon_new(). */
 static ingot_status write_external(ingot_writer *w, const char *path, new_file *file, ingot_error *error)
 {
     uint64_t offset = 0;
@@ -192,7 +201,7 @@ static ingot_status write_external(ingot_writer *w, const char *path, new_file *
 
 /* ---- the model ---- */
 
-/* The oldest IR version for an opset of the default domain. */
+/* The oldest IR version for an opset of the default domain. Source: the table in ONNX's Versioning.md. */
 static int64_t ir_version_for(int opset)
 {
     static const struct {
@@ -204,7 +213,8 @@ static int64_t ir_version_for(int opset)
     return 4; /* the first in which initializers need not be inputs */
 }
 
-/* A newer opset than the file's asks for a newer IR version as well. */
+/* A newer opset than the file's asks for a newer IR version as well. Versions are those that write_graph.c found. False
+ * when memory is out. */
 static bool fill_opsets(ingot_writer *w, Onnx__ModelProto *model)
 {
     Onnx__OperatorSetIdProto *imports = ingot_arena_array(&w->arena, w->n_opsets, sizeof *imports);
@@ -224,7 +234,8 @@ static bool fill_opsets(ingot_writer *w, Onnx__ModelProto *model)
     return true;
 }
 
-/* The file's own header, around the new graph. */
+/* The file's own header, around the new graph. Everything but the bytes of constants is in place afterwards. False when
+ * memory is out. */
 static bool fill_model(ingot_writer *w, const ingot_graph *graph, Onnx__ModelProto *model)
 {
     const ingot_onnx *onnx = w->onnx;
@@ -247,7 +258,8 @@ static bool fill_model(ingot_writer *w, const ingot_graph *graph, Onnx__ModelPro
     return true;
 }
 
-/* The message first, as its size decides where the constants go; then the data file, then the model. */
+/* The message first, as its size decides where the constants go; then the data file, then the model. The size is asked
+ * for twice, as moving constants out changes it. */
 static ingot_status write_model(ingot_writer *w, const ingot_graph *graph, const char *path, size_t limit_bytes,
                                 new_file *model_file, new_file *data_file, ingot_error *error)
 {
@@ -271,7 +283,8 @@ static ingot_status write_model(ingot_writer *w, const ingot_graph *graph, const
     return status ? status : finish_new(model_file, error);
 }
 
-/* The graph is not touched, and nothing of the message outlives the call. */
+/* The graph is not touched, and nothing of the message outlives the call. A failure leaves neither file, unless it came
+ * between the two renames: then the data file is there. */
 ingot_status ingot_onnx_write_limited(const ingot_onnx *onnx, const ingot_graph *graph, const char *path,
                                       size_t limit_bytes, ingot_error *error)
 {
@@ -285,6 +298,7 @@ ingot_status ingot_onnx_write_limited(const ingot_onnx *onnx, const ingot_graph 
     return status;
 }
 
+/* Constants go to PATH.data when the model would pass protobuf's 2 GiB. */
 ingot_status ingot_onnx_write(const ingot_onnx *onnx, const ingot_graph *graph, const char *path, ingot_error *error)
 {
     return ingot_onnx_write_limited(onnx, graph, path, MODEL_BYTES, error);

@@ -12,6 +12,7 @@ typedef struct ingot_lazy_data {
     size_t size_bytes;
 } ingot_lazy_data;
 
+/* State of writing one model, on the stack of ingot_onnx_write_limited(); its arena is freed with everything in it. */
 typedef struct ingot_writer {
     const ingot_onnx *onnx;
     ingot_arena arena;          /* everything that goes into the message */
