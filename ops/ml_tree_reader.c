@@ -89,6 +89,7 @@ static ingot_status read_members(ingot_op_ctx *c, ingot_trees *t)
         ingot_tree_node *node = &t->nodes[i];
         if (node->mode != INGOT_TREE_MEMBER)
             continue;
+        /* The set's members up to its NaN. */
         node->set.first = (int32_t)at;
         while (at < n && !isnan(t->members[at]))
             at++;
@@ -153,6 +154,7 @@ ingot_status ingot_read_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width)
     ingot_status st = allocate(c, t);
     if (st || (st = read_nodes(c, t, width, modes)))
         return st;
+    /* One weight for each leaf, in the leaves' order. */
     for (int64_t i = 0; i < t->n_leaves; i++) {
         if (targets[i] < 0 || targets[i] >= t->n_targets)
             return ingot_op_fail(c, INGOT_INVALID, "leaf %lld has target %lld of %lld", (long long)i,
@@ -252,6 +254,7 @@ static ingot_status number_nodes(ingot_op_ctx *c, ingot_trees *t, old_nodes *o)
             return ingot_op_fail(c, INGOT_INVALID, "nodes_modes has '%.40s'", o->modes[i].data);
         if (t->n_nodes == INT32_MAX || t->n_leaves == INT32_MAX)
             return ingot_op_fail(c, INGOT_UNSUPPORTED, "more than 2^31 nodes");
+        /* Leaves are negative numbers, so that a branch tells where it leads. */
         o->places[i] = (int32_t)(mode == INGOT_TREE_N_MODES ? -1 - t->n_leaves++ : t->n_nodes++);
     }
     for (int64_t i = 0; i < o->n; i++)
@@ -300,6 +303,7 @@ static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_node
     char name[40];
 
     snprintf(name, sizeof name, "%s_weights", kind);
+    /* The three lists that say which leaf and target a weight is for. */
     const double *weights = ingot_tree_doubles(c, name, &t->n_weights);
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "%s_%s", kind, parts[i]);

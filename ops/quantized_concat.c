@@ -77,6 +77,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
 
         ingot_copy_axis((ingot_axis_view){ y->data, y->shape[axis], at }, (ingot_axis_view){ c->in[i]->data, n, 0 }, n,
                         outer, (size_t)inner);
+        /* Another scale: each byte of the copied part is replaced by what it stands for in Y's. */
         if (!same)
             make_table(c, i, table);
         for (int64_t o = 0; o < outer && !same; o++) {

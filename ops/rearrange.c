@@ -24,6 +24,7 @@ static ingot_status run_reverse(ingot_op_ctx *c)
     const int64_t batch_axis = ingot_attr_int(c->node, "batch_axis", 1);
     const int64_t n_batches = x->shape[batch_axis], n_steps = x->shape[1 - batch_axis];
     const size_t run_bytes = (size_t)ingot_span(x, 2, x->rank) * ingot_dtype_size_bytes(x->dtype);
+    /* A step of a sequence is `run_bytes` long; both axes in front of it are walked in runs. */
     const int64_t batch_step = batch_axis == 0 ? n_steps : 1, time_step = batch_axis == 0 ? 1 : n_batches;
     for (int64_t b = 0; b < n_batches; b++) {
         const int64_t length = ingot_int_at(c->in[1], b);
@@ -67,6 +68,7 @@ static void trilu_part(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t r = begin; r < end; r++) {
         char *to = job->to + (size_t)r * row_bytes;
+        /* Where the kept part of the row begins (upper) or ends (lower). */
         const int64_t diagonal = MAX(MIN(r % job->rows + job->k + !job->upper, job->columns), 0);
         const int64_t kept = job->upper ? diagonal : 0, past = job->upper ? job->columns : diagonal;
         const int64_t zeroed = job->upper ? 0 : diagonal, zero_end = job->upper ? diagonal : job->columns;
@@ -83,6 +85,7 @@ static ingot_status run_trilu(ingot_op_ctx *c)
     const ingot_tensor *x = c->in[0];
     const int64_t rows = x->shape[x->rank - 2], columns = x->shape[x->rank - 1];
     const int64_t k = ingot_has(c, 1) ? ingot_int_at(c->in[1], 0) : 0;
+    /* One diagonal past either corner means all or nothing, so that a larger k says no more. */
     trilu_job job = {.from = x->data, .to = c->out[0]->data, .item_bytes = ingot_dtype_size_bytes(x->dtype),
                      .rows = rows, .columns = columns, .k = MAX(MIN(k, columns), -rows - 1),
                      .upper = ingot_attr_int(c->node, "upper", 1) != 0, .zero = ingot_zero_of(x->dtype)};

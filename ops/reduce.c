@@ -239,6 +239,7 @@ static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, 
         total[j] = neutral(job, fold);
     if (job->count == 0)
         return;
+    /* The innermost folded dimension is walked by the kernel, as rows that lie `step` apart. */
     if (job->row_kept && outer > 0) {
         rows = dims->shape[--outer];
         step = dims->step[outer];
@@ -373,6 +374,7 @@ static void sum_blocks(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t block = begin; block < end; block++) {
         double sums[INGOT_BLOCK];
+        /* The last block of an image may hold fewer channels, which a plain Y has no room for. */
         const int64_t first = block % blocks * INGOT_BLOCK, n = MIN(INGOT_BLOCK, x->shape[1] - first);
         float *y = job->y->layout == INGOT_BLOCKED
                        ? (float *)job->y->data + block * INGOT_BLOCK
@@ -391,6 +393,7 @@ static ingot_layout layout_sum(const ingot_op_ctx *c)
     const ingot_tensor *x = c->in[0];
     ingot_op_ctx copy = *c;
     bool reduced[INGOT_MAX_RANK], fits = x->dtype == INGOT_FLOAT && x->rank >= 3 && x->rank <= 5;
+    /* Errors are not reported from here. */
     copy.error = NULL;
     fits = fits && read_reduced(&copy, reduced) == INGOT_OK && ingot_span(x, 2, x->rank) > 0;
     for (int d = 0; fits && d < x->rank; d++)
@@ -421,6 +424,7 @@ static ingot_status run_reduce(ingot_op_ctx *c)
         return INGOT_OK;
     }
     split_dims(&job, reduced);
+    /* A unit folds `each` elements; a task has GRAIN of them or one unit. */
     const int64_t units = job.row_kept ? ingot_count(job.y) / job.row * job.blocks : ingot_count(job.y);
     const int64_t each = MAX(ingot_count(job.x) / units, 1);
     ingot_parallel(c->team, units, MAX(GRAIN / each, 1), is_plain_case(&job) ? reduce_rows : reduce_part, &job);

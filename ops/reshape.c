@@ -57,6 +57,7 @@ static ingot_status infer_flatten(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_INVALID, "axis %lld is not allowed for rank %d", (long long)axis, x->rank);
     if (axis < 0)
         axis += x->rank;
+    /* Both spans are products of sizes that X has, so that they cannot overflow. */
     const int64_t shape[2] = {ingot_span(x, 0, (int)axis), ingot_span(x, (int)axis, x->rank)};
     return ingot_out(c, 0, x->dtype, 2, shape);
 }
@@ -69,6 +70,7 @@ static ingot_status read_axes(ingot_op_ctx *c, int rank, bool *chosen, int *n)
     ingot_status status = ingot_ints(c, 1, axes, INGOT_MAX_RANK, n);
     for (int d = 0; d < INGOT_MAX_RANK; d++)
         chosen[d] = false;
+    /* Negative axes count from the end of `rank`. */
     for (int i = 0; i < *n && !status; i++) {
         int axis = 0;
         status = ingot_axis(c, axes[i], rank, &axis);

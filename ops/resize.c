@@ -128,9 +128,11 @@ static ingot_status read_sizes(ingot_op_ctx *c, const int *axes, int n, ingot_re
         if (axis->out < 0 || (axis->in == 0 && axis->out > 0))
             return ingot_op_fail(c, INGOT_INVALID, "a size of %lld is not possible for %lld elements",
                                  (long long)axis->out, (long long)axis->in);
+        /* An empty axis has no scale; 1 keeps it empty. */
         axis->scale = axis->in ? (double)axis->out / (double)axis->in : 1;
         common = i == 0 ? axis->scale : policy == 1 ? MIN(common, axis->scale) : MAX(common, axis->scale);
     }
+    /* Keeping the aspect ratio: the common scale gives all sizes anew, rounded half up. */
     for (int i = 0; i < n && !st && policy; i++) {
         ingot_resize_axis *axis = &all[axes[i]];
         const double size = common * (double)axis->in + 0.5;
@@ -225,11 +227,13 @@ static ingot_status plan_axes(ingot_op_ctx *c, resize_state *s, ingot_resize_axi
     int first = 0, last = rank;
 
     s->items = s->inner = 1;
+    /* What does not move in front becomes items, what does not move behind becomes runs. */
     while (first < rank && ingot_resize_keeps(&s->rule, &all[first]))
         s->items *= all[first++].in;
     while (last > first && ingot_resize_keeps(&s->rule, &all[last - 1]))
         s->inner *= all[--last].in;
     s->n_axes = last - first;
+    /* Tables for all axes in between, those that stay included. */
     for (int i = 0; i < s->n_axes; i++) {
         s->axes[i] = all[first + i];
         if (!ingot_resize_fill(c, &s->rule, &s->axes[i]))
@@ -254,6 +258,7 @@ static bool measure(resize_state *s)
     for (int p = 0; p <= s->n_passes; p++) {
         size[p] = (size_t)s->inner;
         for (int a = 0; a < s->n_axes; a++) {
+            /* An axis has its new size once its pass is done. */
             bool done = false;
             for (int q = 0; q < p; q++)
                 done |= s->pass[q] == a;
@@ -396,6 +401,7 @@ static void store(const resize_state *s, void *dst, double *values, int64_t n)
     const bool is_signed = (INGOT_TYPES_SIGNED >> s->dtype & 1) != 0;
 
     if (ingot_is_integer(s->dtype)) {
+        /* The largest 64-bit integer is no double: the one before 2^63 or 2^64 takes its place. */
         const double low = is_signed ? -ldexp(1, bits - 1) : 0, past = ldexp(1, is_signed ? bits - 1 : bits);
         const double high = bits == 64 ? nextafter(past, 0) : past - 1;
         for (int64_t i = 0; i < n; i++)
@@ -417,6 +423,7 @@ static void interpolate_items(void *argument, int64_t begin, int64_t end, int th
     for (int64_t i = begin; i < end; i++) {
         const char *src = s->src + (size_t)(i * s->item_in) * size;
         char *dst = s->dst + (size_t)(i * s->item_out) * size;
+        /* Of the working type already: passes read X and write Y directly. */
         const bool converts = s->dtype != s->work;
         const void *from = converts ? wide : src;
         void *to = converts ? made : dst;
@@ -443,6 +450,7 @@ static void extrapolate(const resize_state *s, ingot_tensor *y)
     ingot_convert(&to, value, &s->extrapolation, 1);
     for (int64_t run = 0; run < runs; run++) {
         int64_t rest = run;
+        /* One axis outside is enough. */
         bool outside = false;
         for (int a = s->n_axes - 1; a >= 0; a--) {
             outside |= s->axes[a].outside[rest % s->axes[a].out];

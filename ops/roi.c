@@ -77,6 +77,7 @@ static ingot_status read_align(ingot_op_ctx *c, roi_call *call)
                     .ratio = ingot_attr_int(c->node, "sampling_ratio", 0) };
     call->max = !strcmp(mode, "max");
     call->half_pixel = !strcmp(coordinates, "half_pixel");
+    /* Both words are of the standard's lists; half_pixel moves boxes by half a pixel. */
     if ((!call->max && strcmp(mode, "avg")) || (!call->half_pixel && strcmp(coordinates, "output_half_pixel")))
         return ingot_op_fail(c, INGOT_INVALID, "mode '%.40s' or coordinate_transformation_mode '%.40s' is not known",
                              mode, coordinates);
@@ -135,6 +136,7 @@ static ingot_status run_align_plain(ingot_op_ctx *c)
     call.rois = c->in[ROIS]->data;
     call.batch = c->in[BATCH_INDICES]->data;
     call.y = c->out[0]->data;
+    /* Which image each region belongs to. */
     for (int64_t i = 0; i < n_rois; i++)
         if (call.batch[i] < 0 || call.batch[i] >= c->in[X]->shape[0])
             return ingot_op_fail(c, INGOT_INVALID, "batch index %lld is out of range", (long long)call.batch[i]);
@@ -160,6 +162,7 @@ static ingot_status run_pool_plain(ingot_op_ctx *c)
         return st;
     for (int64_t i = 0; i < n_rois; i++) {
         const double image = ingot_double_at(c->in[ROIS], 5 * i);
+        /* NaN fails each of these comparisons. */
         bool valid = image >= 0 && image < (double)c->in[X]->shape[0];
         for (int64_t k = 1; k < 5; k++)
             valid &= fabs(ingot_double_at(c->in[ROIS], 5 * i + k) * call.scale) < 0x1p40;

@@ -11,6 +11,7 @@ static float round_to_odd(double value)
     uint32_t bits;
     if ((double)near == value || isnan(value) || isinf(near))
         return near;
+    /* Cut toward 0, then mark in the last bit that something was cut off. */
     if (fabs((double)near) > fabs(value))
         near = nextafterf(near, 0.0f);
     memcpy(&bits, &near, sizeof bits);

@@ -21,6 +21,7 @@ static ingot_status read_reduction(ingot_op_ctx *c, scatter_reduction *reduction
         i++;
     if (i == 5)
         return ingot_op_fail(c, INGOT_INVALID, "'reduction' is '%s', expected none, add, mul, max or min", text);
+    /* Without a reduction elements are only copied, which any type allows. */
     if (i && !(types >> c->in[0]->dtype & 1))
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "'reduction' of %s", ingot_dtype_name(c->in[0]->dtype));
     *reduction = (scatter_reduction)i;
@@ -117,6 +118,7 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
         return status;
     /* Nothing is written before all indices are known to be good. */
     start_with_data(c);
+    /* `base` follows the indices' position in Y along all axes but the one that they name. */
     ingot_steps(y, steps);
     const int64_t n = ingot_count(indices), axis_step = steps[axis];
     steps[axis] = 0; /* the index takes its place */
@@ -139,6 +141,7 @@ static ingot_status infer_scatter_nd(ingot_op_ctx *c)
         return status;
     if (x->rank < 1 || indices->rank < 1 || updates->dtype != x->dtype)
         return ingot_op_fail(c, INGOT_INVALID, "'data' and 'indices' must have a rank of at least 1");
+    /* How many axes a tuple names; the others make up the slice. */
     const int64_t depth = indices->shape[indices->rank - 1];
     bool fits = depth <= x->rank && updates->rank == indices->rank - 1 + x->rank - depth;
     for (int d = 0; fits && d < updates->rank; d++)
@@ -194,6 +197,7 @@ static ingot_status infer_tensor_scatter(ingot_op_ctx *c)
     const ingot_status status = tensor_scatter_axis(c, &axis);
     if (status)
         return status;
+    /* Nothing but the length along the axis may differ, and it may not be larger. */
     bool fits = update->rank == x->rank && update->dtype == x->dtype;
     for (int d = 0; fits && d < x->rank; d++)
         fits = d == axis ? update->shape[d] <= x->shape[d] : update->shape[d] == x->shape[d];
@@ -221,6 +225,7 @@ static ingot_status run_tensor_scatter(ingot_op_ctx *c)
     start_with_data(c);
     for (int64_t o = 0; o < outer; o++) {
         const int64_t batch = o / ingot_span(y, 1, axis);
+        /* The place of this entry of the batch, 0 when none is given. */
         const int64_t start = ingot_has(c, 2) ? ingot_int_at(c->in[2], batch) : 0;
         if (start < 0 || (!circular && start > size - length))
             return ingot_op_fail(c, INGOT_INVALID,

@@ -35,6 +35,7 @@ static ingot_status infer_arg(ingot_op_ctx *c)
         if (status)
             return status;
     }
+    /* The axis becomes 1, or goes. */
     for (int d = 0; d < x->rank; d++)
         if (d != axis || keep)
             shape[rank++] = d == axis ? 1 : x->shape[d];
@@ -55,6 +56,7 @@ static void arg_part(void *argument, int64_t begin, int64_t end, int thread)
     for (int64_t block = begin; block < end; block++) {
         const int64_t outer = block / blocks, column = block % blocks * WIDTH, n = MIN(WIDTH, job->inner - column);
         int64_t *best = y + outer * job->inner + column;
+        /* All columns of the block are compared at once, row after row along the axis. */
         uint64_t best_keys[WIDTH], keys[WIDTH];
         for (int64_t i = 0; i < job->size; i++) {
             ingot_order_keys(job->c->in[0], (outer * job->size + i) * job->inner + column, 1, n, keys);
@@ -226,6 +228,7 @@ static void select_top(const search_job *job, int64_t first, candidate *heap, ui
         ingot_order_keys(job->c->in[0], first + begin * job->inner, job->inner, n, keys);
         for (int64_t i = 0; i < n; i++) {
             const candidate next = {job->largest ? keys[i] : ~keys[i], begin + i};
+            /* The first k fill the heap, which is put in order when it is full. */
             if (next.index < job->k) {
                 heap[next.index] = next;
                 for (int64_t at = job->k / 2; next.index == job->k - 1 && at-- > 0;)
@@ -258,6 +261,7 @@ static void top_k_part(void *argument, int64_t begin, int64_t end, int thread)
     for (int64_t row = begin; row < end && !ingot_cancelled(job->c); row++) {
         const int64_t outer = row / job->inner, column = row % job->inner;
         const int64_t first = outer * job->size * job->inner + column, to = outer * job->k * job->inner + column;
+        /* Found by keys; values are copied from X, so that they keep their bits. */
         select_top(job, first, best, keys);
         for (int64_t i = 0; i < job->k; i++) {
             if (indices)
@@ -277,6 +281,7 @@ static ingot_status run_top_k(ingot_op_ctx *c)
     const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", -1), x->rank, &axis);
     if (status || ingot_count(y) == 0)
         return status;
+    /* Rows lie along the axis, `inner` apart. */
     search_job job = {.c = c, .size = x->shape[axis], .inner = ingot_span(x, axis + 1, x->rank), .k = y->shape[axis]};
     job.largest = ingot_attr_int(c->node, "largest", 1) != 0;
     ingot_parallel(c->team, ingot_span(x, 0, axis) * job.inner, MAX(GRAIN / job.size, 1), top_k_part, &job);

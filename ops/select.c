@@ -36,6 +36,7 @@ static ingot_status run_non_zero(ingot_op_ctx *c)
     const ingot_status status = ingot_out_resize(c, 0, INGOT_INT64, 2, shape);
     if (status)
         return status;
+    /* y is (rank, found): a column for each element that was found. */
     int64_t *y = c->out[0]->data, at = 0;
     for (int64_t i = 0; i < n && at < found; i++) {
         if (is_nonzero(x, i)) {
@@ -82,6 +83,7 @@ static ingot_status take_slices(ingot_op_ctx *c, const select_view *view, const 
     const ingot_status status = ingot_out_resize(c, 0, x->dtype, view->axis < 0 ? 1 : x->rank, shape);
     if (status || !c->out[0] || !run_bytes)
         return status;
+    /* Slices are runs of bytes within each index of the outer dimensions. */
     char *to = c->out[0]->data;
     for (int64_t o = 0; o < view->outer; o++)
         for (int64_t i = 0; i < n; i++, to += run_bytes)
@@ -206,6 +208,7 @@ static ingot_status read_keys(ingot_op_ctx *c, unique_job *job)
         return INGOT_OK;
     if (job->per_element == 2)
         parts.dtype = x->dtype == INGOT_COMPLEX64 ? INGOT_FLOAT : INGOT_DOUBLE;
+    /* Keys are made once, since a slice is compared many times. */
     const int64_t n = ingot_count(x) * job->per_element;
     uint64_t *keys = ingot_run_alloc(c, (size_t)n * sizeof *keys);
     if (!keys)
@@ -240,6 +243,7 @@ static ingot_status run_unique(ingot_op_ctx *c)
     int64_t *group = memory + 2 * n, *first = memory + 3 * n;
     for (int64_t i = 0; i < n; i++)
         memory[i] = i;
+    /* Equal slices become neighbours; each new one begins a group. */
     const int64_t *order = sort_slices(&job, memory, memory + n);
     for (int64_t i = 0; i < n; i++) {
         if (i == 0 || compare_slices(&job, order[i - 1], order[i]))

@@ -119,6 +119,7 @@ static ingot_status run_insert(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_INVALID, "the item is not a tensor of type %s", ingot_dtype_name(from.dtype));
     if ((status = make_items(c, c->out[0], INGOT_SEQUENCE, from.dtype, n + 1)))
         return status;
+    /* Old items are shared, the new one is copied. */
     ingot_tensor *to = items_of(c->out[0]);
     for (int64_t i = 0; i < n; i++)
         to[i + (i >= at)] = items_of(&from)[i];
@@ -167,6 +168,7 @@ static ingot_status part_sizes(ingot_op_ctx *c, int64_t length, int64_t **sizes,
     *n = listed ? ingot_count(split) : (length + each - 1) / each;
     if (!(*sizes = ingot_run_alloc(c, (size_t)*n * sizeof **sizes)))
         return out_of_memory(c);
+    /* Sizes are taken off what is left, so that none can reach past the end. */
     int64_t left = length;
     for (int64_t i = 0; i < *n; i++) {
         const int64_t size = listed ? ingot_int_at(split, i) : MIN(each, left);
@@ -217,6 +219,7 @@ static ingot_status joined_shape(ingot_op_ctx *c, const ingot_tensor *sequence, 
     const ingot_tensor *items = items_of(sequence), *first = items;
     for (int d = 0; d < first->rank + new_axis; d++)
         shape[d] = d < axis ? first->shape[d] : d == axis ? 0 : first->shape[d - new_axis];
+    /* All items like the first one; sizes along an existing axis add up. */
     for (int64_t i = 0; i < sequence->shape[0]; i++) {
         const ingot_tensor *item = &items[i];
         bool fits = item->kind == INGOT_TENSOR && item->rank == first->rank && item->dtype == first->dtype;
@@ -249,6 +252,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
         return status;
     const ingot_tensor *out = c->out[0];
     const size_t inner_bytes = (size_t)ingot_span(out, axis + 1, out->rank) * ingot_dtype_size_bytes(out->dtype);
+    /* Each item's slice of the result, one after the other. */
     int64_t first = 0;
     for (int64_t i = 0; i < n; i++) {
         const int64_t size = new_axis ? 1 : items[i].shape[axis];

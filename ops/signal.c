@@ -161,6 +161,7 @@ static void read_half(const signal *s, int64_t at, double *line)
     for (int64_t k = 0; k <= n / 2; k++) {
         double value[2];
         read_value(s, at, k, s->length, value);
+        /* These are their own mirror image, and real. */
         if (k == 0 || 2 * k == n)
             value[1] = 0;
         line[2 * k] = line[2 * ((n - k) % n)] = value[0];
@@ -188,6 +189,7 @@ static void transform_lines(void *argument, int64_t begin, int64_t end, int thre
         for (int64_t j = 0; j < 2 * n && window; j++)
             line[j] *= ingot_double_at(window, j / 2);
         ingot_fft_run(&s->fft, line, line + 2 * n, s->inverse);
+        /* The line's place in the result, whose bins lie `inner` apart. */
         const int64_t to = ((outer * s->frames + frame) * s->bins * s->inner + inner) * s->parts_out;
         for (int64_t k = 0; k < s->bins; k++)
             for (int64_t part = 0; part < s->parts_out; part++)

@@ -15,6 +15,7 @@ static slice_range clamp_range(int64_t size, int64_t start, int64_t end, int64_t
         start = start < -size ? lowest : start + size;
     if (end < 0)
         end = end < -size ? lowest : end + size;
+    /* With a negative step the end may lie before the first element, at -1. */
     start = MAX(MIN(start, highest), lowest);
     end = MAX(MIN(end, highest), lowest);
     /* Counted without sign, as a span or the step may be the smallest integer. */
@@ -31,6 +32,7 @@ static ingot_status read_ranges(ingot_op_ctx *c, slice_range *ranges)
     int64_t values[4][INGOT_MAX_RANK]; /* starts, ends, axes, steps */
     bool seen[INGOT_MAX_RANK] = {false};
     int n[4];
+    /* The four lists, of which the first two must be there. */
     for (int i = 0; i < 4; i++) {
         const ingot_status status = ingot_ints(c, i + 1, values[i], INGOT_MAX_RANK, &n[i]);
         if (status)
@@ -41,6 +43,7 @@ static ingot_status read_ranges(ingot_op_ctx *c, slice_range *ranges)
     /* Whole dimensions, but for those that are named. */
     for (int d = 0; d < x->rank; d++)
         ranges[d] = (slice_range){0, 1, x->shape[d]};
+    /* Then each axis that is named, in any order. */
     for (int i = 0; i < n[0]; i++) {
         int axis;
         const ingot_status status = ingot_axis(c, ingot_has(c, 3) ? values[2][i] : i, x->rank, &axis);
@@ -116,6 +119,7 @@ static ingot_status infer_expand(ingot_op_ctx *c)
     const ingot_status status = ingot_ints(c, 1, shape, INGOT_MAX_RANK, &n);
     if (status)
         return status;
+    /* Dimension by dimension of the result, both shapes counted from the end. */
     const int rank = MAX(n, x->rank);
     for (int d = 0; d < rank; d++) {
         const int64_t want = d < rank - n ? 1 : shape[d - (rank - n)];

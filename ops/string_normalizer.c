@@ -53,6 +53,7 @@ static ingot_status prepare_normalizer(ingot_op_ctx *c)
         s->change++;
     if (s->change == N_CASES)
         return ingot_op_fail(c, INGOT_INVALID, "attribute case_change_action is none of NONE, LOWER and UPPER");
+    /* Stop words are compared in place, in whatever case they have. */
     s->case_sensitive = ingot_attr_int(c->node, "is_case_sensitive", 0) != 0;
     s->stopwords = words ? words->strings : NULL;
     s->n_stopwords = words ? words->n : 0;
@@ -110,6 +111,7 @@ static ingot_status run_normalizer(ingot_op_ctx *c)
     ingot_status st = ingot_out_resize(c, 0, INGOT_STRING, x->rank, shape);
     if (st)
         return st;
+    /* Words that stay refer to X's text, unless their case changes. */
     ingot_string *to = c->out[0]->data;
     if (!kept)
         *to = (ingot_string){ "", 0 };

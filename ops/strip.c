@@ -9,6 +9,7 @@ void ingot_strip_moments(const ingot_strips *s, int64_t at, int64_t n, double *m
         return;
     }
     const double *x = (const double *)s->src + at, count = n > 0 ? (double)n : 1;
+    /* The mean first, since differences from it lose no digits. */
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < n; i++)
         sum += x[i];

@@ -156,6 +156,7 @@ static ingot_status list_grams(ingot_op_ctx *c, tfidf_state *s, int64_t n_items)
         int64_t first = counts->ints[i];
         if (first < 0 || first > end || end > n_items || (end - first) % size)
             return ingot_op_fail(c, INGOT_INVALID, "ngram_counts does not fit a pool of %lld", (long long)n_items);
+        /* All n-grams count in the order of ngram_indexes, those that nobody asks for too. */
         for (; first < end; first += size, order++) {
             if (order >= (int64_t)indexes->n)
                 return ingot_op_fail(c, INGOT_INVALID, "more n-grams than ngram_indexes");
@@ -204,6 +205,7 @@ static void count_row(const tfidf_work *w, int64_t row)
     int64_t smallest = s->min_size;
 
     for (int64_t step = 1; step <= s->skips + 1 && step <= MAX(w->columns, 1) && smallest <= s->max_size; step++) {
+        /* Every place where an n-gram may begin, and every size that still fits. */
         for (int64_t at = begin; at < end; at++)
             for (int64_t size = smallest; size <= s->max_size && (size - 1) <= (end - 1 - at) / step; size++) {
                 const gram *g = find_gram(s, &w->x, at, step, size);

@@ -12,6 +12,7 @@ static ingot_status read_perm(ingot_op_ctx *c, int *perm)
     bool seen[INGOT_MAX_RANK] = {false};
     if (attr && attr->n != (size_t)rank)
         return ingot_op_fail(c, INGOT_INVALID, "'perm' has %zu entries for an input of rank %d", attr->n, rank);
+    /* An axis that was seen before, or is out of range, cannot be part of a permutation. */
     for (int d = 0; d < rank; d++) {
         const int64_t axis = attr ? attr->ints[d] : rank - 1 - d;
         if (axis < 0 || axis >= rank || seen[axis])
@@ -43,6 +44,7 @@ static bool strided_transpose(ingot_op_ctx *c, int output, int64_t *offset, int6
     (void)output;
     if (read_perm(c, perm))
         return false;
+    /* Strides of Y's dimensions are those of X's, permuted. */
     ingot_steps(c->in[0], steps);
     for (int d = 0; d < c->in[0]->rank; d++)
         strides[d] = steps[perm[d]];
@@ -100,6 +102,7 @@ static ingot_status infer_depth_to_space(ingot_op_ctx *c)
     if (x[1] % square)
         return ingot_op_fail(c, INGOT_INVALID, "%lld channels are no multiple of 'blocksize' squared (%lld)",
                              (long long)x[1], (long long)square);
+    /* Channels shrink by the square, both sides grow. */
     int64_t shape[4] = {x[0], x[1] / square};
     if (__builtin_mul_overflow(x[2], block, &shape[2]) || __builtin_mul_overflow(x[3], block, &shape[3]))
         return ingot_op_fail(c, INGOT_INVALID, "'blocksize' of %lld is too large", (long long)block);
@@ -114,6 +117,7 @@ static ingot_status run_depth_to_space(ingot_op_ctx *c)
     const bool column_first = is_column_first(c);
     /* y (n, depth, h, block row, w, block column) */
     const int64_t shape[6] = {y[0], depth, h, b, w, b};
+    /* How far apart the channels of neighbouring places in a block lie. */
     const int64_t in_block = column_first ? plane : depth * plane;
     const int64_t from[6] = {depth * b * b * plane, column_first ? b * b * plane : plane, w, b * in_block, 1, in_block};
     const int64_t to[6] = {depth * h * b * w * b, h * b * w * b, b * w * b, w * b, b, 1};

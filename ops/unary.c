@@ -53,6 +53,7 @@ ingot_status ingot_run_map(ingot_op_ctx *c, ingot_map function, double a, double
 {
     const ingot_tensor *src = c->in[0];
     map_work w = { c->kernels, function, a, b, src->dtype, src->data, c->out[0]->data };
+    /* Memory is what these wait for, so that a thread takes a long piece. */
     const bool cheap = function <= INGOT_MAP_RECIPROCAL || function == INGOT_MAP_RELU || function == INGOT_MAP_CLIP;
     const size_t n = ingot_storage_bytes(c->out[0]) / ingot_dtype_size_bytes(src->dtype);
 
@@ -150,6 +151,7 @@ static ingot_status prepare_map(ingot_op_ctx *c)
         call->a = ingot_attr_float(c->node, m->a, m->a_default);
     if (m->b)
         call->b = ingot_attr_float(c->node, m->b, m->b_default);
+    /* Gelu has two formulas, told apart by a word. */
     if (m->function == INGOT_MAP_GELU) {
         const char *form = ingot_attr_string(c->node, "approximate", "none");
         if (!strcmp(form, "tanh"))
