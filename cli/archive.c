@@ -100,6 +100,7 @@ ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data
         return cli_fail_file(error, INGOT_BAD_INPUT, label, "the archive is damaged here");
     if (about.comp_method != ZIP_CM_STORE && about.comp_method != ZIP_CM_DEFLATE)
         return cli_fail_file(error, INGOT_BAD_INPUT, label, "neither stored nor deflated");
+    /* what the entry claims is held against what it can be, before memory is asked for */
     if (about.size / MOST_INFLATION > about.comp_size + 64)
         return cli_fail_file(error, INGOT_BAD_INPUT, label, "claims more bytes than its compressed ones can hold");
     if (about.size >= cli_limit_bytes())

@@ -192,6 +192,7 @@ static bool compare_maps(comparison *c, const ingot_tensor *got, const ingot_ten
     const int64_t n = ingot_tensor_count(wanted);
     char key[70];
     bool same = true;
+    /* as many keys of the same type, then the value of each */
     if (keys->dtype != wanted->dtype || ingot_tensor_count(keys) != n)
         return note_type(c, keys, wanted);
     for (int64_t i = 0; i < n; i++) {

@@ -186,6 +186,7 @@ static void add_number(cli_page *page, double value, double bar, const char *for
 static void add_number(cli_page *page, double value, double bar, const char *format)
 {
     char text[100] = "";
+    /* an empty cell, without a bar */
     if (isnan(value)) {
         cli_page_add(page, "<td class=\"n\"></td>");
         return;
@@ -254,6 +255,7 @@ static void add_ticks(const cli_chart *chart, bool is_x)
             add_tick(chart, is_x, pow(10, power));
         return;
     }
+    /* steps of 1, 2 or 5 times a power of ten */
     const double span = axis->to - axis->from, rough = pow(10, floor(log10(span / 5)));
     const double step = span / rough > 25 ? 5 * rough : span / rough > 10 ? 2 * rough : rough;
     for (double at = ceil(axis->from / step); at * step <= axis->to * (1 + 1e-9); at++)

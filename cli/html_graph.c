@@ -57,10 +57,12 @@ static size_t place_lanes(const cli_graph_node *nodes, size_t n, place *places, 
     size_t n_lanes = 0;
     for (size_t r = 0; r < n_rows; r++)
         first[r] = n;
+    /* the boxes of each row as a list in the order of the nodes */
     for (size_t i = n; i-- > 0; first[places[i].row] = i)
         places[i].next = first[places[i].row];
     for (size_t r = 0; r < n_rows; r++)
         for (size_t i = first[r]; i < n; i = places[i].next) {
+            /* the lane of the first source that is one, else the leftmost */
             size_t wanted = 0;
             for (size_t k = nodes[i].n_sources; k-- > 0;)
                 if (is_source(i, nodes[i].sources[k]))

@@ -37,6 +37,7 @@ static ingot_status choose_channels(const char *path, const ingot_value_info *in
                              cli_printable(info->name), cli_info_text(info, type, sizeof type));
     if (info->rank < 0)
         return INGOT_OK;
+    /* a gray picture stays gray only for a model of one channel */
     if (info->shape[1] == 1 && p->channels == 1)
         *channels = 1;
     else if (info->shape[1] != 3 && info->shape[1] >= 0)

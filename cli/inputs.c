@@ -144,6 +144,7 @@ static ingot_status read_npy(const char *path, ingot_dtype wanted, cli_value *va
 static ingot_status bind_file(binder *b, const char *name, const char *path, ingot_error *error)
 {
     ingot_status st;
+    /* a bundle without a name may hold several inputs */
     if (cli_is_bundle(path) && !name) {
         cli_bundle *bundle;
         if ((st = cli_bundle_open(path, &bundle, error)))
@@ -152,6 +153,7 @@ static ingot_status bind_file(binder *b, const char *name, const char *path, ing
         cli_bundle_close(bundle);
         return st;
     }
+    /* which input, and what type its elements should have */
     const int64_t index = name ? find_input(b->model, name, strlen(name)) : next_input(b);
     if (!name && index < 0)
         return cli_fail_file(error, INGOT_BAD_INPUT, path, "the model takes %zu input%s, and all are given",

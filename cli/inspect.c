@@ -229,6 +229,7 @@ static void print_dot(const findings *f)
         print_quoted(ingot_model_output(f->model, i)->name);
         printf(" [shape=ellipse];\n");
     }
+    /* each node with edges from what it reads and to what it makes */
     for (size_t i = 0; ingot_model_node(f->model, i, &node); i++) {
         printf("  node%zu [style=filled, label=", i);
         char label[300];
@@ -275,6 +276,7 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     findings f = {.n_ops = 0};
     cli_json *object = NULL;
     ingot_model *model = NULL;
+    /* what excludes each other, before anything is loaded */
     if (dot && (json || support))
         return cli_fail(error, INGOT_USAGE, "inspect: --dot excludes --json and --support");
     if (support != !operands[0])

@@ -60,6 +60,7 @@ static ingot_status dispatch(int n, char **arguments, ingot_error *error)
     }
     if (!strcmp(name, "--describe"))
         return cli_describe(n > 2 ? arguments[2] : NULL, commands, N_COMMANDS, error);
+    /* "help COMMAND" and "COMMAND --help" are the same */
     const bool asks_help = !strcmp(name, "help");
     const cli_command *command = find_command(arguments[asks_help ? 2 : 1]);
     if (!command)
@@ -68,6 +69,7 @@ static ingot_status dispatch(int n, char **arguments, ingot_error *error)
         cli_print_help(command);
         return INGOT_OK;
     }
+    /* the command with its options and operands */
     const char **operands = calloc((size_t)n, sizeof *operands);
     if (!operands)
         return cli_fail(error, INGOT_LIMIT, "out of memory");

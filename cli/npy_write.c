@@ -83,6 +83,7 @@ ingot_status cli_npy_write(const char *path, const ingot_tensor *tensor, ingot_e
     }
     if (!descr)
         return cli_fail_file(error, INGOT_UNSUPPORTED, path, "a value of undefined type cannot be written");
+    /* header and elements, without a copy of either */
     const size_t n_header = write_header(header, sizeof header, descr, tensor);
     const size_t size = (size_t)ingot_tensor_count(tensor) * item;
     st = cli_write_file(path, (cli_bytes[]){{header, n_header}, {codes ? codes : tensor->data, size}}, 2, error);

@@ -213,11 +213,13 @@ static ingot_status take_option(const cli_command *command, int n, char **argume
         common.help = true;
         return INGOT_OK;
     }
+    /* the command's own options go before the common ones */
     const cli_option *option = find_option(command->options, name, size);
     if (!option)
         option = find_option(common_options, name, size);
     if (!option || (is_long && size == 1))
         return unknown_option(command, argument, error);
+    /* "--name=value", "-nvalue" or "-n=value"; else the next argument is the value */
     if (name[size])
         value = name + size + (is_long || name[size] == '=');
     if (option->kind == OPTION_FLAG && value)
@@ -250,6 +252,7 @@ ingot_status cli_parse(const cli_command *command, int n, char **arguments, cons
     int n_operands = 0, n_wanted = 1;
     bool options_ended = false;
     ingot_status st;
+    /* one operand more than there are spaces between their words */
     for (const char *p = command->operands; *p; p++)
         n_wanted += *p == ' ';
     if ((st = allocate_lists(command->options, n, error)) || (st = allocate_lists(common_options, n, error)))
@@ -265,6 +268,7 @@ ingot_status cli_parse(const cli_command *command, int n, char **arguments, cons
         if (common.help)
             return INGOT_OK;
     }
+    /* too many, or too few unless the command counts them itself */
     if (n_operands > n_wanted)
         return cli_fail(error, INGOT_USAGE, "%s: '%.200s' is one argument too many; it takes %s", command->name,
                         operands[n_wanted], command->operands);

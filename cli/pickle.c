@@ -158,6 +158,7 @@ static int32_t index_of(const cli_pickle *m, const cli_node *n) { return (int32_
 static int32_t make_call(cli_pickle *m, int32_t function, int32_t arguments)
 {
     const cli_node *f = &m->nodes[function];
+    /* which function, of the few that matter */
     const bool v2 = cli_node_is(f, "torch._utils _rebuild_tensor_v2");
     const bool v3 = cli_node_is(f, "torch._utils _rebuild_tensor_v3");
     const cli_node *first = cli_pickle_item(m, arguments, 0);
@@ -369,6 +370,7 @@ ingot_status cli_pickle_run(cli_pickle *m, const char *path, uint8_t *data, size
     m->memo = calloc(n, sizeof *m->memo);
     if (!m->nodes || !m->links || !m->stack || !m->memo)
         return cli_fail_file(error, INGOT_LIMIT, path, "out of memory");
+    /* run to the end; one thing must be left on the stack, which is the result */
     new_node(m, NODE_OTHER); /* node 0: nothing */
     while (step(m))
         continue;

@@ -80,6 +80,7 @@ static ingot_status measure(profile *p, ingot_session *session, ingot_error *err
             if (ingot_session_step(session, i, &step) && (!run || step.time_ns < p->steps[i].time_ns))
                 p->steps[i].time_ns = step.time_ns;
         }
+        /* the fastest run is kept as a whole, for the timeline and the trace */
         if (runs[run] < fastest) {
             fastest = runs[run];
             st = keep_run(p, error);
@@ -228,6 +229,7 @@ static ingot_status print_table(const profile *p, ingot_error *error)
     for (size_t i = 0; i < p->n_steps; i++)
         order[i] = &p->steps[i];
     qsort(order, p->n_steps, sizeof *order, by_time);
+    /* the machine, then the slowest steps, then the sums */
     print_rates("1 thread:", &p->machine.one);
     if (p->n_threads > 1) {
         char label[40];

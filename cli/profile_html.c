@@ -88,6 +88,7 @@ static void tell_groups(const telling *t)
                        g->time_ns ? 100 * g->roof_ns / (double)g->time_ns : 0);
         cli_page_add(t->page, "\"></i>");
     }
+    /* the legend has the figures */
     cli_page_add(t->page, "</div><div class=\"legend\">");
     for (size_t i = 0; i < t->n_groups; i++) {
         const profile_group *g = &t->groups[i];
@@ -170,6 +171,7 @@ static void tell_roofline(const telling *t)
 {
     const profile *p = t->p;
     char tip[600];
+    /* the axes reach as far as the steps do */
     double most = 100, least = 0.1, slowest = p->rates->gflops / 100;
     cli_page_section(t->page, "Roofline", "Each dot is a step, as large as its time: arithmetic as computed per byte, "
                      "against its speed. The nearer to the roof, the less there is to gain.");
@@ -185,6 +187,7 @@ static void tell_roofline(const telling *t)
         t->page,
         (cli_axis){"FLOP per byte", pow(10, fmax(-3, floor(log10(least)))), pow(10, ceil(log10(most * 1.5))), true},
         (cli_axis){"GFLOP/s", fmax(p->rates->gflops * 1e-5, slowest / 2), p->rates->gflops * 2, true});
+    /* the roofs, then a dot for each step, as large as its share of the time */
     tell_roofs(&chart, p->rates);
     for (size_t i = 0; i < p->n_steps; i++) {
         const profile_step *step = &p->steps[i];

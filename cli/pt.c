@@ -77,11 +77,13 @@ static ingot_status add_items(const lister *l, const cli_node *container, const 
     for (int32_t at = container->first; at >= 0 && !st; at = m->links[at].next, position++) {
         const cli_node *key = NULL;
         char text[500];
+        /* of a dictionary, keys and values follow each other */
         if (is_dict) {
             key = &m->nodes[m->links[at].node];
             if ((at = m->links[at].next) < 0)
                 break;
         }
+        /* the item's key, then what it is: a tensor, or a container to go into */
         item_key(key, position, prefix, text, sizeof text);
         const cli_node *value = &m->nodes[m->links[at].node];
         if (m->n_visited++ > MOST_VALUES)

@@ -45,6 +45,7 @@ static bool find_range(const void *context, const cli_node *storage, cli_entry *
 /* Room for all storage nodes of the object, which name a storage as often as a tensor uses it. False: out of memory. */
 static bool collect(const cli_pickle *object, storages *in)
 {
+    /* room for all of them, then each key once */
     size_t n = 0;
     for (int32_t i = 0; i < object->n_nodes; i++)
         n += object->nodes[i].kind == NODE_STORAGE;

@@ -57,6 +57,7 @@ void cli_fill_random(ingot_tensor *t, uint64_t seed)
     const size_t size = ingot_dtype_size_bytes(t->dtype);
     const int64_t n = ingot_tensor_count(t);
     uint64_t state = seed << 32;
+    /* complex numbers as twice as many floats */
     ingot_tensor parts = *t;
     switch (t->dtype) {
     case INGOT_STRING: break; /* empty strings */

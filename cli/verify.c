@@ -205,6 +205,7 @@ static ingot_status compare_all(cli_setup *s, const char *const *operands, cli_d
         (st = ingot_session_run(s->session, error)) || (st = compare_outputs(s, *dump, v, error)) ||
         (st = check_extent(s, *dump, operands[1], v, error)))
         return st;
+    /* what lies inside, and which pass is to blame, where that was asked for */
     if ((verify_opts.layers || verify_opts.extract) &&
         (st = look_inside(operands[0], *dump, v->report, &layers_depart, error)))
         return st;
@@ -224,6 +225,7 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     if (!verify_opts.extract != !verify_opts.folder)
         return cli_fail(error, INGOT_USAGE, "--extract NODE and -o DIR need each other");
     const bool one_set = verify_opts.layers || verify_opts.extract || verify_opts.bisect;
+    /* a folder of many dumps goes another way */
     if (verify_has_sets(operands[1]))
         return one_set
                    ? cli_fail(error, INGOT_USAGE, "--layers, --extract and --bisect-passes take one set of the folder")

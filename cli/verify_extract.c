@@ -86,6 +86,7 @@ ingot_status verify_extract(const verify_graph *graph, cli_dump *dump, const ver
         return cli_fail(error, INGOT_USAGE, "there is no node '%s' to extract", cli_printable(name));
     if (snprintf(path, sizeof path, "%s/test_data_set_0", folder) >= (int)sizeof path)
         return cli_fail_file(error, INGOT_IO, folder, "the path is too long");
+    /* the folder, a run for the values, the model, and its inputs and outputs */
     ingot_status st = cli_make_folder(path, error);
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     if (!st && !(st = cli_open(graph->model, false, &session, error)))

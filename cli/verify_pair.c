@@ -124,6 +124,7 @@ static size_t mark_call(pairing *p, const char *path, int call_index, int n_call
         const bool within = verify_is_within(graph->nodes[i].module, path);
         run += within && !before;
         before = within;
+        /* the node's call, by its run or by its share */
         const size_t call = n_runs == (size_t)n_calls ? run - 1 : n ? k * (size_t)n_calls / n : 0;
         p->inside[i] = within && (n_calls == 1 || call == (size_t)call_index);
         k += within;
@@ -211,6 +212,7 @@ static void match_folded(pairing *p)
         dumped *d = &p->keys[i], *before = d - 1;
         const verify_value *v = &p->graph->values[before->value < 0 ? 0 : before->value];
         bool can_host = false;
+        /* one without nodes, behind one that was found by its module and has the same shape */
         if (d->value >= 0 || d->has_nodes || before->value < 0 || before->match != MATCH_MODULE || !shape_fits(v, d))
             continue;
         for (size_t k = 0; k < sizeof hosts / sizeof *hosts; k++)
@@ -257,6 +259,7 @@ static ingot_status make_rows(pairing *p, verify_rows *rows, ingot_error *error)
     rows->unpaired = calloc(p->n + 1, sizeof *rows->unpaired);
     if (!rows->rows || !rows->unpaired)
         return cli_fail(error, INGOT_LIMIT, "out of memory");
+    /* in the order of the values, so that rows are in running order */
     for (size_t v = 0; v < p->graph->n_values; v++)
         for (size_t i = 0; i < p->n; i++) {
             if (p->keys[i].value != (int64_t)v || p->graph->values[v].row >= 0)
@@ -290,6 +293,7 @@ ingot_status verify_pair(verify_graph *graph, cli_bundle *layers, verify_rows *r
             match_module(&p, &p.keys[i]);
         any |= p.keys[i].value >= 0;
     }
+    /* what folding left without nodes, or guesses where nothing is known */
     if (!st && any)
         match_folded(&p);
     else if (!st)

@@ -179,11 +179,13 @@ ingot_status verify_bisect(const char *path, cli_dump *dump, const ingot_model *
         return st;
     if ((st = try_after(path, dump, 0, &agrees, error)))
         return st;
+    /* without passes it must agree, or they are not to blame */
     if (!agrees) {
         if (!json && !common.quiet)
             puts("passes are not to blame: the outputs differ without them, too");
         return INGOT_OK;
     }
+    /* halve what lies between, then look for the node at the run that is left */
     while (!st && bad - good > 1) {
         const size_t middle = good + (bad - good) / 2;
         st = try_after(path, dump, middle, &agrees, error);

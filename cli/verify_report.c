@@ -134,11 +134,13 @@ static void print_first(const verify_graph *graph, const verify_rows *rows, cons
 {
     const ingot_node_info *node = &graph->nodes[graph->values[row->value].node];
     bool *suspect = calloc(graph->n_nodes + 1, sizeof *suspect);
+    /* nodes that the dump does not show between this one and what it read */
     const size_t n = suspect ? mark_suspects(graph, rows, graph->values[row->value].node, suspect) : 0;
     char text[300];
     printf("first departs: node '%s' (%s), value '%s', in the dump '%s' (by %s)\n", cli_printable(node->name),
            cli_printable(node->op_type), cli_printable(graph->values[row->value].name), cli_printable(row->key),
            match_names[row->match]);
+    /* the worst element, and whose mistake it looks like */
     if (row->errors.worst >= 0 && row->errors.measured) {
         printf("  element %lld is ", (long long)row->errors.worst);
         cli_print_element(stdout, &row->got.tensor, row->errors.worst);

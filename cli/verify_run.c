@@ -107,6 +107,7 @@ static bool fill_row(void *user, const char *name, const char *node, ingot_tenso
         return false;
     row->seen = true;
     row->unfused = f->unfused;
+    /* the dump's value for the nodes that follow, where it fits */
     if (!verify_opts.isolate || tensor->dtype != want->dtype || ingot_tensor_count(tensor) != ingot_tensor_count(want))
         return false;
     if (ingot_tensor_count(want))
@@ -120,6 +121,7 @@ static void judge(verify_row *row)
 {
     row->errors = cli_measure(&row->got.tensor, &row->want.tensor, verify_opts.rtol, verify_opts.atol);
     row->same_shape = same_shape(&row->got.tensor, &row->want.tensor);
+    /* the count of elements fits; the shape must too, unless the key was a module's */
     const bool fits = row->errors.measured && (row->same_shape || row->match != MATCH_NAME);
     row->verdict = fits && !row->errors.n_differ ? VERDICT_AGREES : VERDICT_DEPARTS;
 }

@@ -143,6 +143,7 @@ static bool add_output(sets *s, size_t set, size_t k, const char *name, const in
     cli_difference d;
     const bool same = cli_compare(got, want, verify_opts.rtol, verify_opts.atol, &d);
     const cli_errors e = cli_measure(got, want, verify_opts.rtol, verify_opts.atol);
+    /* the largest error so far, and whose it is */
     if (!sum->n_sets || d.max_abs > sum->max_abs) {
         sum->max_abs = d.max_abs;
         sum->worst = set;

@@ -98,6 +98,7 @@ static bool watch(void *user, const char *name, const char *node, ingot_tensor *
     const bool is_widened = tensor->dtype == INGOT_DOUBLE && value->dtype != INGOT_DOUBLE;
     if (s->random && is_widened)
         disturb(s, tensor, epsilon_of(value->dtype));
+    /* without noise: the value is the truth; with it: its distance from the truth */
     if (row && !s->random) {
         cli_value_free(&row->exact);
         s->status = verify_copy(tensor, &row->exact, s->error);
@@ -144,6 +145,7 @@ static void judge(const verify_graph *graph, verify_row *row)
         const double size = fabs(cli_element(&row->exact.tensor, i));
         largest = isfinite(size) ? fmax(largest, size) : largest;
     }
+    /* what rounding explains, and how far Ingot's result and the dump's are from the truth */
     row->bound.max = FACTOR * fmax(row->bound.max, least * largest);
     row->bound.rms = FACTOR * fmax(row->bound.rms, least * rms);
     row->ours = distance(&row->got.tensor, &row->exact.tensor);

@@ -143,6 +143,7 @@ static double want_gru(const cell_kernels *e, const cell_case *t, const cell_dat
 {
     double sum[3], reset[128], candidate;
     sums_of(e, t, d, h, row, j, sum);
+    /* the update gate, then the candidate in either form */
     const double z = gate_of(t, 0, sum[0]);
     if (t->kind == INGOT_CELL_GRU_BEFORE) {
         candidate = gate_of(t, 0, sum[1]) * (state_sum(e, t, d, h, 2, j) + get(e, d->state_bias, j));
@@ -240,6 +241,7 @@ static void check_cell(const cell_kernels *e, const cell_case *t)
              (long long)t->hidden, (long long)t->batch, (long long)t->inputs);
     d.blocks = (t->hidden + e->lanes - 1) / e->lanes;
     d.units = d.blocks * e->lanes;
+    /* all buffers with their sizes; scale 0 for those that the kernels write */
     const int64_t n_w = d.gates * t->hidden * t->inputs, n_r = d.gates * t->hidden * t->hidden;
     const int64_t state = t->batch * d.units, n_y = (t->batch - 1) * d.y_row + t->hidden;
     const struct { float **to; int64_t n; double scale; } buffers[] = {
@@ -264,6 +266,7 @@ static void check_cell(const cell_kernels *e, const cell_case *t)
     run_case(e, &cell, t, &d, d.blocks / 3, false);
     check_results(e, t, &d, before, what);
     memcpy(first, d.h_next, state_bytes);
+    /* again from the same state, in one range and backwards */
     memcpy(d.cell, before, state_bytes);
     run_case(e, &cell, t, &d, d.blocks, true);
     check_count++;
@@ -296,6 +299,7 @@ static void check_kinds(const cell_kernels *e, int64_t hidden, int64_t batch, in
                         .gate = { { INGOT_GATE_SIGMOID, 0, 0 }, { INGOT_GATE_TANH, 0, 0 }, { INGOT_GATE_TANH, 0, 0 } },
                         .clip = INFINITY };
         check_cell(e, &t);
+        /* the options and rare functions, which any model may combine */
         t.clip = 0.75f;
         t.peepholes = turn % 2 == 0;
         t.input_forget = turn % 3 == 0;
@@ -308,6 +312,7 @@ static void check_kinds(const cell_kernels *e, int64_t hidden, int64_t batch, in
 /* Sizes around the vectors' lanes, batches around the tiles' rows, and a layer without inputs. */
 static void test(const ingot_kernels *k)
 {
+    /* float at this instruction set; double is the same code for all of them */
     const cell_kernels types[] = {
         { k->isa, k->lanes, false, k->cell_pack_f32, k->cell_inputs_f32, k->cell_step_f32 },
         { "double", 1, true, k->cell_pack_f64, k->cell_inputs_f64, k->cell_step_f64 },

@@ -148,6 +148,7 @@ static int64_t place(int64_t channels, int64_t pixels, int64_t n, int64_t c, int
 static double reference(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
                         const int64_t at[3])
 {
+    /* the channels of the output's group */
     const int64_t ic = d->ic / d->groups, first = oc / (d->oc / d->groups) * ic, taps = pixels_of(d->kernel);
     double sum = 0;
 
@@ -174,6 +175,7 @@ static double reference(const ingot_conv *d, const float *src, const float *weig
 static double transposed_reference(const ingot_conv *d, const float *src, const float *weights, int64_t n, int64_t oc,
                                    const int64_t at[3])
 {
+    /* weights are [ic][oc / groups][kernel] here */
     const int64_t ic = d->ic / d->groups, own_oc = d->oc / d->groups, first = oc / own_oc * ic;
     const int64_t taps = pixels_of(d->kernel);
     double sum = 0;
@@ -264,6 +266,7 @@ static void check_result(const ingot_conv *d, const float *src, const float *wei
                 const int64_t i = place(d->oc, pixels, n, c, p, false);
                 const int64_t at[3] = { p / d->out[2] / d->out[1], p / d->out[2] % d->out[1], p % d->out[2] };
 
+                /* lanes past the last channel: later layers multiply them by zero weights, so NaN must not be there */
                 if (c >= d->oc) {
                     if (!isfinite(dst[i]) || dst[i] == CANARY)
                         check_fail("%s: padding channel holds %g", what, dst[i]);
@@ -281,6 +284,7 @@ static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_ca
                        bool residual)
 {
     const ingot_conv d = a->reference == reference ? conv_of(t) : transposed_of(t);
+    /* sizes of all buffers, in whole blocks of channels but for a row-major source */
     const int64_t n_src = d.n * pixels_of(d.in) * (d.plain_src ? d.ic : blocks_of(d.ic) * 8);
     const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = a->packed(&d);
     const int64_t n_dst = d.n * pixels_of(d.out) * blocks_of(d.oc) * 8, items = a->items(&d);
@@ -293,6 +297,7 @@ static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_ca
 
     snprintf(what, sizeof what, "conv %s %s act=%d", k->isa, t->name, (int)act);
     a->pack(k, &d, packed, weights);
+    /* backwards, so that no item may rely on one before it */
     for (int64_t i = items - 1; i >= 0; i--)
         a->run(&d, packed, src, dst, &e, i, i + 1);
     check_result(&d, src, weights, dst, &e, a, what);
@@ -327,11 +332,13 @@ static void test(const ingot_kernels *k)
     const algorithm transposed = { transposed_reference, 4e-7, k->deconv_packed_f32, pack_transposed,
                                    k->deconv_items_f32, k->deconv_f32 };
     check_cases(k, &transposed, deconv_cases, sizeof deconv_cases / sizeof *deconv_cases);
+    /* F(4x4) is held less tightly: its transforms lose more bits */
     winograd = k;
     const algorithm two = { reference, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { reference, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
+    /* all widths, with one to seven blocks of output channels and strides of 1 to 3 */
     for (int width = 1; width <= 32; width++) {
         conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
                            { 0, 1, 1 }, { 0, 1, 1 }, false };

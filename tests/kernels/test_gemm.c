@@ -54,6 +54,7 @@ static void run_small(const ingot_kernels *k, const gemm_case *t, const ingot_ge
  * other is found out. Computes in uneven ranges and again in one; both must agree to the bit. */
 static void check_gemm(const ingot_kernels *k, const gemm_case *t)
 {
+    /* sizes of all buffers, rows a little longer than the matrices */
     const int64_t lda = (t->a_transposed ? t->m : t->k) + 3, ldb = (t->b_transposed ? t->k : t->n) + 2, ldc = t->n + 5;
     const int64_t n_a = (t->a_transposed ? t->k : t->m) * lda, n_b = (t->b_transposed ? t->n : t->k) * ldb;
     const int64_t n_c = t->m * ldc, n_packed = k->gemm_packed_f32(t->n, t->k), panels = k->gemm_panels_f32(t->n);
@@ -82,6 +83,7 @@ static void check_gemm(const ingot_kernels *k, const gemm_case *t)
     if (memcmp(c, whole, (size_t)n_c * sizeof *c))
         check_fail("%s: ranges change the result", what);
     check_product(t, &e, a, lda, b, ldb, c, ldc, what);
+    /* a residual that is C itself: every tile must read its part before it writes it */
     if (t->residual) {                                 /* the residual may be C's own memory */
         ingot_epilogue in_place = e;
         in_place.residual = memcpy(whole, residual, (size_t)n_c * sizeof *c);
@@ -117,6 +119,7 @@ static void check_stripes(const ingot_kernels *k, int64_t m, int64_t n, int64_t 
     char what[128];
 
     snprintf(what, sizeof what, "stripes %s m=%d n=%d k=%d", k->isa, (int)m, (int)n, (int)depth);
+    /* stripes [block][n][16], zeros behind k; A has other numbers there */
     for (int64_t l = 0; l < blocks * INGOT_STRIPE; l++)
         for (int64_t j = 0; j < n; j++)
             stripes[(l / INGOT_STRIPE * n + j) * INGOT_STRIPE + l % INGOT_STRIPE] = l < depth ? b[j * depth + l] : 0.0f;
@@ -160,12 +163,14 @@ static void test(const ingot_kernels *k)
     for (int64_t m = 1; m <= 26; m++)
         for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
             for (size_t j = 0; j < sizeof ks / sizeof *ks; j++) {
+                /* each combination of options comes up at some shape */
                 const int bits = (int)(m + (int64_t)i * 3 + (int64_t)j * 5);
                 check_gemm(k, &(gemm_case){ m, ns[i], ks[j], bits & 1, bits & 2, bits & 4, bits % 5 == 0, bits & 8,
                                             bits % 3 ? 1.0f : -0.5f, (ingot_act)(bits % (INGOT_ACT_ELU + 1)) });
             }
     check_gemm(k, &(gemm_case){ 13, 70, 2500, false, true, true, false, true, 1.0f, INGOT_ACT_RELU });
     check_gemm(k, &(gemm_case){ 40, 200, 1025, true, false, true, false, false, 1.0f, INGOT_ACT_SILU });
+    /* columns past two groups of ten, rows in pairs and alone, k around whole stripes */
     for (int64_t n = 1; n <= 23; n++)
         for (int64_t m = 1; m <= 5; m++)
             for (int64_t depth = n - 1; depth <= 70; depth += 11)

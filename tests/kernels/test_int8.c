@@ -59,6 +59,7 @@ static void check_outputs(const ingot_kernels *k, const ingot_dot *d, const void
     uint8_t *bytes = malloc((size_t)(rows * blocks * 8));
     ingot_dot_out o = { .kind = INGOT_DOT_INT32, .add = add, .row = d->n, .block = 8 };
 
+    /* scales that bring sums of many products into a byte's range and beyond */
     for (int64_t j = 0; j < columns; j++)
         scale[j] *= 0.002f;
     for (int i = 0; i < SLACK; i++)
@@ -69,6 +70,7 @@ static void check_outputs(const ingot_kernels *k, const ingot_dot *d, const void
         check_same(sums[i], want[i], what, i);
     for (int i = 0; i < SLACK; i++)
         check_same(sums[rows * d->n + i], 77, what, -1);
+    /* bytes in blocks of eight columns, row after row within a block */
     o = (ingot_dot_out){ .kind = INGOT_DOT_BYTE, .add = add, .scale = scale, .low = -131, .high = 124, .zero = 3,
                          .row = 8, .block = rows * 8, .whole_blocks = true };
     k->dot_i8(d, a, packed, bytes, &o, rows, 0, panels);
@@ -77,6 +79,7 @@ static void check_outputs(const ingot_kernels *k, const ingot_dot *d, const void
         check_same((int8_t)bytes[j / 8 * rows * 8 + row * 8 + j % 8],
                    (int8_t)requantize((float)want[i] * scale[j], -131, 124, 3), what, i);
     }
+    /* floats with a bias: the same roundings as here, so the same bits */
     o = (ingot_dot_out){ .kind = INGOT_DOT_FLOAT, .add = add, .scale = scale, .bias = bias, .row = d->n, .block = 8 };
     k->dot_i8(d, a, packed, floats, &o, rows, 0, panels);
     for (int64_t i = 0; i < rows * d->n; i++) {
@@ -117,6 +120,7 @@ static void check_dot(const ingot_kernels *k, const dot_case *t)
         zeros[j] = t->b_zero + (d.b_zeros ? (int32_t)(j % 3) : 0);
         bias[j] = random_byte() * 1000 - 100000;
     }
+    /* A as the kernel reads it, B packed in two ranges with a canary behind, and the columns' constants */
     k->dot_line_i8(line, a, n_a + SLACK, t->a_signed, t->a_zero);
     memset(packed + bytes, 42, 64);
     k->dot_pack_i8(&d, packed, b, t->n, 1, t->k, zeros, 0, panels / 2);
@@ -175,6 +179,7 @@ static void check_depthwise(const ingot_kernels *k)
     }
     const ingot_dot_out o = { .kind = INGOT_DOT_BYTE, .add = add, .scale = scale, .low = -100, .high = 155,
                               .zero = 100 };
+    /* strides of 1 and 2, and every length of a row */
     for (int step = 1; step <= 2; step++)
         for (int64_t n = 0; n <= (WIDTH - 2) / step; n++) {
             uint8_t got[WIDTH * 8 + 1];
@@ -200,6 +205,7 @@ static void check_elementwise(const ingot_kernels *k, int64_t n, bool is_signed)
     const int zero = is_signed ? -5 : 120;
     const float low = (float)((is_signed ? -128 : 0) - zero), high = low + 255.0f;
 
+    /* one way and back */
     wide[n] = 4242;
     k->widen_i8(wide, x, n, is_signed, zero);
     k->dequantize_i8(floats, x, n, is_signed, 0.37f, zero);
@@ -212,10 +218,12 @@ static void check_elementwise(const ingot_kernels *k, int64_t n, bool is_signed)
         from[0] = NAN, from[1] = INFINITY, from[2] = -INFINITY, from[3] = 0.05f;
     }
     got[n] = 42;
+    /* NaN becomes the lower limit, infinities the limits */
     k->quantize_i8(got, from, n, 0.02f, zero, low, high);
     for (int64_t i = 0; i < n; i++)
         check_same(value(got[i], is_signed), requantize(from[i] / 0.02f, low, high, zero), "quantize", i);
     check_same(got[n], 42, "quantize wrote too far", n);
+    /* sum and product, of whole operands and with a single element */
     for (int mode = 0; mode < 4; mode++) {
         const ingot_mix m = { .product = mode & 1, .b_single = mode & 2, .is_signed = is_signed, .a_zero = 3,
                               .b_zero = -7, .zero = zero, .a_scale = mode & 1 ? 0.01f : 0.6f, .b_scale = 0.55f,
@@ -262,6 +270,7 @@ static void check_pixels(const ingot_kernels *k, int64_t n, bool is_signed)
     int32_t sums[8], want[8] = { 0 };
 
     memcpy(got, y, (size_t)n * 8 + 1);
+    /* onto what is there, then the sums of the same bytes */
     k->max_pixels_i8(got, x, 16, n, is_signed);
     for (int64_t i = 0; i < n * 8; i++) {
         const int a = value(x[i / 8 * 16 + i % 8], is_signed), b = value(y[i], is_signed);

@@ -70,6 +70,7 @@ static float argument(int64_t i, double low, double high)
 
     if (i < n_special)
         return special[i];
+    /* half in the function's own range, half of any magnitude from 2^-60 to 2^60 */
     if (i % 2)
         return (float)(low + (high - low) * 0.5 * (1 + (double)check_random()));
     return ldexpf(check_random(), (int)(60 * check_random()));
@@ -139,6 +140,7 @@ static void check_binary(const ingot_kernels *k, ingot_binary function, int x_pe
     float *x = check_randoms(n_x), *y = check_randoms(n_y), *z = check_floats(n);
     char what[80];
 
+    /* NaN where its operand's position differs from the other's */
     if (n_x > 2)
         x[1] = NAN;
     if (n_y > 3)
@@ -148,6 +150,7 @@ static void check_binary(const ingot_kernels *k, ingot_binary function, int x_pe
     for (int64_t i = 0; i < n; i++)
         check_near(z[i], binary(function, x[i % n_x], y[i % n_y]), 2e-7, what, i);
     check_free(z, n, what);
+    /* the first operand's memory as the result's */
     if (!x_period) {
         z = check_floats(n);
         memcpy(z, x, (size_t)n * sizeof *z);

@@ -17,6 +17,7 @@ static void check_norm(const ingot_kernels *k, int64_t n)
     }
     for (int64_t i = 0; i < n; i++)
         variance += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)n;
+    /* the three sums, then the two ways to scale, with numbers for all elements and for each */
     k->moments_f32(x, n, &got_mean, &got_variance);
     check_near((float)got_mean, mean, 1e-6, what, 0);
     check_near((float)got_variance, variance, 1e-6, what, 1);
@@ -108,6 +109,7 @@ static void check_softmax_scaled(const ingot_kernels *k, int64_t rows, int64_t n
     snprintf(what, sizeof what, "softmax_scaled %s %lld rows of %lld", k->isa, (long long)rows, (long long)n);
     if (special != 0.0f)
         mask[n / 2] = special;
+    /* in place, so that y is the source too */
     memcpy(y, x, (size_t)(rows * stride) * sizeof *x);
     k->softmax_scaled_f32(y, stride, rows, n, scale, masked ? mask : NULL, mask_stride);
     for (int64_t i = 0; i < rows; i++) {
@@ -172,6 +174,7 @@ static void check_norm_channels(const ingot_kernels *k, int64_t channels, int64_
         for (int64_t c = 0; c < channels; c++)
             mean += (double)x[(c / 8 * pixels + p) * 8 + c % 8] / (double)channels;
         for (int64_t c = 0; c < channels; c++) {
+            /* the definition takes real channels alone */
             const double d = (double)x[(c / 8 * pixels + p) * 8 + c % 8] - mean;
             variance += d * d / (double)channels;
         }
@@ -196,6 +199,7 @@ static void check_reorder(const ingot_kernels *k, int64_t channels, int64_t pixe
     k->unblock_f32(z, y, channels, pixels, p0, p1);
     for (int64_t p = 0; p < pixels; p++)
         for (int64_t c = 0; c < 8; c++) {
+            /* pixels outside of the range keep their canaries, both ways */
             const bool inside = p >= p0 && p < p1;
             const float want = !inside ? CANARY : c < channels ? x[c * pixels + p] : 0.0f;
             check_near(y[p * 8 + c], (double)want, 0, "block", p * 8 + c);
@@ -217,6 +221,7 @@ static double pool_at(const ingot_pool *d, const float *src, const int64_t *at, 
                 int64_t offset = 0;
                 bool inside = true, padded = true;
                 for (int i = 0; i < 3; i++) {
+                    /* in the source, or only in its padding, which averages may count */
                     const int64_t p = at[i] * d->stride[i] + t[i] * d->dilation[i] - d->pad[i];
                     inside &= p >= 0 && p < d->in[i];
                     padded &= p < d->in[i] + d->pad_end[i];
@@ -246,6 +251,7 @@ static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
     snprintf(what, sizeof what, "pool %s max %d %lldx%lld kernel %lld stride %lld pad %lld", k->isa, d.max,
              (long long)d.in[1], (long long)d.in[2], (long long)d.kernel[2], (long long)d.stride[2],
              (long long)d.pad[2]);
+    /* two ranges of rows */
     k->pool_blocked_f32(&d, x, y, 0, rows / 2);
     k->pool_blocked_f32(&d, x, y, rows / 2, rows);
     for (int64_t r = 0; r < rows; r++)
@@ -264,6 +270,7 @@ static void check_pools(const ingot_kernels *k)
     for (int kernel = 1; kernel <= 3; kernel++)
         for (int stride = 1; stride <= 3; stride++)
             for (int bits = 0; bits < 16; bits++) {
+                /* each bit is an option; the last one chooses between maximum and average */
                 const int64_t dilation = bits & 1 ? 2 : 1, pad = bits & 2 ? kernel - 1 : 0, extra = bits & 4 ? 1 : 0;
                 ingot_pool d = { .in = { 1, 7, 11 }, .out = { 1, 1, 1 }, .kernel = { 1, kernel, kernel },
                                  .stride = { 1, stride, stride }, .dilation = { 1, dilation, dilation },
@@ -309,9 +316,11 @@ static void test(const ingot_kernels *k)
         check_scale_blocked(k, n);
         check_mean(k, n);
     }
+    /* longer than the chunks that sums are taken in */
     check_norm(k, 5000);
     check_norm_rows(k, 3, 5000, true);
     check_softmax(k, 1000, 0.0f);
+    /* a special value in a row of whole vectors and a tail */
     check_softmax(k, 37, -INFINITY);
     check_softmax(k, 37, NAN);
     check_mean(k, 1000);
@@ -325,6 +334,7 @@ static void test(const ingot_kernels *k)
         check_softmax_columns(k, n, (int)(n % 2) + 1, n % 3, 0.0f);
     check_softmax_columns(k, 13, 1, false, -INFINITY);
     check_softmax_columns(k, 13, 2, true, NAN);
+    /* whole blocks and parts of one, tiles of eight pixels and their rests */
     for (int64_t channels = 1; channels <= 41; channels += 4)
         for (int64_t pixels = 1; pixels <= 19; pixels++)
             check_norm_channels(k, channels, pixels, pixels / 3, channels & 4);

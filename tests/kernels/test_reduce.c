@@ -31,6 +31,7 @@ static void check_row(const ingot_kernels *k, ingot_fold fold, size_t n, float s
     float *src = check_randoms((int64_t)n);
     if (n && special != 0)
         src[n * 2 / 3] = special;
+    /* the kernel's result, and what rounding allows it */
     const double got = k->fold_row_f32(fold, src, n, 0.5f), want = reference(fold, src, 1, n, 0.5);
     const double size = reference(INGOT_FOLD_ABS, src, 1, n, 0);      /* a sum's error grows with its terms */
     const double tolerance = fold == INGOT_FOLD_SUM && isfinite(size) ? 1e-6 + 2e-8 * size : 1e-6;
@@ -80,9 +81,11 @@ static void check_arg(const ingot_kernels *k, size_t n, float special, float sig
         src[n / 3] = src[n / 2] = special;
         src[n * rows / 2] = special;
     }
+    /* in one row of n */
     const int32_t got = k->arg_row_f32(&one, src, n, sign, last);
     if ((size_t)got != find_largest(src, 1, n, sign, last))
         check_fail("arg_row n=%d: %d", (int)n, got);
+    /* in columns: the first row is where the search begins */
     memcpy(best, src, n * sizeof *best);
     for (size_t j = 0; j < n; j++)
         best[j] *= sign;
@@ -113,6 +116,7 @@ static void check_reduce(const ingot_kernels *k)
     const float specials[] = {0, NAN, INFINITY, -INFINITY};
     for (int fold = 0; fold < N_FOLDS; fold++)
         for (int s = 0; s < 4; s++) {
+            /* every tail of every unrolled loop, with an empty row */
             for (size_t n = 0; n <= LARGEST; n++)
                 check_row(k, (ingot_fold)fold, n, specials[s]);
             check_row(k, (ingot_fold)fold, 5000, specials[s]);
