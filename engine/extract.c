@@ -106,6 +106,7 @@ ingot_status ingot_extract(const ingot_model *model, const ingot_plan *plan, con
         return ingot_fail(error, INGOT_UNSUPPORTED,
                           "%.150s: node '%.80s' has others fused into it; load without passes", ingot_model_name(model),
                           name);
+    /* An account of its own without limit: the model's must not grow by looking at it. */
     ingot_memory memory = {.limit_bytes = 0};
     ingot_arena arena = {.memory = &memory};
     extraction e = {.plan = plan, .from = model->onnx->graph, .graph = ingot_graph_create(&arena, "extracted")};

@@ -145,6 +145,7 @@ ingot_status ingot_machine_measure(int32_t n_threads, ingot_machine *machine, in
     }
     for (size_t i = 0; i < bytes / sizeof *data; i++) /* pages that were never written may all be the same one */
         data[i] = 1.0f;
+    /* One thread first, then all; with one thread there is nothing to add. */
     const probe like = {.kernels = kernels, .team = team};
     machine->n_threads = ingot_team_size(team);
     measure_all(&like, machine, data, bytes, 1, &machine->one);

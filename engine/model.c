@@ -171,6 +171,7 @@ static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, i
     if (op->flags & INGOT_OP_RANDOM)
         return ingot_fail(error, INGOT_UNSUPPORTED, "is not a function of its inputs");
     node->op = op;
+    /* Inputs as constants, in the node's order. */
     ingot_arena arena = {.memory = &f->model->memory};
     const ingot_const **inputs = ingot_arena_array(&arena, (size_t)node->n_all_inputs, sizeof *inputs);
     ingot_const **outputs = ingot_arena_array(&arena, (size_t)node->n_outputs, sizeof *outputs);
@@ -296,6 +297,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     ingot_model *model = calloc(1, sizeof *model);
     if (!model)
         return out_of_memory(error);
+    /* What needs no file first, so that ingot_model_free() finds everything it looks at. */
     model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     model->kernels = options->portable ? ingot_kernels_at(0) : ingot_kernels_best();
     atomic_store(&model->n_users, 1);
@@ -309,6 +311,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
         status = out_of_memory(error);
         goto fail;
     }
+    /* Check, rewrite, resolve: passes may rely on nodes that fit their schema. */
     status = check_nodes(model->onnx->graph, 0, error);
     if (!status)
         status = run_passes(model, options, deadline_ns, error);

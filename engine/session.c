@@ -63,6 +63,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
                                     .profile = options->profile, .conv_algorithm = options->conv_algorithm,
                                     .batch_invariant = options->batch_invariant,
                                     .run_arena = {.memory = &session->memory}};
+    /* One entry for each input, and one more so that none asks for 0 bytes. */
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
     session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);
     session->wanted = calloc((size_t)graph->n_values + 1, sizeof *session->wanted);
@@ -145,6 +146,7 @@ static ingot_status check_input(const ingot_session *session, const ingot_value 
         fits = type->shape[i] < 0 || type->shape[i] == tensor->shape[i];
     if (fits)
         return INGOT_OK;
+    /* For the line: both shapes as text. */
     ingot_tensor declared = {.rank = MIN(type->rank, INGOT_MAX_RANK)};
     memcpy(declared.shape, type->shape, (size_t)declared.rank * sizeof *declared.shape);
     return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: input '%.80s' has shape %s, expected %s", file, value->name,
@@ -452,6 +454,7 @@ bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_i
                               .time_ns = step->time_ns, .start_ns = step->start_ns - plan->steps[0]->start_ns,
                               .flops = work.flops, .output = c->out[0], .fused = step->fused,
                               .layout = c->out[0] && c->out[0]->layout == INGOT_BLOCKED ? "nchw8c" : "row-major"};
+    /* An operator that knows better tells what it really did: Winograd multiplies less, a tile has a size. */
     if (known && c->op->describe && c->state)
         c->op->describe(c, &work);
     info->bytes = work.bytes;

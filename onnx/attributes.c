@@ -118,6 +118,7 @@ static ingot_status read_graphs(ingot_reader *reader, Onnx__GraphProto *const *p
     ingot_graph **graphs = ingot_arena_array(&reader->onnx->arena, n, sizeof *graphs);
     if (!graphs)
         return ingot_out_of_memory(reader);
+    /* Captures can be added to a node of the graph that is being read only. */
     if (node == INGOT_NONE)
         return ingot_fail(reader->error, INGOT_INVALID, "a constant cannot be a graph");
     if (scope->graph != owner)
@@ -265,6 +266,7 @@ ingot_status ingot_read_constant_node(ingot_reader *reader, const Onnx__NodeProt
         return status;
     if (n != 1)
         return ingot_fail(reader->error, INGOT_INVALID, "has %zu values, not one", n);
+    /* Items are in the arena already: the constant takes them over. */
     ingot_tensor tensor = {.rank = attrs->type >= INGOT_ATTR_FLOATS, .shape = {(int64_t)attrs->n}};
     tensor.data = (void *)attrs->floats;
     switch (attrs->type) {

@@ -160,6 +160,7 @@ ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorPro
     if ((status = ingot_read_tensor(reader, proto->values, &values)) ||
         (status = ingot_read_tensor(reader, proto->indices, &indices)))
         return status;
+    /* Values are one list, and there is an index, or a tuple of rank coordinates, for each. */
     const ingot_tensor *v = &values->tensor, *x = &indices->tensor;
     ingot_tensor *d = &dense->tensor;
     d->dtype = v->dtype;

@@ -227,6 +227,7 @@ static ingot_status find_mapping(ingot_reader *reader, const char *location, con
             return INGOT_OK;
     if (!onnx->path)
         return ingot_fail(reader->error, INGOT_INVALID, "a model in memory cannot have external data");
+    /* The folder is opened for each new file and closed again: files are few. */
     const int folder = open_folder(onnx->path);
     if (folder < 0)
         return ingot_fail(reader->error, INGOT_IO, "the model's folder: %s", strerror(errno));
@@ -265,6 +266,7 @@ ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *
     const char *location = "";
     uint64_t offset = 0, length = size_bytes;
     const ingot_mapping *mapping;
+    /* Entries may come in any order; of one key given twice the last holds. */
     for (size_t i = 0; i < proto->n_external_data; i++) {
         const Onnx__StringStringEntryProto *entry = proto->external_data[i];
         const char *key = entry->key ? entry->key : "", *value = entry->value ? entry->value : "";
@@ -288,6 +290,7 @@ ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *
         ingot_error_prefix(reader->error, "external data '%s'", location);
         return status;
     }
+    /* Written so that no sum can overflow. */
     if (offset > mapping->size_bytes || size_bytes > mapping->size_bytes - offset)
         return ingot_fail(reader->error, INGOT_INVALID, "external data '%s' has %zu bytes, the tensor takes %zu from "
                           "byte %llu on", location, mapping->size_bytes, size_bytes, (unsigned long long)offset);

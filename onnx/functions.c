@@ -76,6 +76,7 @@ ingot_status ingot_attribute_value(const ingot_reader *reader, const Onnx__Attri
         return INGOT_OK;
     if (!function)
         return ingot_fail(reader->error, INGOT_INVALID, "refers to attribute '%s' outside of a function", name);
+    /* What the call gives, else the function's default. */
     const ingot_binding *binding = find_binding(*scope, name);
     *value = NULL;
     if (binding) {
@@ -281,6 +282,7 @@ ingot_status ingot_inline_call(ingot_reader *reader, const Onnx__FunctionProto *
         return ingot_out_of_memory(reader);
     if ((status = bind_attributes(reader, call, caller, scope)) || (status = bind_inputs(reader, call, caller, scope)))
         return status;
+    /* Names from here on belong to outputs, which declare_body() has to find again. */
     const size_t n_inputs = scope->names.n;
     if ((status = bind_outputs(reader, call, caller, scope)) ||
         (status = declare_body(reader, scope, (int)(scope->names.n - n_inputs))))

@@ -52,6 +52,7 @@ static ingot_status read_opsets(ingot_reader *reader)
         if (!*domain)
             onnx->opset = (int)version;
     }
+    /* Files older than opset imports. */
     if (!model->n_opset_import && onnx->ir_version < 3) {
         onnx->opsets[onnx->n_opsets++] = (ingot_opset){"", 1};
         onnx->opset = 1;

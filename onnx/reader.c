@@ -84,6 +84,7 @@ static ingot_status add_initializer(ingot_reader *reader, ingot_scope *scope, co
     }
     constant->from_file = true;
     scope->graph->values[value].constant = constant;
+    /* What the summary of the model tells. */
     onnx->n_parameters += ingot_count(tensor);
     onnx->weight_bytes += ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor));
     return INGOT_OK;
@@ -207,6 +208,7 @@ static bool reserve_ids(ingot_reader *reader, size_t n)
  * Outputs are INGOT_NONE where they are left out; a name of an output was declared before, or is a function's. */
 static ingot_status read_operands(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope, int *n_inputs)
 {
+    /* ONNX lets a file write "" for inputs that are left out, also at the end. */
     size_t n = proto->n_input;
     while (n && !*proto->input[n - 1])
         n--;

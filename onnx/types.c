@@ -33,6 +33,7 @@ static ingot_status read_shape(const ingot_reader *reader, const Onnx__TensorSha
     type->symbols = ingot_arena_array(arena, proto->n_dim, sizeof *type->symbols);
     if (!type->shape || !type->symbols)
         return ingot_out_of_memory(reader);
+    /* A dimension is a number, a name, or neither. */
     for (size_t i = 0; i < proto->n_dim; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = proto->dim[i];
         type->shape[i] = -1;
@@ -85,6 +86,7 @@ ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto,
     ingot_type *levels[MAX_NESTED_TYPES];
     int n = 0;
     *type = (ingot_type){.rank = -1};
+    /* Down the line, one level a round; levels[] remembers the way back. */
     for (ingot_type *level = type; proto; n++) {
         const Onnx__TypeProto *item;
         if (n == MAX_NESTED_TYPES)
@@ -121,6 +123,7 @@ static Onnx__TensorShapeProto *shape_to_proto(ingot_arena *arena, const ingot_ty
     proto->dim = ingot_arena_array(arena, proto->n_dim, sizeof *proto->dim);
     if (!proto->dim)
         return NULL;
+    /* Each dimension is a message of its own; the records are one array. */
     for (size_t i = 0; i < proto->n_dim; i++) {
         proto->dim[i] = &dims[i];
         onnx__tensor_shape_proto__dimension__init(&dims[i]);
@@ -135,7 +138,7 @@ static Onnx__TensorShapeProto *shape_to_proto(ingot_arena *arena, const ingot_ty
     return proto;
 }
 
-/* The members of TypeProto's oneof: which one it is, and where the type inside it goes. */
+/* One level of a type on its way into a message: TypeProto and the members of its oneof, of which one is used. */
 typedef struct type_level {
     Onnx__TypeProto proto;
     Onnx__TypeProto__Tensor tensor;

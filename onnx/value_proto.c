@@ -95,6 +95,7 @@ static ingot_status decode_tensor(const decoder *d, const Onnx__TensorProto *pro
     if (proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
         return ingot_fail(d->error, INGOT_UNSUPPORTED, "external data is supported in models only");
     const bool is_raw = ingot_proto_raw(proto, &raw) && tensor->dtype != INGOT_STRING;
+    /* Counts are checked before anything is allocated by them. */
     if (!is_raw && (status = ingot_check_typed(proto, tensor, d->error)))
         return status;
     if (is_raw && raw.size_bytes != ingot_raw_size_bytes(tensor->dtype, ingot_count(tensor)))
@@ -179,6 +180,7 @@ static ingot_status decode_sequence(decoder *d, const Onnx__SequenceProto *proto
         const void *items; /* array of pointers to messages */
     } fields[] = {{proto->n_tensor_values, proto->tensor_values}, {proto->n_sequence_values, proto->sequence_values},
                   {proto->n_map_values, proto->map_values},       {proto->n_optional_values, proto->optional_values}};
+    /* Which of the fields is used, and whether only one is. */
     size_t field = 0, n = 0;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (fields[i].n) {
@@ -364,6 +366,7 @@ static ProtobufCMessage *encode_map(ingot_arena *arena, const ingot_tensor *valu
         proto->keys = items;
         proto->n_keys = n;
     }
+    /* Strings are pointed at; integers are widened to int64. */
     for (size_t i = 0; i < n; i++)
         if (keys->dtype == INGOT_STRING) {
             const ingot_string *key = (const ingot_string *)keys->data + i;

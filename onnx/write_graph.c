@@ -303,6 +303,7 @@ static bool write_node(target *t, const ingot_node *node, const char *const *inp
     proto->attribute = ingot_arena_array(arena, node->n_attrs, sizeof *proto->attribute);
     if (!proto->input || !proto->output || !proto->attribute)
         return false;
+    /* Graphs among the attributes take their captures' names one after the other. */
     for (size_t i = 0; i < node->n_attrs; i++) {
         proto->attribute[i] = &attributes[i];
         if (!attribute_to_proto(t->w, &node->attrs[i], &captured, &attributes[i]))
@@ -327,11 +328,14 @@ static bool write_chain(target *t, const ingot_node *node, const char *const *in
     const char **outputs = ingot_arena_array(&t->w->arena, (size_t)node->n_outputs + 1, sizeof *outputs);
     if (!outputs)
         return false;
+    /* The node itself, up to the value that the first fused node reads. */
     outputs[0] = node->n_fused ? chain_name(t, &node->fused[0]) : result;
     for (int i = 1; i < node->n_outputs; i++)
         outputs[i] = name_of(t, node->outputs[i]);
     if (!write_node(t, node, inputs, outputs))
         return false;
+    /* Then each fused node: the chain, and its other inputs from the host's list in order. The last one makes the
+     * result. */
     for (int i = 0; i < node->n_fused; i++) {
         const ingot_fused *fused = &node->fused[i];
         const int n = fused->node->n_all_inputs;
@@ -399,6 +403,7 @@ static const char *output_name(target *t, int i, bool is_main)
     bool is_own = is_main || !t->graph->values[value].is_capture;
     for (int k = 0; k < i; k++)
         is_own &= t->graph->outputs[k] != value;
+    /* A subgraph's outputs go by position, so any free name will do. */
     const char *declared = is_main ? t->w->onnx->outputs[i].name : "output";
     if (is_own && (!is_main || !strcmp(declared, t->names[value])))
         return t->names[value];

@@ -65,6 +65,7 @@ static ingot_status finish_new(new_file *file, ingot_error *error)
 {
     if (!file->stream)
         return INGOT_OK;
+    /* An error of any write before shows in ferror(). */
     bool done = !ferror(file->stream) && !fflush(file->stream) && !fsync(fileno(file->stream));
     int failed = errno;
     if (fclose(file->stream) && done) {
@@ -222,6 +223,7 @@ static bool fill_opsets(ingot_writer *w, Onnx__ModelProto *model)
     model->n_opset_import = w->n_opsets;
     if (!imports || !model->opset_import)
         return false;
+    /* The records are one array, the message has pointers to them. */
     for (size_t i = 0; i < w->n_opsets; i++) {
         onnx__operator_set_id_proto__init(&imports[i]);
         imports[i].domain = (char *)w->opsets[i].domain;

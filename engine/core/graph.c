@@ -381,6 +381,7 @@ bool ingot_graph_fuse(ingot_graph *graph, int host_index, int index, int chain_s
     kept->outputs = ingot_arena_copy(arena, node->outputs, (size_t)node->n_outputs * sizeof *node->outputs);
     if (!kept->inputs || !kept->outputs)
         return false;
+    /* From here on nothing can fail but the use lists. */
     if (host->n_fused)
         memcpy(fused, host->fused, (size_t)host->n_fused * sizeof *fused);
     fused[host->n_fused] = (ingot_fused){kept, chain_slot, first};
@@ -463,6 +464,7 @@ ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error)
     int n_alive = 0;
     if (!s.missing || !s.order || !s.ready)
         return ingot_fail(error, INGOT_LIMIT, "out of memory");
+    /* How many inputs each node waits for. */
     for (int i = 0; i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
         n_alive += node->op_type != NULL;

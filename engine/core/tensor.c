@@ -212,6 +212,7 @@ uint16_t ingot_float_to_half(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
+    /* The sign goes straight to its place; the rest is looked at as a number of bits. */
     const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
     if (magnitude > 0x7f800000)
         return (uint16_t)(sign | 0x7e00); /* NaN */

@@ -104,6 +104,7 @@ static ingot_status fold_row(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
             return ingot_pass_out_of_memory(c);
         c->n_done += n_row - 1;
     }
+    /* Back, into what computes the input: its maker then makes the normalization's own output. */
     ingot_status status = ingot_absorb_back(&back, input, 1, &done);
     if (!status && done) {
         c->n_done++;
@@ -134,6 +135,7 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
                                                                  : "its statistics are not constant");
         return INGOT_OK;
     }
+    /* Only the last of a row goes on. */
     const ingot_node *next = ingot_single_reader(graph, node->outputs[0]);
     if (has_constant_statistics(graph, next, &other) && next->inputs[0] == node->outputs[0] && other == n)
         return INGOT_OK; /* that one ends the row */
@@ -149,6 +151,7 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     double *numbers = ingot_alloc(graph->arena->memory, 2 * (size_t)n * sizeof *numbers);
     if (!numbers)
         return ingot_pass_out_of_memory(c);
+    /* Begin with the identity, y = x * 1 + 0. */
     ingot_affine affine = {n, numbers, numbers + n, 0};
     for (int64_t i = 0; i < n; i++) {
         affine.scale[i] = 1;

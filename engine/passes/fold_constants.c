@@ -70,6 +70,7 @@ static bool evaluate(ingot_pass_ctx *c, const ingot_shapes *shapes, int index)
                 graph->values[node->outputs[i]].constant = NULL;
         return false;
     }
+    /* Now the sizes are known for certain. */
     const size_t output_bytes = bytes_of(graph, node->outputs, node->n_outputs);
     if (output_bytes > LARGE_BYTES && output_bytes > input_bytes) {
         for (int i = 0; i < node->n_outputs; i++)

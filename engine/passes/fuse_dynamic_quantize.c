@@ -64,6 +64,7 @@ static bool find_chain(const ingot_graph *graph, int index, chain *c)
         c->quantize->outputs[2] != ingot_input(product, 2) || c->quantize->outputs[1] == INGOT_NONE)
         return false;
     const int64_t n = weights->tensor.shape[1];
+    /* MatMulInteger gives int32 sums, which the Cast makes floats. */
     c->cast = only_reader(graph, ingot_output(product), "Cast");
     if (c->cast == INGOT_NONE || ingot_attr_int(graph->nodes[c->cast], "to", INGOT_UNDEFINED) != INGOT_FLOAT)
         return false;
@@ -72,6 +73,7 @@ static bool find_chain(const ingot_graph *graph, int index, chain *c)
     if (c->mul == INGOT_NONE || graph->nodes[c->mul]->n_fused || !find_scales(graph, c, sums, n))
         return false;
     const int scaled = ingot_output(graph->nodes[c->mul]);
+    /* A bias is optional. */
     c->add = only_reader(graph, scaled, "Add");
     if (c->add != INGOT_NONE) {
         c->bias = other(graph->nodes[c->add], scaled);

@@ -30,6 +30,7 @@ ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
         ingot_node *product = graph->nodes[i];
         if (!ingot_is_op(product, "MatMul") || product->n_fused || product->n_inputs != 2)
             continue;
+        /* A matrix of known width, and an Add as the only reader of the product. */
         const ingot_shape *a = ingot_shape_of(&shapes, product->inputs[0]);
         const ingot_shape *b = ingot_shape_of(&shapes, product->inputs[1]);
         const ingot_node *add = ingot_single_reader(graph, ingot_output(product));
@@ -44,6 +45,7 @@ ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
                             a->rank);
             continue;
         }
+        /* In place: the node keeps its number and its first two inputs. */
         const int out = add->outputs[0], index = graph->values[product->outputs[0]].uses->node;
         product->op_type = "Gemm";
         product->op = NULL;

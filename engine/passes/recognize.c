@@ -151,6 +151,7 @@ static bool match_value(match *m, const char *text, int value)
         double number;
         return ingot_constant_number(m->graph, value, &number) && fabs(number - wanted) <= 1e-6 * fabs(wanted);
     }
+    /* An operator: its name up to the parenthesis, then its operands. */
     const char *open = strchr(text, '(');
     const ingot_node *node = ingot_producer(m->graph, value);
     const size_t length = (size_t)(open - text);
@@ -205,6 +206,7 @@ static bool fits(const match *m, const struct spelling *s)
             (x->rank < 1 ||
              x->dim[x->rank - 1] != m->graph->values[m->values[(unsigned char)*letter]].constant->tensor.shape[0]))
             return false;
+    /* A HardSigmoid within a spelling must be the one that HardSwish is made of: 1 / 6 and 0.5. */
     for (int i = 0; i < m->n_nodes; i++) {
         const ingot_node *node = m->graph->nodes[m->nodes[i]];
         if (ingot_is_op(node, "HardSigmoid") && (fabsf(ingot_attr_float(node, "alpha", 0.2f) - 1.0f / 6) > 1e-7f ||
@@ -242,6 +244,7 @@ static bool replace(ingot_graph *graph, const match *m, const struct spelling *s
     int inputs[4], n = 0;
     for (const char *letter = s->inputs; *letter; letter++)
         inputs[n++] = m->values[(unsigned char)*letter];
+    /* Out with the matched nodes first: the new one makes the same output. */
     for (int i = 0; i < m->n_nodes; i++)
         if (graph->nodes[m->nodes[i]]->op_type)
             ingot_graph_remove_node(graph, m->nodes[i]);

@@ -172,6 +172,7 @@ static int make_bias(rewriter *r, int value, const quantized *x, const quantized
     if (ingot_is_op(node, "DequantizeLinear") && !dequantized)
         zero = read_numbers(r, ingot_input(node, 2), &n_zero);
     int32_t *ints = ingot_alloc(memory, (size_t)n * sizeof *ints + 1);
+    /* Everything must be there and as long as the output has channels, or of one element. */
     bool fits = ints && bias && w_scale && n_bias == n && ingot_constant_number(r->graph, x->scale, &x_scale) &&
                 (!ingot_is_op(node, "DequantizeLinear") || (scale && (n_scale == 1 || n_scale == n))) &&
                 (!zero || n_zero == 1 || n_zero == n);
@@ -323,6 +324,7 @@ static bool use_mean(rewriter *r, int index, const quantized *out)
         !ingot_constant_ints(r->graph, ingot_input(node, 1), axes, INGOT_SHAPE_RANK, &n) || n != shape->rank - 2 ||
         !find_bytes(r, ingot_input(node, 0), false, &x) || x.dtype != out->dtype)
         return false;
+    /* Exactly the spatial axes: n of them, none twice, none below 2. */
     for (int i = 0; i < n; i++) {
         axes[i] += axes[i] < 0 ? shape->rank : 0;
         if (axes[i] < 2 || axes[i] >= shape->rank || seen[axes[i]])
@@ -330,6 +332,7 @@ static bool use_mean(rewriter *r, int index, const quantized *out)
         seen[axes[i]] = true;
     }
     const int inputs[] = {x.bytes, x.scale, x.zero, out->scale, out->zero};
+    /* The pool keeps its dimensions of 1, so a Squeeze takes them out again. */
     if (!ingot_attr_int(node, "keepdims", 1)) {
         const int pooled = ingot_add_unique_value(r->graph, node->name);
         const int squeeze[2] = {pooled, ingot_add_ints(r->graph, "axes", axes, n)}, result = node->outputs[0];
@@ -462,6 +465,7 @@ static void finish_group(rewriter *r, const group *g, double low, double high)
         r->failed |= !ingot_take_over_output(graph, maker, result, g->last);
         return;
     }
+    /* The activation's node becomes the Clip, between the core's bytes and the result. */
     const int between = ingot_add_unique_value(graph, "quantized");
     maker = graph->values[graph->nodes[g->act]->inputs[0]].producer;
     const int inputs[3] = {between, add_byte(r, g->out.dtype, low), add_byte(r, g->out.dtype, high)};
@@ -478,6 +482,7 @@ static void use_group(rewriter *r, int last)
     const ingot_node *node = graph->nodes[last];
     group g = {.last = last, .act = INGOT_NONE, .core = ingot_node_of(graph, ingot_input(node, 0))};
     double low = 0, high = 0;
+    /* The result's bytes and what they stand for. */
     g.out = (quantized){.bytes = ingot_output(node),
                         .dtype = (ingot_dtype)ingot_attr_int(node, "output_dtype", INGOT_UINT8)};
     if (!g.out.dtype)
@@ -485,6 +490,7 @@ static void use_group(rewriter *r, int last)
     if (g.core == INGOT_NONE || ingot_single_reader(graph, node->inputs[0]) != node ||
         !read_parameters(r, node, false, &g.out))
         return;
+    /* One step further up where an activation comes first. */
     if (ingot_is_op(graph->nodes[g.core], "Relu") || ingot_is_op(graph->nodes[g.core], "Clip")) {
         const ingot_node *act = graph->nodes[g.core];
         g.act = g.core;

@@ -127,6 +127,7 @@ static bool find_attention(const finder *f, const ingot_step *step, found *a)
     const ingot_step *softmax = made_by(f, step->inputs[0], "Softmax", true);
     if (!softmax || softmax->ctx.op->until)
         return false;
+    /* Softmax along the keys, of scores that nothing else reads; values of no higher rank than those. */
     const ingot_tensor *scores = softmax->ctx.in[0], *v = step->ctx.in[1], *y = step->ctx.out[0];
     const int64_t axis = ingot_attr_int(softmax->ctx.node, "axis", -1);
     if ((axis != -1 && axis != scores->rank - 1) || scores->rank < 2 || scores->rank > INGOT_STRIDED_RANK ||
@@ -136,6 +137,8 @@ static bool find_attention(const finder *f, const ingot_step *step, found *a)
     for (int d = 0; d < y->rank - 2; d++)
         if (y->shape[d] != scores->shape[d])
             return false;
+    /* With a mask: one operand of the Add is the scores, the other the mask. Else Softmax reads the scores as they
+     * are. */
     const ingot_strided whole = ingot_strided_whole(f->plan, softmax->inputs[0]);
     const ingot_step *add = made_by(f, softmax->inputs[0], "Add", true);
     bool is_it = false;

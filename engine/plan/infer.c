@@ -40,6 +40,7 @@ static bool make_values(ingot_plan *plan, const ingot_plan_input *inputs, const 
             plan->values[id]->place = INGOT_PLACE_KNOWN;
         }
     }
+    /* Outside values replace what the graph has of them. */
     for (int i = 0; i < graph->n_inputs; i++)
         if (inputs[i].tensor) {
             set_outside_value(plan->values[graph->inputs[i]], &inputs[i]);
@@ -145,6 +146,7 @@ ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_err
     }
     if (status)
         return status;
+    /* Shapes are known now; perhaps the elements can be, too. */
     if (all_known(plan, step))
         return evaluate_now(plan, step, error);
     for (int i = 0; i < c->n_out; i++)
@@ -216,6 +218,7 @@ static bool drop_unused(ingot_plan *plan, const bool *wanted)
     bool *needed = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *needed);
     if (!needed)
         return false;
+    /* What must survive the run is needed whatever reads it. */
     for (int i = 0; i < graph->n_values; i++)
         needed[i] = graph->values[i].n_outputs || (wanted && wanted[i]);
     for (int i = 0; i < plan->n_values; i++)
@@ -244,6 +247,7 @@ static bool drop_unused(ingot_plan *plan, const bool *wanted)
         }
         plan->steps[--kept] = step;
     }
+    /* The steps that stay have gathered at the end of the list. */
     plan->n_steps -= kept;
     memmove(plan->steps, plan->steps + kept, (size_t)plan->n_steps * sizeof *plan->steps);
     return true;

@@ -104,6 +104,7 @@ ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const
     c->constants = ingot_arena_array(arena, (size_t)n_inputs, sizeof *c->constants);
     if (!step->inputs || !step->outputs || !c->in || !c->out || !c->constants)
         return NULL;
+    /* Operands that are left out stay NULL. */
     for (int i = 0; i < n_inputs; i++)
         if (inputs[i] != INGOT_NONE) {
             c->in[i] = &plan->values[inputs[i]]->tensor;
