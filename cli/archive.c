@@ -88,7 +88,9 @@ static ingot_status inflate_member(cli_archive *archive, const char *label, cons
     return INGOT_OK;
 }
 
-/* *data is the caller's to free() on success, and has room for one byte more than *size_bytes. */
+/* Read member `index` whole. *data is the caller's to free() on success, and has room for one byte more than
+ * *size_bytes. INGOT_BAD_INPUT where the member is damaged or packed in another way, INGOT_LIMIT where it is too
+ * large. */
 ingot_status cli_archive_read(cli_archive *archive, size_t index, uint8_t **data, size_t *size_bytes,
                               ingot_error *error)
 {

@@ -68,7 +68,7 @@ static void show_progress(size_t done, size_t total, double *last_ms)
 }
 
 /* The first run plans, packs weights and touches memory for the first time, so it is told apart from the others and
- * counts as one of the warm-up. */
+ * counts as one of the warm-up. The times are sorted in the end. */
 static ingot_status measure(ingot_session *session, timing *t, ingot_error *error)
 {
     const bool shows = cli_shows_progress();

@@ -11,7 +11,7 @@ bool cli_is_bundle(const char *path)
            cli_has_suffix(path, ".safetensors");
 }
 
-/* One key for every member that is a .npy file. */
+/* One key for every member that is a .npy file, the name without its ending. Members are not opened. */
 static ingot_status list_arrays(cli_bundle *bundle, ingot_error *error)
 {
     const char *name;
@@ -120,7 +120,7 @@ static ingot_status read_member(cli_bundle *bundle, const cli_entry *entry, ingo
     return cli_archive_read(bundle->archive, entry->index, &bundle->member, &bundle->member_bytes, error);
 }
 
-/* Elements that lie in the file itself. */
+/* Elements that lie in the file itself, of .safetensors and older .pt files: their place and size are the entry's. */
 static ingot_status read_plain(cli_bundle *bundle, const char *label, const cli_entry *entry, cli_value *value,
                                ingot_error *error)
 {

@@ -139,7 +139,8 @@ static void compare_strings(const comparison *c, const ingot_tensor *got, const 
             note_element(c, got, want, i);
 }
 
-/* Types and shapes first: equal elements in another shape are another value. */
+/* Types and shapes first: equal elements in another shape are another value. Then the elements, in the way of their
+ * type; returns whether none of them differs. */
 static bool compare_tensors(const comparison *c, const ingot_tensor *got, const ingot_tensor *want)
 {
     if (got->dtype != want->dtype || got->rank != want->rank ||
@@ -212,7 +213,8 @@ static bool compare_maps(comparison *c, const ingot_tensor *got, const ingot_ten
     return same;
 }
 
-/* Calls itself for what is inside, MOST_DEPTH deep at most. */
+/* One level of two values: types first, then what is inside. Calls itself for that, MOST_DEPTH deep at most; `where`
+ * grows on the way in and is cut back on the way out. */
 static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_tensor *want, int depth)
 {
     const size_t n_where = strlen(c->where);
@@ -235,7 +237,7 @@ static bool compare_values(comparison *c, const ingot_tensor *got, const ingot_t
     return same;
 }
 
-/* Fills *difference with counts and the worst element; true where everything agrees. */
+/* Fills *difference with counts, the largest errors and the first difference as text; true where everything agrees. */
 bool cli_compare(const ingot_tensor *got, const ingot_tensor *want, double rtol, double atol,
                  cli_difference *difference)
 {

@@ -45,7 +45,8 @@ void cli_dump_close(cli_dump *dump)
     free(dump);
 }
 
-/* In a bundle the numbered keys come first, as they cannot be mistaken for anything; then the graph's own names. */
+/* Value k of a role, "input" or "output". In a bundle the numbered keys come first, as they cannot be mistaken for
+ * anything; then the graph's own names. A dump that does not have it is no error: *found tells. */
 ingot_status cli_dump_read(cli_dump *dump, const char *role, size_t k, const ingot_value_info *info, bool *found,
                            cli_value *value, ingot_error *error)
 {

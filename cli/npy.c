@@ -191,7 +191,8 @@ static bool find_header(const uint8_t *data, size_t size, cursor *c, size_t *off
 
 /* ---- elements --------------------------------------------------------------------------------------------------- */
 
-/* From big-endian to the order of this machine. Complex numbers are two words each. */
+/* From big-endian to the order of this machine, in place. Complex numbers are two words each; types of one byte
+ * stay. */
 static void reverse_words(uint8_t *data, size_t n_bytes, size_t word)
 {
     for (size_t i = 0; word > 1 && i + word <= n_bytes; i += word)
@@ -202,7 +203,7 @@ static void reverse_words(uint8_t *data, size_t n_bytes, size_t word)
         }
 }
 
-/* Copy n items, from column-major order where the header says so. */
+/* Copy n items to row-major order, from column-major order where the header says so. */
 static void copy_items(uint8_t *dst, const uint8_t *src, size_t n, size_t item, const npy_header *h)
 {
     size_t strides[INGOT_MAX_RANK], index[INGOT_MAX_RANK] = {0}, at = 0, step = 1;
@@ -255,7 +256,8 @@ static size_t put_utf8(char *out, uint32_t code)
     return n;
 }
 
-/* "<U5" (four bytes a character) and "|S5", both padded with zeros. The text goes behind the strings. */
+/* "<U5" (four bytes a character) and "|S5", both padded with zeros. The text goes behind the strings, as UTF-8; what
+ * is after a string's last character that is not zero is left out. */
 static ingot_status decode_strings(const char *name, const uint8_t *src, size_t n, const npy_header *h,
                                    cli_value *value, ingot_error *error)
 {

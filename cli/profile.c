@@ -63,7 +63,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The first run plans and is not counted. Of every step the shortest time is kept. */
+/* The first run plans and is not counted. Of every step the shortest time of all runs is kept, as what made it
+ * longer was something else; of the whole runs the median is told. */
 static ingot_status measure(profile *p, ingot_session *session, ingot_error *error)
 {
     double *runs = calloc((size_t)iterations, sizeof *runs), fastest = INFINITY;

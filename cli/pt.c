@@ -21,7 +21,8 @@ typedef struct lister {
 
 /* ---- the tensors that were found -------------------------------------------------------------------------------- */
 
-/* Note a tensor under its key; what is not a tensor is passed over. */
+/* Note a tensor under its key; what is not a tensor is passed over. A tensor whose type, shape or data cannot be
+ * read is INGOT_BAD_INPUT, so that no value of a dump goes missing without a word. */
 static ingot_status add_entry(const lister *l, const cli_node *t, const char *key)
 {
     const cli_pickle *m = l->m;
@@ -174,7 +175,8 @@ ingot_status cli_pt_list(cli_bundle *bundle, ingot_error *error)
 
 /* ---- elements --------------------------------------------------------------------------------------------------- */
 
-/* Copy the elements that shape and strides pick out of a storage. */
+/* Copy the elements that shape and strides pick out of a storage. INGOT_BAD_INPUT where they reach past it,
+ * INGOT_LIMIT where a small file would fill the memory. */
 ingot_status cli_pt_decode(const char *label, const uint8_t *data, size_t size_bytes, const cli_entry *entry,
                            cli_value *value, ingot_error *error)
 {

@@ -60,7 +60,8 @@ static ingot_status read_labels(label_table *labels, ingot_error *error)
     return INGOT_OK;
 }
 
-/* The largest of row[0..n) below `below`, or the next one of the same size; NaN is no class. */
+/* The largest element of a row after the one at `previous` (-1: none yet), of equal ones the next; -1 at the end.
+ * NaN is no class. */
 static int64_t next_best(const ingot_tensor *t, int64_t start, int64_t n, int64_t previous)
 {
     const double limit = previous < 0 ? INFINITY : cli_element(t, start + previous);

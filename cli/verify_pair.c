@@ -174,7 +174,7 @@ static bool mark_readers(pairing *p, const char *path)
     return any;
 }
 
-/* How often the dump saw the module called. */
+/* How often the dump saw the module called: one more than the highest number behind "@". */
 static int count_calls(const pairing *p, const char *path)
 {
     int n_calls = 0;
@@ -184,7 +184,8 @@ static int count_calls(const pairing *p, const char *path)
     return n_calls;
 }
 
-/* The TorchScript exporter gives further calls of "relu" names of their own, "relu_1" and so on. */
+/* Find the key's module among the nodes, and its result. The TorchScript exporter gives further calls of "relu"
+ * names of their own, "relu_1" and so on. */
 static void match_module(pairing *p, dumped *d)
 {
     char numbered[420];

@@ -164,7 +164,8 @@ static void report(const char *pass, size_t run, size_t n_runs, const comparison
     }
 }
 
-/* Keeps: `good` runs agree, `bad` runs do not. */
+/* Nothing is searched for where the outputs agree with all passes, or differ without any. Else, at every step:
+ * `good` runs agree, `bad` runs do not. */
 ingot_status verify_bisect(const char *path, cli_dump *dump, const ingot_model *model, cli_json *json,
                            ingot_error *error)
 {

@@ -135,7 +135,7 @@ static void count_top(output_sum *sum, const ingot_tensor *got, const ingot_tens
     }
 }
 
-/* One output of one set into the sums; the first sets that differ are told. */
+/* One output of one set into the sums; the first MOST_SHOWN that differ are told. Returns whether it agrees. */
 static bool add_output(sets *s, size_t set, size_t k, const char *name, const ingot_tensor *got,
                        const ingot_tensor *want)
 {

@@ -16,7 +16,8 @@ void fuzz_fail(const char *condition, const char *file, int line)
     abort();
 }
 
-/* Zeros, ones, and small numbers; free dimensions are 2. False where the model says too little or asks for too much. */
+/* Zeros, and small numbers where it is float; free dimensions are 2. False where the model says too little or asks
+ * for too much; nothing is allocated then. */
 static bool make_input(const ingot_value_info *info, ingot_tensor *tensor)
 {
     *tensor = (ingot_tensor){.dtype = info->dtype, .kind = (uint8_t)info->kind, .rank = info->rank};
@@ -38,7 +39,7 @@ static bool make_input(const ingot_value_info *info, ingot_tensor *tensor)
     return true;
 }
 
-/* The outputs' bytes one after the other, plain tensors alone. */
+/* The outputs' bytes one after the other, plain tensors alone. The caller frees them. */
 static uint8_t *collect_outputs(const ingot_model *model, const ingot_session *session, size_t *n)
 {
     uint8_t *all = NULL;

@@ -29,7 +29,8 @@ static void remove_folder(void)
         fprintf(stderr, "%s is left behind\n", folder);
 }
 
-/* FOLDER/outside is not to be read; FOLDER/in is the model's. */
+/* FOLDER/outside is not to be read; FOLDER/in is the model's. The working folder is changed for the links and put
+ * back. */
 static void make_folder(void)
 {
     static const char inside[64] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -53,7 +54,8 @@ static void make_folder(void)
     snprintf(model_path, sizeof model_path, "%s/in/model.onnx", folder);
 }
 
-/* Text up to the next line end as a string of its own. */
+/* Text up to the next line end as a string of its own, to be freed; data and size move behind it. "" where nothing
+ * is left. */
 static char *take_line(const uint8_t **data, size_t *size)
 {
     const uint8_t *end = memchr(*data, '\n', *size);
@@ -67,7 +69,7 @@ static char *take_line(const uint8_t **data, size_t *size)
     return line;
 }
 
-/* Whatever was loaded comes from within. */
+/* Whatever was loaded comes from within: the file outside has Z only, and those inside have none. */
 static void check_bytes(const ingot_model *model)
 {
     ingot_session *session;

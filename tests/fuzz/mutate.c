@@ -15,7 +15,7 @@ typedef struct mutation {
     Onnx__GraphProto *graph;
 } mutation;
 
-/* A number below n; splitmix64. */
+/* A number below n, 0 where n is 0; splitmix64, whose state is the seed that libFuzzer gave. */
 static size_t below(mutation *m, size_t n)
 {
     uint64_t z = m->state += 0x9e3779b97f4a7c15u;
@@ -24,7 +24,8 @@ static size_t below(mutation *m, size_t n)
     return n ? (size_t)((z ^ z >> 31) % n) : 0;
 }
 
-/* Numbers at which code breaks, and small ones. */
+/* Numbers at which code breaks, and small ones: sizes around vectors and bytes, the ends of 32 and 64 bits, and what
+ * overflows when it is doubled or counted in bytes. */
 static int64_t interesting(mutation *m)
 {
     static const int64_t numbers[] = {0,
@@ -59,6 +60,7 @@ static int64_t interesting(mutation *m)
 /* protobuf-c's allocator on the arena: nothing is freed by itself, all of it goes with the arena. */
 static void *take(void *argument, size_t size_bytes) { return ingot_arena_alloc(argument, size_bytes + 16); }
 
+/* The allocator's free(), which does nothing. */
 static void keep(void *argument, void *pointer)
 {
     (void)argument;
@@ -229,7 +231,8 @@ static void change_opset(mutation *m)
         m->model->opset_import[below(m, m->model->n_opset_import)]->version = (int64_t)below(m, INGOT_NEWEST_OPSET + 2);
 }
 
-/* The message, where it can be unpacked: how deep it nests is checked first, as protobuf-c recurses. */
+/* The message, where it can be unpacked and has a graph: how deep it nests is checked first, as protobuf-c recurses,
+ * by the reader's own check. */
 static bool unpack(mutation *m, ProtobufCAllocator *allocator, const uint8_t *data, size_t size)
 {
     uint8_t *slim;

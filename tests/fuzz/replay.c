@@ -5,7 +5,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-/* No inputs at all counts as a failure: the corpus was not found then. */
+/* Each file is one input. No inputs at all counts as a failure: the corpus was not found then. */
 int main(int argc, char **argv)
 {
     int n = 0;

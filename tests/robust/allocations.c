@@ -11,7 +11,7 @@
 static _Atomic long n_calls, first_failing; /* counted from 1; 0: none fails */
 static _Atomic int from_there_on;
 
-/* Does this call fail? */
+/* Does this call fail? Calls are counted over all threads, so that a thread's own allocations take part. */
 static int fails(void)
 {
     const long call = atomic_fetch_add(&n_calls, 1) + 1, first = atomic_load(&first_failing);
@@ -102,6 +102,7 @@ static long try_model(const char *path)
     return tried;
 }
 
+/* Any model with a wrong result ends it with 1; the number of failures tried is told for each. */
 int main(int argc, char **argv)
 {
     long total = 0;

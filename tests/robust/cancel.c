@@ -14,7 +14,7 @@ typedef struct moment {
     _Atomic bool begun;
 } moment;
 
-/* Cancel when its time has come. */
+/* Cancel when its time has come: at_ms after the run began, which `begun` tells. */
 static void *wait_and_cancel(void *argument)
 {
     moment *m = argument;
@@ -65,7 +65,8 @@ static double worst_of(ingot_session *session, const ingot_model *model, int n, 
     return worst;
 }
 
-/* The same with a deadline: a session of its own for each moment, planned before the time counts. */
+/* The same with a deadline: a session of its own for each moment, planned before the time counts. A run that came in
+ * time does not count; returns the worst that did not. */
 static double worst_deadline(ingot_model *model, const ingot_tensor *inputs, int n_inputs, int n_threads, int n,
                              double takes_ms)
 {
@@ -90,7 +91,7 @@ static double worst_deadline(ingot_model *model, const ingot_tensor *inputs, int
     return worst;
 }
 
-/* One model on n_threads; returns the worst of both ways. */
+/* One model on n_threads (0: all); returns the worst of both ways, 1e9 where the model cannot be run at all. */
 static double try_model(const char *path, int n_threads, int n_moments)
 {
     ingot_model *model;

@@ -98,6 +98,7 @@ int main(int argc, char **argv)
         damage(argv[i], atoi(argv[1]), atoi(argv[2]), &t);
         fflush(stdout);
     }
+    /* what came of all of them, by status */
     long total = 0;
     printf("%d models:", argc - 3);
     for (int s = 0; s < N_STATUSES; s++) {

@@ -34,8 +34,8 @@ static inline uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* Inputs of the declared shapes with free dimensions as given: floats from -1 to 1, other types 0 or 1. Returns how
- * many, or -1 where one cannot be made up. */
+/* Inputs of the declared shapes with free dimensions as given: floats from -1 to 1, other types as they are
+ * allocated. Returns how many, or -1 where one cannot be made up: a sequence, strings, or an unknown rank. */
 static inline int make_inputs(const ingot_model *model, int64_t free_size, uint64_t seed, ingot_tensor *inputs)
 {
     const size_t n = ingot_model_n_inputs(model);

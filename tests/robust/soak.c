@@ -7,7 +7,7 @@
 
 enum { MAX_MODELS = 16, N_SIZES = 5, LINES = 20, SLACK_KIB = 4096 };
 
-/* Resident memory in KiB. */
+/* Resident memory of this process in KiB, as Linux counts it. */
 static long resident(void)
 {
     long total = 0, pages = 0;

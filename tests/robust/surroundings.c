@@ -33,7 +33,8 @@ static void look(surroundings *s)
         sigaction(i, NULL, &s->handlers[i]);
 }
 
-/* Status flags (inexact and such) may be raised: the control words are what a host sets. */
+/* Status flags (inexact and such) may be raised: the control words are what a host sets. Of a signal only the
+ * handler is compared. */
 static void compare(const surroundings *a, const surroundings *b)
 {
 #if defined(__x86_64__)

@@ -42,7 +42,8 @@ static char *read_file(const char *path, size_t *size_bytes)
     return data;
 }
 
-/* What is wrong, or NULL. */
+/* Decode, encode, decode: the two decoded values must be the same. What is wrong, or NULL; all memory is freed
+ * either way. */
 static const char *check(const char *data, size_t size_bytes, ingot_kind kind)
 {
     ingot_tensor first, second = {0};
@@ -64,7 +65,8 @@ static const char *check(const char *data, size_t size_bytes, ingot_kind kind)
     return wrong;
 }
 
-/* Every cut of a value, and every byte of it changed: an error or a value, never a crash. */
+/* Every cut of the first 300 bytes of a value, and every bit of them changed: an error or a value, never a crash.
+ * Each bit is put back before the next. */
 static void damage(char *data, size_t size_bytes, ingot_kind kind)
 {
     for (size_t i = 0; i < size_bytes && i < 300; i++) {

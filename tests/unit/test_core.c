@@ -91,7 +91,8 @@ static void test_sizes_are_checked(void **state)
     }
 }
 
-/* a -> A -> b -> B -> c, built in the wrong order. */
+/* a -> A -> b -> B -> c, built in the wrong order. With `cycle` node A reads c instead, so that neither node can be
+ * the first. */
 static ingot_graph *chain(ingot_arena *arena, bool cycle)
 {
     ingot_graph *g = ingot_graph_create(arena, "chain");

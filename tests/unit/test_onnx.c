@@ -15,7 +15,8 @@
 
 /* ---- serialized protobuf, written by hand ---- */
 
-/* A message under construction. It has a fixed size so that tests can hand messages around by value. */
+/* A message under construction. It has a fixed size so that tests can hand messages around by value, and need no
+ * cleanup when an assertion fails. */
 typedef struct text {
     unsigned char bytes[4096];
     size_t n;
@@ -75,7 +76,8 @@ static text node(const char *op_type, const char *inputs, const char *output)
     return t;
 }
 
-/* A value of type float[N]. */
+/* A value of type float[N]: shape within tensor type within type, each a message of its own. N is a name, not a
+ * number. */
 static text value_info(const char *name)
 {
     text t = {{0}, 0}, type = {{0}, 0}, tensor = {{0}, 0}, shape = {{0}, 0}, dim = {{0}, 0};
@@ -100,7 +102,7 @@ static text branch(const char *op_type, const char *output)
     return t;
 }
 
-/* An attribute whose value is a graph. */
+/* An attribute whose value is a graph, as the branches of If are, added to a node. */
 static void put_graph_attribute(text *t, const char *name, const text *graph)
 {
     text attribute = {{0}, 0};
@@ -150,7 +152,8 @@ static void put_opset(text *t, unsigned field, const char *domain, unsigned vers
     put_text(t, field, &opset);
 }
 
-/* F(a) = Cast(a, to): the attribute refers to the call's. */
+/* F(a) = Cast(a, to) in domain "local": the attribute has no value, but refers to the call's attribute "type", which
+ * inlining must put in its place. */
 static void put_function(text *model)
 {
     text function = {{0}, 0}, cast = node("Cast", "a", "b"), to = {{0}, 0};
@@ -216,7 +219,8 @@ static ingot_status try_open(const void *data, size_t n, ingot_memory *memory)
     return status;
 }
 
-/* Nodes in running order, the function inlined with its attribute, captures counted, the weights not copied. */
+/* Nodes in running order, the function inlined with its attribute, captures counted, the weights not copied, and the
+ * sparse constant dense. */
 static void test_everything_is_read(void **state)
 {
     (void)state;
@@ -262,7 +266,8 @@ static void test_every_cut(void **state)
     }
 }
 
-/* Most changes hit a length, a tag or a type: each must be noticed, or make another valid model. */
+/* Most changes hit a length, a tag or a type: each must be noticed, or make another valid model. Nothing may be left
+ * allocated, which try_open() sees to. */
 static void test_every_bit(void **state)
 {
     (void)state;
@@ -292,7 +297,8 @@ static void test_memory_runs_out(void **state)
     assert_true(limit > 4096);
 }
 
-/* Once as one file, once with external data: the same graph and the same elements come back. */
+/* Once as one file, once with external data: the same graph and the same elements come back, and the second file is
+ * there only in the second case. */
 static void test_written_and_read_again(void **state)
 {
     (void)state;

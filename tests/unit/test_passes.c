@@ -98,6 +98,7 @@ static void keep_line(void *sink, const char *line)
         snprintf(text, 200, "%s", line);
 }
 
+/* The weights of the tests' convolutions: 4 to 4 channels, 3x3. */
 static const int64_t w_shape[4] = {4, 4, 3, 3};
 
 /* A normalization whose input another node reads as well cannot go into the Conv: the report says how many were
@@ -183,7 +184,8 @@ static void test_names_are_checked(void **state)
         assert_true(*ingot_pass_name(i));
 }
 
-/* Two ways of the same strides from an image of unknown size agree; other strides do not. */
+/* Sizes that nobody knows yet are still compared, by where they come from: two ways of the same strides from an
+ * image of unknown size agree; other paddings do not. */
 static void test_symbolic_shapes(void **state)
 {
     (void)state;
@@ -212,7 +214,8 @@ static void test_symbolic_shapes(void **state)
     ingot_arena_free(&b.arena);
 }
 
-/* A graph on which every pass has something to do, some of it in an old form. */
+/* A graph on which every pass has something to do, some of it in an old form. Whether memory ran out on the way
+ * shows in b->failed. */
 static void build_everything(builder *b)
 {
     static const int64_t k_shape[2] = {144, 8}, n_shape[1] = {8}, one[1] = {1}, turn[4] = {0, 2, 3, 1},
