@@ -1,4 +1,5 @@
-/* narrow.h - arithmetic on 16-bit floats that are held as float: results are rounded where the ONNX reference rounds. */
+/* narrow.h - arithmetic on 16-bit floats that are held as float: results are rounded where the ONNX reference
+ * rounds. */
 #ifndef INGOT_OPS_NARROW_H
 #define INGOT_OPS_NARROW_H
 

@@ -12,7 +12,7 @@ typedef struct ingot_product {
     int64_t *a_at, *b_at;                /* where each matrix begins; NULL: there is one */
     float alpha, beta;
     bool has_d;
-    int64_t pixels;                      /* not 0: A's rows are blocked (NCHW8c), so many pixels a channel; B's are not */
+    int64_t pixels;                      /* not 0: A's rows are blocked (NCHW8c), of so many pixels; B's are not */
     const void *a, *b, *d;               /* d NULL unless has_d */
     void *c;
 } ingot_product;

@@ -10,7 +10,8 @@
  * Returns INGOT_OK; INGOT_INVALID or INGOT_UNSUPPORTED with a line about the node; INGOT_LIMIT when memory is out. */
 ingot_status ingot_upgrade(ingot_graph *graph, int *n_upgraded, ingot_error *error);
 
-/* An operator that has another name since: what it was called, what it is, and the last opset version with that name. */
+/* An operator that has another name since: what it was called, what it is, and the last opset version with that
+ * name. */
 typedef struct ingot_renamed {
     const char *from, *to;
     int last;

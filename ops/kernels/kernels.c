@@ -31,7 +31,7 @@ const ingot_kernels *ingot_kernels_at(int index)
     return NULL;
 }
 
-/* From the fastest down, so that the processor is asked once as a rule (in a virtual machine its answers take long). The
+/* From the fastest down, so that the processor is asked once as a rule: in a virtual machine its answers take long. The
  * plainest is usable everywhere, so there always is one. */
 const ingot_kernels *ingot_kernels_best(void)
 {
