@@ -424,7 +424,52 @@ def one_hot(d, op):
     return Case(op, [indices, ints(depth if d.chance(0.5) else [depth]), values], d.some(axis=d.axis(len(shape) + 1)))
 
 
+def reverse_sequence(d, op):
+    shape, axes = d.shape(2, 4, zero=0), d.pick([(0, 1), (1, 0)])
+    lengths = d.rng.integers(0, shape[axes[0]] + 1, shape[axes[1]]).astype(np.int64)
+    return Case(op, [d.array(d.pick(MOVABLE), shape), lengths], {"time_axis": axes[0], "batch_axis": axes[1]})
+
+
+def compress(d, op):
+    shape = d.shape(1, 4, zero=0)
+    axis = d.axis(len(shape)) if d.chance(0.7) else None
+    n = int(np.prod(shape)) if axis is None else shape[axis]
+    inputs = [d.array(d.pick(MOVABLE), shape), d.array(np.bool_, (d.between(1, n),))]
+    return Case(op, inputs, {} if axis is None else {"axis": axis})
+
+
+def whole(types):
+    """An operator of one tensor and no attributes."""
+    return lambda d, op: Case(op, [d.array(d.pick(types), d.shape(1, 4))])
+
+
+def shape_of(d, op):
+    x = d.array(d.pick(MOVABLE), d.shape(0, 4))
+    return Case(op, [x], d.some(start=d.between(-5, 5), end=d.between(-5, 5)) if op == "Shape" else {})
+
+
+def unique(d, op):
+    """Few distinct values; along an axis slices are compared."""
+    shape = d.shape(1, 3, zero=0)
+    x = d.array(d.pick([np.int64, np.int8, np.uint8]), shape) % 3
+    return Case(op, [x], d.some(sorted=1, axis=d.axis(len(shape))), outputs=(True,) * 4)
+
+
+def arange(d, op):
+    dtype, step = d.pick([np.int32, np.int64, np.int16]), d.pick([1, 2, 3, -1, -2])
+    return Case(op, [np.array(v, dtype) for v in (d.between(-10, 10), d.between(-10, 10), step)])
+
+
+def crop_pad(d, op):
+    shape = d.shape(1, 4, zero=0)
+    axes = d.axes(len(shape)) if d.chance(0.6) else None
+    return Case(op, [d.array(d.pick([np.float32, np.int32]), shape), ints([d.between(1, 7) for _ in axes or shape])],
+                {"axes": axes} if axes else {})
+
+
 MOVEMENT = {
+    "ReverseSequence": reverse_sequence, "Compress": compress, "NonZero": whole(MOVABLE), "Shape": shape_of, "Size": shape_of,
+    "Unique": unique, "Range": arange, "CenterCropPad": crop_pad,
     "Concat": concat, "Split": split, "Slice": slices, "Gather": gather, "GatherElements": gather_elements, "GatherND": gather_nd,
     "ScatterElements": scatter_elements, "ScatterND": scatter_nd, "Transpose": transpose, "Pad": pad, "Tile": tile,
     "Expand": expand, "Reshape": reshape, "Squeeze": squeeze, "Unsqueeze": unsqueeze, "Flatten": flatten, "DepthToSpace": blocks,
@@ -488,7 +533,44 @@ def global_pool(d, op):
     return Case(op, [d.array(dtype, (d.between(1, 2), d.between(1, 4)) + d.shape(rank, rank, zero=0))], wide=True)
 
 
-WINDOWS = {"Conv": conv, "ConvTranspose": conv_transpose, "MaxPool": pool, "AveragePool": pool, "LpPool": pool,
+def integer_conv(d, op):
+    rank, group = d.pick([1, 2, 2]), d.pick([1, 1, 2])
+    kernel = [d.between(1, 3) for _ in range(rank)]
+    attributes = {"group": group, **window(d, rank, kernel)}
+    c, m = group * d.between(1, 3), group * d.between(1, 4)
+    x = d.array(np.uint8, (d.between(1, 2), c) + sizes_for(d, kernel, attributes))
+    zeros = [d.array(np.uint8)] if d.chance(0.7) else []
+    return Case(op, [x, d.array(np.uint8, (m, c // group, *kernel)), *zeros], attributes)
+
+
+def same_pad(d, op):
+    """Conv with the pads left to auto_pad."""
+    kernel, dtype = [d.between(1, 3) for _ in range(2)], d.pick([np.float32, np.float64])
+    attributes = {"auto_pad": d.pick(["SAME_UPPER", "SAME_LOWER", "VALID"]),
+                  **d.some(strides=[d.between(1, 3) for _ in range(2)])}
+    x = d.array(dtype, (d.between(1, 2), 2) + tuple(d.between(3, 8) for _ in kernel), -1, 1)
+    return Case("Conv", [x, d.array(dtype, (d.between(1, 3), 2, *kernel), -1, 1)], {"kernel_shape": kernel, **attributes})
+
+
+def col2im(d, op):
+    image, block = [d.between(3, 6) for _ in range(2)], [d.between(1, 3) for _ in range(2)]
+    attributes = d.some(strides=[d.between(1, 2) for _ in range(2)], pads=[d.between(0, 1) for _ in range(4)])
+    steps, pads = attributes.get("strides", [1, 1]), attributes.get("pads", [0] * 4)
+    count = int(np.prod([(image[i] + pads[i] + pads[i + 2] - block[i]) // steps[i] + 1 for i in range(2)]))
+    x = d.array(np.float32, (d.between(1, 2), d.between(1, 3) * block[0] * block[1], count))
+    return Case(op, [x, ints(image), ints(block)], attributes)
+
+
+def grid_sample(d, op):
+    n, c = d.between(1, 2), d.between(1, 3)
+    x = d.array(np.float32, (n, c, d.between(2, 5), d.between(2, 5)))
+    grid = d.array(np.float32, (n, d.between(1, 4), d.between(1, 4), 2), -1.3, 1.3)
+    padding = d.pick(["border", "reflection"])
+    return Case(op, [x, grid], d.some(mode=d.pick(["linear", "cubic"]), padding_mode=padding, align_corners=1))
+
+
+WINDOWS = {"ConvInteger": integer_conv, "Conv with auto_pad": same_pad, "Col2Im": col2im, "GridSample": grid_sample,
+           "Conv": conv, "ConvTranspose": conv_transpose, "MaxPool": pool, "AveragePool": pool, "LpPool": pool,
            "GlobalAveragePool": global_pool, "GlobalMaxPool": global_pool}
 
 
@@ -533,7 +615,21 @@ def integer_product(d, op):
     return Case(op, [d.array(kinds[0], a), d.array(kinds[1], b), *zeros])
 
 
-PRODUCTS = {"MatMul": matmul, "Gemm": gemm, "Einsum": einsum, "MatMulInteger": integer_product}
+def quantized_product(d, op):
+    """The result's scale is odd and the others whole: nothing lies on the border between two integers, where texts differ."""
+    (a, b), kinds = matrices(d, 2), [d.pick([np.uint8, np.int8]) for _ in range(3)]
+    scales = [np.float32(d.pick(choice)) for choice in ([1, 2, 4], [1, 2], [7, 35, 101])]
+    inputs = [d.array(kinds[0], a), scales[0], d.array(kinds[0]), d.array(kinds[1], b), scales[1], d.array(kinds[1])]
+    return Case(op, [np.asarray(v) for v in inputs + [scales[2], d.array(kinds[2])]])
+
+
+def determinant(d, op):
+    n = d.between(1, 5)
+    return Case(op, [d.array(d.pick([np.float32, np.float64]), d.shape(0, 2) + (n, n))])
+
+
+PRODUCTS = {"QLinearMatMul": quantized_product, "Det": determinant, "MatMul": matmul,
+            "Gemm": gemm, "Einsum": einsum, "MatMulInteger": integer_product}
 
 
 # --- normalization
@@ -626,7 +722,14 @@ def cast(d, op):
     return Case(op, [x], {"to": int(helper.np_dtype_to_tensor_dtype(np.dtype(target)))})
 
 
-NUMERIC = {"QuantizeLinear": quantize, "DequantizeLinear": quantize, "DynamicQuantizeLinear": dynamic_quantize, "Cast": cast}
+def cast_like(d, op):
+    case = cast(d, op)
+    target = helper.tensor_dtype_to_np_dtype(case.attributes.pop("to"))
+    return Case(op, [*case.inputs, d.array(target, d.shape(0, 2))])
+
+
+NUMERIC = {"QuantizeLinear": quantize, "DequantizeLinear": quantize, "DynamicQuantizeLinear": dynamic_quantize, "Cast": cast,
+           "CastLike": cast_like}
 
 
 # --- recurrent
@@ -659,6 +762,19 @@ def uneven(case):
     return len(set(case.attributes.get("pads", [0]))) > 1
 
 
+def before_all(case):
+    """Shape: does its end lie before the first axis."""
+    return case.attributes.get("end", 0) < -case.inputs[0].ndim
+
+
+def backwards(case):
+    """Slice: does a negative step start before the first element."""
+    if len(case.inputs) < 5:
+        return False
+    shape = case.inputs[0].shape
+    return any(step < 0 and start < -shape[axis] for start, axis, step in zip(case.inputs[1], *case.inputs[3:]))
+
+
 # Operator: (which cases, why the reference evaluator's answer is not the standard's). They are skipped, and counted;
 # --engine onnxruntime has most of them.
 WRONG_REFERENCE = {
@@ -667,6 +783,10 @@ WRONG_REFERENCE = {
     "AveragePool": (lambda case: "ceil_mode" in case.attributes, "it shifts windows by half of what ceil_mode adds at the end"),
     "ConvTranspose": (lambda case: case.attributes["group"] > 1, "every group gets the first one's bias and one channel"),
     "LRN": (lambda case: case.inputs[0].shape[0] != case.inputs[0].shape[1], "it counts samples where it should count channels"),
+    "Shape": (before_all, "it counts an end before the first axis from the back again"),
+    "Slice": (backwards, "it does not clamp the start of a negative step to the first element"),
+    "GridSample": (lambda case: case.attributes.get("mode") == "cubic" and case.attributes.get("padding_mode") == "border",
+                   "it clamps the point where each of its neighbours should be"),
     "Erf": (lambda case: first_type(case) == np.float64, "it computes float64 in float32"),
     "Gelu": (lambda case: first_type(case) == np.float64, "it computes float64 in float32"),
     "HardSwish": (lambda case: first_type(case) == np.float64, "its 1/6 is a float32"),
