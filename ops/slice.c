@@ -6,17 +6,18 @@ typedef struct slice_range {
     int64_t start, step, n;
 } slice_range;
 
-/* What `start`, `end`, `step` select of a dimension, by the rules of Python: bounds are clamped, negative ones count
- * from the end. */
+/* What `start`, `end`, `step` select of a dimension, by the rules of Python but one: bounds are clamped, negative ones
+ * count from the end; a start before the first element is that element for a negative step too, as the standard says. */
 static slice_range clamp_range(int64_t size, int64_t start, int64_t end, int64_t step)
 {
     const int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? size : size - 1;
+    const int64_t first = MIN(0, highest);
     if (start < 0)
-        start = start < -size ? lowest : start + size;
+        start = start < -size ? first : start + size;
     if (end < 0)
         end = end < -size ? lowest : end + size;
     /* With a negative step the end may lie before the first element, at -1. */
-    start = MAX(MIN(start, highest), lowest);
+    start = MAX(MIN(start, highest), first);
     end = MAX(MIN(end, highest), lowest);
     /* Counted without sign, as a span or the step may be the smallest integer. */
     const uint64_t span = step > 0 ? (uint64_t)MAX(end - start, 0) : (uint64_t)MAX(start - end, 0);

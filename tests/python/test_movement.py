@@ -312,3 +312,18 @@ def test_between_convolutions(ingot, tmp_path, channels):
         (dump / f"output_{i}.pb").write_bytes(numpy_helper.from_array(y, f"y{i}").SerializeToString())
     done = ingot("verify", tmp_path / "m.onnx", dump, "--rtol", "1e-5", "--atol", "2e-5")
     assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.parametrize("size, count", [(5, 1), (1, 1), (0, 0)])
+def test_a_slice_backwards_from_before_the_first_element(ingot, tmp_path, size, count):
+    """The standard clamps such a start to the first element; NumPy, and so the reference, gives nothing."""
+    bounds = [numpy_helper.from_array(ints(v), n) for n, v in (("start", -10), ("end", -2**31), ("axis", 0), ("step", -1))]
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["x", *(b.name for b in bounds)], ["y"])], "slice",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None])], bounds)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9), tmp_path / "model.onnx")
+    x = np.arange(7, 7 + size, dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    done = ingot("run", tmp_path / "model.onnx", "--input", tmp_path / "x.npy", "--output-dir", tmp_path)
+    assert done.code == 0 and np.load(tmp_path / "y.npy").tolist() == x[:count].tolist(), done.err
