@@ -779,7 +779,7 @@ def backwards(case):
 # --engine onnxruntime has most of them.
 WRONG_REFERENCE = {
     "GlobalMaxPool": (lambda case: case.inputs[0].ndim != 4, "it takes the last two axes, however many there are"),
-    "MaxPool": (uneven, "it mixes up the order of pads that are not all equal"),
+    "MaxPool": (lambda case: uneven(case) or "ceil_mode" in case.attributes, "it mixes up uneven pads, and those with ceil_mode"),
     "AveragePool": (lambda case: "ceil_mode" in case.attributes, "it shifts windows by half of what ceil_mode adds at the end"),
     "ConvTranspose": (lambda case: case.attributes["group"] > 1, "every group gets the first one's bias and one channel"),
     "LRN": (lambda case: case.inputs[0].shape[0] != case.inputs[0].shape[1], "it counts samples where it should count channels"),
