@@ -7,6 +7,8 @@
  * one. */
 #include "ops/matmul_shape.h"
 #include "ops/quantized.h"
+#include "ops/quantized_float8.h"
+#include "ops/small_float.h"
 
 #include <string.h>
 
@@ -505,6 +507,20 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return a->rank ? 2 * ingot_count(c->out[0]) * a->shape[transposed ? 0 : a->rank - 1] : 0;
 }
 
+/* QLinearMatMul from opset 21 on: 8-bit floats go their own way. */
+static bool is_float8(const ingot_op_ctx *c) { return INGOT_TYPES_FLOAT8 >> c->in[0]->dtype & 1; }
+
+static ingot_status infer_any(ingot_op_ctx *c)
+{
+    if (is_float8(c) != (INGOT_TYPES_FLOAT8 >> c->in[3]->dtype & 1))
+        return ingot_op_fail(c, INGOT_INVALID, "one operand is of 8-bit floats, the other of integers");
+    return is_float8(c) ? ingot_float8_matmul_infer(c) : infer_quantized(c);
+}
+
+static ingot_status prepare_any(ingot_op_ctx *c) { return is_float8(c) ? INGOT_OK : prepare_quantized(c); }
+
+static ingot_status run_any(ingot_op_ctx *c) { return is_float8(c) ? ingot_float8_matmul_run(c) : run_quantized(c); }
+
 /* the last set of types stands for the inputs after it as well, which ingot_quantized_check() looks at */
 #define BYTES INGOT_TYPES_BYTE
 #define SCALES INGOT_TYPES_SCALE
@@ -515,6 +531,10 @@ static int64_t count_flops(const ingot_op_ctx *c)
 const ingot_op ingot_ops_quantized_matmul[] = {
     PRODUCT("MatMulInteger", 10, 2, 4, NULL, BYTES, BYTES, BYTES, BYTES),
     PRODUCT("QLinearMatMul", 10, 8, 8, NULL, BYTES, SCALES, BYTES, BYTES, SCALES, BYTES | SCALES),
+    { "QLinearMatMul", 21, 8, 8,
+      { BYTES | INGOT_TYPES_FLOAT8, SCALES, BYTES | INGOT_TYPES_FLOAT8, BYTES | INGOT_TYPES_FLOAT8, SCALES,
+        BYTES | INGOT_TYPES_FLOAT8 | SCALES },
+      infer_any, run_any, prepare_any, .flops = count_flops },
     PRODUCT("MatMulIntegerToFloat", 1, 4, 7, "com.microsoft", BYTES, BYTES, SCALES, SCALES, BYTES, BYTES | SCALES),
     PRODUCT("DynamicQuantizeMatMul", 1, 3, 5, "com.microsoft", INGOT_TYPE(FLOAT), BYTES, SCALES, BYTES, SCALES),
     PRODUCT("QGemm", 1, 6, 9, "com.microsoft", BYTES, SCALES, BYTES, BYTES, SCALES,

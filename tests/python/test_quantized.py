@@ -118,3 +118,26 @@ def test_untidy_convolutions(ingot, tmp_path, channels, pads, stride):
                        [*one.items(), ("w", np.ones(kernel, np.int8))])
     done = ingot("run", model, "--max-memory", "1000000000")
     assert done.code == (6 if pads > 10**6 else 0), done.err
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"])
+def test_float8_product(ingot, tmp_path, name):
+    """QLinearMatMul of 8-bit floats: scaled back, multiplied, rounded once; scales of rows and columns, broadcast batches."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    dtype, rng = np.dtype(getattr(ml_dtypes, name)), np.random.default_rng(5)
+    a, b = rng.standard_normal((2, 3, 7)).astype(dtype), rng.standard_normal((1, 7, 5)).astype(dtype)
+    scales = [rng.random(6, "float32") + 0.5, rng.random(5, "float32") + 0.5, np.float32(0.75)]
+    zero = np.zeros((), dtype)
+    product = (a.astype(float) * scales[0].reshape(2, 3, 1)) @ (b.astype(float) * scales[1]) / float(scales[2])
+    values = {"a": a, "as": scales[0].reshape(2, 3, 1), "az": np.zeros((2, 3, 1), dtype), "b": b, "bs": scales[1], "bz": np.zeros(5, dtype),
+              "ys": np.asarray(scales[2]), "yz": zero}
+    number = helper.np_dtype_to_tensor_dtype(dtype)
+    node = helper.make_node("QLinearMatMul", list(values), ["y"])
+    model = save_model(tmp_path / "m.onnx", [node], [("a", number, a.shape)], [("y", number, product.shape)],
+                       [(n, v) for n, v in values.items() if n != "a"], opset=21)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "input_0.pb").write_bytes(numpy_helper.from_array(a, "a").SerializeToString())
+    (data / "output_0.pb").write_bytes(numpy_helper.from_array(product.astype(dtype), "y").SerializeToString())
+    done = ingot("verify", model, data, "--rtol", "0", "--atol", "0")
+    assert done.code == 0, done.out + done.err
