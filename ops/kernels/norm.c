@@ -110,10 +110,7 @@ INGOT_INLINE vf8 sum_channels(const pixels *p, const float *shift, int count, bo
         const bool whole = p->channels - c >= 8;
         const vf8 lanes = whole ? vf8_load(ones) : vf8_load_n(ones, (size_t)(p->channels - c));
 
-        INGOT_UNROLL
-        for (int i = 0; i < 8; i++) {
-            if (i >= count)
-                break;
+        for (int i = 0; i < count; i++) {
             vf8 x = vf8_sub(vf8_load(at + 8 * i), vf8_set1(shift[i]));
             if (!whole)
                 x = vf8_mul(x, lanes);
@@ -138,10 +135,7 @@ INGOT_INLINE void norm_pixels(const pixels *p, int count, float epsilon, const f
     for (int64_t c = 0; c < p->channels; c += 8) {
         const vf8 s = load_channels(scale, c, p->channels), a = add ? load_channels(add, c, p->channels) : zero;
 
-        INGOT_UNROLL
-        for (int i = 0; i < 8; i++) {
-            if (i >= count)
-                break;
+        for (int i = 0; i < count; i++) {
             const ptrdiff_t at = c / 8 * p->stride + 8 * i;
             const vf8 x = vf8_mul(vf8_sub(vf8_load(p->src + at), vf8_set1(mean[i])), vf8_set1(factor[i]));
             vf8_store(p->dst + at, vf8_fma(x, s, a));
