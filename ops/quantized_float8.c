@@ -1,5 +1,5 @@
-/* quantized_float8.c - QLinearMatMul of 8-bit floats (opset 21), by its definition: operands are scaled back, multiplied
- * in double and rounded once to the result's type. Plain loops: no processor here has such products. */
+/* quantized_float8.c - QLinearMatMul of 8-bit floats (opset 21), by its definition: operands are scaled back,
+ * multiplied in double and rounded once to the result's type. Plain loops: processors have no such products. */
 #include "ops/quantized_float8.h"
 
 #include "ops/matmul_shape.h"
@@ -21,7 +21,8 @@ static ingot_status read_float8(ingot_op_ctx *c, ingot_product *p, int64_t *shap
 {
     const ingot_tensor *a = c->in[A], *b = c->in[B];
     ingot_status st = ingot_matmul_shape(c, a, b, p, shape, rank);
-    const int64_t a_matrices = ingot_span(a, 0, MAX(a->rank - 2, 0)), b_matrices = ingot_span(b, 0, MAX(b->rank - 2, 0));
+    const int64_t a_matrices = ingot_span(a, 0, MAX(a->rank - 2, 0));
+    const int64_t b_matrices = ingot_span(b, 0, MAX(b->rank - 2, 0));
 
     if (st || (st = ingot_quantized_check(c, A_SCALE, p->m, a_matrices, INGOT_TYPES_SCALE)) ||
         (st = ingot_quantized_check(c, A_ZERO, p->m, a_matrices, UINT64_C(1) << a->dtype)) ||
@@ -51,8 +52,8 @@ static double parameter_at(const ingot_tensor *t, int64_t lines, int64_t matrix,
 }
 
 /* (x - zero) scale of a whole operand of `matrices`, rows x columns; its lines are the rows, or the columns. */
-static void scale_operand(const ingot_op_ctx *c, int first, int64_t matrices, int64_t rows, int64_t columns, bool by_row,
-                          double *to)
+static void scale_operand(const ingot_op_ctx *c, int first, int64_t matrices, int64_t rows, int64_t columns,
+                          bool by_row, double *to)
 {
     const ingot_tensor *x = c->in[first], *scale = c->in[first + 1], *zero = c->in[first + 2];
     const uint8_t *codes = x->data;

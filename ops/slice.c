@@ -7,7 +7,8 @@ typedef struct slice_range {
 } slice_range;
 
 /* What `start`, `end`, `step` select of a dimension, by the rules of Python but one: bounds are clamped, negative ones
- * count from the end; a start before the first element is that element for a negative step too, as the standard says. */
+ * count from the end; a start before the first element is that element for a negative step too, as the standard
+ * says. */
 static slice_range clamp_range(int64_t size, int64_t start, int64_t end, int64_t step)
 {
     const int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? size : size - 1;
