@@ -84,28 +84,18 @@ static ingot_status run_concat(ingot_op_ctx *c)
     return status;
 }
 
-/* Where piece i of `pieces` begins in `whole`, in bytes; -1 where it is scattered, as anything before the axis makes
- * it. Pieces nobody wants are of unknown size: none behind them is told. The axis was checked by infer. Blocked parts
- * count with their padding, of which they have none (see cuts_blocks). */
-static int64_t piece_offset(const ingot_op_ctx *c, const ingot_tensor *whole, ingot_tensor *const *pieces, int i)
+/* Do parts of `whole` lie in it one behind the other? Anything before the axis scatters them. The axis was checked by
+ * infer. Blocked parts have no padding (see cuts_blocks). */
+static bool lies_in_runs(const ingot_op_ctx *c, const ingot_tensor *whole)
 {
-    const int64_t given = ingot_attr_int(c->node, "axis", 0);
-    const int axis = (int)(given < 0 ? given + whole->rank : given);
-    int64_t offset = 0;
-    if (ingot_span(whole, 0, axis) != 1)
-        return -1;
-    for (int k = 0; k < i; k++) {
-        if (!pieces[k])
-            return -1;
-        offset += (int64_t)ingot_storage_bytes(pieces[k]);
-    }
-    return offset;
+    const int64_t axis = ingot_attr_int(c->node, "axis", 0);
+    return ingot_span(whole, 0, (int)(axis < 0 ? axis + whole->rank : axis)) == 1;
 }
 
 /* Concat's whole is its output, Split's its input. */
-static int64_t concat_piece(const ingot_op_ctx *c, int i) { return piece_offset(c, c->out[0], c->in, i); }
+static bool concat_in_runs(const ingot_op_ctx *c) { return lies_in_runs(c, c->out[0]); }
 
-static int64_t split_piece(const ingot_op_ctx *c, int i) { return piece_offset(c, c->in[0], c->out, i); }
+static bool split_in_runs(const ingot_op_ctx *c) { return lies_in_runs(c, c->in[0]); }
 
 /* Can a tensor be cut along the axis between blocks of channels? Whole blocks only: one that two parts share would have
  * to be taken apart. */
@@ -228,8 +218,8 @@ static bool strided_split(ingot_op_ctx *c, int output, int64_t *offset, int64_t 
 
 const ingot_op ingot_ops_concat[] = {
     {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat,
-     .flags = INGOT_OP_JOINS, .layout = layout_concat, .piece = concat_piece},
+     .flags = INGOT_OP_JOINS, .layout = layout_concat, .in_runs = concat_in_runs},
     {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split,
-     .flags = INGOT_OP_SPLITS, .layout = layout_split, .piece = split_piece, .strided = strided_split},
+     .flags = INGOT_OP_SPLITS, .layout = layout_split, .in_runs = split_in_runs, .strided = strided_split},
     {0},
 };

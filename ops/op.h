@@ -94,9 +94,9 @@ struct ingot_op {
     /* May input 0 (N, C * D1 * ...) come as the (N, C, D1, ...) that it was, blocked where layout() takes that? Asked
      * after infer(), for prepare() and run(). NULL: no. */
     bool (*flattens)(const ingot_op_ctx *c);
-    /* For SPLITS and JOINS: first byte of piece i in the whole when it lies there in one run, else -1. The planner may
-     * then place it there, and run() must skip pieces whose data already is. Called after layouts are chosen. */
-    int64_t (*piece)(const ingot_op_ctx *c, int i);
+    /* For SPLITS and JOINS: do the pieces lie in the whole one behind the other, each in one run? The planner may then
+     * place them there, and run() must skip pieces whose data already is. Called after layouts are chosen. */
+    bool (*in_runs)(const ingot_op_ctx *c);
     /* Is output `output` made of elements of input 0 in even steps: element (i0, i1, ...) that of number
      * *offset + i0 strides[0] + i1 strides[1] + ...? What reads it may then read input 0 instead. Called after infer();
      * NULL: no. */

@@ -94,79 +94,96 @@ static bool keeps_order(const ingot_step *step)
     return true;
 }
 
-/* The outputs of a Split of memory in the arena. A piece of -1 has to be copied: its elements do not lie together in
- * the input. */
+/* The outputs of a Split of memory in the arena, up to one that nobody wants: its size is not known, so neither is where
+ * the next begins. The others are copied. */
 static void share_pieces(ingot_plan *plan, const ingot_step *step)
 {
-    if (step->inputs[0] == INGOT_NONE || !in_arena(plan, step->inputs[0]))
+    size_t offset = 0;
+    if (step->inputs[0] == INGOT_NONE || !in_arena(plan, step->inputs[0]) || !step->ctx.op->in_runs(&step->ctx))
         return;
-    for (int i = 0; i < step->ctx.n_out; i++) {
-        const int64_t offset = step->outputs[i] == INGOT_NONE ? -1 : step->ctx.op->piece(&step->ctx, i);
-        if (offset >= 0)
-            share(plan, step->outputs[i], step->inputs[0], (size_t)offset);
+    for (int i = 0; i < step->ctx.n_out && step->outputs[i] != INGOT_NONE; i++) {
+        share(plan, step->outputs[i], step->inputs[0], offset);
+        offset += ingot_storage_bytes(step->ctx.out[i]);
     }
 }
 
-/* Where the memory of a Concat's input i would begin in the output if the input were to lie in its place; -1 where the
- * memory is not to be moved. An input that is itself a view begins `shift` bytes into its memory, which would then
- * begin that much earlier. */
-static int64_t base_of(const ingot_plan *plan, const ingot_step *step, int i)
+/* Where the memory of value `id` would begin in a Concat's output if the value were to lie `offset` bytes into it; -1
+ * where the memory is not to be moved. A value that is itself a view begins `shift` bytes into its memory, which would
+ * then begin that much earlier. */
+static int64_t base_of(const ingot_plan *plan, int id, int64_t offset)
 {
     size_t shift;
-    if (step->inputs[i] == INGOT_NONE || !in_arena(plan, step->inputs[i]))
+    if (id == INGOT_NONE || !in_arena(plan, id))
         return -1;
-    ingot_plan_root(plan, step->inputs[i], &shift);
-    return step->ctx.op->piece(&step->ctx, i) - (int64_t)shift;
+    ingot_plan_root(plan, id, &shift);
+    return offset - (int64_t)shift;
 }
+
+static int64_t input_bytes(const ingot_step *step, int i) { return (int64_t)ingot_storage_bytes(step->ctx.in[i]); }
 
 /* Do all inputs lie behind each other in one memory already? Then the output is what they are. So it is where a Split
  * is joined again. */
 static bool joined_already(const ingot_plan *plan, const ingot_step *step)
 {
     const int root = root_of(plan, step->inputs[0]);
-    for (int i = 0; i < step->ctx.n_in; i++)
-        if (step->inputs[i] == INGOT_NONE || root_of(plan, step->inputs[i]) != root || !in_arena(plan, root) ||
-            base_of(plan, step, i) != base_of(plan, step, 0))
+    const int64_t base = base_of(plan, step->inputs[0], 0);
+    int64_t offset = 0;
+    for (int i = 0; i < step->ctx.n_in; offset += input_bytes(step, i++))
+        if (root_of(plan, step->inputs[i]) != root || !in_arena(plan, root) ||
+            base_of(plan, step->inputs[i], offset) != base)
             return false;
     return root != root_of(plan, step->outputs[0]);
 }
 
-/* May the memory behind input i become part of the output's? It has to be where some step writes it, and what it covers
- * of the output must be inputs that lie in it just there. What lies in the memory but is no input of the Concat would
- * be overwritten by the other inputs. */
-static bool can_join(const ingot_plan *plan, const ingot_step *step, int i)
+/* Does input k, `offset` bytes into the output, lie in the memory of `root` just where that memory, begun at `base`,
+ * has it? */
+static bool lies_in(const ingot_plan *plan, const ingot_step *step, int k, int64_t offset, int root, int64_t base)
+{
+    return root_of(plan, step->inputs[k]) == root && base_of(plan, step->inputs[k], offset) == base;
+}
+
+/* May the memory behind input i, `offset` bytes into the output, become part of the output's? It has to be where some
+ * step writes it, and what it covers of the output, to the left and to the right of i, must be inputs that lie in it
+ * just there. What lies in the memory but is no input of the Concat would be overwritten by the other inputs. */
+static bool can_join(const ingot_plan *plan, const ingot_step *step, int i, int64_t offset)
 {
     const int root = root_of(plan, step->inputs[i]);
-    const int64_t base = base_of(plan, step, i);
+    const int64_t base = base_of(plan, step->inputs[i], offset);
     const int64_t end = base + (int64_t)ingot_storage_bytes(&plan->values[root]->tensor);
     if (base < 0 || end > (int64_t)ingot_storage_bytes(step->ctx.out[0]) || plan->values[root]->producer == INGOT_NONE)
         return false;
-    for (int k = 0; k < step->ctx.n_in; k++) {
-        const int64_t first = step->ctx.op->piece(&step->ctx, k);
-        const int64_t last = first + (int64_t)ingot_storage_bytes(step->ctx.in[k]);
-        if (first < end && last > base &&
-            (step->inputs[k] == INGOT_NONE || root_of(plan, step->inputs[k]) != root || base_of(plan, step, k) != base))
+    int64_t first = offset;
+    for (int k = i - 1; k >= 0 && first > base; k--) {
+        first -= input_bytes(step, k);
+        if (!lies_in(plan, step, k, first, root, base))
             return false;
     }
+    first = offset + input_bytes(step, i);
+    for (int k = i + 1; k < step->ctx.n_in && first < end; first += input_bytes(step, k++))
+        if (!lies_in(plan, step, k, first, root, base))
+            return false;
     return true;
 }
 
 /* Put the inputs of a Concat where its output has them. Inputs that cannot lie in place are copied by the operator,
- * which leaves the others alone. A piece of -1 says that the operator's layout does not allow it at all. */
+ * which leaves the others alone. */
 static void join(ingot_plan *plan, const ingot_step *step)
 {
     const int out = step->outputs[0];
+    int64_t offset = 0;
     for (int i = 0; i < step->ctx.n_in; i++)
-        if (!step->ctx.in[i] || step->ctx.op->piece(&step->ctx, i) < 0)
+        if (step->inputs[i] == INGOT_NONE)
             return;
+    if (!step->ctx.op->in_runs(&step->ctx))
+        return;
     if (joined_already(plan, step)) {
         share(plan, out, step->inputs[0], 0);
         return;
     }
-    for (int i = 0; i < step->ctx.n_in; i++) {
-        const int64_t base = base_of(plan, step, i);
-        const int root = step->inputs[i] == INGOT_NONE ? INGOT_NONE : root_of(plan, step->inputs[i]);
-        if (base >= 0 && root != root_of(plan, out) && can_join(plan, step, i))
+    for (int i = 0; i < step->ctx.n_in; offset += input_bytes(step, i++)) {
+        const int64_t base = base_of(plan, step->inputs[i], offset);
+        const int root = root_of(plan, step->inputs[i]);
+        if (base >= 0 && root != root_of(plan, out) && can_join(plan, step, i, offset))
             share(plan, root, out, (size_t)base);
     }
 }
@@ -181,7 +198,7 @@ void ingot_plan_share(ingot_plan *plan)
             continue;
         if (step->ctx.op->flags & INGOT_OP_VIEW || keeps_order(step))
             share_view(plan, step);
-        else if (step->ctx.op->flags & INGOT_OP_SPLITS && step->ctx.op->piece)
+        else if (step->ctx.op->flags & INGOT_OP_SPLITS && step->ctx.op->in_runs)
             share_pieces(plan, step);
     }
     for (int s = plan->n_steps; s-- > 0;) {

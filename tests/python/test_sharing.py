@@ -62,3 +62,16 @@ def test_random_graphs(ingot, tmp_path, batch):
             assert done.code == 0, f"seed {seed}: {done.err}"
             for (name, _, _), value in zip(outputs, expected):
                 assert np.array_equal(np.load(tmp_path / "out" / f"{name}.npy"), value), f"seed {seed}: {name} {options}"
+
+
+def test_many_pieces(ingot, tmp_path):
+    """Planning takes time in proportion to the pieces: a Split into thousands and a Concat of them."""
+    n = 5000
+    nodes = [helper.make_node("Split", ["x"], [f"s{i}" for i in range(n)], axis=0, num_outputs=n),
+             *[helper.make_node("Neg", [f"s{i}"], [f"a{i}"]) for i in range(n)],
+             helper.make_node("Concat", [f"a{i}" for i in range(n)], ["y"], axis=0)]
+    model = save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [2 * n])], [("y", TensorProto.FLOAT, [2 * n])], opset=18)
+    x = np.arange(2 * n, dtype="float32")
+    np.save(tmp_path / "x.npy", x)
+    done = ingot("run", model, "--input", tmp_path / "x.npy", "--output-dir", tmp_path / "out", timeout=20)
+    assert done.code == 0 and np.array_equal(np.load(tmp_path / "out" / "y.npy"), -x)
