@@ -154,29 +154,19 @@ static ingot_status resolve(ingot_op_ctx *c, ingot_window *v)
         return ingot_window_resolve(c, x, NULL, v);
     if (x->rank < 2)
         return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d, expected at least 2", x->rank);
-    memset(v, 0, sizeof *v);
-    v->rank = x->rank - 2;
-    for (int i = 0; i < v->rank; i++) {
-        v->in[i] = v->kernel[i] = x->shape[2 + i];
-        v->out[i] = v->stride[i] = v->dilation[i] = 1;
-    }
+    ingot_window_whole(x, v);
     return INGOT_OK;
 }
 
 /* Y and MaxPool's Indices have the same shape (N, C, out...). */
 static ingot_status infer_pool(ingot_op_ctx *c)
 {
-    int64_t sizes[INGOT_MAX_RANK];
     ingot_window v;
     ingot_status st = resolve(c, &v);
 
-    if (st)
+    if (st || (st = ingot_window_out(c, 0, c->in[0]->dtype, &v)))
         return st;
-    memcpy(sizes, c->in[0]->shape, 2 * sizeof *sizes);
-    memcpy(sizes + 2, v.out, (size_t)v.rank * sizeof *sizes);
-    if ((st = ingot_out(c, 0, c->in[0]->dtype, v.rank + 2, sizes)))
-        return st;
-    return ingot_out(c, 1, INGOT_INT64, v.rank + 2, sizes);
+    return ingot_window_out(c, 1, INGOT_INT64, &v);
 }
 
 /* The attribute p of LpPool is an integer, and was a float in the first version; 2 by default. */

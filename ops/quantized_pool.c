@@ -107,27 +107,17 @@ static ingot_status read_window(ingot_op_ctx *c, ingot_window *v)
         return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d, expected at least 3", x->rank);
     if (!is_global(c))
         return ingot_window_resolve(c, x, NULL, v);
-    memset(v, 0, sizeof *v);
-    v->rank = x->rank - 2;
-    for (int i = 0; i < v->rank; i++) {
-        v->in[i] = v->kernel[i] = x->shape[2 + i];
-        v->out[i] = v->stride[i] = v->dilation[i] = 1;
-    }
+    ingot_window_whole(x, v);
     return INGOT_OK;
 }
 
 /* (N, C, out...). */
 static ingot_status infer_mean(ingot_op_ctx *c)
 {
-    int64_t sizes[INGOT_MAX_RANK];
     ingot_window v;
     const ingot_status st = read_window(c, &v);
 
-    if (st)
-        return st;
-    memcpy(sizes, c->in[X]->shape, 2 * sizeof *sizes);
-    memcpy(sizes + 2, v.out, (size_t)v.rank * sizeof *sizes);
-    return ingot_out(c, 0, c->in[X]->dtype, v.rank + 2, sizes);
+    return st ? st : ingot_window_out(c, 0, c->in[X]->dtype, &v);
 }
 
 /* Means of everything can be had from blocks, which they keep; other windows are computed on plain tensors. */

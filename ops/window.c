@@ -188,6 +188,25 @@ void ingot_window_inside(const ingot_window *w, int i, int64_t tap, int64_t *beg
     *begin = MIN(*begin, *end);
 }
 
+void ingot_window_whole(const ingot_tensor *x, ingot_window *v)
+{
+    memset(v, 0, sizeof *v);
+    v->rank = x->rank - 2;
+    for (int i = 0; i < v->rank; i++) {
+        v->in[i] = v->kernel[i] = x->shape[2 + i];
+        v->out[i] = v->stride[i] = v->dilation[i] = 1;
+    }
+}
+
+ingot_status ingot_window_out(ingot_op_ctx *c, int index, ingot_dtype dtype, const ingot_window *v)
+{
+    int64_t sizes[INGOT_MAX_RANK];
+
+    memcpy(sizes, c->in[0]->shape, 2 * sizeof *sizes);
+    memcpy(sizes + 2, v->out, (size_t)v->rank * sizeof *sizes);
+    return ingot_out(c, index, dtype, v->rank + 2, sizes);
+}
+
 /* Sizes of up to three dimensions as three axes, in front of which those that are missing get `missing`. */
 void ingot_window_axes(const int64_t *values, int rank, int64_t missing, int64_t axes[3])
 {

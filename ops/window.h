@@ -22,7 +22,13 @@ typedef struct ingot_window {
 ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                   ingot_window *window);
 
-/* The same for a transposed convolution, with output_padding and output_shape. */
+/* One window as large as the whole of x (N, C, spatial...), for global pools. */
+void ingot_window_whole(const ingot_tensor *x, ingot_window *window);
+
+/* Output `index` gets the type, (N, C) of input 0 and behind them the window's output sizes. */
+ingot_status ingot_window_out(ingot_op_ctx *c, int index, ingot_dtype dtype, const ingot_window *window);
+
+/* As ingot_window_resolve() for a transposed convolution, with output_padding and output_shape. */
 ingot_status ingot_window_resolve_transposed(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                              ingot_window *window);
 
