@@ -191,8 +191,8 @@ class InferenceSession:
         self._error = ffi.new("ingot_error *")
         self._model = self._load(path_or_bytes)
         self._inputs = {a.name: (a, dtype, kind) for a, dtype, kind in self._arguments(lib.ingot_model_n_inputs, lib.ingot_model_input)}
-        self._outputs = {a.name: i for i, (a, _, _) in enumerate(self._arguments(lib.ingot_model_n_outputs, lib.ingot_model_output))}
         self._output_args = [a for a, _, _ in self._arguments(lib.ingot_model_n_outputs, lib.ingot_model_output)]
+        self._outputs = {a.name: i for i, a in enumerate(self._output_args)}
         self._encoded = {name: name.encode() for name in self._inputs}
         self._idle = [_Run(self)]
         self._lock = threading.Lock()
