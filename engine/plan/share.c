@@ -94,8 +94,8 @@ static bool keeps_order(const ingot_step *step)
     return true;
 }
 
-/* The outputs of a Split of memory in the arena, up to one that nobody wants: its size is not known, so neither is where
- * the next begins. The others are copied. */
+/* The outputs of a Split of memory in the arena, up to one that nobody wants: its size is not known, so neither is
+ * where the next begins. The others are copied. */
 static void share_pieces(ingot_plan *plan, const ingot_step *step)
 {
     size_t offset = 0;
