@@ -1,24 +1,22 @@
-/* team.c - work sharing inside one OpenMP parallel region.
+/* team.c - work sharing inside one region of threads (region.h).
  *
  * Thread 0 publishes a job (task, argument, size) and bumps the generation in `word`, whose low half counts the chunks
  * that were claimed; every thread claims chunks by compare-and-swap until none is left, so a thread that was not
  * scheduled in time costs nothing but its share. A claim fails when the generation has moved on, so parameters read
  * too late are never used. Waiting threads spin for a short while and then yield.
  *
- * Two facts of libgomp shape the rest: it ends the process when it cannot create a thread, so ingot_team_create() tries
- * first whether that many threads can be had; and a child forked after a parallel region hangs in its own first one, so
- * such a child runs everything on the calling thread. */
+ * libgomp ends the process when it cannot create a thread, so ingot_team_create() tries first whether that many threads
+ * can be had. */
 #include "engine/core/team.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "engine/core/region.h"
 #include "engine/core/tensor.h"
 
 /* SPINS are pauses before a waiting thread yields; MAX_SPANS is what one thread can record in a run. */
@@ -45,8 +43,6 @@ struct ingot_team {
     record **records;           /* one for each thread; NULL unless recording */
     _Atomic int64_t mark;
 };
-
-static _Atomic pid_t openmp_process; /* the process that entered OpenMP first; 0: none yet */
 
 /* Wait a moment: pause at first, since the next job is usually microseconds away, then give the processor to
  * others. */
@@ -170,38 +166,39 @@ void ingot_barrier_wait(ingot_barrier *barrier, uint32_t parties)
         relax(&spins);
 }
 
-/* May this process use OpenMP? Not in a child whose parent used it before the fork. The first process that asks is
- * remembered for good. */
-static bool openmp_allowed(void)
+/* What the threads of one run have in common. */
+typedef struct region {
+    ingot_team *team;
+    void (*body)(void *);
+    void *argument;
+} region;
+
+/* Thread 0 runs the body, the others wait for its work until it is done. */
+static void run_in_region(void *argument, int thread, int n_threads)
 {
-    const pid_t self = getpid();
-    pid_t first = 0;
-    return atomic_compare_exchange_strong(&openmp_process, &first, self) || first == self;
+    const region *r = argument;
+    ingot_team *team = r->team;
+    if (thread) {
+        wait_for_work(team, thread);
+        return;
+    }
+    team->active = n_threads;
+    r->body(r->argument);
+    team->active = 0;
+    atomic_store_explicit(&team->stop, true, memory_order_release);
 }
 
-/* Sets up the region, in which thread 0 runs the body. Inside another region (of the caller's program) or in a forked
- * child everything runs on the calling thread. OpenMP may give fewer threads than asked for, so `active` takes the
- * number that came. One run at a time per team. */
+/* There may be fewer threads than asked for, so `active` takes the number that came. One run at a time per team. */
 void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
 {
-    if (team->size <= 1 || omp_in_parallel() || !openmp_allowed()) {
+    if (team->size <= 1) {
         body(argument);
         return;
     }
+    region r = {team, body, argument};
     atomic_store(&team->stop, false);
     atomic_store(&team->word, 0);
-    #pragma omp parallel num_threads(team->size)
-    {
-        const int thread = omp_get_thread_num();
-        if (thread == 0) {
-            team->active = omp_get_num_threads();
-            body(argument);
-            team->active = 0;
-            atomic_store_explicit(&team->stop, true, memory_order_release);
-        } else {
-            wait_for_work(team, thread);
-        }
-    }
+    ingot_region_run(team->size, run_in_region, &r);
 }
 
 /* ---- how many threads ---- */
@@ -269,7 +266,7 @@ ingot_team *ingot_team_create(int n_threads)
     ingot_team *team = calloc(1, sizeof *team);
     if (!team)
         return NULL;
-    const int wanted = n_threads > 0 ? MIN(n_threads, (int)MAX_THREADS) : ingot_default_threads();
+    const int wanted = ingot_region_most(n_threads > 0 ? MIN(n_threads, (int)MAX_THREADS) : ingot_default_threads());
     team->size = wanted > 1 ? 1 + probe_threads(wanted - 1) : 1;
     return team;
 }

@@ -1,5 +1,5 @@
-/* team.h - the threads of one run. One OpenMP parallel region spans the run: thread 0 walks the steps, the others wait
- * for work that ingot_parallel() hands out. With one thread OpenMP is not entered. */
+/* team.h - the threads of one run. One region of threads (OpenMP's parallel region) spans the run: thread 0 walks the
+ * steps, the others wait for work that ingot_parallel() hands out. With one thread OpenMP is not entered. */
 #ifndef INGOT_CORE_TEAM_H
 #define INGOT_CORE_TEAM_H
 
