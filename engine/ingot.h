@@ -117,6 +117,7 @@ typedef struct ingot_model_options {
     uint64_t max_nodes;                 /* of all graphs, functions inlined; 0: 40,000 more than the file could hold */
     bool no_mmap;                       /* read files instead of mapping them: they may change afterwards */
     double timeout_s;                   /* loading that takes longer ends with INGOT_CANCELLED; 0: none */
+    const struct ingot_custom_operator *const *operators; /* that the host brings along, NULL-terminated; see below */
 } ingot_model_options;
 
 /**
@@ -329,6 +330,95 @@ typedef struct ingot_stretch {
 /** Fill `stretch` for the index-th stretch, by thread and then by time; false past the last, and where the session does
  * not profile or runs on one thread. Of very long runs the end may be missing. */
 INGOT_API bool ingot_session_stretch(const ingot_session *session, size_t index, ingot_stretch *stretch);
+
+/* ---- operators of the host -------------------------------------------------------------------------------------- */
+
+/* A node of an operator that the host brings along, while one of its functions is called. */
+typedef struct ingot_custom ingot_custom;
+
+/* What the host does for a node. INGOT_OK, or the class of a failure after ingot_custom_fail() said what is wrong; the
+ * engine puts file and node in front of that line. Called on the thread that plans or runs; by several at once where
+ * several sessions run. No C++ exception may leave it. */
+typedef ingot_status ingot_custom_fn(ingot_custom *node, void *user);
+
+/**
+ * An operator of the host, for ingot_model_options.operators. Fill with zeros and set size_bytes. What is given here is
+ * copied while loading, but `user` and the functions have to last until the model and all of its sessions are freed.
+ * Passes leave its nodes and their inputs and outputs alone: nothing is fused, folded or computed beforehand. A node
+ * whose outputs nobody needs does not run. Operators that the library has, and functions of that name in the model,
+ * come first: giving one of the library's is INGOT_USAGE.
+ */
+typedef struct ingot_custom_operator {
+    size_t size_bytes;
+    const char *domain, *op_type;    /* any domain but ONNX's own */
+    int32_t first, last;             /* versions of the domain that have it; first 0: from 1 on, last 0: the newest */
+    int32_t min_inputs, max_inputs;  /* max -1: any number. Those from min on may be left out */
+    uint64_t types[6];               /* as in ingot_operator_info: others are refused by the engine; 0: any type */
+    void *user;                      /* handed to the functions */
+    ingot_custom_fn *infer;          /* gives each output type and shape: ingot_custom_set_output() */
+    ingot_custom_fn *run;            /* fills the outputs */
+    int64_t (*flops)(const ingot_custom *node, void *user); /* NULL: none are counted. For profiles, and for whether
+                                        a second thread pays */
+} ingot_custom_operator;
+
+/* Numbers of inputs and outputs that the node names, at most those that it leaves out included. */
+INGOT_API size_t ingot_custom_n_inputs(const ingot_custom *node);
+INGOT_API size_t ingot_custom_n_outputs(const ingot_custom *node);
+
+/** The index-th input; NULL where it is left out. While inferring, `data` is NULL unless the elements are known then.
+ * Row-major, not to be changed, valid during the call; always a tensor. */
+INGOT_API const ingot_tensor *ingot_custom_input(const ingot_custom *node, size_t index);
+
+/**
+ * Tell an output's type and shape. In infer() for each output; rank -1 where only the elements of inputs can tell the
+ * shape, and then again in run(), which gives it memory.
+ * Returns  INGOT_OK (also for an output that nobody wants), INGOT_USAGE (no such type or shape, or not the one that
+ *          infer() has told) or INGOT_LIMIT; to be returned by the function.
+ */
+INGOT_API ingot_status ingot_custom_set_output(ingot_custom *node, size_t index, ingot_dtype dtype, int32_t rank,
+                                               const int64_t *shape);
+
+/** In run(): the index-th output, whose `data` is to be filled. It shares no memory with inputs. NULL where nobody
+ * wants it, and as long as it has no shape. Elements of strings point to what ingot_custom_alloc() gave. */
+INGOT_API const ingot_tensor *ingot_custom_output(const ingot_custom *node, size_t index);
+
+/* An attribute of a node: `n` items in the member that its type says; one item for those that are no lists. */
+typedef struct ingot_attribute {
+    ingot_dtype dtype;             /* INGOT_FLOAT, INGOT_INT64, INGOT_STRING; INGOT_UNDEFINED for a tensor */
+    bool is_list;
+    size_t n;
+    const float *floats;
+    const int64_t *ints;
+    const ingot_string *strings;
+    const ingot_tensor *tensor;    /* row-major */
+} ingot_attribute;
+
+/** Fill `attribute`; false where the node has none of that name, or one that holds other things (graphs, types, lists
+ * of tensors). Valid as long as the model. */
+INGOT_API bool ingot_custom_attribute(const ingot_custom *node, const char *name, ingot_attribute *attribute);
+
+/** A number, or `otherwise` where the node has no such attribute of that type. */
+INGOT_API int64_t ingot_custom_int(const ingot_custom *node, const char *name, int64_t otherwise);
+INGOT_API float ingot_custom_float(const ingot_custom *node, const char *name, float otherwise);
+
+/** In run(): memory until the session's next run, within its limit, aligned to 64 bytes and not cleared. NULL: there is
+ * no more; return INGOT_LIMIT. */
+INGOT_API void *ingot_custom_alloc(ingot_custom *node, size_t size_bytes);
+
+/** Is the run to stop? Long loops ask now and then, and return INGOT_CANCELLED. */
+INGOT_API bool ingot_custom_cancelled(const ingot_custom *node);
+
+/* Part [begin, end) of the work on thread `thread`, which is below ingot_session_n_threads(). Which parts there are
+ * depends on the number of threads: for results that do not, let each item be computed alone. */
+typedef void ingot_custom_task(void *argument, int64_t begin, int64_t end, int32_t thread);
+
+/** In run(): split n items into parts of at least `grain`, on the session's threads; returns when all are done. Not
+ * from within a task, which may call ingot_custom_cancelled() and none of the others. */
+INGOT_API void ingot_custom_parallel(ingot_custom *node, int64_t n, int64_t grain, ingot_custom_task *task,
+                                     void *argument);
+
+/** Say what is wrong in one line, and return `status`. */
+INGOT_API ingot_status ingot_custom_fail(ingot_custom *node, ingot_status status, const char *message);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------ */
 

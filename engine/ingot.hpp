@@ -13,10 +13,17 @@
 #define INGOT_HPP
 
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <vector>
+#if __cplusplus >= 202002L
+#include <span>
+#endif
 #if defined(__cpp_exceptions)
 #include <stdexcept>
 #endif
@@ -41,7 +48,7 @@ private:
 
 /* ---- values ---- */
 
-/* Neighbouring elements; std::span before C++20. */
+/* Neighbouring elements; from C++20 on it becomes a std::span wherever one is asked for. */
 template <class T> class span {
 public:
     span(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
@@ -50,6 +57,9 @@ public:
     T *data() const noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
     T &operator[](std::size_t i) const noexcept { return data_[i]; }
+#if defined(__cpp_lib_span)
+    operator std::span<T>() const noexcept { return {data_, size_}; }
+#endif
 
 private:
     T *data_;
@@ -135,6 +145,136 @@ inline ingot_session_options session_options() noexcept
     return o;
 }
 
+/* ---- operators of the host ---- */
+
+/* A node of an operator of the host, during a call. See ingot_custom in ingot.h. */
+class node {
+public:
+    explicit node(ingot_custom *raw) noexcept : raw_(raw) {}
+    ingot_custom *get() const noexcept { return raw_; }
+    std::size_t n_inputs() const noexcept { return ingot_custom_n_inputs(raw_); }
+    std::size_t n_outputs() const noexcept { return ingot_custom_n_outputs(raw_); }
+
+    /* False where it is left out. */
+    tensor input(std::size_t i) const noexcept
+    {
+        const ingot_tensor *t = ingot_custom_input(raw_, i);
+        return t ? tensor(*t) : tensor();
+    }
+    ingot_status set_output(std::size_t i, ingot_dtype dtype, span<const std::int64_t> shape) noexcept
+    {
+        return ingot_custom_set_output(raw_, i, dtype, static_cast<std::int32_t>(shape.size()), shape.data());
+    }
+    /* For infer(): only run() can tell the shape. */
+    ingot_status set_output_later(std::size_t i, ingot_dtype dtype) noexcept
+    {
+        return ingot_custom_set_output(raw_, i, dtype, -1, nullptr);
+    }
+    /* In run(): the elements to fill; none where nobody wants them, or T is not their type. */
+    template <class T> span<T> output(std::size_t i) const noexcept
+    {
+        const ingot_tensor *t = ingot_custom_output(raw_, i);
+        const bool fits = t && t->dtype == dtype_of<T>();
+        return {fits ? static_cast<T *>(t->data) : nullptr, fits ? static_cast<std::size_t>(ingot_tensor_count(t)) : 0};
+    }
+
+    std::int64_t attribute(const char *name, std::int64_t otherwise) const noexcept
+    {
+        return ingot_custom_int(raw_, name, otherwise);
+    }
+    float attribute(const char *name, float otherwise) const noexcept
+    {
+        return ingot_custom_float(raw_, name, otherwise);
+    }
+    bool attribute(const char *name, ingot_attribute &a) const noexcept
+    {
+        return ingot_custom_attribute(raw_, name, &a);
+    }
+    bool cancelled() const noexcept { return ingot_custom_cancelled(raw_); }
+    ingot_status fail(ingot_status status, const char *message) noexcept
+    {
+        return ingot_custom_fail(raw_, status, message);
+    }
+
+    /* task(begin, end, thread) for parts of [0, n), on the session's threads; it may not throw. */
+    template <class F> void parallel(std::int64_t n, std::int64_t grain, F &&task)
+    {
+        using f = std::remove_reference_t<F>;
+        ingot_custom_parallel(
+            raw_, n, grain,
+            [](void *argument, std::int64_t begin, std::int64_t end, std::int32_t thread) {
+                (*static_cast<f *>(argument))(begin, end, thread);
+            },
+            const_cast<void *>(static_cast<const void *>(std::addressof(task))));
+    }
+
+private:
+    ingot_custom *raw_;
+};
+
+/* Operators that the host brings along: functions that take a node and return a status; what they throw becomes the
+ * line of INGOT_USAGE. Copies share them, and a model that is loaded with them keeps them. */
+class operators {
+public:
+    using function = std::function<ingot_status(node &)>;
+
+    /* `versions` of the domain and `inputs` are the least and the most; {1, 0}: all, {n, -1}: from n on. */
+    operators &add(std::string domain, std::string op_type, std::pair<std::int32_t, std::int32_t> inputs,
+                   function infer, function run, std::pair<std::int32_t, std::int32_t> versions = {1, 0})
+    {
+        auto made = std::make_unique<entry>();
+        made->domain = std::move(domain);
+        made->op_type = std::move(op_type);
+        made->infer = std::move(infer);
+        made->run = std::move(run);
+        made->raw.size_bytes = sizeof made->raw;
+        made->raw.domain = made->domain.c_str();
+        made->raw.op_type = made->op_type.c_str();
+        made->raw.min_inputs = inputs.first;
+        made->raw.max_inputs = inputs.second;
+        made->raw.first = versions.first;
+        made->raw.last = versions.second;
+        made->raw.user = made.get();
+        made->raw.infer = call<&entry::infer>;
+        made->raw.run = call<&entry::run>;
+        list_->pointers.insert(list_->pointers.end() - 1, &made->raw);
+        list_->entries.push_back(std::move(made));
+        return *this;
+    }
+
+    /* For ingot_model_options.operators. */
+    const ingot_custom_operator *const *get() const noexcept { return list_->pointers.data(); }
+
+private:
+    struct entry {
+        std::string domain, op_type;
+        function infer, run;
+        ingot_custom_operator raw{};
+    };
+    struct list {
+        std::vector<std::unique_ptr<entry>> entries;
+        std::vector<const ingot_custom_operator *> pointers{nullptr};
+    };
+
+    template <function entry::*member> static ingot_status call(ingot_custom *raw, void *user)
+    {
+        node n(raw);
+#if defined(__cpp_exceptions)
+        try {
+            return (static_cast<entry *>(user)->*member)(n);
+        } catch (const std::exception &e) {
+            return n.fail(INGOT_USAGE, e.what());
+        } catch (...) {
+            return n.fail(INGOT_USAGE, "the host's function threw something");
+        }
+#else
+        return (static_cast<entry *>(user)->*member)(n);
+#endif
+    }
+
+    std::shared_ptr<list> list_ = std::make_shared<list>();
+};
+
 /* ---- models and sessions ---- */
 
 /* A loaded model, shared by its copies and by its sessions: the last one frees it. Copies may go to other threads. */
@@ -161,7 +301,20 @@ public:
         *this = model(path.c_str(), options, e);
         detail::check(static_cast<bool>(*this), e);
     }
+    /* The same with operators of the host. */
+    model(const std::string &path, const operators &host, ingot_model_options options = model_options())
+    {
+        ingot_error e;
+        *this = model(path.c_str(), host, options, e);
+        detail::check(static_cast<bool>(*this), e);
+    }
 #endif
+    model(const char *path, const operators &host, ingot_model_options options, ingot_error &e)
+    {
+        options.operators = host.get();
+        *this = model(path, &options, e);
+        host_ = std::make_shared<operators>(host);
+    }
 
     explicit operator bool() const noexcept { return model_ != nullptr; }
     ingot_model *get() const noexcept { return model_.get(); }
@@ -171,6 +324,7 @@ public:
     const ingot_value_info *output(std::size_t i) const noexcept { return ingot_model_output(get(), i); }
 
 private:
+    std::shared_ptr<operators> host_;    /* outlives the model: members are destroyed last to first */
     std::shared_ptr<ingot_model> model_;
 };
 

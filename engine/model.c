@@ -9,8 +9,14 @@
 #include "engine/widen.h"
 #include "ops/schema.h"
 
-/* Static text; major.minor.patch. */
-const char *ingot_version(void) { return "0.1.0"; }
+#define TEXT_(number) #number
+#define TEXT(number) TEXT_(number)
+
+/* Static text; major.minor.patch, as the header says it. */
+const char *ingot_version(void)
+{
+    return TEXT(INGOT_VERSION_MAJOR) "." TEXT(INGOT_VERSION_MINOR) "." TEXT(INGOT_VERSION_PATCH);
+}
 
 /* The instruction set that the kernels in use were built for: chosen once, from what the processor has. */
 const char *ingot_isa(void) { return ingot_kernels_best()->isa; }
@@ -54,13 +60,16 @@ ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given
 
 /* ---- operators ---- */
 
-/* The operator for a node's domain, type and version, with its input count checked. UNSUPPORTED means that it is
- * missing here, INVALID that the node is wrong; *result is NULL whenever there is no operator. `known` of the registry
- * tells an operator that exists in other versions from one that does not exist. */
-static ingot_status resolve_node(const ingot_node *node, const ingot_op **result, ingot_error *error)
+/* The operator for a node's domain, type and version, the library's or the host's, with its input count checked.
+ * UNSUPPORTED means that it is missing here, INVALID that the node is wrong; *result is NULL whenever there is no
+ * operator. `known` of the registry tells an operator that exists in other versions from one that does not exist. */
+static ingot_status resolve_node(const ingot_model *model, const ingot_node *node, const ingot_op **result,
+                                 ingot_error *error)
 {
     bool known;
     const ingot_op *op = ingot_op_find(node->domain, node->op_type, node->version, &known);
+    if (!op)
+        op = ingot_custom_find(model->customs, node);
     const char *domain = *node->domain ? node->domain : "ai.onnx";
     *result = op;
     if (!op && known)
@@ -90,8 +99,10 @@ static ingot_status find_operator(ingot_model *model, ingot_node *node, bool col
 {
     const ingot_op *op;
     ingot_error problem = {0};
-    const ingot_status status = resolve_node(node, &op, &problem);
+    const ingot_status status = resolve_node(model, node, &op, &problem);
     node->op = op;
+    if (op && op == ingot_custom_find(model->customs, node) && !ingot_custom_settle(node, &model->onnx->arena))
+        return out_of_memory(error);
     if (status && !(collect && status == INGOT_UNSUPPORTED))
         return ingot_fail(error, status, "%s", problem.message);
     return status && !add_line(model, &model->last_problem, problem.message) ? out_of_memory(error) : INGOT_OK;
@@ -165,7 +176,7 @@ static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, i
     folder *f = engine;
     ingot_node *node = graph->nodes[index];
     const ingot_op *op;
-    ingot_status status = resolve_node(node, &op, error);
+    ingot_status status = resolve_node(f->model, node, &op, error);
     if (status || node->n_captures)
         return status ? status : ingot_fail(error, INGOT_UNSUPPORTED, "reads values of the graph around it");
     if (op->flags & INGOT_OP_RANDOM)
@@ -208,6 +219,8 @@ static void keep_pass_run(void *sink, const char *name)
  * their mistakes; old forms are brought up to date all the same. */
 static ingot_status run_in_double(ingot_model *model, const ingot_model_options *options, ingot_error *error)
 {
+    if (model->customs)
+        return ingot_fail(error, INGOT_UNSUPPORTED, "operators of the host have no double form");
     const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
     for (int i = 0; i < model->onnx->graph->n_outputs; i++)
         ingot_widen_type(&model->onnx->outputs[i].type);
@@ -311,6 +324,8 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
         status = out_of_memory(error);
         goto fail;
     }
+    if ((status = ingot_custom_take(options->operators, &model->onnx->arena, &model->customs, error)))
+        goto fail;
     /* Check, rewrite, resolve: passes may rely on nodes that fit their schema. */
     status = check_nodes(model->onnx->graph, 0, error);
     if (!status)

@@ -2,6 +2,7 @@
 #ifndef INGOT_ENGINE_MODEL_H
 #define INGOT_ENGINE_MODEL_H
 
+#include "engine/custom.h"
 #include "engine/plan/plan.h"
 #include "onnx/onnx.h"
 
@@ -18,6 +19,7 @@ struct ingot_model {
     ingot_memory memory;
     ingot_onnx *onnx;
     ingot_pack_cache *packs;
+    ingot_custom_list *customs;    /* operators of the host; NULL: none */
     const ingot_kernels *kernels;  /* of its sessions: packed weights have their form */
     ingot_value_info *inputs;      /* those without an initializer */
     ingot_value_info *outputs;
