@@ -133,13 +133,26 @@ static ingot_status run_pass(ingot_graph *graph, const struct row *row, ingot_pa
     return status;
 }
 
+/* What nobody reads goes first, with passes and without: whether it could run must not depend on them. Parents come
+ * before their subgraphs in the list, so that a node which goes is looked at no more. */
+static ingot_status drop_unused(ingot_graph *graph, ingot_error *error)
+{
+    static const ingot_pass_options none = {0};
+    static const struct row row = {"unused", ingot_dead_code, false};
+    ingot_pass_ctx c = {.options = &none, .error = error};
+    bool changed = false;
+    return run_pass(graph, &row, &c, &changed);
+}
+
 /* Subgraphs first appear in the list behind their parents; the order does not matter here. Microsoft's operators that
  * are standard ones under another name go first, so that ingot_upgrade() finds standard forms only. */
 ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
 {
-    int n_graphs, n_upgraded = 0;
-    ingot_graph **graphs = ingot_all_graphs(graph, &n_graphs);
-    ingot_status status = graphs ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory");
+    int n_graphs = 0, n_upgraded = 0;
+    ingot_status status = drop_unused(graph, error);
+    ingot_graph **graphs = status ? NULL : ingot_all_graphs(graph, &n_graphs);
+    if (!status && !graphs)
+        status = ingot_fail(error, INGOT_LIMIT, "out of memory");
     for (int g = 0; !status && g < n_graphs; g++) {
         status = ingot_microsoft_rewrite(graphs[g], &n_upgraded, error);
         if (!status)

@@ -18,8 +18,12 @@ void fuzz_fail(const char *condition, const char *file, int line);
 enum { FUZZ_MAX_INPUTS = 4 };
 
 /* Load a model from bytes with limits of memory, nodes and time, run it on made-up inputs and free all. Where both runs
- * end well, the bits of the outputs on 1 and on `n_threads` threads must be the same. */
-void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads);
+ * end well, the bits of the outputs on 1 and on `n_threads` threads must be the same. Returns what came of it on one.
+ */
+ingot_status fuzz_run_model(const void *data, size_t size, bool passes, int n_threads);
+
+/* The same with passes and without, which must come to the same end where no limit is in the way. */
+void fuzz_same_verdict(const void *data, size_t size, int n_threads);
 
 /* A model of one node with n_inputs float inputs of the given ranks and sizes, serialized; free() it. */
 uint8_t *fuzz_one_node(Onnx__NodeProto *node, size_t n_inputs, const int *ranks, int64_t sizes[][INGOT_MAX_RANK],

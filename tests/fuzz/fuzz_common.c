@@ -59,10 +59,11 @@ static uint8_t *collect_outputs(const ingot_model *model, const ingot_session *s
     return all;
 }
 
-/* Two runs, as the second one takes other ways than the first (it plans nothing and finds its memory made). Returns
- * the outputs' bytes, *n of them, for the caller to free; NULL where either run does not end well, which must have a
- * line. */
-static uint8_t *run_session(ingot_model *model, int n_threads, const ingot_tensor *inputs, size_t n_inputs, size_t *n)
+/* Two runs, as the second one takes other ways than the first (it plans nothing and finds its memory made). The
+ * outputs' bytes are the caller's to free, *n of them; NULL where either run does not end well, which must have a
+ * line. Returns the status. */
+static ingot_status run_session(ingot_model *model, int n_threads, const ingot_tensor *inputs, size_t n_inputs,
+                                uint8_t **outputs, size_t *n)
 {
     const ingot_session_options options = {.size_bytes = sizeof options,
                                            .n_threads = n_threads,
@@ -70,21 +71,17 @@ static uint8_t *run_session(ingot_model *model, int n_threads, const ingot_tenso
                                            .timeout_s = max_seconds};
     ingot_session *session;
     ingot_error error = {0};
-    uint8_t *outputs = NULL;
-    if (ingot_session_create(model, &options, &session, &error)) {
-        FUZZ_CHECK(*error.message);
-        return NULL;
-    }
-    ingot_status status = INGOT_OK;
+    *outputs = NULL;
+    ingot_status status = ingot_session_create(model, &options, &session, &error);
     for (size_t i = 0; i < n_inputs && !status; i++)
         status = ingot_session_set_input(session, ingot_model_input(model, i)->name, &inputs[i], &error);
     for (int run = 0; run < 2 && !status; run++)
         status = ingot_session_run(session, &error);
     FUZZ_CHECK(!status || *error.message);
     if (!status)
-        outputs = collect_outputs(model, session, n);
+        *outputs = collect_outputs(model, session, n);
     ingot_session_free(session);
-    return outputs;
+    return status;
 }
 
 /* Operators whose outputs differ from session to session. A search for their names in the bytes is enough: it only
@@ -99,7 +96,7 @@ static bool is_random(const void *data, size_t size)
 }
 
 /* A model whose inputs cannot all be made up is loaded and freed, and not run. */
-void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
+ingot_status fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
 {
     const char *const all[] = {"all", NULL};
     const ingot_model_options options = {.size_bytes = sizeof options,
@@ -111,9 +108,10 @@ void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
     ingot_error error = {0};
     ingot_tensor inputs[FUZZ_MAX_INPUTS];
     size_t n_inputs = 0, n_one = 0, n_many = 0;
-    if (ingot_model_load_memory(data, size, &options, &model, &error)) {
+    ingot_status status = ingot_model_load_memory(data, size, &options, &model, &error);
+    if (status) {
         FUZZ_CHECK(*error.message && !model);
-        return;
+        return status;
     }
     /* as many inputs as can be made up, then the runs if that is all of them */
     const size_t n_wanted = ingot_model_n_inputs(model);
@@ -121,8 +119,10 @@ void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
            make_input(ingot_model_input(model, n_inputs), &inputs[n_inputs]))
         n_inputs++;
     if (n_inputs == n_wanted) {
-        uint8_t *one = run_session(model, 1, inputs, n_inputs, &n_one);
-        uint8_t *many = one ? run_session(model, n_threads, inputs, n_inputs, &n_many) : NULL;
+        uint8_t *one, *many = NULL;
+        status = run_session(model, 1, inputs, n_inputs, &one, &n_one);
+        if (!status && n_threads > 1)
+            run_session(model, n_threads, inputs, n_inputs, &many, &n_many);
         if (many && !is_random(data, size)) /* where time ran out once there is nothing to compare */
             FUZZ_CHECK(n_one == n_many && (!n_one || !memcmp(one, many, n_one)));
         free(one);
@@ -131,6 +131,25 @@ void fuzz_run_model(const void *data, size_t size, bool passes, int n_threads)
     while (n_inputs)
         ingot_tensor_free(&inputs[--n_inputs]);
     ingot_model_free(model);
+    return status;
+}
+
+/* The class of an end that the model alone decides; limits of memory and time are reached earlier on one of two ways.
+ */
+static int verdict(ingot_status status)
+{
+    return status == INGOT_LIMIT || status == INGOT_CANCELLED ? -1 : (int)status;
+}
+
+/* The statuses are told where they differ: they are what has to be looked into. */
+void fuzz_same_verdict(const void *data, size_t size, int n_threads)
+{
+    const ingot_status with = fuzz_run_model(data, size, true, n_threads);
+    const ingot_status without = fuzz_run_model(data, size, false, n_threads);
+    if (verdict(with) >= 0 && verdict(without) >= 0 && with != without) {
+        fprintf(stderr, "with passes %s, without %s\n", ingot_status_name(with), ingot_status_name(without));
+        FUZZ_CHECK(with == without);
+    }
 }
 
 /* Everything lies on the stack until it is packed, as protobuf-c's messages are linked by pointers. */

@@ -131,6 +131,44 @@ static void change_attribute(mutation *m)
         a->type = (Onnx__AttributeProto__AttributeType)below(m, 15);
 }
 
+/* One attribute more, of those that many operators share: a number, or a list of up to four. */
+static void add_attribute(mutation *m)
+{
+    static const char *const numbers[] = {"axis",      "group",      "keepdims",    "to",
+                                          "ceil_mode", "batch_dims", "num_outputs", "block_size",
+                                          "exclusive", "reverse",    "transA",      "noop_with_empty_axes"};
+    static const char *const lists[] = {"axes",         "pads", "strides",      "dilations",
+                                        "kernel_shape", "perm", "output_shape", "output_padding"};
+    Onnx__NodeProto *node = any_node(m);
+    if (!node)
+        return;
+    const size_t n_numbers = sizeof numbers / sizeof *numbers, n_lists = sizeof lists / sizeof *lists;
+    const size_t which = below(m, n_numbers + n_lists);
+    Onnx__AttributeProto *a = ingot_arena_alloc(&m->arena, sizeof *a);
+    Onnx__AttributeProto **all = ingot_arena_array(&m->arena, node->n_attribute + 1, sizeof *all);
+    FUZZ_CHECK(a && all);
+    onnx__attribute_proto__init(a);
+    a->has_type = true;
+    if (which < n_numbers) {
+        a->name = (char *)(uintptr_t)numbers[which];
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+        a->has_i = true;
+        a->i = interesting(m);
+    } else {
+        a->name = (char *)(uintptr_t)lists[which - n_numbers];
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+        a->n_ints = below(m, 5);
+        a->ints = ingot_arena_array(&m->arena, 4, sizeof *a->ints);
+        FUZZ_CHECK(a->ints);
+        for (size_t i = 0; i < a->n_ints; i++)
+            a->ints[i] = below(m, 2) ? (int64_t)below(m, 4) : interesting(m);
+    }
+    if (node->n_attribute)
+        memcpy(all, node->attribute, node->n_attribute * sizeof *all);
+    all[node->n_attribute++] = a;
+    node->attribute = all;
+}
+
 /* A node reads another value, or one less, or a graph's output is another value. */
 static void change_wiring(mutation *m)
 {
@@ -250,7 +288,7 @@ static bool unpack(mutation *m, ProtobufCAllocator *allocator, const uint8_t *da
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
     static void (*const changes[])(mutation *) = {change_op_type, change_attribute, change_wiring, change_tensor,
-                                                  change_input,   change_nodes,     change_opset};
+                                                  change_input,   change_nodes,     change_opset,  add_attribute};
     ingot_memory memory = {.limit_bytes = 256 << 20};
     mutation m = {.state = seed, .arena = {.memory = &memory}};
     ProtobufCAllocator allocator = {take, keep, &m.arena};

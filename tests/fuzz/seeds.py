@@ -1,14 +1,19 @@
-"""Writes what fuzzing begins with: the models of tests/malformed, Einsum equations, locations of external data, small files of
-every form. python3 tests/fuzz/seeds.py FOLDER; files that are there stay."""
+"""Writes what fuzzing begins with: the models of tests/malformed, small ones of the conformance cases where build/cases has them,
+Einsum equations, locations of external data, small files of every form. python3 tests/fuzz/seeds.py FOLDER; files that are there
+stay."""
+import glob
 import io
 import os
+import pickle
+import struct
 import sys
 
 import numpy as np
 from onnx import numpy_helper
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "malformed"))
-import rows_bytes, rows_operators, rows_operators_more, rows_running, rows_structure, rows_tensors  # noqa: E401,E402,F401
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "malformed"))
+import rows_bytes, rows_fuzzing, rows_operators, rows_operators_more, rows_running, rows_structure, rows_tensors  # noqa: E401,E402,F401
 from models import TABLE  # noqa: E402
 
 
@@ -20,6 +25,14 @@ def write(folder, target, name, content):
             file.write(content)
 
 
+# What torch.save writes of a tensor of shape (2, 3) in storage 0, and of a dictionary of two, as pickles.
+TENSOR = (b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x06tQ"
+          b"K\0K\x02K\x03\x86K\x03K\x01\x86\x89ccollections\nOrderedDict\n)RtR")
+DICTIONARY = b"\x80\x02}q\0(X\x01\0\0\0a" + TENSOR + b"X\x01\0\0\0b]q\x01" + TENSOR + b"aK\x07N\x88u."
+LEGACY = (pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2) + DICTIONARY +
+          pickle.dumps(["0"], 2) + struct.pack("<q", 6) + bytes(24))
+
+
 def main():
     folder = sys.argv[1]
     for i, row in enumerate(TABLE):
@@ -29,6 +42,10 @@ def main():
         if len(content) <= 4096:
             write(folder, "model", f"row-{i}", content)
             write(folder, "run", f"row-{i}", content)
+    for path in sorted(glob.glob(os.path.join(HERE, "..", "..", "build", "cases", "*", "*", "model.onnx"))):
+        if os.path.getsize(path) <= 2048:
+            with open(path, "rb") as file:
+                write(folder, "run", "case-" + os.path.basename(os.path.dirname(path)), file.read())
     for i, (ranks, equation) in enumerate([((2, 2), "ij,jk->ik"), ((3, 3), "bij,bjk->bik"), ((2,), "ii->i"), ((2,), "...ij->...ji"), ((1, 1), "i,j"),
                                            ((2, 3), "...i,...ij->j"), ((4,), "abcd->dcba"), ((2, 2, 2), "ij,jk,kl->il")]):
         sizes = b"".join(bytes([rank]) + bytes([2] * rank) for rank in ranks)
@@ -39,7 +56,7 @@ def main():
     np.save(npy, np.arange(6, dtype=np.float32).reshape(2, 3))
     np.savez(npz, a=np.arange(3), input_0=np.zeros((2, 2), np.float32))
     safetensors = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
-    files = [npy.getvalue(), npz.getvalue(), None, len(safetensors).to_bytes(8, "little") + safetensors + bytes(8),
+    files = [npy.getvalue(), npz.getvalue(), LEGACY, len(safetensors).to_bytes(8, "little") + safetensors + bytes(8),
              numpy_helper.from_array(np.arange(4), "a").SerializeToString()]
     try:
         import PIL.Image
@@ -49,9 +66,10 @@ def main():
             files.append(picture.getvalue())
     except ImportError:
         pass
+    files += [b""] * (7 - len(files)) + [DICTIONARY]
     for form, content in enumerate(files):
-        if content is not None:
-            write(folder, "dump", f"seed-{form}", bytes([form]) + content)
+        write(folder, "dump", f"seed-{form}", bytes([form]) + content)
+    write(folder, "dump", "seed-8", b"\x07\x80\x02" + TENSOR + b".")
 
 
 if __name__ == "__main__":

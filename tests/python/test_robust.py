@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from conftest import INGOT, ROOT, save_model
 
@@ -95,6 +96,42 @@ def test_io_faults(external, call, number):
             clean += 1
         if clean == 8:
             break
+
+
+@pytest.fixture(scope="module")
+def dumped(tmp_path_factory):
+    """A folder with MyNet's input, its output, and the values inside it as their names and as a list of labels."""
+    folder = tmp_path_factory.mktemp("dumped")
+    model = onnx.load(MYNET)
+    names = [n.output[0] for n in model.graph.node if n.output[0] != model.graph.output[0].name]
+    model.graph.output.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names)
+    x = np.random.default_rng(0).standard_normal([1, 3, 32, 32]).astype(np.float32)
+    outputs = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x})
+    np.savez(folder / "x.npz", x=x)
+    np.savez(folder / "dump.npz", input_0=x, output_0=outputs[0])
+    np.savez(folder / "layers.npz", **dict(zip(names, outputs[1:])))
+    (folder / "labels").write_text("\n".join("abcdefghij"))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["run MODEL --input x.npz --output-dir out --format pb --labels labels --checksum",
+                                     "verify MODEL dump.npz --layers layers.npz --json", "verify MODEL dump.npz --bisect-passes",
+                                     "verify MODEL dump.npz --layers layers.npz --html page.html", "inspect MODEL --json", "inspect MODEL --dot",
+                                     "inspect MODEL", "inspect --support --json", "bench MODEL --iterations 2 --warmup 1 --json",
+                                     "optimize MODEL -o out.onnx", "profile MODEL --iterations 1 --html page.html --trace trace.json"])
+def test_memory_that_cannot_be_had(dumped, command):
+    """The k-th allocation fails, for every k that there is: one line and exit code 6, or done as if nothing was."""
+    arguments = command.replace("MODEL", MYNET).split()
+    clean = failed = 0
+    for k in range(1, 2000):
+        done = faulty(f"malloc {k} {errno.ENOMEM}", *arguments, "--threads", "1", cwd=dumped)
+        assert done.returncode in (OK, LIMIT), (k, done.returncode, done.stderr)
+        assert done.stderr.count("\n") == (done.returncode == LIMIT), (k, done.stderr)
+        failed += done.returncode == LIMIT
+        clean = 0 if done.returncode else clean + 1
+        if clean == 8:
+            break
+    assert clean == 8 and failed > 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])

@@ -1,9 +1,10 @@
 /* faults.c - to be preloaded: the K-th call of NAME fails with errno ERRNO, as INGOT_FAULT="NAME K ERRNO" says. Calls
  * of the dynamic linker and those inside of libc are not seen. With ERRNO 0 a write is short instead: half of it is
- * done. */
+ * done. NAME "malloc" stands for every way to allocate, of calls from the program itself. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -84,3 +85,43 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 {
     return fails("pthread_create") ? EAGAIN : REAL(pthread_create)(thread, attributes, body, argument);
 }
+
+/* The program's own code, from start to end; dl_iterate_phdr() has the program before its libraries. */
+static int find_program(struct dl_phdr_info *info, size_t size, void *range)
+{
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_X) {
+            ((uintptr_t *)range)[0] = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            ((uintptr_t *)range)[1] = ((uintptr_t *)range)[0] + info->dlpi_phdr[i].p_memsz;
+        }
+    return 1;
+}
+
+/* Does an allocation fail that is called from there? Libraries' own are left alone: OpenMP's ends the process. */
+static int allocation_fails(const void *caller)
+{
+    static uintptr_t range[2];
+    if (!range[1])
+        dl_iterate_phdr(find_program, range);
+    return (uintptr_t)caller - range[0] < range[1] - range[0] && fails("malloc");
+}
+
+/* libc's names for what is replaced here; dlsym() would allocate by itself. */
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t alignment, size_t n);
+
+#define CALLER __builtin_return_address(0)
+void *malloc(size_t n) { return allocation_fails(CALLER) ? NULL : __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { return allocation_fails(CALLER) ? NULL : __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { return allocation_fails(CALLER) ? NULL : __libc_realloc(p, n); }
+void *aligned_alloc(size_t alignment, size_t n)
+{
+    return allocation_fails(CALLER) ? NULL : __libc_memalign(alignment, n);
+}
+
+char *strdup(const char *text) { return allocation_fails(CALLER) ? NULL : REAL(strdup)(text); }
+
+char *strndup(const char *text, size_t n) { return allocation_fails(CALLER) ? NULL : REAL(strndup)(text, n); }
