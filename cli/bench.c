@@ -54,33 +54,19 @@ static ingot_status timed_run(ingot_session *session, double *time_ms, ingot_err
     return st;
 }
 
-/* The line is drawn anew at most ten times a second. */
-static void show_progress(size_t done, size_t total, double *last_ms)
-{
-    const double now = cli_now_ms();
-    if (done == total)
-        fprintf(stderr, "\r%40s\r", "");
-    else if (now - *last_ms > 100)
-        fprintf(stderr, "\rrun %zu of %zu", done, total);
-    else
-        return;
-    *last_ms = now;
-}
-
 /* The first run plans, packs weights and touches memory for the first time, so it is told apart from the others and
  * counts as one of the warm-up. The times are sorted in the end. */
 static ingot_status measure(ingot_session *session, timing *t, ingot_error *error)
 {
-    const bool shows = cli_shows_progress();
-    double ignored, last_shown = cli_now_ms();
+    double ignored;
     const size_t n_warmup = warmup > 1 ? (size_t)warmup - 1 : 0, total = n_warmup + (size_t)iterations;
     ingot_status st = timed_run(session, &t->first_ms, error);
     for (size_t i = 0; !st && i < total; i++) {
         st = timed_run(session, i < n_warmup ? &ignored : &t->times_ms[t->n], error);
         t->n += i >= n_warmup;
-        if (shows)
-            show_progress(st ? total : i + 1, total, &last_shown);
+        cli_progress("runs", i + 1, total);
     }
+    cli_progress_end();
     qsort(t->times_ms, t->n, sizeof *t->times_ms, by_size);
     return st;
 }

@@ -48,7 +48,10 @@ typedef struct cli_command {
 } cli_command;
 
 /* The commands, each in the file of its name. */
-extern const cli_command command_run, command_verify, command_bench, command_inspect, command_optimize, command_profile;
+extern const cli_command command_run, command_verify, command_bench, command_inspect, command_optimize, command_profile,
+    command_diff;
+
+enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 /* What every command takes. */
 typedef struct cli_common {
@@ -58,6 +61,7 @@ typedef struct cli_common {
     int64_t max_nodes;
     double timeout_s;
     int conv_algorithm; /* ingot_conv_choice */
+    int color;          /* COLOR_AUTO and so on */
     const char *external_data_root;
     bool no_mmap;
     bool portable, batch_invariant, strict, quiet, help;
@@ -117,8 +121,23 @@ char *cli_info_text(const ingot_value_info *info, char *text, size_t capacity);
 /* "4.2 M" with the given unit behind it. Returns text. */
 char *cli_amount(double amount, const char *unit, char *text, size_t capacity);
 
+/* "[1,1,1,1]", "'linear'", "a graph": what an attribute holds; long lists are cut. Returns text. */
+char *cli_attribute_text(const ingot_attribute_info *attribute, char *text, size_t capacity);
+
+/* ---- terminals (terminal.c) ------------------------------------------------------------------------------------- */
+
+/* The sequence that begins a colour, or ends all; "" where `out` is to have none: it is no terminal, NO_COLOR is set,
+ * or --color says so. */
+typedef enum cli_ink_kind { INK_END, INK_BOLD, INK_RED, INK_GREEN, INK_YELLOW, INK_FAINT } cli_ink_kind;
+const char *cli_ink(FILE *out, cli_ink_kind kind);
+
 /* True where progress may be shown: standard error is a terminal and --quiet is not given. */
 bool cli_shows_progress(void);
+
+/* Draw a bar on standard error, where progress may be shown, now and then; cli_progress_end() takes it away. It must be
+ * gone before anything else is printed. */
+void cli_progress(const char *what, size_t done, size_t total);
+void cli_progress_end(void);
 
 /* ---- values (value.c) ------------------------------------------------------------------------------------------- */
 
@@ -272,8 +291,10 @@ ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_
 /** From now on Ctrl-C cancels the run of the open session, or ends the process where there is none. */
 void cli_catch_interrupts(void);
 
-/** Load a model with --max-memory and --disable-pass. */
+/** Load a model with --max-memory and --disable-pass; the second form leaves out all passes where it is told to. */
 ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **model, ingot_error *error);
+ingot_status cli_load_as(const char *path, bool allow_unsupported, bool with_passes, ingot_model **model,
+                         ingot_error *error);
 
 /** Open the session, with --threads, --max-memory and --timeout; one at a time. cli_close() accepts NULL. */
 ingot_status cli_open(ingot_model *model, bool profile, ingot_session **session, ingot_error *error);
@@ -382,6 +403,7 @@ uint64_t cli_hash_tensor(const ingot_tensor *tensor, uint64_t start);
 typedef struct json_object cli_json;
 ingot_status cli_json_new(cli_json **object, ingot_error *error);
 void cli_json_text(cli_json *object, const char *key, const char *text);
+void cli_json_text_or_null(cli_json *object, const char *key, const char *text); /* NULL becomes null */
 void cli_json_int(cli_json *object, const char *key, int64_t value);
 void cli_json_number(cli_json *object, const char *key, double value); /* six significant digits */
 void cli_json_micros(cli_json *object, const char *key, uint64_t time_ns); /* to the nanosecond */

@@ -27,6 +27,11 @@ void cli_json_text(cli_json *object, const char *key, const char *text)
     json_object_object_add(object, key, text_object(text));
 }
 
+void cli_json_text_or_null(cli_json *object, const char *key, const char *text)
+{
+    json_object_object_add(object, key, text ? text_object(text) : NULL);
+}
+
 /* A member that is a whole number. */
 void cli_json_int(cli_json *object, const char *key, int64_t value)
 {

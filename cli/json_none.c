@@ -10,6 +10,7 @@ ingot_status cli_json_new(cli_json **object, ingot_error *error)
 }
 
 void cli_json_text(cli_json *object, const char *key, const char *text) { (void)object, (void)key, (void)text; }
+void cli_json_text_or_null(cli_json *object, const char *key, const char *text) { (void)object, (void)key, (void)text; }
 void cli_json_int(cli_json *object, const char *key, int64_t value) { (void)object, (void)key, (void)value; }
 void cli_json_number(cli_json *object, const char *key, double value) { (void)object, (void)key, (void)value; }
 void cli_json_micros(cli_json *object, const char *key, uint64_t ns) { (void)object, (void)key, (void)ns; }

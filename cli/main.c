@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const cli_command *const commands[] = {&command_run,     &command_verify,   &command_bench,
-                                              &command_inspect, &command_optimize, &command_profile};
+                                              &command_inspect, &command_optimize, &command_profile,
+                                              &command_diff};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* What `ingot --help` prints: the commands by their summaries, and the exit codes. */
@@ -106,9 +107,10 @@ int main(int argc, char **argv)
     errno = 0;
     if ((fflush(stdout) || ferror(stdout)) && (!st || st == INGOT_DIFFERS))
         st = cli_fail(&error, INGOT_IO, "cannot write standard output: %s", strerror(errno ? errno : EIO));
-    if (st && error.message[0])
-        fprintf(stderr, "ingot: %s\n", error.message);
-    else if (st && st != INGOT_DIFFERS && st != INGOT_UNSUPPORTED)
-        fprintf(stderr, "ingot: %s\n", ingot_status_name(st));
+    cli_progress_end();
+    const char *message = error.message[0]                                     ? error.message
+                          : st != INGOT_DIFFERS && st != INGOT_UNSUPPORTED ? ingot_status_name(st) : NULL;
+    if (st && message)
+        fprintf(stderr, "%singot:%s %s\n", cli_ink(stderr, INK_RED), cli_ink(stderr, INK_END), message);
     return (int)st;
 }

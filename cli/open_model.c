@@ -36,13 +36,20 @@ void cli_catch_interrupts(void)
         sigaction(SIGINT, &action, NULL);
 }
 
-/* Memory and passes as the common options say; nothing outside the model's folder is opened for external data. */
 ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **model, ingot_error *error)
+{
+    return cli_load_as(path, allow_unsupported, true, model, error);
+}
+
+/* Memory and passes as the common options say; nothing outside the model's folder is opened for external data. */
+ingot_status cli_load_as(const char *path, bool allow_unsupported, bool with_passes, ingot_model **model,
+                         ingot_error *error)
 {
     const ingot_model_options options = {
         .size_bytes = sizeof options,
         .max_memory_bytes = common.max_memory_bytes,
         .disabled_passes = common.disabled_passes.items,
+        .no_passes = !with_passes,
         .portable = common.portable,
         .allow_unsupported = allow_unsupported,
         .external_data_root = common.external_data_root,

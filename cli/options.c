@@ -27,6 +27,7 @@ static const cli_option common_options[] = {
     {"batch-invariant", OPTION_FLAG, &common.batch_invariant, NULL,
      "the same bits for a sample alone and in any batch; slower", 0},
     {"strict", OPTION_FLAG, &common.strict, NULL, "exit 4 where types or shapes are not the declared ones", 0},
+    {"color", OPTION_CHOICE, &common.color, "auto|always|never", "auto: on a terminal, unless NO_COLOR is set", 0},
     {"quiet", OPTION_FLAG, &common.quiet, NULL, "print nothing but errors, and JSON where asked for", 0},
     {"help", OPTION_FLAG, &common.help, NULL, "print this", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},

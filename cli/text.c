@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The shortest form only, no surrogates, up to U+10FFFF. */
 int32_t cli_next_code_point(const char **at, const char *end)
@@ -172,5 +171,43 @@ char *cli_amount(double amount, const char *unit, char *text, size_t capacity)
     return text;
 }
 
-/* Only for people: not where standard error goes to a file or --quiet was given. */
-bool cli_shows_progress(void) { return !common.quiet && isatty(STDERR_FILENO); }
+/* One item; the text is cut where it is full. */
+static size_t item_text(const ingot_attribute_info *a, size_t i, char *text, size_t capacity)
+{
+    char string[80];
+    int n = 0;
+    if (a->floats)
+        n = snprintf(text, capacity, "%.6g", (double)a->floats[i]);
+    else if (a->ints)
+        n = snprintf(text, capacity, "%lld", (long long)a->ints[i]);
+    else
+        n = snprintf(text, capacity, "'%s'", cli_escape(string, sizeof string, a->strings[i].data,
+                                                        a->strings[i].size_bytes));
+    return n < 0 ? 0 : (size_t)n < capacity ? (size_t)n : capacity - 1;
+}
+
+/* Types past 5 but for the sparse tensor and the type are lists. */
+char *cli_attribute_text(const ingot_attribute_info *a, char *text, size_t capacity)
+{
+    static const char *const others[] = {[4] = "a tensor", [5] = "a graph", [9] = "tensors", [10] = "graphs",
+                                         [11] = "a sparse tensor", [12] = "sparse tensors", [13] = "a type",
+                                         [14] = "types"};
+    const bool is_list = a->type >= 6 && a->type <= 8;
+    size_t used = 0;
+    if (!a->floats && !a->ints && !a->strings && !is_list) {
+        snprintf(text, capacity, "%s (%016llx)", a->type > 3 && a->type < 15 ? others[a->type] : "something",
+                 (unsigned long long)a->hash);
+        return text;
+    }
+    used += (size_t)snprintf(text, capacity, "%s", is_list ? "[" : "");
+    for (size_t i = 0; i < a->n; i++) {
+        if (used + 90 > capacity) {
+            used += (size_t)snprintf(text + used, capacity - used, ", ...");
+            break;
+        }
+        used += (size_t)snprintf(text + used, capacity - used, "%s", i ? "," : "");
+        used += item_text(a, i, text + used, capacity - used);
+    }
+    snprintf(text + used, capacity - used, "%s", is_list ? "]" : "");
+    return text;
+}

@@ -154,9 +154,11 @@ static bool add_output(sets *s, size_t set, size_t k, const char *name, const in
     sum->n_sets++;
     sum->n_agree += same;
     count_top(sum, got, want);
-    if (!same && !s->json && !common.quiet && s->n_shown++ < MOST_SHOWN)
+    if (!same && !s->json && !common.quiet && s->n_shown++ < MOST_SHOWN) {
+        cli_progress_end();
         printf("DIFFERS %s  %s  max abs %.3g  max rel %.3g; %s\n", cli_printable(s->names[set]), cli_printable(name),
                d.max_abs, d.max_rel, d.first);
+    }
     return same;
 }
 
@@ -263,12 +265,10 @@ ingot_status verify_sets(const char *path, const char *folder, ingot_error *erro
     if (!st && (!list_sets(&s) || !(s.outputs = calloc(ingot_model_n_outputs(model) + 1, sizeof *s.outputs))))
         st = cli_fail_file(error, INGOT_LIMIT, folder, "out of memory, or more sets than %d", MOST_SETS);
     for (size_t i = 0; i < s.n && !st; i++) {
-        if (cli_shows_progress())
-            fprintf(stderr, "\r%zu of %zu sets", i, s.n);
+        cli_progress("sets", i, s.n);
         st = run_set(&s, i, model, error);
     }
-    if (cli_shows_progress())
-        fprintf(stderr, "\r%30s\r", "");
+    cli_progress_end();
     if (!st)
         report(&s, model);
     if (!st && s.json) {

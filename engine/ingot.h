@@ -93,6 +93,12 @@ INGOT_API int64_t ingot_tensor_count(const ingot_tensor *tensor); /* product of 
  * "avx512vnni" or "neon". The environment variable INGOT_ISA caps it. */
 INGOT_API const char *ingot_isa(void);
 
+/* Threads that a session takes by default: the smaller of the affinity mask and the cgroup's quota. */
+INGOT_API int32_t ingot_n_threads(void);
+
+/* Name of the index-th graph pass, in the order in which they run; NULL past the last. */
+INGOT_API const char *ingot_pass_name(size_t index);
+
 /* ---- models ---------------------------------------------------------------------------------------------------- */
 
 typedef struct ingot_model ingot_model;
@@ -187,6 +193,33 @@ typedef struct ingot_node_info {
 /** Fill `node` for the index-th node; false past the last. */
 INGOT_API bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *node);
 
+/* An attribute of a node, in the newest form of its operator. Texts and arrays stay valid until the model is freed. */
+typedef struct ingot_attribute_info {
+    const char *name;
+    int32_t type;                      /* of ONNX's AttributeProto.AttributeType: 1 float, 2 int, 3 string, 6 to 8 lists
+                                          of these; tensors, graphs and types are told by their hash alone */
+    size_t n;                          /* items; one for those that are no lists */
+    const float *floats;               /* n of them where it holds floats, else NULL; and so on */
+    const int64_t *ints;
+    const ingot_string *strings;
+    uint64_t hash;                     /* of name, type and all that it holds: equal attributes have equal ones */
+} ingot_attribute_info;
+
+/** Fill `info` for the index-th attribute of the node-th node; false past the last. */
+INGOT_API bool ingot_model_attribute(const ingot_model *model, size_t node, size_t index, ingot_attribute_info *info);
+
+/** The index-th constant that the main graph reads: an initializer, or what a Constant node or a pass left.
+ * type     receives element type and shape; its data is NULL.
+ * Returns  false past the last. */
+INGOT_API bool ingot_model_weight(const ingot_model *model, size_t index, const char **name, ingot_tensor *type);
+
+/** Copy the elements of the index-th constant, row-major, to `data`, which has room for them. Strings stay the model's.
+ * False where there is no such tensor. */
+INGOT_API bool ingot_model_weight_read(const ingot_model *model, size_t index, void *data);
+
+/** The index-th operator set that the file imports; "" is ai.onnx. False past the last. */
+INGOT_API bool ingot_model_opset(const ingot_model *model, size_t index, const char **domain, int64_t *version);
+
 /** The index-th line about what would not run ("node 'x' (Foo): ..."), or NULL past the last. Only a model loaded with
  * allow_unsupported has any. */
 INGOT_API const char *ingot_model_problem(const ingot_model *model, size_t index);
@@ -276,6 +309,21 @@ INGOT_API ingot_status ingot_session_plan(ingot_session *session, ingot_error *e
 /** Bytes that a run of the newest plan needs for activations and scratch memory, and those of packed weights. */
 INGOT_API uint64_t ingot_session_planned_bytes(const ingot_session *session);
 INGOT_API uint64_t ingot_session_packed_bytes(const ingot_session *session);
+
+/** Type and shape that the newest plan gives a value of the graph, found by its name; its data is NULL, its rank -1
+ * where only a run shows the shape. False where there is no such value, or no plan. */
+INGOT_API bool ingot_session_value_type(const ingot_session *session, const char *name, ingot_tensor *type);
+
+/* Where the newest plan keeps a value while it runs. */
+typedef struct ingot_place_info {
+    const char *value;            /* its name; "" for a copy in another layout that planning added */
+    uint64_t offset, size_bytes;  /* in the plan's memory; size 0: it has no place of its own (a constant, an input, a
+                                     part of another value, one whose size only a run shows) */
+    size_t first, last;           /* steps between which the place is in use */
+} ingot_place_info;
+
+/** Fill `place` for the index-th value of the newest plan; false past the last. */
+INGOT_API bool ingot_session_place(const ingot_session *session, size_t index, ingot_place_info *place);
 
 /** Run the model on the bound inputs. Returns INGOT_OK, INGOT_BAD_INPUT (an input is missing), INGOT_CANCELLED,
  * INGOT_LIMIT, INGOT_INVALID or INGOT_UNSUPPORTED. */

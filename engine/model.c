@@ -21,6 +21,9 @@ const char *ingot_version(void)
 /* The instruction set that the kernels in use were built for: chosen once, from what the processor has. */
 const char *ingot_isa(void) { return ingot_kernels_best()->isa; }
 
+/* What the machine and its cgroup allow now; a session may still get fewer. */
+int32_t ingot_n_threads(void) { return ingot_default_threads(); }
+
 /* The path it was loaded from, for error lines; "model" for one that came from memory. */
 const char *ingot_model_name(const ingot_model *model) { return model->onnx->path ? model->onnx->path : "model"; }
 

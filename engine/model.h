@@ -12,7 +12,7 @@ typedef struct ingot_line {
     char text[];
 } ingot_line;
 
-/* All of it but the packs and what ingot_model_node() tells is made while loading and only read afterwards, so sessions
+/* All of it but the packs and the lists under nodes_mutex is made while loading and only read afterwards, so sessions
  * on several threads share it without a lock. last_problem and last_report are where the next line goes: lists keep
  * their order. */
 struct ingot_model {
@@ -28,8 +28,10 @@ struct ingot_model {
     ingot_line *problems, **last_problem;
     ingot_line *reports, **last_report;
     ingot_line *pass_runs, **last_pass_run;
-    pthread_mutex_t nodes_mutex;   /* for making nodes */
+    pthread_mutex_t nodes_mutex;   /* for making nodes and weights */
     ingot_node_info *nodes;        /* one for each of the graph's; NULL until they are asked for */
+    const int *weights;            /* ids of constants; NULL until they are asked for */
+    size_t n_weights;
     _Atomic int n_users;           /* sessions, and the caller until it frees the model */
 };
 
@@ -40,6 +42,10 @@ ingot_status ingot_take_options(void *full, size_t full_bytes, const void *given
 /* extract.c: write a model of one node with the types that its values have in a plan that has run. */
 ingot_status ingot_extract(const ingot_model *model, const ingot_plan *plan, const char *name, const char *path,
                            ingot_error *error);
+
+/* look.c: what ingot_session_value_type() and ingot_session_place() tell of a plan, which may be NULL. */
+bool ingot_plan_value_type(const ingot_plan *plan, const char *name, ingot_tensor *type);
+bool ingot_plan_place(const ingot_plan *plan, size_t index, ingot_place_info *info);
 
 /* The name that error lines give the model. */
 const char *ingot_model_name(const ingot_model *model);

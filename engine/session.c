@@ -374,6 +374,17 @@ uint64_t ingot_session_packed_bytes(const ingot_session *session)
     return ingot_pack_cache_bytes(session->model->packs);
 }
 
+/* Of the newest plan, see look.c. */
+bool ingot_session_value_type(const ingot_session *session, const char *name, ingot_tensor *type)
+{
+    return ingot_plan_value_type(session->plans, name, type);
+}
+
+bool ingot_session_place(const ingot_session *session, size_t index, ingot_place_info *place)
+{
+    return ingot_plan_place(session->plans, index, place);
+}
+
 /* As many as could be had, which may be fewer than were asked for. */
 int32_t ingot_session_n_threads(const ingot_session *session) { return ingot_team_size(session->env.team); }
 

@@ -41,9 +41,6 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
 /* Only the part that cannot be switched off: bring old forms up to date. For models loaded without passes. */
 ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error);
 
-/* Name of the index-th pass that can be switched off, or NULL past the last. */
-const char *ingot_pass_name(size_t index);
-
 /* --- for the passes --- */
 
 enum { INGOT_PASS_NOTES = 6 }; /* reasons told in a report; further ones are counted */

@@ -14,7 +14,7 @@ from conftest import INGOT, identity, save_model
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-COMMANDS = ["run", "verify", "bench", "inspect", "optimize", "profile"]
+COMMANDS = ["run", "verify", "bench", "inspect", "optimize", "profile", "diff"]
 X = np.array([[1.5, -2, 3], [-4, 5, -6]], np.float32)
 Y = np.maximum(X, 0)
 
@@ -51,7 +51,7 @@ def dump(tmp_path):
 def test_help(ingot, command):
     done = ingot(command, "--help")
     assert done.code == 0 and not done.err
-    assert done.out.startswith(f"usage: ingot {command} MODEL")
+    assert done.out.startswith(f"usage: ingot {command} {'A B' if command == 'diff' else 'MODEL'}")
     for common in ("--threads", "--disable-pass", "--max-memory", "--timeout", "--quiet", "--help"):
         assert common in done.out
     assert f"  ingot {command} " in done.out.split("examples:")[1]
