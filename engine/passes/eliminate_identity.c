@@ -7,6 +7,7 @@
 
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
+#include "ops/op.h"
 
 /* What the questions below are asked of: one node, and what is known of the shapes around it. */
 typedef struct lookup {
@@ -56,12 +57,14 @@ static bool cast(const lookup *l)
     return in(l, 0)->dtype && in(l, 0)->dtype == (ingot_dtype)ingot_attr_int(l->node, "to", INGOT_UNDEFINED);
 }
 
-/* The axes stay where they are. Without perm they are reversed, which matters from rank 2 on. */
+/* The axes stay where they are, each of them. Without perm they are reversed, which matters from rank 2 on. */
 static bool transpose(const lookup *l)
 {
     const ingot_attr *perm = ingot_node_attr(l->node, "perm");
     if (!perm)
         return in(l, 0)->rank == 0 || in(l, 0)->rank == 1;
+    if (in(l, 0)->rank != (int)perm->n)
+        return false;
     for (size_t i = 0; i < perm->n; i++)
         if (perm->type != INGOT_ATTR_INTS || perm->ints[i] != (int64_t)i)
             return false;
@@ -75,16 +78,30 @@ static bool same_shape(const lookup *l)
     return ingot_same_known_shape(in(l, 0), ingot_shape_of(l->shapes, l->node->outputs[0]));
 }
 
-/* Variadic operators of one input: Concat, Sum, Max, Min, Mean. */
+/* Variadic operators of one input: Sum, Max, Min, Mean. */
 static bool single_input(const lookup *l) { return l->node->n_inputs == 1; }
 
-/* Whatever the mode: there is nothing to add. An empty list of pads goes with an empty list of axes, or a scalar:
- * nothing is added either. */
+/* The axis is one that the input has: Concat refuses others, of a single input too. */
+static bool concat(const lookup *l)
+{
+    const int64_t axis = ingot_attr_int(l->node, "axis", 0), rank = in(l, 0)->rank;
+    return l->node->n_inputs == 1 && -rank <= axis && axis < rank;
+}
+
+/* In any mode that there is: there is nothing to add. As many zeros as the axes take; a list of axes would have to be
+ * checked as well, and nobody writes one for zeros. */
 static bool zero_pads(const lookup *l)
 {
+    static const char *const modes[] = {"constant", "reflect", "edge", "wrap"};
+    const char *mode = ingot_attr_string(l->node, "mode", modes[0]);
     int64_t pads[2 * INGOT_MAX_RANK];
     int n;
-    bool zero = ingot_constant_ints(l->graph, ingot_input(l->node, 1), pads, 2 * INGOT_MAX_RANK, &n);
+    bool zero = false;
+    for (int i = 0; i < 4; i++)
+        zero |= !strcmp(mode, modes[i]);
+    zero = zero && ingot_input(l->node, 3) == INGOT_NONE &&
+           ingot_constant_ints(l->graph, ingot_input(l->node, 1), pads, 2 * INGOT_MAX_RANK, &n) &&
+           n == 2 * in(l, 0)->rank;
     for (int i = 0; zero && i < n; i++)
         zero = pads[i] == 0;
     return zero;
@@ -113,11 +130,11 @@ static const struct {
     bool (*is_identity)(const lookup *l);
     int keeps; /* the input that the output equals */
 } rows[] = {
-    {"Identity", always, 0},     {"Dropout", dropout, 0},    {"Cast", cast, 0},         {"Transpose", transpose, 0},
-    {"Reshape", same_shape, 0},  {"Flatten", same_shape, 0}, {"Expand", same_shape, 0}, {"Squeeze", same_shape, 0},
-    {"Concat", single_input, 0}, {"Sum", single_input, 0},   {"Max", single_input, 0},  {"Min", single_input, 0},
-    {"Mean", single_input, 0},   {"Pad", zero_pads, 0},      {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
-    {"Sub", plus_zero, 0},       {"Mul", times_one, 0},      {"Mul", one_times, 1},     {"Div", times_one, 0},
+    {"Identity", always, 0},    {"Dropout", dropout, 0},    {"Cast", cast, 0},         {"Transpose", transpose, 0},
+    {"Reshape", same_shape, 0}, {"Flatten", same_shape, 0}, {"Expand", same_shape, 0}, {"Squeeze", same_shape, 0},
+    {"Concat", concat, 0},      {"Sum", single_input, 0},   {"Max", single_input, 0},  {"Min", single_input, 0},
+    {"Mean", single_input, 0},  {"Pad", zero_pads, 0},      {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
+    {"Sub", plus_zero, 0},      {"Mul", times_one, 0},      {"Mul", one_times, 1},     {"Div", times_one, 0},
     {"Pow", times_one, 0},
 };
 
@@ -134,6 +151,21 @@ static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
     return ingot_node_set_int(graph, node, "to", dtype) && ingot_node_set_n_inputs(graph, index, 1);
 }
 
+/* Does the operator take the types of its inputs, as far as they are known? A node that the plan would refuse stays,
+ * so that it is refused with this pass as without. */
+static bool types_fit(const lookup *l)
+{
+    bool known;
+    const ingot_op *op = ingot_op_find(l->node->domain, l->node->op_type, l->node->version, &known);
+    for (int i = 0; op && i < l->node->n_inputs; i++) {
+        const ingot_dtype dtype = in(l, i)->dtype, first = in(l, 0)->dtype;
+        const uint64_t allowed = ingot_op_types(op, i);
+        if (dtype && (allowed ? !(allowed >> dtype & 1) : first && dtype != first))
+            return false;
+    }
+    return op != NULL;
+}
+
 /* Take node `index` out where it is an identity. False when memory is out. Nodes with something fused into them are
  * left alone: they do more than their operator. A graph output is renamed where its maker can take over the name, else
  * the node is kept and reported. */
@@ -142,7 +174,8 @@ static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
     const ingot_node *node = l->node;
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         if (!ingot_is_op(node, rows[r].op_type) || node->n_fused || !node->n_outputs ||
-            ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE || !rows[r].is_identity(l))
+            ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE ||
+            !rows[r].is_identity(l) || !types_fit(l))
             continue;
         bool done;
         if (!ingot_bypass(c->graph, index, node->inputs[rows[r].keeps], &done))

@@ -14,7 +14,6 @@
 #include "engine/passes/shapes.h"
 
 #define MICROSOFT "com.microsoft"
-#define BYTE_TYPES (INGOT_TYPE(UINT8) | INGOT_TYPE(INT8))
 
 /* Bytes, and what they stand for: value ids. A number is (byte - zero) * scale (ONNX, DequantizeLinear). scale and zero
  * are constants; zero is made where it was left out. */
@@ -110,7 +109,7 @@ static bool read_parameters(rewriter *r, const ingot_node *node, bool many, quan
         return false;
     if (zero)
         q->dtype = zero->dtype;
-    if (!(BYTE_TYPES >> q->dtype & 1))
+    if (q->dtype != INGOT_UINT8 && q->dtype != INGOT_INT8) /* an attribute may hold any number */
         return false;
     q->axis = (int)ingot_attr_int(node, "axis", 1);
     if (q->zero == INGOT_NONE)

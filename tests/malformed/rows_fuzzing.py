@@ -12,3 +12,18 @@ for text, unread in [
 ]:
     made = graph([relu_of_x, node("Relu", ["x"], ["z2"], name="n2"), unread], [X], ["y"])
     case(f"odd: an operator that {text}, and whose output nobody reads", OK, "", model(made))
+
+# What passes take out is checked all the same.
+for text, made, code, pattern in [
+    ("Pad: a mode that there is not, of zeros", op("Pad", [(2, 3), ints(0, 0, 0, 0)], mode="guess"), INVALID, "mode"),
+    ("Pad: two zeros for two axes", op("Pad", [(2, 3), ints(0, 0)]), INVALID, "pads"),
+    ("Pad: zeros for axis 2 of two", op("Pad", [(2, 3), ints(0, 0), None, ints(2)]), INVALID, "ax"),
+    ("Transpose: perm in order, shorter than the shape", op("Transpose", [(2, 3, 4)], perm=[0, 1]), INVALID, "perm"),
+    ("Concat: axis 5 of a single input", op("Concat", [(2, 3)], axis=5), INVALID, "axis"),
+    ("Sum: one input of a type that it does not take", op("Sum", [of(BOOL, 2)]), UNSUPPORTED, "type bool"),
+    ("Mul: by one, of a type that it does not take", op("Mul", [of(BOOL, 2), np.array(True)]), UNSUPPORTED, "type bool"),
+    ("Add: of zero of another type", op("Add", [of(DOUBLE, 2), np.float32(0)]), INVALID, "type"),
+    ("QuantizeLinear: to a type of number INT_MIN", op("QuantizeLinear", [(2, 4), np.float32(0.5)], output_dtype=MIN32), UNSUPPORTED,
+     "output_dtype"),
+]:
+    op_case("fuzzing: " + text, pattern, made, code)
