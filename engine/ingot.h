@@ -294,13 +294,15 @@ INGOT_API ingot_status ingot_session_set_input(ingot_session *session, const cha
  * that the passes removed are not there: INGOT_BAD_INPUT. */
 INGOT_API ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error);
 
+/* Sees a value that a node has just computed: see ingot_session_observe(). */
+typedef bool ingot_observe_fn(void *user, const char *name, const char *node, ingot_tensor *value);
+
 /**
  * Watch the values of the main graph as nodes compute them, without keeping them: memory stays that of a plain run.
  * observe  called on the thread that runs, after each node, for each of its outputs; NULL ends it. `value` is row-major
  *          and valid during the call. It may change the elements (of tensors) and return true: the nodes that follow
  *          read what it left. What is known before a run (constants) is not observed.
  */
-typedef bool ingot_observe_fn(void *user, const char *name, const char *node, ingot_tensor *value);
 INGOT_API void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, void *user);
 
 /** Plan for the inputs that are bound, so that the memory is known before the run: ingot_session_planned_bytes(). */

@@ -5,7 +5,8 @@
 Parts: unit (C tests, every instruction set), python (command line, passes, reader and writer, from outside), corpus (models
 beside their PyTorch dumps), malformed (the tables of tests/malformed: an exit code and one line for each), conformance (the
 ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests, malformed and other models under the address and
-undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user).
+undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user), docs (the site is built without a
+warning, and no link of it leads nowhere).
 """
 import glob
 import json
@@ -183,7 +184,18 @@ def arm():
     return c_tests(folder, "--timeout-multiplier", "20")
 
 
-PARTS = [unit, python, corpus, malformed, conformance, sanitize, clang, arm]
+def docs():
+    site = os.path.join(ROOT, "build", "docs")
+    environment = dict(VENV, INGOT=INGOT, PYTHONPATH=stage_package())
+    built = run(sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "engine/docs", site, env=environment).returncode == 0
+    linked = built and run("linkchecker", "--no-status", os.path.join(site, "index.html"), env=environment, capture_output=True)
+    if linked and linked.returncode:
+        print(linked.stdout[-3000:])
+    good = built + bool(linked and linked.returncode == 0)
+    return good, 2 - good
+
+
+PARTS = [unit, python, corpus, malformed, conformance, sanitize, clang, arm, docs]
 
 
 def main():

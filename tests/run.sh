@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 packages=(gcc g++ cmake libc6-dev meson ninja-build pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libzip-dev
           libpng-dev libjpeg-dev libwebp-dev libtiff-dev libopenjp2-7-dev libjson-c-dev libpcre2-dev libcmocka-dev python3
           python3-dev python3-venv strace valgrind clang libomp-dev gcc-aarch64-linux-gnu
-          libc6-dev-arm64-cross qemu-user universal-ctags git)
+          libc6-dev-arm64-cross qemu-user universal-ctags doxygen git)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -20,8 +20,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 venv=build/venv
-if ! $venv/bin/python -c 'import cffi, mesonbuild, onnx, onnxruntime, PIL, pytest' 2>/dev/null; then
+if ! $venv/bin/python -c 'import breathe, cffi, furo, linkcheck, mesonbuild, myst_parser, onnx, onnxruntime, PIL, pytest' 2>/dev/null; then
     python3 -m venv $venv
-    $venv/bin/pip install -q --disable-pip-version-check onnx==1.23.2 numpy==2.4.6 pillow onnxruntime pytest cffi 'meson>=1.3'
+    $venv/bin/pip install -q --disable-pip-version-check onnx==1.23.2 numpy==2.4.6 pillow onnxruntime pytest cffi 'meson>=1.3' \
+        sphinx myst-parser furo breathe linkchecker
 fi
 exec $venv/bin/python tests/run.py "$@"
