@@ -145,14 +145,14 @@ ingot_status ingot_custom_take(const ingot_custom_operator *const *given, ingot_
         return INGOT_OK;
     ingot_custom_list *made = ingot_arena_alloc(arena, sizeof *made);
     if (!made || !(made->ops = ingot_arena_array(arena, n, sizeof *made->ops)))
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     for (made->n = 0; made->n < n; made->n++) {
         host_op *record = &made->ops[made->n];
         ingot_status status = ingot_take_options(&record->given, sizeof record->given, given[made->n], error);
         if (!status)
             status = check_given(&record->given, error);
         if (!status && !make_record(record, arena))
-            status = ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+            status = ingot_out_of_memory(error);
         if (status)
             return status;
     }

@@ -1,22 +1,13 @@
 /* executor.c - running a plan: binds the outside tensors, walks the steps, and runs the subgraphs that control-flow
  * operators ask for. A static step costs one call; a dynamic one is inferred, prepared and given memory first. */
 #include <string.h>
-#include <time.h>
 
 #include "engine/plan/plan.h"
-
-/* Nanoseconds of the monotonic clock: for deadlines and profiles, where only differences count. */
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* Centuries count as no deadline. */
 uint64_t ingot_deadline_ns(double timeout_s)
 {
-    return timeout_s > 0 && timeout_s < 4e9 ? now_ns() + (uint64_t)(timeout_s * 1e9) : 0;
+    return timeout_s > 0 && timeout_s < 4e9 ? ingot_now_ns() + (uint64_t)(timeout_s * 1e9) : 0;
 }
 
 /* ---- dynamic steps ---- */
@@ -35,7 +26,7 @@ static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
         return status;
     c->scratch = ingot_arena_alloc(&plan->env->run_arena,
                                    c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(c->team));
-    return c->scratch ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    return c->scratch ? INGOT_OK : ingot_out_of_memory(error);
 }
 
 /* Check, infer, allocate outputs, prepare: what planning does for a static step. INGOT_LATER is final here, since
@@ -51,7 +42,7 @@ static ingot_status ready_dynamic(ingot_step *step, ingot_error *error)
         return status == INGOT_LATER ? ingot_fail(error, INGOT_INVALID, "its output shape cannot be told") : status;
     for (int i = 0; i < c->n_out; i++)
         if (c->out[i] && c->out[i]->kind == INGOT_TENSOR && c->out[i]->rank >= 0 && !c->host->allocate_output(c, i))
-            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+            return ingot_out_of_memory(error);
     return c->op->prepare ? prepare_dynamic(step, error) : INGOT_OK;
 }
 
@@ -71,10 +62,12 @@ static void free_dying(ingot_step *step)
 
 /* ---- steps ---- */
 
+static bool is_late(const ingot_plan_env *env) { return env->deadline_ns && ingot_now_ns() > env->deadline_ns; }
+
 /* Was the run cancelled (from any thread, hence atomic), or has its time run out? Asked between steps. */
 static bool must_stop(const ingot_plan_env *env)
 {
-    return atomic_load_explicit(env->cancel, memory_order_relaxed) || (env->deadline_ns && now_ns() > env->deadline_ns);
+    return atomic_load_explicit(env->cancel, memory_order_relaxed) || is_late(env);
 }
 
 /* Run one step. A static view costs nothing but a pointer: its output is its input's memory; only further outputs
@@ -104,12 +97,12 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
     for (int s = 0;; s++) {
         if (must_stop(env))
             return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s",
-                              env->deadline_ns && now_ns() > env->deadline_ns ? ": its time is up (--timeout)" : "");
+                              is_late(env) ? ": its time is up (--timeout)" : "");
         if (s == plan->n_steps)
             return INGOT_OK;
         ingot_step *step = plan->steps[s];
         if (env->profile) {
-            step->start_ns = now_ns();
+            step->start_ns = ingot_now_ns();
             if (plan == env->outermost)
                 ingot_team_mark(env->team, s);
         }
@@ -119,7 +112,7 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
         if (status)
             return status == INGOT_CANCELLED ? status : ingot_step_error(step, status, error);
         if (env->profile)
-            step->time_ns = now_ns() - step->start_ns;
+            step->time_ns = ingot_now_ns() - step->start_ns;
     }
 }
 
@@ -206,7 +199,7 @@ static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const in
     ingot_arena *arena = &step->plan->env->run_arena;
     ingot_plan_input *in = ingot_arena_array(arena, (size_t)(graph->n_inputs + graph->n_captures), sizeof *in);
     if (!in)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     for (int i = 0; i < graph->n_inputs; i++)
         in[i].tensor = inputs[i];
     for (int i = 0; i < graph->n_captures; i++) {
@@ -247,7 +240,7 @@ ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const in
                           graph->name, graph->n_inputs, graph->n_outputs, n_inputs, n_outputs);
     ingot_callee *callee = find_callee(step, graph);
     if (!callee)
-        return ingot_fail(c->error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(c->error);
     const ingot_tensor *const *captures = (const ingot_tensor *const *)c->in + callee->first_capture;
     ingot_plan *plan = NULL;
     ingot_status status = plan_callee(step, callee, inputs, captures, &plan, c->error);

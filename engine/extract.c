@@ -40,7 +40,7 @@ static int copy_value(extraction *e, int value, bool is_output, ingot_error *err
     }
     id = ingot_graph_add_value(e->graph, original->name);
     if (id == INGOT_NONE || !type_of(e->graph->arena, tensor, &e->graph->values[id].type)) {
-        ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        ingot_out_of_memory(error);
         return INGOT_NONE;
     }
     if (original->constant && !original->is_input)
@@ -85,7 +85,7 @@ static ingot_status copy_node(extraction *e, const ingot_node *node, ingot_error
     ingot_node *copy = ingot_graph_add_node(e->graph, node->name, node->op_type, node->domain, node->version, e->ids,
                                             node->n_inputs, e->ids + n_in, node->n_outputs);
     if (!copy || (node->n_captures && !ingot_node_add_captures(e->graph, 0, e->ids + node->n_inputs, node->n_captures)))
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     copy->attrs = node->attrs;
     copy->n_attrs = node->n_attrs;
     for (int i = n_in; i < n_in + node->n_outputs; i++)
@@ -117,7 +117,7 @@ ingot_status ingot_extract(const ingot_model *model, const ingot_plan *plan, con
     onnx.n_properties = 0;
     ingot_status status = e.graph && e.ids && e.outputs
                               ? copy_node(&e, node, error)
-                              : ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+                              : ingot_out_of_memory(error);
     if (!status)
         status = ingot_onnx_write(&onnx, e.graph, path, error);
     ingot_arena_free(&arena);

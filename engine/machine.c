@@ -4,7 +4,6 @@
  * Every rate is the best of the rounds that fit into a few hundredths of a second: whatever disturbs a round only makes
  * it slower. In a round each thread does the same work on memory of its own. */
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/core/memory.h"
@@ -35,12 +34,7 @@ typedef struct probe {
 } probe;
 
 /* The monotonic clock in seconds. */
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+static double now_s(void) { return 1e-9 * (double)ingot_now_ns(); }
 
 /* Items are shares of a thread; which thread takes which does not matter. The sums go nowhere, but keep the compiler
  * from leaving out the reads. */

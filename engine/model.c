@@ -28,11 +28,6 @@ int32_t ingot_n_threads(void) { return ingot_default_threads(); }
 const char *ingot_model_name(const ingot_model *model) { return model->onnx->path ? model->onnx->path : "model"; }
 
 /* One text for every failed allocation: the account's limit and the system's refusal look the same here. */
-static ingot_status out_of_memory(ingot_error *error)
-{
-    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* Append a line to a list (problems or pass reports), copied into the model's arena. False when memory is out. `last`
  * points to where the next line goes, and is moved on. */
 static bool add_line(ingot_model *model, ingot_line ***last, const char *text)
@@ -105,10 +100,10 @@ static ingot_status find_operator(ingot_model *model, ingot_node *node, bool col
     const ingot_status status = resolve_node(model, node, &op, &problem);
     node->op = op;
     if (op && op == ingot_custom_find(model->customs, node) && !ingot_custom_settle(node, &model->onnx->arena))
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     if (status && !(collect && status == INGOT_UNSUPPORTED))
         return ingot_fail(error, status, "%s", problem.message);
-    return status && !add_line(model, &model->last_problem, problem.message) ? out_of_memory(error) : INGOT_OK;
+    return status && !add_line(model, &model->last_problem, problem.message) ? ingot_out_of_memory(error) : INGOT_OK;
 }
 
 /* Every node against its schema, subgraphs too. Operators always have a first output: one that is left out becomes a
@@ -127,7 +122,7 @@ static ingot_status check_nodes(ingot_graph *graph, int depth, ingot_error *erro
         if (node->n_outputs > 0 && node->outputs[0] == INGOT_NONE) {
             const int value = ingot_graph_add_value(graph, NULL);
             if (value == INGOT_NONE || !ingot_node_set_output(graph, i, 0, value))
-                return out_of_memory(error);
+                return ingot_out_of_memory(error);
         }
         for (size_t a = 0; a < node->n_attrs; a++)
             for (size_t g = 0; g < node->attrs[a].n; g++) {
@@ -190,7 +185,7 @@ static ingot_status evaluate_node(void *engine, ingot_graph *graph, int index, i
     const ingot_const **inputs = ingot_arena_array(&arena, (size_t)node->n_all_inputs, sizeof *inputs);
     ingot_const **outputs = ingot_arena_array(&arena, (size_t)node->n_outputs, sizeof *outputs);
     if (!inputs || !outputs)
-        status = out_of_memory(error);
+        status = ingot_out_of_memory(error);
     for (int i = 0; i < node->n_all_inputs && !status; i++)
         inputs[i] = node->inputs[i] == INGOT_NONE ? NULL : graph->values[node->inputs[i]].constant;
     if (!status)
@@ -250,7 +245,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
                         .cancel = &never, .deadline_ns = deadline_ns, .run_arena = {.memory = &model->memory}}};
     f.env.team = ingot_team_create(1);
     if (!f.env.team)
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     const ingot_pass_options pass_options = {.disabled = options->disabled_passes,
                                              .fix_defaults = model->onnx->ir_version < 4,
                                              .evaluate = evaluate_node, .engine = &f,
@@ -312,7 +307,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     const uint64_t deadline_ns = ingot_deadline_ns(options->timeout_s);
     ingot_model *model = calloc(1, sizeof *model);
     if (!model)
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     /* What needs no file first, so that ingot_model_free() finds everything it looks at. */
     model->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
     model->kernels = options->portable ? ingot_kernels_at(0) : ingot_kernels_best();
@@ -324,7 +319,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     if ((status = ingot_onnx_open(path, data, size_bytes, options, &model->memory, &model->onnx, error)))
         goto fail;
     if (!(model->packs = ingot_pack_cache_create(&model->memory)) || !describe_interface(model)) {
-        status = out_of_memory(error);
+        status = ingot_out_of_memory(error);
         goto fail;
     }
     if ((status = ingot_custom_take(options->operators, &model->onnx->arena, &model->customs, error)))
@@ -335,7 +330,7 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
         status = run_passes(model, options, deadline_ns, error);
     /* A pass leaves a node as it is where memory lacks: what loads then is another model than it would be. */
     if (!status && model->memory.ran_out)
-        status = out_of_memory(error);
+        status = ingot_out_of_memory(error);
     if (!status)
         status = resolve_graph(model, model->onnx->graph, options->allow_unsupported, 0, error);
     if (status) {

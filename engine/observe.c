@@ -12,7 +12,7 @@ static ingot_status show_blocked(ingot_step *step, const char *name, ingot_tenso
     plain.layout = INGOT_PLAIN;
     plain.data = ingot_alloc(env->memory, MAX(ingot_storage_bytes(&plain), (size_t)1));
     if (!plain.data)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     ingot_unblock(&step->ctx, value, value->data, plain.data);
     if (env->observe(env->observer, name, step->ctx.node->name, &plain))
         ingot_block(&step->ctx, value, plain.data, value->data);

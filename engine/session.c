@@ -24,11 +24,6 @@ struct ingot_session {
 };
 
 /* The line that every want of memory gets. */
-static ingot_status out_of_memory(ingot_error *error)
-{
-    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 static const ingot_graph *graph_of(const ingot_session *session) { return session->model->onnx->graph; }
 
 /* A model with unsupported operators can be inspected and saved but not run: its first problem is the error here. The
@@ -51,7 +46,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
         return ingot_fail(error, INGOT_UNSUPPORTED, "%.150s: %s", ingot_model_name(model), model->problems->text);
     ingot_session *session = calloc(1, sizeof *session);
     if (!session)
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     const ingot_graph *graph = model->onnx->graph;
     session->model = model;
     session->memory.limit_bytes = options->max_memory_bytes ? options->max_memory_bytes : ingot_memory_of_machine();
@@ -71,7 +66,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     if (!session->env.team || (options->profile && !ingot_team_record(session->env.team)) || !session->inputs ||
         !session->is_bound || !session->wanted) {
         ingot_session_free(session);
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     }
     *result = session;
     return INGOT_OK;
@@ -232,7 +227,7 @@ static void make_plan(void *argument)
     ingot_plan *plan = NULL;
     ingot_plan_input *outside = calloc((size_t)graph->n_inputs + 1, sizeof *outside);
     if (!outside) {
-        j->status = out_of_memory(j->error);
+        j->status = ingot_out_of_memory(j->error);
         return;
     }
     for (int i = 0; i < graph->n_inputs; i++)
@@ -272,7 +267,7 @@ static ingot_status collect_inputs(ingot_session *session, const ingot_tensor **
     const ingot_tensor **inputs =
         ingot_arena_array(&session->env.run_arena, (size_t)graph->n_inputs + 1, sizeof *inputs);
     if (!inputs)
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     for (int i = 0; i < graph->n_inputs; i++) {
         const ingot_value *value = &graph->values[graph->inputs[i]];
         if (session->is_bound[i])

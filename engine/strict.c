@@ -69,7 +69,7 @@ ingot_status ingot_check_declared(const ingot_plan *plan, const char *file, ingo
         dimensions += graph->values[v].type.rank > 0 ? (size_t)graph->values[v].type.rank : 0;
     k.symbols = ingot_arena_array(&plan->env->run_arena, dimensions, sizeof *k.symbols);
     if (!k.symbols)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     ingot_status status = INGOT_OK;
     for (int v = 0; v < graph->n_values && !status; v++)
         if (plan->values[v]->place != INGOT_PLACE_NONE)

@@ -266,7 +266,7 @@ ingot_status ingot_widen_graph(ingot_graph *graph, double noise, uint64_t seed,
     }
     ingot_release(graph->arena->memory, graphs);
     if (!done)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     snprintf(line, sizeof line, "float64: %d nodes stay float32%s%s%s", w.n_narrow, w.n_narrow ? ": " : "", w.report,
              w.n_narrow > 4 ? ", ..." : "");
     if (report)

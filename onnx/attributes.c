@@ -77,12 +77,12 @@ static ingot_status read_strings(ingot_reader *reader, const ProtobufCBinaryData
     ingot_arena *arena = &reader->onnx->arena;
     ingot_string *strings = ingot_arena_array(arena, n, sizeof *strings);
     if (!strings)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < n; i++) {
         strings[i].data = ingot_arena_string(arena, (const char *)items[i].data, items[i].len);
         strings[i].size_bytes = items[i].len;
         if (!strings[i].data)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     attr->n = n;
     attr->strings = strings;
@@ -96,7 +96,7 @@ static ingot_status read_tensors(ingot_reader *reader, Onnx__TensorProto *const 
 {
     ingot_const **tensors = ingot_arena_array(&reader->onnx->arena, n, sizeof *tensors);
     if (!tensors)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < n; i++) {
         if (sparse ? !sparse[i] : !dense[i])
             return missing(reader);
@@ -117,7 +117,7 @@ static ingot_status read_graphs(ingot_reader *reader, Onnx__GraphProto *const *p
 {
     ingot_graph **graphs = ingot_arena_array(&reader->onnx->arena, n, sizeof *graphs);
     if (!graphs)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     /* Captures can be added to a node of the graph that is being read only. */
     if (node == INGOT_NONE)
         return ingot_fail(reader->error, INGOT_INVALID, "a constant cannot be a graph");
@@ -135,7 +135,7 @@ static ingot_status read_graphs(ingot_reader *reader, Onnx__GraphProto *const *p
         graphs[i] = inner.graph;
         if (inner.graph->n_captures &&
             !ingot_node_add_captures(owner, node, inner.captured, inner.graph->n_captures))
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     attr->n = n;
     attr->graphs = graphs;
@@ -147,7 +147,7 @@ static ingot_status read_types(ingot_reader *reader, Onnx__TypeProto *const *pro
 {
     ingot_type *types = ingot_arena_array(&reader->onnx->arena, n, sizeof *types);
     if (!types)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < n; i++) {
         if (!protos[i])
             return missing(reader);
@@ -165,7 +165,7 @@ static ingot_status copy_numbers(ingot_reader *reader, const void *items, size_t
 {
     const void *copy = ingot_arena_copy(&reader->onnx->arena, items, n * item_bytes);
     if (!copy)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     attr->n = n;
     if (item_bytes == sizeof *attr->ints)
         attr->ints = copy;
@@ -229,7 +229,7 @@ static ingot_status read_all(ingot_reader *reader, const Onnx__NodeProto *proto,
         }
         attr->name = ingot_arena_string(&reader->onnx->arena, name, strlen(name));
         if (!attr->name)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
         ++*n;
     }
     return INGOT_OK;
@@ -246,7 +246,7 @@ ingot_status ingot_read_attributes(ingot_reader *reader, const Onnx__NodeProto *
         return ingot_fail(reader->error, INGOT_LIMIT, "%zu attributes", proto->n_attribute);
     target->attrs = ingot_arena_array(&reader->onnx->arena, proto->n_attribute, sizeof *target->attrs);
     if (!target->attrs)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     return read_all(reader, proto, scope, node, target->attrs, &target->n_attrs);
 }
 
@@ -260,7 +260,7 @@ ingot_status ingot_read_constant_node(ingot_reader *reader, const Onnx__NodeProt
     ingot_attr *attrs = ingot_arena_array(arena, MIN(proto->n_attribute, 1024), sizeof *attrs);
     size_t n;
     if (!attrs || proto->n_attribute > 1024)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     const ingot_status status = read_all(reader, proto, scope, INGOT_NONE, attrs, &n);
     if (status)
         return status;
@@ -284,7 +284,7 @@ ingot_status ingot_read_constant_node(ingot_reader *reader, const Onnx__NodeProt
     }
     *constant = ingot_arena_alloc(arena, sizeof **constant);
     if (!*constant)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     (*constant)->tensor = tensor;
     (*constant)->source = tensor.data;
     return INGOT_OK;

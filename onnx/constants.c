@@ -44,7 +44,7 @@ static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const u
     }
     tensor->data = ingot_arena_alloc(&reader->onnx->arena, ingot_storage_bytes(tensor));
     if (!tensor->data)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     ingot_raw_decode(tensor, raw, tensor->data);
     constant->source = tensor->data;
     return INGOT_OK;
@@ -71,11 +71,11 @@ static ingot_status use_typed(ingot_reader *reader, const Onnx__TensorProto *pro
         return status;
     tensor->data = ingot_arena_alloc(&reader->onnx->arena, ingot_storage_bytes(tensor));
     if (!tensor->data)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     ingot_typed_decode(proto, tensor, tensor->data);
     constant->source = tensor->data;
     if (tensor->dtype == INGOT_STRING && !keep_strings(&reader->onnx->arena, tensor->data, ingot_count(tensor)))
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     return INGOT_OK;
 }
 
@@ -85,7 +85,7 @@ ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *pr
 {
     ingot_const *constant = ingot_arena_alloc(&reader->onnx->arena, sizeof *constant);
     if (!constant)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     *result = constant;
     ingot_tensor *tensor = &constant->tensor;
     const uint8_t *data;
@@ -154,7 +154,7 @@ ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorPro
     ingot_const *values, *indices, *dense = ingot_arena_alloc(arena, sizeof *dense);
     ingot_status status;
     if (!dense)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     if (!proto->values || !proto->indices)
         return ingot_fail(reader->error, INGOT_INVALID, "a sparse tensor without values or indices");
     if ((status = ingot_read_tensor(reader, proto->values, &values)) ||
@@ -178,7 +178,7 @@ ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorPro
     reader->dense_bytes += ingot_storage_bytes(d);
     d->data = ingot_arena_alloc(arena, ingot_storage_bytes(d));
     if (!d->data || !ingot_const_materialize(arena, values) || !ingot_const_materialize(arena, indices))
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     dense->source = d->data;
     *result = dense;
     return scatter(reader, values, indices, d);

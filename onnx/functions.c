@@ -36,7 +36,7 @@ ingot_status ingot_list_functions(ingot_reader *reader)
     const size_t n = reader->model->n_functions;
     reader->next_function = ingot_arena_array(&reader->onnx->arena, n, sizeof *reader->next_function);
     if (!reader->next_function)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < n; i++) {
         const Onnx__FunctionProto *f = reader->model->functions[i];
         const Onnx__NodeProto call = {.op_type = f->name, .domain = f->domain, .overload = f->overload};
@@ -48,7 +48,7 @@ ingot_status ingot_list_functions(ingot_reader *reader)
         ingot_name_table_find(&reader->functions, f->name, &first);
         reader->next_function[i] = first;
         if (!ingot_name_table_set(&reader->onnx->arena, &reader->functions, f->name, (int)i))
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -100,7 +100,7 @@ static ingot_status bind_attributes(ingot_reader *reader, const Onnx__NodeProto 
 {
     scope->bindings = ingot_arena_array(&reader->onnx->arena, call->n_attribute, sizeof *scope->bindings);
     if (!scope->bindings)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < call->n_attribute; i++) {
         ingot_binding *binding = &scope->bindings[scope->n_bindings];
         *binding = (ingot_binding){call->attribute[i]->name ? call->attribute[i]->name : "", NULL, caller};
@@ -136,7 +136,7 @@ static ingot_status bind_inputs(ingot_reader *reader, const Onnx__NodeProto *cal
         if (ingot_scope_find(scope, function->input[i], &ignored))
             return ingot_fail(reader->error, INGOT_INVALID, "the function has input '%s' twice", function->input[i]);
         if (!ingot_scope_define(reader, scope, function->input[i], value))
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -166,7 +166,7 @@ static ingot_status bind_outputs(ingot_reader *reader, const Onnx__NodeProto *ca
         if (value == INGOT_NONE || ingot_scope_find(scope, function->output[i], &ignored))
             continue;
         if (!ingot_scope_define(reader, scope, function->output[i], value))
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -190,7 +190,7 @@ static ingot_status pass_on(ingot_reader *reader, const Onnx__NodeProto *call, c
         if (status)
             return status;
         if (!ingot_graph_add_node(scope->graph, scope->prefix, "Identity", "", version, &value, 1, &wanted, 1))
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -229,7 +229,7 @@ static ingot_status declare_body(ingot_reader *reader, ingot_scope *scope, int n
             const char *full = unique_name(reader, scope, name);
             value = full ? ingot_graph_add_value(scope->graph, full) : INGOT_NONE;
             if (value == INGOT_NONE || !ingot_scope_define(reader, scope, name, value))
-                return ingot_out_of_memory(reader);
+                return ingot_reader_out_of_memory(reader);
         }
     if (n_bound != n_outputs_bound) /* a name twice, or an output that no node computes */
         return ingot_fail(reader->error, INGOT_INVALID, "the function does not define each of its values once");
@@ -275,11 +275,11 @@ ingot_status ingot_inline_call(ingot_reader *reader, const Onnx__FunctionProto *
     /* In the arena: graphs that are handed to functions further in keep a pointer to it. */
     ingot_scope *scope = ingot_arena_alloc(&reader->onnx->arena, sizeof *scope);
     if (!scope)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     *scope = (ingot_scope){.graph = caller->graph, .caller = caller, .depth = caller->depth + 1,
                            .function = function, .prefix = call_prefix(&reader->onnx->arena, call, caller)};
     if (!scope->prefix)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     if ((status = bind_attributes(reader, call, caller, scope)) || (status = bind_inputs(reader, call, caller, scope)))
         return status;
     /* Names from here on belong to outputs, which declare_body() has to find again. */

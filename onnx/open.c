@@ -31,7 +31,7 @@ static ingot_status read_opsets(ingot_reader *reader)
     ingot_onnx *onnx = reader->onnx;
     onnx->opsets = ingot_arena_array(&onnx->arena, model->n_opset_import + 1, sizeof *onnx->opsets);
     if (!onnx->opsets)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < model->n_opset_import; i++) {
         const char *domain = ingot_plain_domain(model->opset_import[i]->domain);
         const int64_t version = model->opset_import[i]->version;
@@ -48,7 +48,7 @@ static ingot_status read_opsets(ingot_reader *reader)
             continue;
         onnx->opsets[onnx->n_opsets++] = (ingot_opset){keep(onnx, domain), (int)version};
         if (!onnx->opsets[k].domain)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
         if (!*domain)
             onnx->opset = (int)version;
     }
@@ -82,13 +82,13 @@ static ingot_status read_header(ingot_reader *reader)
     onnx->domain = keep(onnx, model->domain);
     onnx->properties = ingot_arena_array(&onnx->arena, model->n_metadata_props, sizeof *onnx->properties);
     if (!onnx->producer_name || !onnx->producer_version || !onnx->domain || !onnx->properties)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (size_t i = 0; i < model->n_metadata_props; i++) {
         ingot_property *property = &onnx->properties[onnx->n_properties++];
         *property = (ingot_property){keep(onnx, model->metadata_props[i]->key),
                                      keep(onnx, model->metadata_props[i]->value)};
         if (!property->key || !property->value)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return read_opsets(reader);
 }
@@ -101,7 +101,7 @@ static ingot_status remember_outputs(ingot_reader *reader)
     const ingot_graph *graph = onnx->graph;
     onnx->outputs = ingot_arena_array(&onnx->arena, (size_t)graph->n_outputs, sizeof *onnx->outputs);
     if (!onnx->outputs)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     for (int i = 0; i < graph->n_outputs; i++) {
         const ingot_value *value = &graph->values[graph->outputs[i]];
         if (value->n_outputs > 1)

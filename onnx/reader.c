@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* The one text for every allocation that fails while reading. */
-ingot_status ingot_out_of_memory(const ingot_reader *reader)
+ingot_status ingot_reader_out_of_memory(const ingot_reader *reader)
 {
     return ingot_fail(reader->error, INGOT_LIMIT, "out of memory while reading the model");
 }
@@ -28,7 +28,7 @@ static ingot_status declare(ingot_reader *reader, ingot_scope *scope, const char
         return ingot_fail(reader->error, INGOT_INVALID, "value '%s' is defined twice", name);
     *value = ingot_graph_add_value(scope->graph, name);
     return *value != INGOT_NONE && ingot_scope_define(reader, scope, name, *value) ? INGOT_OK
-                                                                                  : ingot_out_of_memory(reader);
+                                                                                  : ingot_reader_out_of_memory(reader);
 }
 
 /* The type that a ValueInfoProto declares, with the value's name in the error line. */
@@ -56,7 +56,7 @@ static ingot_status read_inputs(ingot_reader *reader, const Onnx__GraphProto *pr
         scope->graph->values[value].type = type;
         ingot_graph_add_input(scope->graph, value);
         if (scope->graph->n_inputs != (int)i + 1)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -80,7 +80,7 @@ static ingot_status add_initializer(ingot_reader *reader, ingot_scope *scope, co
         type->shape = ingot_arena_copy(&onnx->arena, tensor->shape, (size_t)tensor->rank * sizeof *type->shape);
         type->symbols = ingot_arena_array(&onnx->arena, (size_t)tensor->rank, sizeof *type->symbols);
         if (!type->shape || !type->symbols)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     constant->from_file = true;
     scope->graph->values[value].constant = constant;
@@ -156,7 +156,7 @@ static ingot_status read_outputs(ingot_reader *reader, const Onnx__GraphProto *p
             scope->graph->values[value].type = type;
         ingot_graph_add_output(scope->graph, value);
         if (scope->graph->n_outputs != (int)i + 1)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -170,7 +170,7 @@ ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *prot
         return ingot_fail(reader->error, INGOT_LIMIT, "graphs nest more than %d deep", INGOT_MAX_SUBGRAPHS);
     scope->graph = ingot_graph_create(&reader->onnx->arena, proto->name);
     if (!scope->graph)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     if ((status = read_inputs(reader, proto, scope)) || (status = read_initializers(reader, proto, scope)) ||
         (status = declare_values(reader, proto, scope)))
         return status;
@@ -213,7 +213,7 @@ static ingot_status read_operands(ingot_reader *reader, const Onnx__NodeProto *p
     while (n && !*proto->input[n - 1])
         n--;
     if (n + proto->n_output > INT32_MAX / 8 || !reserve_ids(reader, n + proto->n_output + 1))
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     *n_inputs = (int)n;
     for (size_t i = 0; i < n; i++) {
         const char *name = proto->input[i];
@@ -263,14 +263,14 @@ static ingot_status read_plain_node(ingot_reader *reader, const Onnx__NodeProto 
     if (scope->prefix) {
         char *full = ingot_arena_alloc(graph->arena, strlen(scope->prefix) + strlen(label) + 2);
         if (!full)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
         strcat(strcat(strcpy(full, scope->prefix), "/"), label);
         name = full;
     }
     if (!ingot_graph_add_node(graph, name, proto->op_type, domain, version, reader->ids, n_inputs,
                               reader->ids + n_inputs, (int)proto->n_output) ||
         !ingot_module_path(graph->arena, proto, &graph->nodes[graph->n_nodes - 1]->module))
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     return ingot_read_attributes(reader, proto, scope, graph->n_nodes - 1);
 }
 

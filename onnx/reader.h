@@ -54,7 +54,7 @@ ingot_status ingot_read_graph(ingot_reader *reader, const Onnx__GraphProto *prot
 ingot_status ingot_read_node(ingot_reader *reader, const Onnx__NodeProto *proto, ingot_scope *scope);
 /* What a node is called in error lines, and in the graph when the file leaves it unnamed. */
 const char *ingot_node_label(const Onnx__NodeProto *proto);
-ingot_status ingot_out_of_memory(const ingot_reader *reader);
+ingot_status ingot_reader_out_of_memory(const ingot_reader *reader);
 
 /* module_path.c: the path of the PyTorch module that a node comes from, "layer1.0.conv1"; NULL where the exporter left
  * none. False when memory is out. */

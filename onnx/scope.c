@@ -27,7 +27,7 @@ static ingot_status capture(ingot_reader *reader, ingot_scope *scope, const char
         int *captured = ingot_arena_array(graph->arena, (size_t)capacity, sizeof *captured);
         int *captures = ingot_arena_array(graph->arena, (size_t)capacity, sizeof *captures);
         if (!captured || !captures)
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
         if (graph->n_captures) {
             memcpy(captured, scope->captured, (size_t)graph->n_captures * sizeof *captured);
             memcpy(captures, graph->captures, (size_t)graph->n_captures * sizeof *captures);
@@ -40,7 +40,7 @@ static ingot_status capture(ingot_reader *reader, ingot_scope *scope, const char
     const ingot_type type = outer->type;
     *value = ingot_graph_add_value(graph, outer->name);
     if (*value == INGOT_NONE || !ingot_scope_define(reader, scope, name, *value))
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     graph->values[*value].is_capture = true;
     graph->values[*value].type = type;
     graph->captures[graph->n_captures] = *value;

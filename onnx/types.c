@@ -32,7 +32,7 @@ static ingot_status read_shape(const ingot_reader *reader, const Onnx__TensorSha
     type->shape = ingot_arena_array(arena, proto->n_dim, sizeof *type->shape);
     type->symbols = ingot_arena_array(arena, proto->n_dim, sizeof *type->symbols);
     if (!type->shape || !type->symbols)
-        return ingot_out_of_memory(reader);
+        return ingot_reader_out_of_memory(reader);
     /* A dimension is a number, a name, or neither. */
     for (size_t i = 0; i < proto->n_dim; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = proto->dim[i];
@@ -43,7 +43,7 @@ static ingot_status read_shape(const ingot_reader *reader, const Onnx__TensorSha
             continue;
         type->symbols[i] = ingot_arena_string(arena, dim->dim_param, strlen(dim->dim_param));
         if (!type->symbols[i])
-            return ingot_out_of_memory(reader);
+            return ingot_reader_out_of_memory(reader);
     }
     return INGOT_OK;
 }
@@ -98,7 +98,7 @@ ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto,
         if (item) {
             level->item = ingot_arena_alloc(&reader->onnx->arena, sizeof *level->item);
             if (!level->item)
-                return ingot_out_of_memory(reader);
+                return ingot_reader_out_of_memory(reader);
             level->item->rank = -1;
             level = level->item;
         }

@@ -194,7 +194,7 @@ static ingot_status prepare_attention(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_attention *a = &s->attention;
     if ((st = read_attention(c, a)))
         return st;
@@ -342,7 +342,7 @@ static ingot_status prepare_found(ingot_op_ctx *c)
     float scale;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     memcpy(&form, attr->ints, sizeof form);
     memcpy(&scale, &form.scale_bits, sizeof scale);
     s->first[Q] = form.q_first;

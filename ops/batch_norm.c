@@ -70,7 +70,7 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_sizes(c, s)))
         return st;
     /* The normalization itself gives X's shape; what is fused behind it may broadcast that to a larger one. */

@@ -49,7 +49,7 @@ static ingot_status prepare_cast(ingot_op_ctx *c)
     int m = 0;
 
     if (!conversion)
-        return ingot_op_fail(c, INGOT_LIMIT, "out of memory");
+        return ingot_op_out_of_memory(c);
     while (m < 3 && strcmp(mode, modes[m]))
         m++;
     if (m == 3)

@@ -118,7 +118,7 @@ ingot_status ingot_run_to_text(ingot_op_ctx *c)
     char *text = ingot_mul_size((size_t)n, TEXT_BYTES, &size_bytes) ? ingot_run_alloc(c, size_bytes) : NULL;
 
     if (!text)
-        return ingot_op_fail(c, INGOT_LIMIT, "out of memory");
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++, text += TEXT_BYTES)
         out[i] = (ingot_string){ text, (size_t)write_number(text, in, i) };
     return INGOT_OK;
@@ -161,7 +161,7 @@ ingot_status ingot_run_from_text(ingot_op_ctx *c, bool saturate, int round_mode)
     ingot_status st = INGOT_OK;
 
     if (!plain)
-        return ingot_op_fail(c, INGOT_LIMIT, "out of memory");
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < ingot_count(c->in[0]) && !st; i++, dst += size_bytes) {
         /* Text is not terminated: a copy is. One that is too long for it cannot be a number that anybody wrote. */
         const size_t n = MIN(in[i].size_bytes, NUMBER_BYTES - 1);

@@ -36,7 +36,7 @@ static ingot_status prepare_channel_norm(ingot_op_ctx *c)
     const ingot_tensor *x = c->in[X];
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     s->kernels = c->kernels;
     s->channels = x->shape[1];
     s->pixels = ingot_span(x, 2, x->rank);

@@ -9,11 +9,6 @@
 #include "ops/op.h"
 
 /* LIMIT is also what a limit on the session's memory gives. */
-static ingot_status out_of_memory(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* Nothing can be said about the outputs before the subgraphs have run: the branches of an If may differ in shape, and
  * the length of a scan output may be the number of iterations. Even the type is left to the run. */
 static ingot_status infer_unknown(ingot_op_ctx *c)
@@ -69,7 +64,7 @@ static ingot_status run_if(ingot_op_ctx *c)
         return status;
     ingot_tensor *results = ingot_run_alloc(c, (size_t)c->n_out * sizeof *results);
     if (!results)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     status = ingot_call(c, branch, NULL, 0, results, c->n_out);
     for (int i = 0; i < c->n_out && !status; i++)
         status = give(c, i, &results[i]);
@@ -122,7 +117,7 @@ static ingot_status open_loop(loop *l, ingot_op_ctx *c, int n_carried, int n_col
     l->arguments = ingot_zalloc(l->memory, (size_t)(n_carried + n_extra) * sizeof *l->arguments);
     l->results = ingot_zalloc(l->memory, (size_t)(1 + n_carried + n_collected) * sizeof *l->results);
     if (!l->values || !l->outputs || !l->arguments || !l->results)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int i = 0; i < n_collected; i++)
         l->outputs[i].item.rank = -1;
     return INGOT_OK;
@@ -158,7 +153,7 @@ static ingot_status carry(loop *l, carried *value, const ingot_tensor *from)
         ingot_release(l->memory, value->buffers[turn]);
         value->capacity[turn] = size_bytes + size_bytes / 2;
         if (!(value->buffers[turn] = ingot_alloc(l->memory, value->capacity[turn])))
-            return out_of_memory(l->c);
+            return ingot_op_out_of_memory(l->c);
     }
     value->tensor = *from;
     value->tensor.data = value->buffers[turn];
@@ -183,10 +178,10 @@ static ingot_status collect(loop *l, int index, const ingot_tensor *from)
     if (output->capacity_bytes - output->used_bytes < size_bytes || !output->data) {
         size_t capacity;
         if (!ingot_mul_size(2, output->used_bytes + size_bytes, &capacity))
-            return out_of_memory(l->c);
+            return ingot_op_out_of_memory(l->c);
         char *data = ingot_alloc(l->memory, capacity);
         if (!data)
-            return out_of_memory(l->c);
+            return ingot_op_out_of_memory(l->c);
         if (output->used_bytes)
             memcpy(data, output->data, output->used_bytes);
         ingot_release(l->memory, output->data);
@@ -360,7 +355,7 @@ static ingot_status open_slices(ingot_op_ctx *c, slice *slices, int n, const ing
         for (int i = s->axis; i < s->tensor.rank; i++)
             s->tensor.shape[i] = s->from->shape[i + 1];
         if (!(s->tensor.data = ingot_run_alloc(c, ingot_storage_bytes(&s->tensor))))
-            return out_of_memory(c);
+            return ingot_op_out_of_memory(c);
     }
     return INGOT_OK;
 }
@@ -423,7 +418,7 @@ static ingot_status run_scan(ingot_op_ctx *c)
     int64_t length = 0;
     slice *slices = ingot_run_alloc(c, (size_t)n_slices * sizeof *slices);
     status = slices ? open_slices(c, slices, n_slices, (const ingot_tensor *const *)c->in + n_carried, &length)
-                    : out_of_memory(c);
+                    : ingot_op_out_of_memory(c);
     if (status || (status = open_loop(&l, c, n_carried, n_collected, n_slices)))
         goto done;
     for (int k = 0; k < n_carried && !status; k++)
@@ -462,7 +457,7 @@ static ingot_status open_batch(ingot_op_ctx *c, batch *b, int n_carried, int n_s
     b->step_bytes = ingot_run_alloc(c, (size_t)n * sizeof *b->step_bytes);
     b->slices = ingot_run_alloc(c, (size_t)n_slices * sizeof *b->slices);
     if (!views || !b->views || !b->step_bytes || !b->slices)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int k = 0; k < n; k++) {
         const ingot_tensor *in = c->in[1 + k];
         if (!in || in->kind != INGOT_TENSOR || in->rank < 1 || (k && in->shape[0] != b->n) || !in->shape[0])

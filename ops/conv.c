@@ -81,7 +81,7 @@ static ingot_status prepare_conv(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_shape(c, &s->shape)) || (st = ingot_load_constant(c, B, &s->bias)))
         return st;
     s->host = *c->out[0];

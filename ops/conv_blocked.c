@@ -283,13 +283,7 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
         ingot_unread_constant(c, input, owned);
     }
     b->packed = packed;
-    return packed ? INGOT_OK : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-}
-
-/* n floats in bytes, rounded up so that what follows stays aligned. */
-static size_t float_bytes(int64_t n)
-{
-    return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+    return packed ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 
 /* Choose the algorithm, and count what it needs; `packed`: the weights are packed beforehand, not in every run. Nothing
@@ -312,13 +306,13 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
         b->algorithm++;
     /* Sizes of everything that the choice needs: packed weights, and both sides in the other layout. */
-    b->packed_bytes = float_bytes(b->algorithm->packed(b, c->kernels));
+    b->packed_bytes = ingot_aligned_bytes(b->algorithm->packed(b, c->kernels), sizeof(float));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
     b->unblock_dst = dst_layout == INGOT_PLAIN;
-    b->src_bytes = b->block_src ? float_bytes(shape->n * in_blocks * INGOT_BLOCK * in) : 0;
-    b->dst_bytes = b->unblock_dst ? float_bytes(shape->n * out_blocks * INGOT_BLOCK * out) : 0;
+    b->src_bytes = b->block_src ? ingot_aligned_bytes(shape->n * in_blocks * INGOT_BLOCK * in, sizeof(float)) : 0;
+    b->dst_bytes = b->unblock_dst ? ingot_aligned_bytes(shape->n * out_blocks * INGOT_BLOCK * out, sizeof(float)) : 0;
     b->scratch_bytes = b->src_bytes + b->dst_bytes + (packed ? 0 : b->packed_bytes);
-    b->thread_scratch_bytes = float_bytes(b->algorithm->scratch(b, c->kernels));
+    b->thread_scratch_bytes = ingot_aligned_bytes(b->algorithm->scratch(b, c->kernels), sizeof(float));
 }
 
 /* Weights that are no constant leave b->packed NULL, and room in scratch memory for packing them. */

@@ -118,7 +118,7 @@ static ingot_status prepare_deformed(ingot_op_ctx *c)
     ingot_status st;
 
     if (!d)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_deformed(c, d)))
         return st;
     const bool is_double = c->in[X]->dtype == INGOT_DOUBLE;

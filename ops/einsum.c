@@ -377,7 +377,7 @@ static ingot_status prepare_einsum(ingot_op_ctx *c)
         s->steps = ingot_keep(c, (size_t)s->n_steps * sizeof *s->steps);
     }
     if (!s || !s->steps)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     for (int label = 0; label < LABELS; label++)
         s->is_empty |= e.size[label] == 0;
     if (!s->is_empty && (st = plan_steps(c, s, &e)))

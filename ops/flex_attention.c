@@ -67,8 +67,6 @@ static ingot_status prepare_flex(ingot_op_ctx *c)
 }
 
 /* Everything here is taken from the run's memory, so that no cleanup is needed. */
-static ingot_status out_of_memory(ingot_op_ctx *c) { return ingot_op_fail(c, INGOT_LIMIT, "memory is out"); }
-
 /* A copy of n elements in another type, or the elements themselves; NULL: memory is out. What it takes lives as long as
  * the run. */
 static void *converted(ingot_op_ctx *c, const void *data, int64_t n, ingot_dtype from, ingot_dtype to)
@@ -99,7 +97,7 @@ static ingot_status modify(ingot_op_ctx *c, const ingot_attention *a, const char
     /* The subgraph sees the scores in its own type: a copy, or the scores themselves. */
     scores.data = converted(c, a->scores, ingot_count(&scores), a->dtype, a->precision);
     if (!scores.data)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     const ingot_status st = ingot_call(c, graph, &argument, 1, &result, 1);
     if (st)
         return st;
@@ -120,7 +118,7 @@ static ingot_status run_stages(ingot_op_ctx *c, ingot_attention *a)
 
     if (!ingot_mul_size((size_t)(a->batch * a->heads * a->queries), (size_t)a->keys, &n) ||
         !ingot_mul_size(n, ingot_dtype_size_bytes(a->dtype), &bytes) || !(a->scores = ingot_run_alloc(c, bytes)))
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     /* Each stage goes through all heads, as the subgraphs work on all of them at once. */
     a->stage = INGOT_STAGE_SCORES;
     ingot_attention_run(c, a);
@@ -157,7 +155,7 @@ static ingot_status run_flex(ingot_op_ctx *c)
     a.v = converted(c, c->in[V]->data, ingot_count(c->in[V]), dtype, a.dtype);
     a.y = dtype == a.dtype ? c->out[0]->data : ingot_run_alloc(c, (size_t)n * ingot_dtype_size_bytes(a.dtype));
     if (!a.q || !a.k || !a.v || !a.y)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     if (ingot_attr_graph(c->node, "score_mod") || ingot_attr_graph(c->node, "prob_mod"))
         st = run_stages(c, &a);
     else

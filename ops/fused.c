@@ -226,7 +226,7 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
     memset(chain, 0, sizeof *chain);
     chain->residual = chain->bias = INGOT_NONE;
     if (n > 0 && !(chain->stages = ingot_keep(c, (size_t)n * sizeof *chain->stages)))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     /* Each fused node in order; `now` is the result before it. */
     for (int f = 0; f < n; f++) {
         ingot_stage *s = &chain->stages[chain->n_stages];

@@ -250,7 +250,7 @@ static ingot_status prepare_grid_sample(ingot_op_ctx *c)
     sampler *s = c->state = ingot_keep(c, sizeof *s);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     const ingot_status st = read_sampler(c, s);
     if (!st)
         ingot_want_scratch(c, ingot_widen_bytes(c), (size_t)s->most_taps * POSITIONS * sizeof(tap));

@@ -145,7 +145,7 @@ static ingot_status infer_grouped(ingot_op_ctx *c)
 static ingot_status prepare_grouped(ingot_op_ctx *c)
 {
     grouped *g = c->state = ingot_keep(c, sizeof *g);
-    const ingot_status st = g ? read_grouped(c, g) : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+    const ingot_status st = g ? read_grouped(c, g) : ingot_op_out_of_memory(c);
     size_t bytes = sizeof(float);
 
     if (st || ingot_count(c->in[Q]) == 0)

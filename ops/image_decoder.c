@@ -74,7 +74,7 @@ ingot_status ingot_image_alloc(ingot_op_ctx *c, ingot_encoded encoded, uint64_t 
                              encoded.size_bytes, (unsigned long long)width, (unsigned long long)height);
     *image = (ingot_image){ (int64_t)width, (int64_t)height, ingot_run_alloc(c, (size_t)bytes) };
     if (!image->rgb)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     memset(image->rgb, 0, (size_t)bytes);
     return INGOT_OK;
 }

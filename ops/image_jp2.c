@@ -182,7 +182,7 @@ ingot_status ingot_image_jp2(ingot_op_ctx *c, ingot_encoded encoded, ingot_image
                           openjpeg.opj_decode(codec, from, decoded) && openjpeg.opj_end_decompress(codec, from);
         st = read ? copy_pixels(c, decoded, image) : INGOT_BAD_INPUT;
     } else {
-        st = ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        st = ingot_op_out_of_memory(c);
     }
     openjpeg.opj_image_destroy(decoded);
     openjpeg.opj_destroy_codec(codec);

@@ -45,7 +45,7 @@ static ingot_status read_image(ingot_op_ctx *c, png_structp png, png_infop info,
                                               libpng.png_get_image_height(png, info), image);
     png_bytep *rows = st ? NULL : ingot_run_alloc(c, (size_t)image->height * sizeof *rows);
     if (!rows)
-        return st ? st : ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return st ? st : ingot_op_out_of_memory(c);
     /* All kinds of pixels become 8-bit RGB, which the size of a row then confirms. */
     libpng.png_set_strip_16(png);
     libpng.png_set_expand(png);
@@ -74,7 +74,7 @@ ingot_status ingot_image_png(ingot_op_ctx *c, ingot_encoded encoded, ingot_image
     png_infop info = png ? libpng.png_create_info_struct(png) : NULL;
 
     if (!info)
-        st = ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        st = ingot_op_out_of_memory(c);
     else if (!setjmp(*libpng.png_set_longjmp_fn(png, longjmp, sizeof(jmp_buf)))) {
         libpng.png_set_user_limits(png, 1u << 20, 1u << 20);
         libpng.png_set_chunk_malloc_max(png, 1u << 23);

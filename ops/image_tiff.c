@@ -99,7 +99,7 @@ static ingot_status read_image(ingot_op_ctx *c, TIFF *tiff, ingot_encoded encode
     /* The library gives four bytes a pixel: they need a place of their own. */
     uint32_t *pixels = ingot_work_alloc(c, (size_t)width * height * sizeof *pixels);
     if (!pixels)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     st = libtiff.TIFFReadRGBAImageOriented(tiff, width, height, pixels, ORIENTATION_TOPLEFT, 1) ? INGOT_OK
                                                                                                  : INGOT_BAD_INPUT;
     for (int64_t i = 0; i < image->width * image->height && !st; i++) {
@@ -128,7 +128,7 @@ ingot_status ingot_image_tiff(ingot_op_ctx *c, ingot_encoded encoded, ingot_imag
     TIFFOpenOptions *options = libtiff.TIFFOpenOptionsAlloc();
 
     if (!options)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     libtiff.TIFFOpenOptionsSetErrorHandlerExtR(options, stay_silent, NULL);
     libtiff.TIFFOpenOptionsSetWarningHandlerExtR(options, stay_silent, NULL);
     libtiff.TIFFOpenOptionsSetMaxSingleMemAlloc(options, MOST_BYTES);

@@ -148,7 +148,7 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_product *p = &s->product;
     if ((st = ingot_matmul_shape(c, c->in[A], c->in[B], p, shape, &rank)))
         return st;
@@ -161,7 +161,7 @@ static ingot_status prepare_matmul(ingot_op_ctx *c)
         p->a_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->a_at);
         p->b_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->b_at);
         if (!p->a_at || !p->b_at)
-            return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+            return ingot_op_out_of_memory(c);
         ingot_matmul_offsets(c->in[A], shape, n_batch, p->m * p->k, p->a_at, p->matrices);
         ingot_matmul_offsets(c->in[B], shape, n_batch, p->k * p->n, p->b_at, p->matrices);
     }
@@ -234,7 +234,7 @@ static ingot_status prepare_gemm(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_gemm(c, true, &s->product)))
         return st;
     return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);

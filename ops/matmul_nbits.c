@@ -80,7 +80,7 @@ static ingot_status prepare_nbits(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_nbits(c, s)))
         return st;
     s->wide_bytes = ((size_t)MIN(COLUMNS, s->n) * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) /

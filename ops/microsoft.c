@@ -477,7 +477,7 @@ ingot_status ingot_microsoft_rewrite(ingot_graph *graph, int *n_rewritten, ingot
             if (!status && rows[k].rewrite != rename_node && !r.failed)
                 status = replace(&r);
             if (!status && r.failed)
-                status = ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+                status = ingot_out_of_memory(error);
             ++*n_rewritten;
             break;
         }

@@ -137,7 +137,7 @@ static ingot_status read_default(ingot_op_ctx *c, encoder_state *s)
     union { float f; int64_t i; int32_t i32; int16_t i16; double d; ingot_string s; } *one = ingot_keep(c, sizeof *one);
 
     if (!one)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     s->otherwise = (ingot_tensor){ .dtype = s->values.dtype, .data = one };
     if (tensor && tensor->type == INGOT_ATTR_TENSOR && tensor->n) {
         if (tensor->tensors[0]->tensor.dtype != s->values.dtype || ingot_count(&tensor->tensors[0]->tensor) != 1)
@@ -178,13 +178,13 @@ static ingot_status prepare_encoder(ingot_op_ctx *c)
     const ingot_const *lazy[2];
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if (!read_table(c, &s->keys, &s->values, lazy))
         return ingot_op_fail(c, INGOT_INVALID, "no keys or no values");
     const int64_t n = ingot_count(&s->keys);
     s->sorted = ingot_keep(c, (size_t)n * sizeof *s->sorted);
     if (!s->sorted || !settle(c, &s->keys, lazy[0]) || !settle(c, &s->values, lazy[1]))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++)
         s->sorted[i] = key_at(&s->keys, i);
     qsort(s->sorted, (size_t)n, sizeof *s->sorted, compare_keys);

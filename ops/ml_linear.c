@@ -81,7 +81,7 @@ static ingot_status prepare_linear(ingot_op_ctx *c)
     linear_state *s = c->state = ingot_keep(c, sizeof *s);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     const ingot_status st = read_classifier(c, s);           /* a regressor has no labels */
     if (!st)
         ingot_want_scratch(c, 0, (size_t)(s->width + s->n_written) * sizeof(double));

@@ -8,11 +8,6 @@
 #include "ops/scalar.h"
 
 /* Run memory is asked for in sizes that the data give, so that it can run out in the midst of a run. */
-static ingot_status out_of_memory(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* ---- ZipMap: every row of scores becomes a map from labels to scores ---- */
 
 /* A label for each column of X; the output is a sequence of maps, of which only the element type is known. */
@@ -44,14 +39,14 @@ static ingot_status run_zip(ingot_op_ctx *c)
     if (!ingot_mul_size((size_t)n, (size_t)width, &n_scores) ||
         !ingot_mul_size(n_scores, sizeof(ingot_tensor), &item_bytes) ||
         !ingot_mul_size((size_t)n, 3 * sizeof(ingot_tensor), &map_bytes))
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     const ingot_tensor keys = { .dtype = ingot_ml_label_dtype(&labels), .rank = 1, .shape = { width },
                                 .data = labels.ints ? (void *)(uintptr_t)labels.ints
                                                     : (void *)(uintptr_t)labels.strings };
     ingot_tensor *maps = ingot_run_alloc(c, map_bytes), *items = ingot_run_alloc(c, item_bytes);
     float *scores = ingot_run_alloc(c, n_scores * sizeof *scores);
     if (!maps || !items || !scores)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     if (n_scores)
         memcpy(scores, c->in[0]->data, n_scores * sizeof *scores);
     for (int64_t i = 0; i < n * width; i++)
@@ -213,7 +208,7 @@ static ingot_status sort_values(ingot_op_ctx *c, const ranked *order, int64_t n,
 
     *values = (ingot_tensor){ .dtype = dtype, .rank = 1, .shape = { n }, .data = ingot_run_alloc(c, (size_t)n * size) };
     if (!values->data)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++) {
         const ingot_tensor *value = value_of(c, order[i].index, &at);
         memcpy((char *)values->data + (size_t)i * size, (const char *)value->data + (size_t)at * size, size);
@@ -232,7 +227,7 @@ static ingot_status convert(ingot_op_ctx *c, ingot_tensor *from, ingot_tensor *t
     sub.out = &to;
     to->data = ingot_run_alloc(c, ingot_storage_bytes(to));
     if (!to->data)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     if (from->dtype == to->dtype)
         to->data = from->data;
     else if (to->dtype == INGOT_STRING)
@@ -284,7 +279,7 @@ static ingot_status run_cast(ingot_op_ctx *c)
     /* The order of the keys, then the values in that order, converted. */
     ranked *order = ingot_run_alloc(c, (size_t)n * sizeof *order);
     if (!order)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++)
         order[i] = (ranked){ ingot_int_at(keys, i), i };
     qsort(order, (size_t)n, sizeof *order, by_key);

@@ -151,7 +151,7 @@ static ingot_status prepare_svm(ingot_op_ctx *c)
     svm_state *s = c->state = ingot_keep(c, sizeof *s);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     const ingot_status st = classifies(c) ? read_classifier(c, s) : read_regressor(c, s);
     const int64_t n = s->n_classes, matrices = s->prob_a ? 2 * n * n + n : 0;
     if (!st)

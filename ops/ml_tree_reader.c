@@ -9,8 +9,6 @@
 #include "ops/ml_trees.h"
 
 /* What every failed allocation says. */
-static ingot_status out_of_memory(ingot_op_ctx *c) { return ingot_op_fail(c, INGOT_LIMIT, "memory is out"); }
-
 /* The elements of a tensor attribute as doubles, *n of them, in memory of the plan; NULL when there is none. */
 static double *tensor_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
 {
@@ -66,7 +64,7 @@ static ingot_status allocate(ingot_op_ctx *c, ingot_trees *t)
     t->roots = ingot_keep(c, (size_t)t->n_roots * sizeof *t->roots);
     t->first_weight = ingot_keep(c, (size_t)(t->n_leaves + 1) * sizeof *t->first_weight);
     t->weights = ingot_keep(c, (size_t)t->n_weights * sizeof *t->weights);
-    return t->nodes && t->roots && t->first_weight && t->weights ? INGOT_OK : out_of_memory(c);
+    return t->nodes && t->roots && t->first_weight && t->weights ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 
 /* Trees whose nodes all compare by <= and send NaN to the false side can be walked without looking at the mode. */
@@ -234,7 +232,7 @@ static ingot_status read_old_lists(ingot_op_ctx *c, old_nodes *o)
     o->sorted = ingot_keep(c, (size_t)n * sizeof *o->sorted);
     o->places = ingot_keep(c, (size_t)n * sizeof *o->places);
     if (!o->sorted || !o->places)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++)
         o->sorted[i] = (named_node){ o->trees[i], o->ids[i], i };
     qsort(o->sorted, (size_t)n, sizeof *o->sorted, by_name);
@@ -313,7 +311,7 @@ static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_node
         return ingot_op_fail(c, INGOT_INVALID, "the attributes %s_* do not all have the same number of elements", kind);
     t->weights = ingot_keep(c, (size_t)t->n_weights * sizeof *t->weights);
     if (!t->weights)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     /* First pass: count by leaf, then sum up to starts. Second pass: put in place. */
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t i = 0; i < t->n_weights; i++) {

@@ -65,7 +65,7 @@ static ingot_status prepare_ensemble(ingot_op_ctx *c)
     const int64_t transform = ingot_attr_int(c->node, "post_transform", INGOT_ML_NONE);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_status st = read_targets(c, &s->n, &s->width, &s->trees.n_targets);
     if (st)
         return st;
@@ -88,7 +88,7 @@ static ingot_status prepare_regressor(ingot_op_ctx *c)
     int k = 0;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_status st = read_targets(c, &s->n, &s->width, &s->trees.n_targets);
     if (st || (st = ingot_ml_read_transform(c, &s->trees.transform)))
         return st;
@@ -144,7 +144,7 @@ static ingot_status prepare_classifier(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_classes(c, s)) || (st = ingot_ml_read_transform(c, &s->trees.transform)))
         return st;
     s->trees.aggregate = INGOT_TREE_SUM;

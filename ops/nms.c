@@ -142,7 +142,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
     int64_t *counts = ingot_run_alloc(c, (size_t)n_pairs * sizeof *counts);
     int64_t *list = ingot_run_alloc(c, (size_t)(n_pairs ? job.limit : 0) * sizeof *list);
     if (!memory || !kept || !counts || !list)
-        return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_op_out_of_memory(c);
     job.candidates = (nms_candidate *)memory;
     job.keys = (uint64_t *)(job.candidates + 2 * n);
     job.kept_boxes = (nms_box *)(job.keys + n);
@@ -151,7 +151,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
         counts[p] = select_boxes(&job, b, scores, p * n, list);
         kept[p] = ingot_run_alloc(c, (size_t)counts[p] * sizeof **kept);
         if (!kept[p])
-            return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
+            return ingot_op_out_of_memory(c);
         for (int64_t i = 0; i < counts[p]; i++)
             kept[p][i] = list[i];
         total += counts[p];

@@ -66,7 +66,7 @@ static ingot_status prepare_groups(ingot_op_ctx *c)
     group_norm *s = c->state = ingot_keep(c, sizeof *s);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
     return read_groups(c, s);
 }
@@ -205,7 +205,7 @@ static ingot_status prepare_rows(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_rows(c, s)))
         return st;
     plan_parameter(c, s, SCALE, &s->scale);

@@ -18,11 +18,6 @@ ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *for
 }
 
 /* The one text for a limit that was met in the midst of a run. */
-static ingot_status out_of_memory(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* Declare an output; one that is left out is no error. Sizes come from the model, so rank and byte size are checked
  * here for every operator. */
 ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape)
@@ -204,7 +199,7 @@ ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int
     const ingot_status status = ingot_out(c, index, dtype, rank, shape);
     if (status)
         return status;
-    return c->host->allocate_output(c, index) ? INGOT_OK : out_of_memory(c);
+    return c->host->allocate_output(c, index) ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 
 /* Memory for values that outlive the call but not the run, as items of sequences; NULL when it is out. */
@@ -223,7 +218,7 @@ static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_
     *to = *from;
     to->data = ingot_run_alloc(c, size_bytes);
     if (!to->data)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     /* Items of a sequence, a map or an optional are tensors one behind the other. */
     if (items) {
         for (int64_t i = 0; i < from->shape[0]; i++) {
@@ -242,7 +237,7 @@ static ingot_status copy_value(ingot_op_ctx *c, const ingot_tensor *from, ingot_
             ingot_string *text = (ingot_string *)to->data + i;
             char *bytes = ingot_run_alloc(c, text->size_bytes);
             if (!bytes)
-                return out_of_memory(c);
+                return ingot_op_out_of_memory(c);
             if (text->size_bytes)
                 memcpy(bytes, text->data, text->size_bytes);
             text->data = bytes;

@@ -115,6 +115,7 @@ uint64_t ingot_op_types(const ingot_op *op, int i);
 /* Fill c->error with "<message>" (the engine puts file and node before it) and return the status. */
 ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+static inline ingot_status ingot_op_out_of_memory(ingot_op_ctx *c) { return ingot_out_of_memory(c->error); }
 
 /* --- in infer() --- */
 

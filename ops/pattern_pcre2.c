@@ -46,7 +46,7 @@ ingot_status ingot_match_pattern(ingot_op_ctx *c, const ingot_string *pattern, c
         pcre2_get_error_message(error, text, sizeof text);
         st = ingot_op_fail(c, INGOT_INVALID, "pattern, at byte %zu: %s", (size_t)at, (const char *)text);
     } else if (!data || !limits) {
-        st = ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        st = ingot_op_out_of_memory(c);
     } else {
         pcre2_set_match_limit(limits, MATCH_STEPS);
         pcre2_set_heap_limit(limits, HEAP_KIB);

@@ -202,7 +202,7 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = resolve(c, &s->window)))
         return st;
     s->planes = c->in[0]->shape[0] * c->in[0]->shape[1];

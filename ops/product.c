@@ -31,12 +31,6 @@ typedef struct run_call {
 /* How many pieces of b elements a has, the last one perhaps shorter. */
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* Bytes of n floats, rounded up so that what follows is aligned. */
-static size_t float_bytes(int64_t n)
-{
-    return ((size_t)n * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
-}
-
 /* The way follows from shape and steps alone, so that results do not depend on the number of threads. stored_nk: B
  * lies by columns, so that a dot product reads it straight on; then few rows need no packing. AXPY is the same for a
  * B that lies by rows. */
@@ -127,7 +121,7 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
     const uint64_t tag = UINT64_C(0x50) << 56 | form | (uint64_t)c->kernels->lanes;
     bool fill = false;
     void *owned = NULL;
-    float *packed = ingot_packed(c, tag, float_bytes(n_floats), &fill);
+    float *packed = ingot_packed(c, tag, ingot_aligned_bytes(n_floats, sizeof(float)), &fill);
 
     if (packed && fill && stripes)
         return pack_stripes(c, p, input, packed) ? packed : NULL;
@@ -157,7 +151,8 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     plan->matrix_floats = c->kernels->gemm_packed_f32(p->n, p->k);
     plan->whole_matrices = p->matrices >= ITEMS;
     const bool full = p->has_d && p->d_row && p->d_col;               /* beta D: a vector, or all of D scaled */
-    plan->vector_bytes = full && p->beta == 1.0f ? 0 : float_bytes(full ? p->m * p->n : MAX(p->m, p->n));
+    const int64_t vector = full ? p->m * p->n : MAX(p->m, p->n);
+    plan->vector_bytes = full && p->beta == 1.0f ? 0 : ingot_aligned_bytes(vector, sizeof(float));
     plan->scratch_bytes = plan->vector_bytes;
     /* B: packed or found now, or room for packing it in every run. */
     if (constant) {
@@ -165,13 +160,13 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
         plan->packed = stripes || plan->way == INGOT_PRODUCT_PANELS ? packed_constant(c, p, b_input, stripes)
                                                                     : plain_constant(c, b_input);
         if (!plan->packed)
-            return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+            return ingot_op_out_of_memory(c);
     } else if (plan->way == INGOT_PRODUCT_PANELS) {
         *(plan->whole_matrices ? &plan->thread_scratch_bytes : &plan->scratch_bytes) +=
-            float_bytes(plan->matrix_floats);
+            ingot_aligned_bytes(plan->matrix_floats, sizeof(float));
     }
     if (plan->way == INGOT_PRODUCT_SPLIT)
-        plan->scratch_bytes += float_bytes(ceil_div(p->k, K_CHUNK) * p->m * p->n);
+        plan->scratch_bytes += ingot_aligned_bytes(ceil_div(p->k, K_CHUNK) * p->m * p->n, sizeof(float));
     return INGOT_OK;
 }
 

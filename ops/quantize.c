@@ -339,7 +339,7 @@ static ingot_status prepare_quantize(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_type(c, "precision", TYPES_REAL, TYPES_REAL >> scale & 1 ? scale : INGOT_FLOAT, &s->precision)))
         return st;
     s->saturate = ingot_attr_int(c->node, "saturate", 1) != 0;
@@ -353,7 +353,7 @@ static ingot_status prepare_dequantize(ingot_op_ctx *c)
     quantize_state *s = c->state = ingot_keep(c, sizeof *s);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, 2 * sizeof(float) * (size_t)ingot_count(c->in[SCALE]), 0);
     return read_grid(c, &s->grid);
 }

@@ -70,9 +70,3 @@ bool ingot_quantized_known(const ingot_op_ctx *c, int i)
 {
     return !ingot_quantized_input(c, i) || (c->constants[i] && c->in[i]->data);
 }
-
-/* Bytes of n items, rounded up so that what follows is aligned. */
-size_t ingot_quantized_bytes(int64_t n, size_t size_bytes)
-{
-    return ((size_t)n * size_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
-}

@@ -31,7 +31,4 @@ void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n
 /* Are input i and what it depends on there when planning, for good? */
 bool ingot_quantized_known(const ingot_op_ctx *c, int i);
 
-/* Bytes rounded up to whole cache lines. */
-size_t ingot_quantized_bytes(int64_t n, size_t size_bytes);
-
 #endif

@@ -190,7 +190,7 @@ static ingot_status plan_offsets(ingot_op_ctx *c, conv_state *s)
     int32_t *row_at = s->way == DEPTHWISE ? NULL : ingot_keep(c, sizeof *row_at * (size_t)MAX(s->pixels, 1));
 
     if (!tap_at || (!row_at && s->way != DEPTHWISE))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     find_steps(s, steps);
     /* Taps from the window's begin; windows from the source's begin. */
     for (int64_t i = 0; i < taps; i++, ingot_window_next(at, v->kernel, tap_rank))
@@ -267,9 +267,9 @@ static ingot_status pack_constant(ingot_op_ctx *c, conv_state *s)
     char *work = fill ? ingot_work_alloc(c, s->arranged_bytes) : NULL;
 
     if (!packed || (fill && !work))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if (fill)
-        pack_weights(c, s, packed, (uint8_t *)work + ingot_quantized_bytes(s->ocg, sizeof(int32_t)),
+        pack_weights(c, s, packed, (uint8_t *)work + ingot_aligned_bytes(s->ocg, sizeof(int32_t)),
                      (int32_t *)(void *)work);
     ingot_work_free(c, work);
     s->packed = packed;
@@ -300,16 +300,16 @@ static ingot_status plan_weights(ingot_op_ctx *c, conv_state *s)
     s->length = s->dot.taps * s->dot.blocks * INGOT_BLOCK;
     if (!ingot_mul_size((size_t)s->length, (size_t)(s->ocg + 64), &column_bytes) ||
         !ingot_mul_size(column_bytes, 4, &group_bytes))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     s->columns = depth ? s->blocks * INGOT_BLOCK : c->kernels->dot_columns_i8(&s->dot);
     s->group_bytes = depth ? (size_t)(s->columns * s->taps) * sizeof(int32_t)
-                           : ingot_quantized_bytes(c->kernels->dot_packed_i8(&s->dot), 1);
+                           : ingot_aligned_bytes(c->kernels->dot_packed_i8(&s->dot), 1);
     const int64_t groups = depth ? 1 : s->shape.group;
     if (!ingot_mul_size(s->group_bytes, (size_t)groups, &s->packed_bytes))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
-    s->arranged_bytes = ingot_quantized_bytes(s->ocg, sizeof(int32_t)) +
-                        (depth ? 0 : ingot_quantized_bytes(s->ocg, (size_t)s->length));
-    s->parameter_bytes = ingot_quantized_bytes(groups * s->columns, sizeof(float));
+        return ingot_op_out_of_memory(c);
+    s->arranged_bytes = ingot_aligned_bytes(s->ocg, sizeof(int32_t)) +
+                        (depth ? 0 : ingot_aligned_bytes(s->ocg, (size_t)s->length));
+    s->parameter_bytes = ingot_aligned_bytes(groups * s->columns, sizeof(float));
     if (ingot_quantized_known(c, s->roles->w) && ingot_quantized_known(c, s->roles->w_zero))
         return pack_constant(c, s);
     return INGOT_OK;
@@ -352,7 +352,7 @@ static ingot_status keep_parameters(ingot_op_ctx *c, conv_state *s)
     s->add = ingot_keep(c, s->parameter_bytes);
     s->scales = ingot_keep(c, s->parameter_bytes);
     if (!s->add || !s->scales)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     read_parameters(&(conv_work){ .c = c, .state = s, .packed = s->packed, .add = s->add, .scales = s->scales,
                                   .x_zero = ingot_quantized_zero(c, r->x_zero) });
     return INGOT_OK;
@@ -368,7 +368,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_conv(c, s)) || ingot_count(c->out[0]) == 0)
         return st;                               /* without results sizes need not be sensible */
     x = c->in[s->roles->x];
@@ -389,12 +389,12 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     if ((st = plan_weights(c, s)) || (st = keep_parameters(c, s)))
         return st;
     if (c->out[0]->layout == INGOT_PLAIN)
-        s->result_bytes = ingot_quantized_bytes(count_blocks(s->ocg) * INGOT_BLOCK * s->pixels,
+        s->result_bytes = ingot_aligned_bytes(count_blocks(s->ocg) * INGOT_BLOCK * s->pixels,
                                                 ingot_dtype_size_bytes(c->out[0]->dtype));
     ingot_want_scratch(c, 2 * s->parameter_bytes + (s->packed ? 0 : s->packed_bytes + s->arranged_bytes) +
                               (s->way == DEPTHWISE ? 0 : s->source_bytes) + s->result_bytes,
                        s->way == DEPTHWISE ? s->source_bytes
-                                           : ingot_quantized_bytes(v->in[v->rank - 1] * INGOT_BLOCK, 1));
+                                           : ingot_aligned_bytes(v->in[v->rank - 1] * INGOT_BLOCK, 1));
     c->kernel = s->way == DEPTHWISE ? "int8 depthwise" : s->way == NARROW_ROWS ? "int8 narrow"
                 : s->direct ? "int8 in place" : "int8";
     return INGOT_OK;
@@ -620,7 +620,7 @@ static ingot_status run_quantized(ingot_op_ctx *c)
     /* Weights that come from the graph are packed in each run. */
     if (!s->packed) {
         char *const arranged = next + s->packed_bytes;
-        pack_weights(c, s, next, (uint8_t *)arranged + ingot_quantized_bytes(s->ocg, sizeof(int32_t)),
+        pack_weights(c, s, next, (uint8_t *)arranged + ingot_aligned_bytes(s->ocg, sizeof(int32_t)),
                      (int32_t *)(void *)arranged);
         w.packed = next;
         next = arranged + s->arranged_bytes;

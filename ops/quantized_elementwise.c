@@ -91,7 +91,7 @@ static ingot_status prepare_mix(ingot_op_ctx *c)
     const ingot_tensor *a = c->in[A], *b = c->in[B], *y = c->out[0];
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     s->n = s->runs = 1;
     if (y->layout == INGOT_BLOCKED) {
         s->n = (int64_t)ingot_storage_bytes(y);

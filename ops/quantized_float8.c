@@ -105,7 +105,7 @@ ingot_status ingot_float8_matmul_run(ingot_op_ctx *c)
     double *scaled_b = ingot_run_alloc(c, (size_t)MAX(ingot_count(b), 1) * sizeof *scaled_b);
     int64_t *at = ingot_run_alloc(c, 2 * (size_t)MAX(p->matrices, 1) * sizeof *at);
     if (!scaled_a || !scaled_b || !at)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     scale_operand(c, A, ingot_span(a, 0, MAX(a->rank - 2, 0)), p->m, p->k, true, scaled_a);
     scale_operand(c, B, ingot_span(b, 0, MAX(b->rank - 2, 0)), p->k, p->n, false, scaled_b);
     ingot_matmul_offsets(a, shape, n_batch, p->m * p->k, at, p->matrices);

@@ -186,7 +186,7 @@ static ingot_status pack_constant(ingot_op_ctx *c, matmul_state *s)
     char *packed = ingot_packed(c, tag, s->packed_bytes, &fill);
     int32_t *zeros = fill ? ingot_work_alloc(c, s->parameter_bytes) : NULL;
     if (!packed || (fill && !zeros))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if (fill)
         ingot_parallel(c->team, s->b_matrices, 1, pack_matrices,
                        &(matmul_work){ .c = c, .state = s, .packed = packed, .add = zeros });
@@ -237,13 +237,13 @@ static ingot_status plan_sizes(ingot_op_ctx *c, matmul_state *s)
         !ingot_mul_size(panel_bytes, 4 * (size_t)MAX(s->b_matrices, 1), &count) ||
         !ingot_mul_size((size_t)s->length + 16, 2 * (size_t)MAX(p->m, 1), &panel_bytes) ||
         !ingot_mul_size(panel_bytes, (size_t)MAX(s->a_matrices, 1), &count))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     s->columns = c->kernels->dot_columns_i8(&s->dot);
-    s->matrix_bytes = ingot_quantized_bytes(c->kernels->dot_packed_i8(&s->dot), 1);
+    s->matrix_bytes = ingot_aligned_bytes(c->kernels->dot_packed_i8(&s->dot), 1);
     s->packed_bytes = s->matrix_bytes * (size_t)s->b_matrices;
-    s->a_bytes = s->direct ? 0 : ingot_quantized_bytes(s->a_matrices * p->m * s->length, (size_t)c->kernels->dot_bytes);
-    s->parameter_bytes = ingot_quantized_bytes(s->b_matrices * s->columns, sizeof(float));
-    s->quantized_bytes = r->dynamic ? ingot_quantized_bytes(s->a_matrices * p->m * p->k, 1) : 0;
+    s->a_bytes = s->direct ? 0 : ingot_aligned_bytes(s->a_matrices * p->m * s->length, (size_t)c->kernels->dot_bytes);
+    s->parameter_bytes = ingot_aligned_bytes(s->b_matrices * s->columns, sizeof(float));
+    s->quantized_bytes = r->dynamic ? ingot_aligned_bytes(s->a_matrices * p->m * p->k, 1) : 0;
     return INGOT_OK;
 }
 
@@ -256,7 +256,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     int rank;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_status st = read_product(c, s, shape, &rank);
     if (st || ingot_count(c->out[0]) == 0 || (st = plan_sizes(c, s)))
         return st;                               /* without results sizes need not be sensible */
@@ -271,7 +271,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     p->a_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->a_at);
     p->b_at = ingot_keep(c, (size_t)p->matrices * sizeof *p->b_at);
     if (!p->a_at || !p->b_at)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if (p->matrices > 1) {
         ingot_matmul_offsets(a, shape, n_batch, 1, p->a_at, p->matrices);
         ingot_matmul_offsets(b, shape, n_batch, 1, p->b_at, p->matrices);
@@ -279,7 +279,7 @@ static ingot_status prepare_quantized(ingot_op_ctx *c)
     if ((st = pack_constant(c, s)))
         return st;
     ingot_want_scratch(c, 3 * s->parameter_bytes + s->quantized_bytes + s->a_bytes + (s->packed ? 0 : s->packed_bytes),
-                       s->by_rows ? 2 * ingot_quantized_bytes(s->columns, sizeof(float)) : 0);
+                       s->by_rows ? 2 * ingot_aligned_bytes(s->columns, sizeof(float)) : 0);
     c->kernel = s->direct ? "int8 in place" : "int8";
     return INGOT_OK;
 }
@@ -378,7 +378,7 @@ static void multiply_rows(void *argument, int64_t begin, int64_t end, int thread
     const ingot_tensor *y_scale = ingot_quantized_input(w->c, s->roles->y_scale);
     char *const own = ingot_thread_scratch(w->c, thread);
     float *scales = (float *)(void *)own;
-    int32_t *add = (int32_t *)(void *)(own + ingot_quantized_bytes(s->columns, sizeof(float)));
+    int32_t *add = (int32_t *)(void *)(own + ingot_aligned_bytes(s->columns, sizeof(float)));
 
     for (int64_t i = begin; i < end; i++) {
         const int64_t matrix = i / p->m, row = i % p->m;

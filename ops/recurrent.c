@@ -16,11 +16,6 @@
 enum { X, W, R, B, SEQUENCE_LENS, INITIAL_H, INITIAL_C, P };
 
 /* What every failed allocation and uncountable size says. */
-static ingot_status out_of_memory(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* ---- attributes and shapes ---- */
 
 /* The three operators differ in gates only and share everything else here. */
@@ -260,12 +255,12 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *
     void *own_w = NULL, *own_r = NULL, *own_b = NULL;
 
     if (!ingot_mul_size((size_t)r->packed_direction, (size_t)r->directions * r->kernels.size, bytes))
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     if (!c->constants[W] || !c->constants[R] || (biased && !c->constants[B]) || ingot_is_16bit(c->in[W]->dtype))
         return INGOT_OK;
     void *packed = ingot_packed(c, PACK_TAG, *bytes, &fill);
     if (!packed)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     r->packed = packed;
     if (!fill)
         return INGOT_OK;
@@ -279,7 +274,7 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *
     ingot_unread_constant(c, R, own_r);
     if (biased)
         ingot_unread_constant(c, B, own_b);
-    return read ? INGOT_OK : out_of_memory(c);
+    return read ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 
 /* Everything that depends on shapes and constants: sizes, attributes, packed weights, and scratch memory for what a run
@@ -287,7 +282,7 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *
 static ingot_status prepare_recurrent(ingot_op_ctx *c)
 {
     ingot_recurrent *r = c->state = ingot_keep(c, sizeof *r);
-    ingot_status st = r ? read_sizes(c, r) : out_of_memory(c);
+    ingot_status st = r ? read_sizes(c, r) : ingot_op_out_of_memory(c);
     size_t packed_bytes = 0, bytes;
 
     if (st || (st = read_attributes(c, r)))
@@ -303,7 +298,7 @@ static ingot_status prepare_recurrent(ingot_op_ctx *c)
         !ingot_mul_size((size_t)r->direction_elements, (size_t)r->directions * r->kernels.size, &bytes) ||
         !ingot_add_size(bytes, r->packed ? 0 : packed_bytes, &bytes) ||
         !ingot_add_size(bytes, ingot_widen_bytes(c), &bytes))
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, bytes, 0);
     c->kernel = r->packed ? "packed gates" : "gates packed in every run";
     return INGOT_OK;

@@ -237,7 +237,7 @@ static ingot_status plan_axes(ingot_op_ctx *c, resize_state *s, ingot_resize_axi
     for (int i = 0; i < s->n_axes; i++) {
         s->axes[i] = all[first + i];
         if (!ingot_resize_fill(c, &s->rule, &s->axes[i]))
-            return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+            return ingot_op_out_of_memory(c);
         for (int64_t o = 0; o < s->axes[i].out && s->axes[i].outside; o++)
             s->extrapolates |= s->axes[i].outside[o];
     }
@@ -286,7 +286,7 @@ static ingot_status prepare_resize(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = read_resize(c, &s->rule, all)))
         return st;
     /* Blocks of channels, and the channels of a block behind the pixels. */

@@ -146,7 +146,7 @@ static ingot_status run_align_plain(ingot_op_ctx *c)
         return ingot_op_fail(c, INGOT_LIMIT, "a region needs too many samples");
     call.samples = ingot_run_alloc(c, (size_t)(ingot_team_size(c->team) * call.thread_samples) * sizeof *call.samples);
     if (!call.samples)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_parallel(c->team, n_rois, 1, is_double ? align_regions_f64 : align_regions_f32, &call);
     return INGOT_OK;
 }

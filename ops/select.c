@@ -5,11 +5,6 @@
 #include "ops/order.h"
 
 /* Results are as long as the data say, so memory is asked for in the run. */
-static ingot_status out_of_memory(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* (rank, how many there are), which the run finds out. */
 static ingot_status infer_non_zero(ingot_op_ctx *c) { return ingot_out_unknown(c, 0, INGOT_TENSOR, INGOT_INT64); }
 
@@ -114,7 +109,7 @@ static ingot_status run_compress(ingot_op_ctx *c)
     const int64_t n = c->in[1]->shape[0];
     int64_t *numbers = ingot_run_alloc(c, (size_t)n * sizeof *numbers), kept = 0;
     if (!numbers)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++) {
         if (condition[i] && i >= view.size)
             return ingot_op_fail(c, INGOT_INVALID, "'condition' selects %lld of %lld", (long long)i,
@@ -212,7 +207,7 @@ static ingot_status read_keys(ingot_op_ctx *c, unique_job *job)
     const int64_t n = ingot_count(x) * job->per_element;
     uint64_t *keys = ingot_run_alloc(c, (size_t)n * sizeof *keys);
     if (!keys)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     ingot_order_keys(&parts, 0, 1, n, keys);
     job->keys = keys;
     return INGOT_OK;
@@ -238,7 +233,7 @@ static ingot_status run_unique(ingot_op_ctx *c)
     const bool sorted = ingot_attr_int(c->node, "sorted", 1) != 0;
     int64_t *memory = ingot_run_alloc(c, 4 * (size_t)n * sizeof *memory), n_groups = 0;
     if (!memory)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     /* group[i]: which of the distinct slices, in the order of the result, slice i is; first[g]: the first that is g. */
     int64_t *group = memory + 2 * n, *first = memory + 3 * n;
     for (int64_t i = 0; i < n; i++)

@@ -9,11 +9,6 @@
 #define TENSORS {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL}
 
 /* Memory is asked for in the run. */
-static ingot_status out_of_memory(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* How many items there will be is not known before the run. */
 static ingot_status infer_sequence(ingot_op_ctx *c)
 {
@@ -46,10 +41,10 @@ static ingot_status make_items(ingot_op_ctx *c, ingot_tensor *out, ingot_kind ki
 {
     size_t size_bytes;
     if (!ingot_mul_size((size_t)n, sizeof(ingot_tensor), &size_bytes))
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     *out = (ingot_tensor){.dtype = dtype, .kind = (uint8_t)kind, .rank = 1, .shape = {n}};
     out->data = ingot_run_alloc(c, size_bytes);
-    return out->data ? INGOT_OK : out_of_memory(c);
+    return out->data ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 
 /* Give a whole value as output 0: tensors are copied, the others shared, since items are never changed. */
@@ -167,7 +162,7 @@ static ingot_status part_sizes(ingot_op_ctx *c, int64_t length, int64_t **sizes,
         return ingot_op_fail(c, INGOT_INVALID, "parts of %lld elements are not possible", (long long)each);
     *n = listed ? ingot_count(split) : (length + each - 1) / each;
     if (!(*sizes = ingot_run_alloc(c, (size_t)*n * sizeof **sizes)))
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     /* Sizes are taken off what is left, so that none can reach past the end. */
     int64_t left = length;
     for (int64_t i = 0; i < *n; i++) {
@@ -200,7 +195,7 @@ static ingot_status run_split(ingot_op_ctx *c)
         *item = from;
         item->shape[axis] = sizes[i];
         if (!(item->data = ingot_run_alloc(c, ingot_storage_bytes(item))))
-            return out_of_memory(c);
+            return ingot_op_out_of_memory(c);
         ingot_copy_axis((ingot_axis_view){ item->data, sizes[i], 0 },
                         (ingot_axis_view){ from.data, from.shape[axis], first }, sizes[i], ingot_span(&from, 0, axis),
                         inner_bytes);
@@ -311,7 +306,7 @@ static ingot_status run_map(ingot_op_ctx *c)
     const ingot_tensor **arguments = ingot_run_alloc(c, (size_t)n_in * sizeof *arguments);
     ingot_tensor *results = ingot_run_alloc(c, (size_t)n_out * sizeof *results);
     if (!arguments || !results)
-        return out_of_memory(c);
+        return ingot_op_out_of_memory(c);
     for (int k = 0; k < n_out && !status; k++)
         if (c->out[k])
             status = make_items(c, c->out[k], INGOT_SEQUENCE, INGOT_FLOAT, n);

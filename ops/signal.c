@@ -133,11 +133,11 @@ static ingot_status prepare_signal(ingot_op_ctx *c)
     ingot_status st;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if ((st = *c->op->op_type == 'S' ? read_stft(c, s) : read_dft(c, s, &axis)))
         return st;
     if (!ingot_fft_plan(c, s->fft.n, &s->fft))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, 0, (size_t)(2 * s->fft.n + ingot_fft_scratch(&s->fft)) * sizeof(double));
     c->kernel = s->fft.chirp ? "chirp" : "power of two";
     return INGOT_OK;

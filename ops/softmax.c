@@ -49,7 +49,7 @@ static ingot_status prepare_softmax(ingot_op_ctx *c)
     int axis;
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     ingot_status st = ingot_axis(c, ingot_attr_int(c->node, "axis", flattens ? 1 : -1), x->rank + flattens, &axis);
     if (st)
         return st;

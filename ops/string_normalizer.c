@@ -48,7 +48,7 @@ static ingot_status prepare_normalizer(ingot_op_ctx *c)
     normalizer_state *s = c->state = ingot_keep(c, sizeof *s);
 
     if (!s)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     while (s->change < N_CASES && strcmp(change, names[s->change]))
         s->change++;
     if (s->change == N_CASES)
@@ -89,7 +89,7 @@ static ingot_status change_case(ingot_op_ctx *c, letter_case change, ingot_strin
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "changing the case of letters past ASCII");
     char *copy = ingot_run_alloc(c, text->size_bytes);
     if (!copy)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     for (size_t i = 0; i < text->size_bytes; i++)
         copy[i] = change == CASE_LOWER ? lower(text->data[i]) : upper(text->data[i]);
     text->data = copy;

@@ -52,7 +52,7 @@ static ingot_status run_concat(ingot_op_ctx *c)
         return st;
     char *text = ingot_run_alloc(c, MAX(total, 1));
     if (!text)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; text += to[i++].size_bytes)
         to[i].data = text;
     return ingot_broadcast(c, c->out[0], c->in, 2, INT64_MAX, join_row, NULL);

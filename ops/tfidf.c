@@ -184,7 +184,7 @@ static ingot_status prepare_tfidf(ingot_op_ctx *c)
     /* At most one n-gram begins at each item of the pool. */
     gram *grams = ingot_keep(c, pool->n * sizeof *grams);
     if (!s || !grams)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     s->grams = grams;
     if (wants_strings)
         s->pool.strings = pool->strings;

@@ -145,7 +145,7 @@ static ingot_status prepare_map(ingot_op_ctx *c)
     map_call *call = c->state = ingot_keep(c, sizeof *call);
 
     if (!call)
-        return ingot_op_fail(c, INGOT_LIMIT, "out of memory");
+        return ingot_op_out_of_memory(c);
     call->function = m->function;
     if (m->a)
         call->a = ingot_attr_float(c->node, m->a, m->a_default);

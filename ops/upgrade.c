@@ -33,7 +33,7 @@ static ingot_status refuse(upgrade *u, ingot_status status, const char *what)
 /* Building fails for one reason only. */
 static ingot_status done_if(upgrade *u, bool ok)
 {
-    return ok ? INGOT_OK : ingot_fail(u->error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    return ok ? INGOT_OK : ingot_out_of_memory(u->error);
 }
 
 /* ---- building: every function returns a value id, and takes INGOT_NONE after a failure through to the end ---- */

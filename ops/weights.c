@@ -15,11 +15,11 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     if (!constant || !ingot_const_is_lazy(constant) || c->in[input]->layout != INGOT_PLAIN)
         return INGOT_OK;                         /* one that was reordered has been read by then */
     if (!(copy = ingot_keep(c, sizeof *copy)))
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     *copy = *c->in[input];
     copy->data = ingot_packed(c, LOADED_TAG + (uint64_t)input, ingot_storage_bytes(copy), &fill);
     if (!copy->data)
-        return ingot_op_fail(c, INGOT_LIMIT, "memory is out");
+        return ingot_op_out_of_memory(c);
     if (fill) {
         ingot_const_read(constant, copy->data);
         ingot_const_drop_pages(constant);

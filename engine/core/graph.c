@@ -463,7 +463,7 @@ ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error)
                 0, ingot_arena_array(graph->arena, n, sizeof(int))};
     int n_alive = 0;
     if (!s.missing || !s.order || !s.ready)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory");
+        return ingot_out_of_memory(error);
     /* How many inputs each node waits for. */
     for (int i = 0; i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
@@ -478,5 +478,5 @@ ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error)
         if (graph->nodes[i]->op_type && s.missing[i] >= 0)
             return ingot_fail(error, INGOT_INVALID, "node '%s' (%s): its inputs depend on its own output",
                               graph->nodes[i]->name, graph->nodes[i]->op_type);
-    return apply_order(graph, s.order, n_alive) ? INGOT_OK : ingot_fail(error, INGOT_LIMIT, "out of memory");
+    return apply_order(graph, s.order, n_alive) ? INGOT_OK : ingot_out_of_memory(error);
 }

@@ -29,6 +29,12 @@ uint64_t ingot_memory_of_machine(void);
 bool ingot_mul_size(size_t a, size_t b, size_t *result);
 bool ingot_add_size(size_t a, size_t b, size_t *result);
 
+/* Bytes of n items, rounded up so that what follows is aligned; of sizes that were checked before. */
+static inline size_t ingot_aligned_bytes(int64_t n, size_t item_bytes)
+{
+    return ((size_t)n * item_bytes + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+}
+
 typedef struct ingot_arena {
     ingot_memory *memory;
     struct ingot_arena_chunk *chunks;

@@ -75,6 +75,12 @@ ingot_status ingot_fail(ingot_error *error, ingot_status status, const char *for
     return status;
 }
 
+/* Whether the system has no more or a limit was reached is the same to who reads it. */
+ingot_status ingot_out_of_memory(ingot_error *error)
+{
+    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+}
+
 /* The prefix takes at most 253 bytes; where both do not fit, the end of the line is cut. Escaping again leaves escapes
  * as they are. */
 void ingot_error_prefix(ingot_error *error, const char *format, ...)

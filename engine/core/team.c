@@ -57,8 +57,8 @@ static void relax(unsigned *spins)
     }
 }
 
-/* The monotonic clock, as the executor's times are. */
-static uint64_t now_ns(void)
+/* One clock for spans, the executor's times, deadlines and measurements, so that they can be compared. */
+uint64_t ingot_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -99,9 +99,9 @@ static void work_and_record(ingot_team *team, uint32_t generation, int thread)
     }
     record *r = team->records[thread];
     const int64_t mark = atomic_load_explicit(&team->mark, memory_order_relaxed);
-    const uint64_t start = now_ns();
+    const uint64_t start = ingot_now_ns();
     if (work(team, generation, thread) && r->n < MAX_SPANS)
-        r->spans[r->n++] = (ingot_team_span){start, now_ns(), mark};
+        r->spans[r->n++] = (ingot_team_span){start, ingot_now_ns(), mark};
 }
 
 /* Life of a helper thread during one run: take part in each new generation until the run ends. A generation that was

@@ -22,6 +22,9 @@ int ingot_default_threads(void);
 /* Call body(argument) with the team's threads standing by; ingot_parallel() may be used inside. */
 void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument);
 
+/* The monotonic clock in nanoseconds: only differences count. */
+uint64_t ingot_now_ns(void);
+
 /* A stretch of time in which a thread worked on one call of ingot_parallel(); times of the monotonic clock. */
 typedef struct ingot_team_span {
     uint64_t start_ns, end_ns;

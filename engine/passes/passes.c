@@ -59,7 +59,7 @@ void ingot_pass_kept(ingot_pass_ctx *c, const ingot_node *node, const char *form
 /* The one text for it, and the status to return. */
 ingot_status ingot_pass_out_of_memory(ingot_pass_ctx *c)
 {
-    return ingot_fail(c->error, INGOT_LIMIT, "out of memory, or past the memory limit");
+    return ingot_out_of_memory(c->error);
 }
 
 /* A name that was misspelled must not pass for one that was switched off. INGOT_USAGE with the name. */
@@ -152,7 +152,7 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
     ingot_status status = drop_unused(graph, error);
     ingot_graph **graphs = status ? NULL : ingot_all_graphs(graph, &n_graphs);
     if (!status && !graphs)
-        status = ingot_fail(error, INGOT_LIMIT, "out of memory");
+        status = ingot_out_of_memory(error);
     for (int g = 0; !status && g < n_graphs; g++) {
         status = ingot_microsoft_rewrite(graphs[g], &n_upgraded, error);
         if (!status)

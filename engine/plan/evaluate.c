@@ -3,11 +3,6 @@
 #include "engine/plan/plan.h"
 
 /* The line that every want of memory gets. */
-static ingot_status out_of_memory(ingot_error *error)
-{
-    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* Each constant becomes a known value of the plan; ids[i] is INGOT_NONE for an input left out. False when memory is
  * out. Lazy constants stay so: inference reads those it needs. */
 static bool add_inputs(ingot_plan *plan, const ingot_node *node, const ingot_const *const *inputs, int *ids)
@@ -45,10 +40,10 @@ static ingot_status compute(ingot_plan *plan, ingot_arena *arena, const ingot_no
     int *in = ingot_arena_array(&plan->arena, (size_t)node->n_all_inputs, sizeof *in);
     int *out = ingot_arena_array(&plan->arena, (size_t)node->n_outputs, sizeof *out);
     if (!in || !out || !add_inputs(plan, node, inputs, in) || !add_outputs(plan, node, out))
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     ingot_step *step = ingot_plan_make_step(plan, node, in, node->n_all_inputs, out, node->n_outputs);
     if (!step)
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     step->ctx.error = error;
     const ingot_status status = ingot_plan_infer_step(plan, step, error);
     if (status)
@@ -60,7 +55,7 @@ static ingot_status compute(ingot_plan *plan, ingot_arena *arena, const ingot_no
         if (value->place != INGOT_PLACE_KNOWN || value->tensor.kind != INGOT_TENSOR)
             return ingot_fail(error, INGOT_UNSUPPORTED, "cannot be computed while loading");
         if (!(outputs[i] = ingot_const_create(arena, &value->tensor)))
-            return out_of_memory(error);
+            return ingot_out_of_memory(error);
     }
     return INGOT_OK;
 }

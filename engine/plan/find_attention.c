@@ -256,7 +256,7 @@ ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_erro
     for (int s = 0; s < plan->n_steps; s++) {
         found a;
         if (find_attention(&f, plan->steps[s], &a) && !replace(&f, s, &a))
-            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+            return ingot_out_of_memory(error);
     }
     return INGOT_OK;
 }

@@ -76,7 +76,7 @@ ingot_status ingot_plan_channel_norm(ingot_plan *plan, ingot_uses *uses, ingot_e
     for (int s = 0; s < plan->n_steps; s++) {
         const ingot_step *norm = find_norm(plan, uses, plan->steps[s]);
         if (norm && !replace(plan, uses, s, norm))
-            return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+            return ingot_out_of_memory(error);
     }
     return INGOT_OK;
 }

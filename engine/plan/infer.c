@@ -9,11 +9,6 @@
 enum { KNOWN_LIMIT_BYTES = 1 << 20 };
 
 /* The line that every want of memory gets. */
-static ingot_status out_of_memory(ingot_error *error)
-{
-    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* Type and shape are taken from the tensor; the elements only where they stay the same in every run. A bound value's
  * data pointer is set anew before each run. */
 static void set_outside_value(ingot_plan_value *value, const ingot_plan_input *input)
@@ -101,7 +96,7 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
         return status;
     for (int i = 0; i < c->n_out; i++)
         if (c->out[i] && c->out[i]->rank >= 0 && !c->host->allocate_output(c, i))
-            return out_of_memory(error);
+            return ingot_out_of_memory(error);
     char *scratch = NULL;
     /* Packs made here go into the model's cache, hence its lock. */
     if (c->op->prepare) {
@@ -113,7 +108,7 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
         scratch = ingot_alloc(plan->env->memory,
                               c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(c->team));
         if (!scratch)
-            return out_of_memory(error);
+            return ingot_out_of_memory(error);
         c->scratch = scratch;
     }
     status = c->op->run(c);
@@ -163,7 +158,7 @@ static ingot_status add_step(ingot_plan *plan, int index, ingot_error *error)
     ingot_step *step =
         ingot_plan_make_step(plan, node, node->inputs, node->n_all_inputs, node->outputs, node->n_outputs);
     if (!step)
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     step->ctx.error = error;
     const ingot_status status = ingot_plan_infer_step(plan, step, error);
     if (status && status != INGOT_LATER)
@@ -260,7 +255,7 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
 {
     plan->steps = ingot_arena_array(&plan->arena, (size_t)plan->graph->n_nodes + 1, sizeof *plan->steps);
     if (!plan->steps || !make_values(plan, inputs, captures))
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     ingot_status status = INGOT_OK;
     for (int i = 0; i < plan->graph->n_nodes; i++)
         if ((status = add_step(plan, i, error)))
@@ -268,7 +263,7 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
     if ((status = ingot_plan_merge(plan, wanted, error)))
         return status;
     if (!drop_unused(plan, wanted))
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     for (int s = 0; s < plan->n_steps; s++)
         if ((status = ingot_step_settle_constants(plan->steps[s], error)))
             return status;

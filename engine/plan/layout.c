@@ -6,11 +6,6 @@
 #include "engine/plan/plan.h"
 
 /* The line that every want of memory gets. */
-static ingot_status out_of_memory(ingot_error *error)
-{
-    return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
-}
-
 /* Bit i of the rule's mask says whether input i may be blocked; others are always plain. Inputs past the mask's width
  * are plain. */
 static bool takes_part(const ingot_layout *rule, int input) { return input < 32 && (rule->inputs >> input & 1); }
@@ -149,9 +144,9 @@ ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error)
     rewriter r = {.plan = plan, .error = error};
     for (int s = 0; s < plan->n_steps; s++)
         if (!place_step(&r, plan->steps[s]))
-            return out_of_memory(error);
+            return ingot_out_of_memory(error);
     if (!plain_outputs(&r))
-        return out_of_memory(error);
+        return ingot_out_of_memory(error);
     plan->steps = r.steps;
     plan->n_steps = r.n_steps;
     return INGOT_OK;

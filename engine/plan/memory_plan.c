@@ -152,7 +152,7 @@ ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error)
     ingot_plan_share(plan);
     if (!assign_offsets(plan) || !find_dying(plan) ||
         !ingot_add_size(plan->arena_bytes, plan->scratch_bytes, &total))
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     plan->memory = ingot_alloc(plan->env->memory, total + INGOT_ALIGNMENT);
     if (!plan->memory)
         return too_large(plan, total, error);

@@ -51,7 +51,7 @@ ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error 
 {
     ingot_uses uses;
     if (!count_uses(plan, wanted, &uses))
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     const ingot_status status = ingot_plan_attention(plan, &uses, error);
     return status ? status : ingot_plan_channel_norm(plan, &uses, error);
 }

@@ -170,7 +170,7 @@ static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_
         return INGOT_OK;
     void *data = ingot_arena_alloc(&plan->arena, ingot_storage_bytes(&constant->tensor));
     if (!data)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     ingot_const_read(constant, data);
     ingot_const_drop_pages(constant);
     tensor->data = data;
@@ -272,14 +272,14 @@ ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, co
     *result = NULL;
     ingot_plan *plan = ingot_zalloc(env->memory, sizeof *plan);
     if (!plan)
-        return ingot_fail(error, INGOT_LIMIT, "out of memory, or past the memory limit");
+        return ingot_out_of_memory(error);
     plan->env = env;
     plan->graph = graph;
     plan->arena.memory = env->memory;
     plan->host = (ingot_host){env->memory,    host_keep, host_packed, host_run_alloc, host_allocate_output,
                               ingot_plan_call};
     if (!keep_signature(plan, inputs, captures)) {
-        ingot_fail(error, status, "out of memory, or past the memory limit");
+        status = ingot_out_of_memory(error);
         goto fail;
     }
     if ((status = ingot_plan_infer(plan, inputs, captures, wanted, error)))
