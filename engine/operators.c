@@ -28,6 +28,10 @@ static void find_versions(const ingot_op *op, ingot_operator_info *info)
         else if (!info->last || other->since <= info->last)
             info->last = other->since - 1;
     }
+    ingot_old_types old;
+    for (size_t i = 0; ingot_old_types_at(i, &old); i++)
+        if (!*domain_of(op) && !strcmp(old.op_type, op->op_type) && info->first <= old.last)
+            info->first = old.last + 1;
 }
 
 /* A set of 0, which stands for the type of input 0, is told as input 0's set. */
@@ -42,26 +46,56 @@ static void fill(const ingot_op *op, ingot_operator_info *info)
     find_versions(op, info);
 }
 
-/* Behind the records come the names that operators had: what they run is the newest form of the other operator. Indices
- * count the records that are not internal, then the renamed ones. False past the last. */
+/* The index-th name that an operator had: what it runs is the newest form of another. False past the last. */
+static bool fill_renamed(size_t index, ingot_operator_info *info)
+{
+    ingot_renamed renamed;
+    bool known;
+    const ingot_op *op = ingot_renamed_op(index, &renamed) ? ingot_op_find("", renamed.to, INT32_MAX, &known) : NULL;
+
+    if (!op)
+        return false;
+    fill(op, info);
+    info->op_type = renamed.from;
+    info->first = ingot_schema_since("", renamed.from);
+    info->last = renamed.last;
+    return true;
+}
+
+/* The index-th form with types of its own, which is rewritten to the newest one. False past the last. */
+static bool fill_old(size_t index, ingot_operator_info *info)
+{
+    ingot_old_types old;
+    bool known;
+    const ingot_op *op = ingot_old_types_at(index, &old) ? ingot_op_find("", old.op_type, INT32_MAX, &known) : NULL;
+
+    if (!op)
+        return false;
+    fill(op, info);
+    info->first = ingot_schema_since("", old.op_type);
+    info->last = old.last;
+    info->max_inputs = old.n_inputs;
+    for (int i = 1; i < 6; i++)
+        info->types[i] = info->types[1] | old.types;
+    return true;
+}
+
+/* Indices count the records that are not internal, then the names that operators had, then the old forms with types of
+ * their own. False past the last. */
 bool ingot_operator(size_t index, ingot_operator_info *info)
 {
     const ingot_op *op = NULL;
-    ingot_renamed renamed;
-    bool known;
 
     for (size_t i = 0; (op = ingot_op_at(i)); i++)
         if (!is_internal(op) && index-- == 0)
             break;
-    if (!op) {
-        if (!ingot_renamed_op(index, &renamed) || !(op = ingot_op_find("", renamed.to, INT32_MAX, &known)))
-            return false;
+    if (op) {
         fill(op, info);
-        info->op_type = renamed.from;
-        info->first = ingot_schema_since("", renamed.from);
-        info->last = renamed.last;
         return true;
     }
-    fill(op, info);
-    return true;
+    size_t n = 0;
+    while (fill_renamed(n, info))
+        if (n++ == index)
+            return true;
+    return fill_old(index - n, info);
 }

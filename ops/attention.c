@@ -114,7 +114,7 @@ static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
         precision != INGOT_BFLOAT16)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'softmax_precision' is %lld", (long long)precision);
     a->precision = (ingot_dtype)precision;
-    a->narrow = ingot_is_16bit(c->in[Q]->dtype) ? c->in[Q]->dtype : INGOT_UNDEFINED;
+    a->narrow = ingot_is_16bit(c->in[Q]->dtype) && a->dtype == INGOT_FLOAT ? c->in[Q]->dtype : INGOT_UNDEFINED;
     if (precision == (int64_t)a->narrow)
         a->precision = INGOT_UNDEFINED;
     a->shown = (ingot_scores)shown;
@@ -123,8 +123,8 @@ static ingot_status read_options(ingot_op_ctx *c, ingot_attention *a)
 
 /* Everything that shapes and attributes say, checked: Q (N, heads, queries, depth) or (N, queries, heads * depth), K
  * and V likewise with kv_heads, of which heads is a multiple (grouped queries). Called by infer and by prepare, so it
- * reads no elements: those of nonpad_kv_seqlen are checked by run. UNSUPPORTED: K of another type than Q, or Q and V of
- * which one is double. */
+ * reads no elements: those of nonpad_kv_seqlen are checked by run. V may have another type than Q and K; where one of
+ * them is double, all is computed in double. */
 static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
 {
     const ingot_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V];
@@ -134,9 +134,9 @@ static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
     memset(a, 0, sizeof *a);
     if ((q->rank != 3 && q->rank != 4) || k->rank != q->rank || v->rank != q->rank)
         return ingot_op_fail(c, INGOT_INVALID, "Q, K and V must all have rank 3 or all rank 4");
-    if ((q->dtype == INGOT_DOUBLE) != (v->dtype == INGOT_DOUBLE) || k->dtype != q->dtype)
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "Q, K and V of types %s, %s and %s", ingot_dtype_name(q->dtype),
-                             ingot_dtype_name(k->dtype), ingot_dtype_name(v->dtype));
+    if (k->dtype != q->dtype)
+        return ingot_op_fail(c, INGOT_INVALID, "Q and K of types %s and %s, which must be one",
+                             ingot_dtype_name(q->dtype), ingot_dtype_name(k->dtype));
     int64_t k_depth;
     if ((st = read_heads(c, Q, "q_num_heads", &a->heads, &a->depth, &a->q_at)) ||
         (st = read_heads(c, K, "kv_num_heads", &a->kv_heads, &k_depth, &a->k_at)) ||
@@ -145,7 +145,7 @@ static ingot_status read_attention(ingot_op_ctx *c, ingot_attention *a)
     a->batch = q->shape[0];
     a->queries = q->shape[q->rank - 2];
     a->keys = k->shape[k->rank - 2];
-    a->dtype = q->dtype == INGOT_DOUBLE ? INGOT_DOUBLE : INGOT_FLOAT;
+    a->dtype = q->dtype == INGOT_DOUBLE || v->dtype == INGOT_DOUBLE ? INGOT_DOUBLE : INGOT_FLOAT;
     if (a->heads % a->kv_heads || v_heads != a->kv_heads || k_depth != a->depth || k->shape[0] != a->batch ||
         v->shape[0] != a->batch || v->shape[v->rank - 2] != a->keys)
         return ingot_op_fail(c, INGOT_INVALID, "the shapes of Q, K and V do not fit each other");
@@ -185,6 +185,12 @@ static ingot_status infer_attention(ingot_op_ctx *c)
  * read outside of the array. */
 static bool is_wanted(const ingot_op_ctx *c, int output) { return output < c->n_out && c->out[output]; }
 
+/* Scratch memory of the copies that run_attention() makes. */
+static size_t widen_bytes(const ingot_op_ctx *c, const ingot_attention *a)
+{
+    return a->dtype == INGOT_DOUBLE ? ingot_widen_bytes_to_double(c) : ingot_widen_bytes(c);
+}
+
 /* Shapes are checked and scratch is sized here, once per shape. A cache nobody reads as an output still needs memory
  * when there is a past to join to K and V. The fast way of columns is only for a plain attention: nothing masked,
  * counted or shown. */
@@ -207,7 +213,7 @@ static ingot_status prepare_attention(ingot_op_ctx *c)
     if (a->narrow)
         s->scaled_bytes = (size_t)(a->batch * a->kv_heads * a->keys * a->depth) * sizeof(float);
     c->kernel = ingot_attention_choose(c, a, !ingot_has(c, MASK) && !ingot_has(c, VALID) && !is_wanted(c, SCORES));
-    ingot_want_scratch(c, ingot_widen_bytes(c) + s->cache_bytes[0] + s->cache_bytes[1] + s->scaled_bytes,
+    ingot_want_scratch(c, widen_bytes(c, a) + s->cache_bytes[0] + s->cache_bytes[1] + s->scaled_bytes,
                        ingot_attention_scratch(c, a));
     return INGOT_OK;
 }
@@ -304,15 +310,19 @@ static ingot_status run_plain(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* 16-bit inputs are widened to f32 first; one narrow input among wide ones is enough to take that way. */
+/* Narrow inputs are widened first, to double where there is one; one narrow input among wide ones is enough to take
+ * that way. */
 static ingot_status run_attention(ingot_op_ctx *c)
 {
+    const attention_state *s = c->state;
     bool narrow = false;
 
     if (!c->out[Y])
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "output Y is left out");
     for (int i = 0; i < c->n_in; i++)
         narrow |= c->in[i] && ingot_is_16bit(c->in[i]->dtype);
+    if (s->attention.dtype == INGOT_DOUBLE)
+        return ingot_run_in_double(c, run_plain);
     return narrow ? ingot_run_widened(c, run_plain) : run_plain(c);
 }
 

@@ -1,5 +1,9 @@
 /* col2im.c - Col2Im: blocks, laid out as columns, are added up into the image they were taken from. Every pixel gathers
- * the blocks that hold it, so that pixels are independent. */
+ * the blocks that hold it, so that pixels are independent. Text has no sum: it is put together where no two blocks
+ * overlap, and refused where they do. */
+#include <string.h>
+
+#include "ops/movement.h"
 #include "ops/scalar.h"
 #include "ops/window.h"
 
@@ -148,6 +152,30 @@ static ingot_tensor as_parts(const ingot_tensor *t)
     return view;
 }
 
+/* Text goes where it belongs, an empty one where no block is. INVALID where two blocks have the same pixel. */
+static ingot_status fold_text(ingot_op_ctx *c, const folding *f)
+{
+    const size_t size = ingot_dtype_size_bytes(INGOT_STRING);
+    const char *x = f->x.data, *const none = ingot_zero_of(INGOT_STRING);
+    char *y = f->y.data;
+
+    for (int64_t plane = 0; plane < c->in[X]->shape[0] * f->channels; plane++) {
+        int64_t pixel[INGOT_MAX_SPATIAL] = {0};
+        for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank)) {
+            int64_t tap[INGOT_MAX_SPATIAL] = {0}, at = -1;
+            for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, f->w.kernel, f->w.rank)) {
+                const int64_t column = find_column(&f->w, pixel, tap);
+                if (column >= 0 && at >= 0)
+                    return ingot_op_fail(c, INGOT_INVALID, "blocks of strings overlap, and strings have no sum");
+                at = column < 0 ? at : (plane * f->taps + t) * f->columns + column;
+            }
+            memcpy(y, at < 0 ? none : x + (size_t)at * size, size);
+            y += size;
+        }
+    }
+    return INGOT_OK;
+}
+
 /* Each (image, channel) plane is summed by one thread, as its windows may overlap. Shapes are read anew because
  * image_shape and block_shape may be computed in the run. */
 static ingot_status run_col2im(ingot_op_ctx *c)
@@ -160,13 +188,16 @@ static ingot_status run_col2im(ingot_op_ctx *c)
     f.x = as_parts(c->in[X]);
     f.y = as_parts(c->out[0]);
     f.parts = f.x.dtype == c->in[X]->dtype ? 1 : 2;
+    if (f.x.dtype == INGOT_STRING)
+        return fold_text(c, &f);
     ingot_parallel(c->team, c->in[X]->shape[0] * f.channels, 1, fold_planes, &f);
     return INGOT_OK;
 }
 
-#define TYPES_SUMMED (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
+#define TYPES                                                                                                          \
+    (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL) | INGOT_TYPE(STRING) | INGOT_TYPE(COMPLEX64) | INGOT_TYPE(COMPLEX128))
 
 const ingot_op ingot_ops_col2im[] = {
-    { "Col2Im", 18, 3, 3, { TYPES_SUMMED, INGOT_TYPE(INT64), INGOT_TYPE(INT64) }, infer_col2im, run_col2im },
+    { "Col2Im", 18, 3, 3, { TYPES, INGOT_TYPE(INT64), INGOT_TYPE(INT64) }, infer_col2im, run_col2im },
     {0},
 };

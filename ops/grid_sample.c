@@ -27,7 +27,7 @@ typedef struct sampler {
     const ingot_op_ctx *ctx;
     sample_mode mode;
     padding padding;
-    bool align_corners;
+    bool align_corners, whole;           /* whole: weights are integers, as the elements are */
     int spatial;                         /* dimensions */
     int64_t size[MAX_SPATIAL];           /* of the input image */
     int64_t channels, pixels, positions; /* of an image: input elements, output elements per channel */
@@ -39,12 +39,25 @@ typedef struct sampler {
 } sampler;
 
 #define T float
+#define WEIGHT float
 #define TYPED(name) name##_f32
 #include "ops/grid_sample_loops.h"
 #undef T
 #undef TYPED
+#define T float _Complex
+#define TYPED(name) name##_c64
+#include "ops/grid_sample_loops.h"
+#undef T
+#undef WEIGHT
+#undef TYPED
 #define T double
+#define WEIGHT double
 #define TYPED(name) name##_f64
+#include "ops/grid_sample_loops.h"
+#undef T
+#undef TYPED
+#define T double _Complex
+#define TYPED(name) name##_c128
 #include "ops/grid_sample_loops.h"
 
 /* Fold x back into [low, high] at its ends, as often as it takes. `times` counts the whole turns: after an even number
@@ -126,6 +139,13 @@ static int dimension_taps(const sampler *s, double x, int64_t size, int64_t *pix
     return 4;
 }
 
+/* Weights of integers are integers, as in the standard's reference evaluator: cut toward zero, so that a position
+ * between pixels gets 0, and one on a pixel that pixel. Those of bool are 1 where they are not 0. */
+static double whole_weight(const sampler *s, double weight)
+{
+    return s->ctx->in[X]->dtype == INGOT_BOOL ? weight != 0 : trunc(weight);
+}
+
 /* The taps of output position `at` of an image: the product of those of its dimensions. Taps that are padding are left
  * out; returns how many remain, at most most_taps. */
 static int position_taps(const sampler *s, int64_t image, int64_t at, tap *taps)
@@ -143,18 +163,18 @@ static int position_taps(const sampler *s, int64_t image, int64_t at, tap *taps)
         for (int i = n - 1; i >= 0; i--)                   /* from the end, so that none is lost */
             for (int k = n_own - 1; k >= 0; k--)
                 taps[--to] = (tap){ pixel[k] < 0 || taps[i].offset < 0 ? -1 : taps[i].offset * s->size[d] + pixel[k],
-                                    taps[i].weight * weight[k] };
+                                    taps[i].weight * (s->whole ? whole_weight(s, weight[k]) : weight[k]) };
         n *= n_own;
     }
     int kept = 0;
     for (int i = 0; i < n; i++)
-        if (taps[i].offset >= 0)
+        if (taps[i].offset >= 0 && (!s->whole || taps[i].weight != 0))
             taps[kept++] = taps[i];
     return kept;
 }
 
-/* Nearest: elements of any type, of n positions from `first` on. A position without a tap gets the type's zero, which
- * for text is the empty one. */
+/* One tap at most: elements of any type, of n positions from `first` on. A position without a tap gets the type's zero,
+ * which for text is the empty one. */
 static void copy_taps(const sampler *s, const tap *taps, const int *n_taps, int64_t image, int64_t first, int64_t n)
 {
     const void *zero = ingot_zero_of(s->ctx->in[X]->dtype);
@@ -164,9 +184,43 @@ static void copy_taps(const sampler *s, const tap *taps, const int *n_taps, int6
         const char *x = (const char *)s->x + (size_t)(plane * s->pixels) * s->item_bytes;
         char *y = (char *)s->y + (size_t)(plane * s->positions + first) * s->item_bytes;
         for (int64_t p = 0; p < n; p++)
-            memcpy(y + (size_t)p * s->item_bytes, n_taps[p] ? x + (size_t)taps[p].offset * s->item_bytes : zero,
-                   s->item_bytes);
+            memcpy(y + (size_t)p * s->item_bytes,
+                   n_taps[p] ? x + (size_t)taps[p * s->most_taps].offset * s->item_bytes : zero, s->item_bytes);
     }
+}
+
+/* Bool: is any of the taps true? Integers have one tap at most, since their weights are 0 or 1, and are copied. */
+static void any_tap(const sampler *s, const tap *taps, const int *n_taps, int64_t image, int64_t first, int64_t n)
+{
+    for (int64_t channel = 0; channel < s->channels; channel++) {
+        const int64_t plane = image * s->channels + channel;
+        const bool *x = (const bool *)s->x + plane * s->pixels;
+        bool *y = (bool *)s->y + plane * s->positions + first;
+        for (int64_t p = 0; p < n; p++) {
+            y[p] = false;
+            for (int i = 0; i < n_taps[p]; i++)
+                y[p] |= x[taps[p * s->most_taps + i].offset];
+        }
+    }
+}
+
+/* The sums of taps of a block, by the type of the elements. Nearest has one tap, and copies. */
+static void apply_taps(const sampler *s, const tap *taps, const int *n_taps, int64_t image, int64_t first, int64_t n)
+{
+    const ingot_dtype dtype = s->ctx->in[X]->dtype;
+
+    if (s->mode == NEAREST || (s->whole && dtype != INGOT_BOOL))
+        copy_taps(s, taps, n_taps, image, first, n);
+    else if (s->whole)
+        any_tap(s, taps, n_taps, image, first, n);
+    else if (dtype == INGOT_DOUBLE)
+        sample_f64(s, taps, n_taps, image, first, n);
+    else if (dtype == INGOT_COMPLEX64)
+        sample_c64(s, taps, n_taps, image, first, n);
+    else if (dtype == INGOT_COMPLEX128)
+        sample_c128(s, taps, n_taps, image, first, n);
+    else
+        sample_f32(s, taps, n_taps, image, first, n);
 }
 
 /* Blocks [begin, end) of positions, counted through all images. Taps do not depend on the channel, so they are made
@@ -184,17 +238,12 @@ static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread
                       n = MIN(s->positions - first, POSITIONS);
         for (int64_t p = 0; p < n; p++)
             n_taps[p] = position_taps(s, image, first + p, taps + p * s->most_taps);
-        if (s->mode == NEAREST)
-            copy_taps(s, taps, n_taps, image, first, n);
-        else if (s->ctx->in[X]->dtype == INGOT_DOUBLE)
-            sample_f64(s, taps, n_taps, image, first, n);
-        else
-            sample_f32(s, taps, n_taps, image, first, n);
+        apply_taps(s, taps, n_taps, image, first, n);
     }
 }
 
 /* The grid is (N, D1.., spatial), X (N, C, ...) with the same number of spatial dimensions, at most MAX_SPATIAL. Only
- * nearest can take elements that have no average. INVALID: an unknown mode or padding_mode, or shapes that do not fit.
+ * nearest can take text. INVALID: an unknown mode or padding_mode, or shapes that do not fit.
  * UNSUPPORTED: more dimensions. */
 static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
 {
@@ -214,9 +263,9 @@ static ingot_status read_sampler(ingot_op_ctx *c, sampler *s)
         return ingot_op_fail(c, INGOT_INVALID, "the grid's shape does not fit that of X");
     if (s->spatial > MAX_SPATIAL)
         return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d spatial dimensions (at most %d)", s->spatial, MAX_SPATIAL);
-    if (s->mode != NEAREST && !ingot_is_float(x->dtype))
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "elements of type %s cannot be interpolated",
-                             ingot_dtype_name(x->dtype));
+    if (s->mode != NEAREST && x->dtype == INGOT_STRING)
+        return ingot_op_fail(c, INGOT_INVALID, "strings cannot be interpolated");
+    s->whole = s->mode != NEAREST && (ingot_is_integer(x->dtype) || x->dtype == INGOT_BOOL);
     /* Sizes of the image, and taps of all its dimensions multiplied. */
     s->most_taps = 1;
     for (int d = 0; d < s->spatial; d++) {

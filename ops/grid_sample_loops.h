@@ -1,4 +1,5 @@
-/* grid_sample_loops.h - GridSample for one element type: T, and TYPED() which gives names their ending. */
+/* grid_sample_loops.h - GridSample for one element type: T, WEIGHT that multiplies it, and TYPED() which gives names
+ * their ending. */
 
 /* Positions [first, first + n) of image `image`, all channels: sums of taps. */
 static void TYPED(sample)(const sampler *s, const tap *taps, const int *n_taps, int64_t image, int64_t first, int64_t n)
@@ -10,7 +11,7 @@ static void TYPED(sample)(const sampler *s, const tap *taps, const int *n_taps, 
             const tap *t = taps + p * s->most_taps;
             T sum = 0;
             for (int i = 0; i < n_taps[p]; i++)
-                sum += (T)t[i].weight * x[t[i].offset];
+                sum += (WEIGHT)t[i].weight * x[t[i].offset];
             y[p] = sum;
         }
     }

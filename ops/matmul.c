@@ -5,6 +5,7 @@
 
 #include "ops/fused.h"
 #include "ops/matmul_shape.h"
+#include "ops/scalar.h"
 #include "ops/weights.h"
 
 /* Inputs of both operators; C is Gemm's alone, and may be missing. */
@@ -173,8 +174,7 @@ static bool is_whole(float value) { return value == floorf(value) && fabsf(value
 
 /* A and B are matrices, transposed by swapping their steps; C is optional and broadcasts one way, to (m, n): a step
  * of 0 repeats its row or column. beta counts only with C. `flatten`: an A of higher rank counts as (N, the rest),
- * which is how a Flatten before this node is left out. INVALID when the shapes do not fit; UNSUPPORTED for integers
- * with an alpha or beta that is no whole number. */
+ * which is how a Flatten before this node is left out. INVALID when the shapes do not fit. */
 static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
 {
     /* `deep`: A still has the shape from before the Flatten. */
@@ -202,8 +202,6 @@ static ingot_status read_gemm(ingot_op_ctx *c, bool flatten, ingot_product *p)
     p->alpha = ingot_attr_float(c->node, "alpha", 1.0f);
     p->beta = d ? ingot_attr_float(c->node, "beta", 1.0f) : 0.0f;
     p->has_d = d != NULL;
-    if (!ingot_is_float(a->dtype) && (!is_whole(p->alpha) || !is_whole(p->beta)))
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "alpha or beta is not whole, for integers");
     if (!d)
         return INGOT_OK;
     /* C: one number, a row, a column or a whole matrix. */
@@ -263,6 +261,28 @@ static ingot_layout layout_gemm(const ingot_op_ctx *c)
     return whole ? (ingot_layout){ INGOT_LAYOUT_FOLLOW, 1u << A } : (ingot_layout){ INGOT_LAYOUT_PLAIN, 0 };
 }
 
+/* Integers with factors that have a fraction: the exact product, then alpha AB + beta C in double, cut toward zero and
+ * kept modulo the type's size. */
+static void run_fractions(ingot_op_ctx *c, const ingot_product *p)
+{
+    ingot_product plain = *p;
+    ingot_tensor *y = c->out[0];
+
+    plain.alpha = 1;
+    plain.beta = 0;
+    plain.has_d = false;
+    plain.d = NULL;
+    ingot_product_plain(c->team, y->dtype, &plain);
+    for (int64_t i = 0; i < p->m * p->n; i++) {
+        double value = (double)p->alpha * ingot_double_at(y, i);
+        if (p->has_d)
+            value += (double)p->beta * ingot_double_at(c->in[C], i / p->n * p->d_row + i % p->n * p->d_col);
+        const bool past = value >= 0x1p63 && value < 0x1p64; /* of int64, not of uint64 */
+        const ingot_tensor from = { .dtype = INGOT_DOUBLE, .data = &value };
+        ingot_put_int(y, i, past ? (int64_t)(uint64_t)value : ingot_saturated_int(&from, 0));
+    }
+}
+
 /* The tiled product for f32, and for 16-bit floats that were widened to it; the plain loops for f64 and integers. */
 static ingot_status run_product(ingot_op_ctx *c)
 {
@@ -273,7 +293,9 @@ static ingot_status run_product(ingot_op_ctx *c)
     p->b = c->in[B]->data;
     p->c = c->out[0]->data;
     p->d = p->has_d ? c->in[C]->data : NULL;
-    if (s->fast)
+    if (ingot_is_integer(c->in[A]->dtype) && !(is_whole(p->alpha) && is_whole(p->beta)))
+        run_fractions(c, p);
+    else if (s->fast)
         ingot_product_run(c, p, &s->plan, &s->epilogue, c->scratch);
     else
         ingot_product_plain(c->team, c->in[A]->dtype, p);

@@ -23,6 +23,7 @@ typedef struct resize_state {
     ingot_dtype dtype, work;             /* of the elements, and what they are interpolated in */
     double extrapolation;
     bool extrapolates;
+    bool complex;                        /* the last axis is that of the parts */
     const char *src;
     char *dst;
 } resize_state;
@@ -180,13 +181,7 @@ static ingot_status read_resize(ingot_op_ctx *c, ingot_resize_rule *rule, ingot_
     return INGOT_OK;
 }
 
-/* Types between whose elements there are others; nearest serves all types. */
-static bool is_interpolated(ingot_dtype dtype)
-{
-    return ingot_is_float(dtype) || ingot_is_integer(dtype);
-}
-
-/* Each axis has its new size. Linear and cubic of booleans, strings and complex numbers are UNSUPPORTED. */
+/* Each axis has its new size. Strings have nothing between them: linear and cubic are INVALID. */
 static ingot_status infer_resize(ingot_op_ctx *c)
 {
     ingot_resize_axis all[INGOT_MAX_RANK];
@@ -196,9 +191,8 @@ static ingot_status infer_resize(ingot_op_ctx *c)
 
     if (st)
         return st;
-    if (rule.mode != INGOT_RESIZE_NEAREST && !is_interpolated(c->in[X]->dtype))
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "elements of type %s cannot be interpolated",
-                             ingot_dtype_name(c->in[X]->dtype));
+    if (rule.mode != INGOT_RESIZE_NEAREST && c->in[X]->dtype == INGOT_STRING)
+        return ingot_op_fail(c, INGOT_INVALID, "strings cannot be interpolated");
     for (int i = 0; i < c->in[X]->rank; i++)
         shape[i] = all[i].out;
     return ingot_out(c, 0, c->in[X]->dtype, c->in[X]->rank, shape);
@@ -297,6 +291,11 @@ static ingot_status prepare_resize(ingot_op_ctx *c)
     if (ingot_count(c->out[0]) == 0)
         return INGOT_OK;
     s->dtype = x->dtype;
+    if (x->dtype == INGOT_COMPLEX64 || x->dtype == INGOT_COMPLEX128) { /* real and imaginary parts, as one more axis */
+        all[rank++] = (ingot_resize_axis){ .in = 2, .out = 2, .scale = 1, .end = 1 };
+        s->dtype = x->dtype == INGOT_COMPLEX64 ? INGOT_FLOAT : INGOT_DOUBLE;
+        s->complex = true;
+    }
     s->work = x->dtype == INGOT_FLOAT || x->dtype == INGOT_FLOAT16 || x->dtype == INGOT_BFLOAT16 ? INGOT_FLOAT
                                                                                                  : INGOT_DOUBLE;
     s->extrapolation = (double)ingot_attr_float(c->node, "extrapolation_value", 0);
@@ -393,13 +392,17 @@ static void nearest_items(void *argument, int64_t begin, int64_t end, int thread
         nearest_item(s, s->src + (size_t)(i * s->item_in) * size, s->dst + (size_t)(i * s->item_out) * size, twice);
 }
 
-/* Interpolated values to the element type: integers are rounded to nearest even and clamped. */
+/* Interpolated values to the element type: integers are rounded to nearest even and clamped, and bool as the integers 0
+ * and 1. */
 static void store(const resize_state *s, void *dst, double *values, int64_t n)
 {
     const ingot_conversion to = { .from = s->work, .to = s->dtype };
     const int bits = 8 * (int)ingot_dtype_size_bytes(s->dtype);
     const bool is_signed = (INGOT_TYPES_SIGNED >> s->dtype & 1) != 0;
 
+    if (s->dtype == INGOT_BOOL)
+        for (int64_t i = 0; i < n; i++)
+            values[i] = rint(values[i]) > 0;
     if (ingot_is_integer(s->dtype)) {
         /* The largest 64-bit integer is no double: the one before 2^63 or 2^64 takes its place. */
         const double low = is_signed ? -ldexp(1, bits - 1) : 0, past = ldexp(1, is_signed ? bits - 1 : bits);
@@ -438,16 +441,16 @@ static void interpolate_items(void *argument, int64_t begin, int64_t end, int th
     }
 }
 
-/* Elements with a position outside of the input get the extrapolation value, over what the passes have written. Only
- * tf_crop_and_resize has such positions. */
+/* Elements with a position outside of the input get the extrapolation value, over what the passes have written; the
+ * imaginary part of a complex one is 0. Only tf_crop_and_resize has such positions. */
 static void extrapolate(const resize_state *s, ingot_tensor *y)
 {
     const ingot_conversion to = { .from = INGOT_DOUBLE, .to = s->dtype, .saturate = true };
     const size_t size = ingot_dtype_size_bytes(s->dtype);
-    const int64_t runs = ingot_count(y) / s->inner;
-    char value[16];
+    const int64_t parts = s->complex ? 2 : 1, runs = ingot_count(y) * parts / s->inner;
+    char value[2][16] = {{0}};
 
-    ingot_convert(&to, value, &s->extrapolation, 1);
+    ingot_convert(&to, value[0], &s->extrapolation, 1);
     for (int64_t run = 0; run < runs; run++) {
         int64_t rest = run;
         /* One axis outside is enough. */
@@ -457,7 +460,7 @@ static void extrapolate(const resize_state *s, ingot_tensor *y)
             rest /= s->axes[a].out;
         }
         for (int64_t e = 0; e < s->inner && outside; e++)
-            memcpy((char *)y->data + (size_t)(run * s->inner + e) * size, value, size);
+            memcpy((char *)y->data + (size_t)(run * s->inner + e) * size, value[e % parts], size);
     }
 }
 
@@ -477,8 +480,8 @@ static ingot_status run_resize(ingot_op_ctx *c)
         ingot_parallel(c->team, s->items, grain, nearest_items, s);
     else
         ingot_parallel(c->team, s->items, grain, interpolate_items, c);
-    if (s->extrapolates && (s->dtype == INGOT_STRING || !is_interpolated(s->dtype)))
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "extrapolation of elements of type %s", ingot_dtype_name(s->dtype));
+    if (s->extrapolates && s->dtype == INGOT_STRING)
+        return ingot_op_fail(c, INGOT_INVALID, "a string cannot be extrapolated by a number");
     if (s->extrapolates)
         extrapolate(s, c->out[0]);
     return INGOT_OK;

@@ -608,3 +608,14 @@ bool ingot_renamed_op(size_t index, ingot_renamed *renamed)
         }
     return false;
 }
+
+/* And forms that took other types: split_2() and tile_6() cast them. */
+bool ingot_old_types_at(size_t index, ingot_old_types *old)
+{
+    static const uint64_t floats = INGOT_TYPE(FLOAT) | INGOT_TYPE(DOUBLE) | INGOT_TYPE(FLOAT16);
+    const ingot_old_types all[] = {{"Split", 1, 2, floats}, {"Tile", 5, 3, floats}};
+    if (index >= sizeof all / sizeof *all)
+        return false;
+    *old = all[index];
+    return true;
+}

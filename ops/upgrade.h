@@ -20,4 +20,15 @@ typedef struct ingot_renamed {
 /* The index-th of them; false past the last. */
 bool ingot_renamed_op(size_t index, ingot_renamed *renamed);
 
+/* A form whose inputs behind the first had the first one's type, where the newest form takes integers: they are cast.
+ * `last` is its last version. */
+typedef struct ingot_old_types {
+    const char *op_type;
+    int last, n_inputs;
+    uint64_t types;
+} ingot_old_types;
+
+/* The index-th of them; false past the last. */
+bool ingot_old_types_at(size_t index, ingot_old_types *old);
+
 #endif

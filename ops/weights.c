@@ -1,5 +1,7 @@
-/* weights.c - loading of lazy constants, and 16-bit floats by way of float. */
+/* weights.c - loading of lazy constants, and narrow floats by way of wider ones. */
 #include "ops/weights.h"
+
+#include "ops/scalar.h"
 
 #define LOADED_TAG (UINT64_C(0x4c) << 32)    /* packed memory: constants as they are, by input */
 
@@ -37,31 +39,58 @@ void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes)
 
 bool ingot_is_16bit(ingot_dtype dtype) { return dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16; }
 
-/* Bytes of a float copy of a 16-bit tensor, rounded up; 0 for others. */
-static size_t copy_bytes(const ingot_tensor *tensor)
+/* Is there a copy of the tensor in the type `wide`, float or double? */
+static bool is_copied(const ingot_tensor *tensor, ingot_dtype wide)
 {
-    if (!tensor || !ingot_is_16bit(tensor->dtype))
-        return 0;
-    return ((size_t)ingot_count(tensor) * sizeof(float) + INGOT_ALIGNMENT - 1) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
+    return tensor && (ingot_is_16bit(tensor->dtype) || (wide == INGOT_DOUBLE && tensor->dtype == INGOT_FLOAT));
 }
 
-/* Scratch that ingot_run_widened needs: a float copy of each 16-bit input and output. */
-size_t ingot_widen_bytes(const ingot_op_ctx *c)
+/* Bytes of that copy, rounded up. */
+static size_t copy_bytes(const ingot_tensor *tensor, ingot_dtype wide)
+{
+    return is_copied(tensor, wide) ? ingot_aligned_bytes(ingot_count(tensor), ingot_dtype_size_bytes(wide)) : 0;
+}
+
+static size_t all_copies(const ingot_op_ctx *c, ingot_dtype wide)
 {
     size_t bytes = 0;
 
     for (int i = 0; i < c->n_in; i++)
-        bytes += copy_bytes(c->in[i]);
+        bytes += copy_bytes(c->in[i], wide);
     for (int i = 0; i < c->n_out; i++)
-        bytes += copy_bytes(c->out[i]);
+        bytes += copy_bytes(c->out[i], wide);
     return bytes;
 }
+
+/* Scratch that ingot_run_widened needs: a float copy of each 16-bit input and output. */
+size_t ingot_widen_bytes(const ingot_op_ctx *c) { return all_copies(c, INGOT_FLOAT); }
+size_t ingot_widen_bytes_to_double(const ingot_op_ctx *c) { return all_copies(c, INGOT_DOUBLE); }
 
 /* One conversion of a whole tensor, split over the team. */
 typedef struct convert_call {
     const ingot_tensor *tensor;
     float *floats;
 } convert_call;
+
+/* Task over elements: to double, and back. */
+static void to_double(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const convert_call *call = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        ((double *)(void *)call->floats)[i] = ingot_double_at(call->tensor, i);
+}
+
+static void from_double(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const convert_call *call = argument;
+    ingot_tensor to = *call->tensor;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        ingot_put_double(&to, i, ((const double *)(const void *)call->floats)[i]);
+}
 
 /* Task over elements: 16 bits to float. */
 static void widen(void *argument, int64_t begin, int64_t end, int thread)
@@ -93,46 +122,52 @@ static void narrow(void *argument, int64_t begin, int64_t end, int thread)
             dst[i] = ingot_float_to_bfloat(call->floats[i]);
 }
 
-/* Put float copies of `tensors` into copies[] and wide[]; tensors of other types stay themselves. `fill`: convert
- * their elements now, as inputs need. Returns the memory after the copies. */
+/* Put copies of `tensors` in the type `dtype` into copies[] and wide[]; tensors of other types stay themselves. `fill`:
+ * convert their elements now, as inputs need. Returns the memory after the copies. */
 static char *make_copies(ingot_op_ctx *c, ingot_tensor **tensors, int n, ingot_tensor *copies, ingot_tensor **wide,
-                         char *memory, bool fill)
+                         char *memory, ingot_dtype dtype, bool fill)
 {
     for (int i = 0; i < n; i++) {
         wide[i] = tensors[i];
-        if (!tensors[i] || !ingot_is_16bit(tensors[i]->dtype))
+        if (!is_copied(tensors[i], dtype))
             continue;
         copies[i] = *tensors[i];
-        copies[i].dtype = INGOT_FLOAT;
+        copies[i].dtype = dtype;
         copies[i].data = memory;
         wide[i] = &copies[i];
-        memory += copy_bytes(tensors[i]);
+        memory += copy_bytes(tensors[i], dtype);
         if (fill)
-            ingot_parallel(c->team, ingot_count(tensors[i]), 16384, widen,
+            ingot_parallel(c->team, ingot_count(tensors[i]), 16384, dtype == INGOT_DOUBLE ? to_double : widen,
                            &(convert_call){ tensors[i], copies[i].data });
     }
     return memory;
 }
 
-/* Run an operator that knows float on 16-bit tensors: inputs are widened into scratch, outputs narrowed behind.
- * UNSUPPORTED for more than INGOT_WIDEN_MAX of either. */
-ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run)
+/* Run an operator on copies: inputs are widened into scratch, outputs narrowed behind. UNSUPPORTED for more than
+ * INGOT_WIDEN_MAX of either. */
+static ingot_status run_on_copies(ingot_op_ctx *c, ingot_dtype dtype, ingot_op_fn *run)
 {
     ingot_tensor in_copies[INGOT_WIDEN_MAX], out_copies[INGOT_WIDEN_MAX];
     ingot_tensor *in[INGOT_WIDEN_MAX], *out[INGOT_WIDEN_MAX];
     ingot_op_ctx sub = *c;
 
     if (c->n_in > INGOT_WIDEN_MAX || c->n_out > INGOT_WIDEN_MAX)
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d inputs and %d outputs of 16-bit floats", c->n_in, c->n_out);
-    char *const after = make_copies(c, c->in, c->n_in, in_copies, in, c->scratch, true);
-    ingot_advance_scratch(&sub, (size_t)(make_copies(c, c->out, c->n_out, out_copies, out, after, false) - c->scratch));
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "%d inputs and %d outputs of narrow floats", c->n_in, c->n_out);
+    char *const after = make_copies(c, c->in, c->n_in, in_copies, in, c->scratch, dtype, true);
+    char *const rest = make_copies(c, c->out, c->n_out, out_copies, out, after, dtype, false);
+    ingot_advance_scratch(&sub, (size_t)(rest - c->scratch));
     sub.parent = c;
     sub.in = in;
     sub.out = out;
-    /* The operator sees float tensors only. */
+    /* The operator sees floats of one type only. */
     const ingot_status st = run(&sub);
     for (int i = 0; i < c->n_out && !st; i++)
         if (out[i] != c->out[i])
-            ingot_parallel(c->team, ingot_count(out[i]), 16384, narrow, &(convert_call){ c->out[i], out[i]->data });
+            ingot_parallel(c->team, ingot_count(out[i]), 16384, dtype == INGOT_DOUBLE ? from_double : narrow,
+                           &(convert_call){ c->out[i], out[i]->data });
     return st;
 }
+
+/* 16-bit tensors as float; 16-bit and float ones as double. */
+ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run) { return run_on_copies(c, INGOT_FLOAT, run); }
+ingot_status ingot_run_in_double(ingot_op_ctx *c, ingot_op_fn *run) { return run_on_copies(c, INGOT_DOUBLE, run); }

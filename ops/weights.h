@@ -15,6 +15,10 @@ size_t ingot_widen_bytes(const ingot_op_ctx *c);
 ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run);
 bool ingot_is_16bit(ingot_dtype dtype);
 
+/* The same with double copies of all other floats, for inputs of which some are double. */
+size_t ingot_widen_bytes_to_double(const ingot_op_ctx *c);
+ingot_status ingot_run_in_double(ingot_op_ctx *c, ingot_op_fn *run);
+
 /* In a copy of a context: the first `bytes` of the shared scratch memory are taken. */
 void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes);
 
