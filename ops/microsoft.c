@@ -290,50 +290,6 @@ static ingot_status fused_conv(ingot_rewrite *r)
     return *act ? activate(r, act, x) : INGOT_OK;
 }
 
-/* ---- recurrent ---- */
-
-/* Bytes of (directions, inputs, 4 * hidden) as floats of (directions, 4 * hidden, inputs), by a scale and zero point
- * for each direction, or for each of its columns. */
-static int dequantized_weights(ingot_rewrite *r, int weights, int scale, int zero)
-{
-    const int rank = ingot_rewrite_rank(r, scale);
-    const int axes = rank == 2 ? INGOT_INTS(r, 1) : INGOT_INTS(r, 1, 2);
-    int x = INGOT_ADD(r, "Cast", 13, weights);
-    ingot_rewrite_int(r, "to", INGOT_FLOAT);
-    if (zero != INGOT_NONE) {
-        const int number = INGOT_ADD(r, "Cast", 13, zero);
-        ingot_rewrite_int(r, "to", INGOT_FLOAT);
-        x = INGOT_ADD(r, "Sub", 14, x, INGOT_ADD(r, "Unsqueeze", 13, number, axes));
-    }
-    x = INGOT_ADD(r, "Mul", 14, x, INGOT_ADD(r, "Unsqueeze", 13, scale, axes));
-    x = INGOT_ADD(r, "Transpose", 13, x);
-    r->failed |= !ingot_node_set_ints(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "perm",
-                                      (const int64_t[]){0, 2, 1}, 3);
-    return x;
-}
-
-/* LSTM on the dequantized weights. Inputs and states stay float, where the operator's own kernel rounds them to bytes
- * before each product: the result is the one that this approximates. */
-static ingot_status dynamic_lstm(ingot_rewrite *r)
-{
-    enum { X, W, R, P = 7, W_SCALE, W_ZERO, R_SCALE, R_ZERO };
-    const int w_scale = ingot_rewrite_input(r, W_SCALE), r_scale = ingot_rewrite_input(r, R_SCALE);
-    int inputs[P + 1];
-    if (w_scale == INGOT_NONE || r_scale == INGOT_NONE || ingot_rewrite_rank(r, w_scale) < 1 ||
-        ingot_rewrite_rank(r, r_scale) < 1)
-        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "scales whose rank is not declared");
-    for (int i = X; i <= P; i++)
-        inputs[i] = ingot_rewrite_input(r, i);
-    inputs[W] = dequantized_weights(r, inputs[W], w_scale, ingot_rewrite_input(r, W_ZERO));
-    inputs[R] = dequantized_weights(r, inputs[R], r_scale, ingot_rewrite_input(r, R_ZERO));
-    r->result[0] = ingot_rewrite_op(r, "LSTM", 14, inputs, P + 1);
-    if (!copy_attributes(r))
-        r->failed = true;
-    for (int i = 1; i < 3; i++)
-        r->result[i] = ingot_rewrite_more(r, i);
-    return INGOT_OK;
-}
-
 /* ---- other ---- */
 
 /* The node has the standard's form already: only its domain and version change, and it is looked up anew. */
@@ -416,7 +372,6 @@ static const struct row {
     {"RotaryEmbedding", rotary, 0, false},
     {"Attention", ingot_rewrite_attention, 0, false},
     {"MultiHeadAttention", ingot_rewrite_multi_head, 0, false},
-    {"DynamicQuantizeLSTM", dynamic_lstm, 0, false},
     {"DequantizeLinear", rename_node, 21, false},
     {"QuantizeLinear", rename_node, 21, false},
     {"Trilu", rename_node, 14, false},

@@ -56,13 +56,18 @@ void ingot_quantized_out(ingot_dtype dtype, int zero, ingot_dot_out *out)
 
 /* DynamicQuantizeLinear's rule, for uint8: the range always includes 0, so that zero is exact; a constant 0 gets
  * scale 1/255 rather than 0. The zero point is rounded to even and clamped, as the standard says. */
+void ingot_dynamic_scale_between(float low, float high, float *scale, int *zero)
+{
+    *scale = (low == high ? 1.0f : high - low) / 255.0f;
+    *zero = (int)rintf(MAX(0.0f, MIN(255.0f, 0.0f - low / *scale)));
+}
+
 void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n, float *scale, int *zero)
 {
     float low, high;
 
     kernels->range_f32(x, n, &low, &high);
-    *scale = (low == high ? 1.0f : high - low) / 255.0f;
-    *zero = (int)rintf(MAX(0.0f, MIN(255.0f, 0.0f - low / *scale)));
+    ingot_dynamic_scale_between(low, high, scale, zero);
 }
 
 /* Is the input missing, or a constant that can be read when planning? */

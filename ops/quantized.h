@@ -25,7 +25,8 @@ float ingot_quantized_scale(const ingot_op_ctx *c, int i);
 /* Bytes of `dtype` with zero point `zero`: the output's kind, limits and zero. */
 void ingot_quantized_out(ingot_dtype dtype, int zero, ingot_dot_out *out);
 
-/* Scale and zero point that DynamicQuantizeLinear gives n floats. */
+/* Scale and zero point that DynamicQuantizeLinear gives n floats, and what lies from low <= 0 to high >= 0. */
+void ingot_dynamic_scale_between(float low, float high, float *scale, int *zero);
 void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n, float *scale, int *zero);
 
 /* Are input i and what it depends on there when planning, for good? */

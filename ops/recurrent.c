@@ -1,4 +1,4 @@
-/* recurrent.c - RNN, GRU and LSTM.
+/* recurrent.c - RNN, GRU and LSTM, and DynamicQuantizeLSTM, whose products are quantized_recurrent.c's.
  *
  * Units of the state are taken in blocks of a vector's lanes, and weights are packed by block, all gates together. A
  * thread computes whole blocks: first the inputs' part of their gates for every step and sample, one matrix product;
@@ -12,17 +12,16 @@
 #include "ops/recurrent.h"
 #include "ops/weights.h"
 
-/* Inputs; those from B on may be missing, INITIAL_C and P are the LSTM's alone. */
-enum { X, W, R, B, SEQUENCE_LENS, INITIAL_H, INITIAL_C, P };
+/* Inputs; those from B on may be missing, INITIAL_C and P are the LSTM's alone. The last ones are those of bytes. */
+enum { X, W, R, B, SEQUENCE_LENS, INITIAL_H, INITIAL_C, P, W_SCALE, W_ZERO, R_SCALE, R_ZERO };
 
-/* What every failed allocation and uncountable size says. */
 /* ---- attributes and shapes ---- */
 
 /* The three operators differ in gates only and share everything else here. */
 static ingot_cell_kind kind_of(const ingot_op_ctx *c)
 {
     if (strcmp(c->op->op_type, "GRU"))
-        return !strcmp(c->op->op_type, "LSTM") ? INGOT_CELL_LSTM : INGOT_CELL_RNN;
+        return strcmp(c->op->op_type, "RNN") ? INGOT_CELL_LSTM : INGOT_CELL_RNN;
     return ingot_attr_int(c->node, "linear_before_reset", 0) ? INGOT_CELL_GRU_BEFORE : INGOT_CELL_GRU;
 }
 
@@ -35,7 +34,8 @@ static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0
     if (!ingot_has(c, input))
         return INGOT_OK;
     const ingot_tensor *t = c->in[input];
-    if (input != SEQUENCE_LENS && t->dtype != c->in[X]->dtype)
+    const bool bytes = (input == W || input == R) && ingot_recurrent_is_integer(c);
+    if (input != SEQUENCE_LENS && !bytes && t->dtype != c->in[X]->dtype)
         return ingot_op_fail(c, INGOT_INVALID, "input %d does not have the type of the first", input);
     bool fits = t->rank == rank;
     for (int i = 0; i < rank && fits; i++)
@@ -45,15 +45,17 @@ static ingot_status check_shape(ingot_op_ctx *c, int input, int rank, int64_t d0
                                 ingot_shape_text(t, text, sizeof text));
 }
 
-/* X (T, N, inputs), W (D, gates * hidden, inputs), R (D, gates * hidden, hidden); layout 1 puts N first. D, the
- * number of directions, is 1 or 2. B (D, 2 * gates * hidden), initial states and peepholes are optional. INVALID when
- * one does not fit. */
+/* X (T, N, inputs), W (D, gates * hidden, inputs), R (D, gates * hidden, hidden), the last two dimensions swapped where
+ * they are bytes; layout 1 puts N first. D, the number of directions, is 1 or 2. B (D, 2 * gates * hidden), initial
+ * states and peepholes are optional. INVALID when one does not fit. */
 static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
 {
     const ingot_tensor *x = c->in[X], *w = c->in[W], *state = c->in[R];
     const ingot_cell_kind kind = kind_of(c);
     r->gates = kind == INGOT_CELL_LSTM ? 4 : kind == INGOT_CELL_RNN ? 1 : 3;
     r->batch_first = ingot_attr_int(c->node, "layout", 0) != 0;
+    if (ingot_recurrent_is_integer(c) && (!ingot_has(c, W_SCALE) || !ingot_has(c, R_SCALE)))
+        return ingot_op_fail(c, INGOT_INVALID, "inputs W_scale and R_scale must be given");
     if (x->rank != 3 || w->rank != 3 || state->rank != 3)
         return ingot_op_fail(c, INGOT_INVALID, "inputs X, W and R must have rank 3");
     /* Sizes from the tensors; hidden is R's. */
@@ -61,7 +63,8 @@ static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
     r->batch = x->shape[r->batch_first ? 0 : 1];
     r->inputs = x->shape[2];
     r->directions = (int)MIN(w->shape[0], (int64_t)3);
-    r->hidden = state->shape[2];
+    r->integer = ingot_recurrent_is_integer(c);
+    r->hidden = state->shape[r->integer ? 1 : 2];
     const int64_t gates = r->gates * r->hidden, d = w->shape[0];
     const int64_t s0 = r->batch_first ? r->batch : d, s1 = r->batch_first ? d : r->batch;
     ingot_status st;
@@ -69,7 +72,8 @@ static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
     if (d < 1 || d > 2 || r->hidden < 1 || r->hidden > INT32_MAX)
         return ingot_op_fail(c, INGOT_INVALID, "%lld directions of %lld hidden units are not possible", (long long)d,
                              (long long)r->hidden);
-    if ((st = check_shape(c, W, 3, d, gates, r->inputs)) || (st = check_shape(c, R, 3, d, gates, r->hidden)) ||
+    if ((st = check_shape(c, W, 3, d, r->integer ? r->inputs : gates, r->integer ? gates : r->inputs)) ||
+        (st = check_shape(c, R, 3, d, r->integer ? r->hidden : gates, r->integer ? gates : r->hidden)) ||
         (st = check_shape(c, B, 2, d, 2 * gates, 0)) || (st = check_shape(c, SEQUENCE_LENS, 1, r->batch, 0, 0)) ||
         (st = check_shape(c, INITIAL_H, 3, s0, s1, r->hidden)) ||
         (st = check_shape(c, INITIAL_C, 3, s0, s1, r->hidden)) || (st = check_shape(c, P, 2, d, 3 * r->hidden, 0)))
@@ -246,6 +250,42 @@ static void pack_weights(const ingot_recurrent *r, const void *w, const void *st
     }
 }
 
+/* The same where W and R are bytes. zeros has room for r->columns numbers. */
+static void pack_bytes(const ingot_op_ctx *c, const ingot_recurrent *r, void *packed, int32_t *zeros)
+{
+    for (int d = 0; d < r->directions; d++) {
+        float *to = (float *)packed + d * r->packed_direction;
+        const float *b = ingot_has(c, B) ? (const float *)c->in[B]->data + d * 2 * r->gates * r->hidden : NULL;
+        ingot_integer_pack(c, r, d, (char *)to, zeros);
+        pack_bias(r, b, (char *)(to + r->packed_w + r->packed_r));
+    }
+}
+
+/* Constants that are bytes are packed for all sessions, with their zero points; else in each run. */
+static ingot_status prepare_bytes(ingot_op_ctx *c, ingot_recurrent *r, size_t *bytes)
+{
+    ingot_status st = ingot_integer_plan(c, r);
+    bool known = true, fill;
+
+    if (st)
+        return st;
+    if (!ingot_mul_size((size_t)r->packed_direction, (size_t)r->directions * sizeof(float), bytes))
+        return ingot_op_out_of_memory(c);
+    for (int i = W; i < c->n_in; i++) /* all that is packed; scales are read in the run */
+        known &= (i > B && i != W_ZERO && i != R_ZERO) || ingot_quantized_known(c, i);
+    if (!known)
+        return INGOT_OK;
+    void *packed = ingot_packed(c, PACK_TAG, *bytes, &fill);
+    int32_t *zeros = packed && fill ? ingot_work_alloc(c, (size_t)r->columns * sizeof *zeros) : NULL;
+    if (!packed || (fill && !zeros))
+        return ingot_op_out_of_memory(c);
+    if (fill)
+        pack_bytes(c, r, packed, zeros);
+    ingot_work_free(c, zeros);
+    r->packed = packed;
+    return INGOT_OK;
+}
+
 /* All weights of the layer in the kernels' order. Constants are packed once and shared by all sessions; others are
  * packed in each run. */
 static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *bytes)
@@ -289,14 +329,15 @@ static ingot_status prepare_recurrent(ingot_op_ctx *c)
         return st;
     r->ragged = ingot_has(c, SEQUENCE_LENS);
     choose_kernels(c, r);
-    if ((st = prepare_packed(c, r, &packed_bytes)))
+    if ((st = r->integer ? prepare_bytes(c, r, &packed_bytes) : prepare_packed(c, r, &packed_bytes)))
         return st;
-    for (int i = r->packed ? SEQUENCE_LENS : W; i <= P; i++) /* what is not packed is read as it is */
+    for (int i = r->packed ? SEQUENCE_LENS : W; i <= P && !r->integer; i++) /* what is not packed is read as it is */
         if (i < c->n_in && (st = ingot_load_constant(c, i, &r->loaded[i])))
             return st;
     if (!ingot_recurrent_scratch(r) ||
         !ingot_mul_size((size_t)r->direction_elements, (size_t)r->directions * r->kernels.size, &bytes) ||
         !ingot_add_size(bytes, r->packed ? 0 : packed_bytes, &bytes) ||
+        !ingot_add_size(bytes, (size_t)r->directions * r->integer_bytes + INGOT_ALIGNMENT, &bytes) ||
         !ingot_add_size(bytes, ingot_widen_bytes(c), &bytes))
         return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, bytes, 0);
@@ -324,10 +365,16 @@ static ingot_status run_layer(ingot_op_ctx *c)
         if (data.lens[b] < 0 || data.lens[b] > r->steps)
             return ingot_op_fail(c, INGOT_INVALID, "a sequence length of %d does not fit %lld steps", data.lens[b],
                                  (long long)r->steps);
+    data.integer_scratch = c->scratch;
+    data.scratch = c->scratch + (size_t)r->directions * r->integer_bytes;
     if (!data.packed) {
-        pack_weights(r, input_data(c, W), input_data(c, R), input_data(c, B), c->scratch);
-        data.packed = c->scratch;
-        data.scratch = c->scratch + (size_t)(r->directions * r->packed_direction) * r->kernels.size;
+        void *packed = data.scratch;
+        if (r->integer)
+            pack_bytes(c, r, packed, (int32_t *)(void *)data.integer_scratch);
+        else
+            pack_weights(r, input_data(c, W), input_data(c, R), input_data(c, B), packed);
+        data.packed = packed;
+        data.scratch = (char *)packed + (size_t)(r->directions * r->packed_direction) * r->kernels.size;
     }
     ingot_recurrent_run(c, r, &data);
     return INGOT_OK;
@@ -340,6 +387,8 @@ static ingot_status run_recurrent(ingot_op_ctx *c)
     ingot_tensor *in[P + 1];
     ingot_op_ctx sub = *c;
 
+    if (r->integer)
+        return run_layer(c);
     for (int i = 0; i < c->n_in; i++)
         in[i] = r->loaded[i] ? r->loaded[i] : c->in[i];
     sub.parent = c;
@@ -365,5 +414,9 @@ const ingot_op ingot_ops_recurrent[] = {
       .flops = recurrent_flops },
     { "LSTM", 7, 3, 8, TYPES, infer_recurrent, run_recurrent, prepare_recurrent, INGOT_OP_LAZY,
       .flops = recurrent_flops },
+    { "DynamicQuantizeLSTM", 1, 3, 12,
+      { INGOT_TYPE(FLOAT), INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPE(FLOAT), INGOT_TYPE(INT32),
+        INGOT_TYPE(FLOAT) | INGOT_TYPES_BYTE },
+      infer_recurrent, run_recurrent, prepare_recurrent, .flops = recurrent_flops, .domain = "com.microsoft" },
     { 0 },
 };

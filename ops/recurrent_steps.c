@@ -81,13 +81,27 @@ static size_t state_at(const direction *d, int64_t b)
 
 /* ---- steps ---- */
 
+/* Memory of a direction's integer products. */
+static char *integer_scratch(const direction *d)
+{
+    return d->data->integer_scratch + (size_t)d->index * d->r->integer_bytes;
+}
+
 /* The inputs' part of all steps, blocks [b0, b1). A few rows at a time, which stay in the cache for all blocks. */
 static void compute_inputs(const direction *d, int64_t b0, int64_t b1)
 {
     enum { ROWS = 128 };
     const ingot_recurrent *r = d->r;
-    const int64_t rows = r->steps * r->batch;
+    const int64_t rows = r->steps * r->batch, row = r->gates * r->units;
 
+    if (r->integer) {
+        for (int64_t m = 0; m < rows; m++)
+            memcpy(d->inputs + bytes_of(d, m * row), d->bias, bytes_of(d, row));
+        ingot_integer_add(d->c, r, 0, d->index,
+                          &(ingot_integer_job){ d->data->x, r->inputs, rows, r->inputs, row, (float *)(void *)d->inputs,
+                                                d->packed_w, integer_scratch(d) });
+        return;
+    }
     for (int64_t m = 0; m < rows && !ingot_cancelled(d->c); m += ROWS)
         r->kernels.inputs(&d->cell, d->data->x, r->inputs, d->packed_w, d->bias, d->inputs, m, MIN(m + ROWS, rows), b0,
                           b1);
@@ -167,6 +181,12 @@ static void run_party(direction *d, int64_t party)
         ingot_cell_step s = describe_step(d, step);
         if (d->data->lens)
             begin_ragged(d, step, b0, b1, &s);
+        if (r->integer) {
+            ingot_integer_add(d->c, r, 1, d->index,
+                              &(ingot_integer_job){ s.h, r->hidden, r->batch, s.state_row, s.inputs_row, s.inputs,
+                                                    d->packed_r, integer_scratch(d) });
+            s.summed = true;
+        }
         r->kernels.step(&d->cell, &s, b0, b1);
         if (d->cell.kind == INGOT_CELL_GRU) {           /* the candidate needs the reset state of all units */
             ingot_barrier_wait(&d->barrier, (uint32_t)d->parties);
@@ -255,7 +275,7 @@ void ingot_recurrent_run(ingot_op_ctx *c, const ingot_recurrent *r, const ingot_
     enum { PARTY_WORK = 1 << 15, DIRECTION_WORK = 1 << 16 };      /* multiply-adds */
     const int64_t step_work = r->batch * r->gates * r->hidden * (r->hidden + r->inputs);
     const int64_t most = MIN(r->blocks, ingot_team_active(c->team) / r->directions);
-    const int64_t parties = MAX(1, MIN(most, step_work / PARTY_WORK));
+    const int64_t parties = r->integer ? 1 : MAX(1, MIN(most, step_work / PARTY_WORK));
     const bool together = parties == 1 && r->steps * step_work < DIRECTION_WORK;
     layer l = { .n_directions = r->directions };
 

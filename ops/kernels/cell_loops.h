@@ -254,7 +254,8 @@ INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const
     const int all = count_gates(d), gates = !halves ? all : s->half ? 1 : 2, first = halves && s->half ? 2 : 0;
     const T *inputs = (const T *)s->inputs + p->row * s->inputs_row + p->unit * all;
     tile_job t = { .a = (const T *)(first ? s->reset : s->h) + p->row * s->state_row, .a_row = s->state_row,
-                   .weights = (const T *)s->packed + p->unit * gates * d->hidden, .k = d->hidden,
+                   .weights = s->summed ? NULL : (const T *)s->packed + p->unit * gates * d->hidden,
+                   .k = s->summed ? 0 : d->hidden,
                    .out = sums, .out_row = MAX_GATES * LANES };
 
     for (int g = 0; g < gates; g++) {

@@ -184,6 +184,7 @@ typedef struct ingot_cell {
 typedef struct ingot_cell_step {
     int64_t batch;
     int half;                  /* GRU: 0, then 1 when all units have done 0 */
+    bool summed;               /* `inputs` hold the state's part too: no product here */
     bool backward;             /* last block first: what one step read last the next reads first. Changes no bit */
     const void *packed;        /* recurrent weights; GRU: of this half's gates */
     void *inputs;              /* the inputs' part of all gates; GRU keeps z here from half to half */
