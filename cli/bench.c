@@ -11,7 +11,7 @@ static int64_t iterations = 50, warmup = 5;
 static bool json;
 
 static const cli_option options[] = {
-    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
+    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg .webp; else random", 0},
     {"iterations", OPTION_INT, &iterations, "N", "timed runs (default 50)", 1},
     {"warmup", OPTION_INT, &warmup, "N", "runs before them, the first included (default 5)", 0},
     {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension of inputs that are not given", 0},
@@ -138,6 +138,7 @@ const cli_command command_bench = {
     .operands = "MODEL",
     .summary = "time a model: loading, the first run, and many more",
     .options = options,
+    .takes_pictures = true,
     .run = run,
     .examples = "  ingot bench MyNet.onnx --threads 1\n"
                 "  ingot bench bert.onnx --dim batch=8 --dim sequence=128 --iterations 200\n"

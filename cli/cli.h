@@ -44,6 +44,7 @@ typedef struct cli_command {
     const char *summary;
     const char *examples;
     const cli_option *options;
+    bool takes_pictures; /* cli_image_options() too */
     ingot_status (*run)(const char *const *operands, ingot_error *error);
 } cli_command;
 
@@ -69,6 +70,11 @@ typedef struct cli_common {
 
 extern cli_common common;
 const cli_option *cli_common_options(void);
+
+/* The tables of a command's options: its own, those of pictures where it takes any, and the common ones. A row without
+ * a name where there is no such table. */
+enum { CLI_TABLES = 3 };
+const cli_option *cli_option_table(const cli_command *command, int index);
 
 /** Print the completions of a shell ("bash", "zsh", "fish") or the manual page ("manual") for the commands. */
 ingot_status cli_describe(const char *form, const cli_command *const *commands, size_t n, ingot_error *error);
@@ -269,22 +275,41 @@ typedef struct cli_pixels {
     size_t width, height, channels;
 } cli_pixels;
 
-/** Decode PNG (png.c) and JPEG (jpeg.c) from memory. pixels->data is to be freed with free(), on failure too. */
+/** Decode PNG (png.c), JPEG (jpeg.c) and WebP (webp.c) from memory. pixels->data is to be freed with free(), on failure
+ * too. */
 ingot_status cli_png_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
                             ingot_error *error);
 ingot_status cli_jpeg_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
                              ingot_error *error);
 
+ingot_status cli_webp_decode(const char *path, const uint8_t *data, size_t size_bytes, cli_pixels *pixels,
+                             ingot_error *error);
+
+/** Scale a picture as Pillow does (image_resize.c); filter: the place of its name in --filter's. */
+ingot_status cli_pixels_resize(const char *path, cli_pixels *pixels, size_t width, size_t height, int filter,
+                               ingot_error *error);
+
 /** Memory for a picture of a sensible size (image.c). */
 ingot_status cli_pixels_alloc(const char *path, size_t width, size_t height, size_t channels, cli_pixels *pixels,
                               ingot_error *error);
 
+/* By the name of the file; and by the type and rank of an input. */
+bool cli_is_picture(const char *path);
+bool cli_takes_pictures(const ingot_value_info *info);
+
+/* The options that say how pictures become inputs (image.c), for the commands that take any. */
+const cli_option *cli_image_options(void);
+
+/** Are they well formed? INGOT_USAGE where not. To be called before anything is loaded. */
+ingot_status cli_image_check(ingot_error *error);
+
 /**
- * Read a picture as a model input (image.c): (1, C, H, W), float from 0 to 1 or uint8.
+ * Read pictures as one model input, a batch: (N, C, H, W) or (N, H, W, C), float or uint8.
  * info     the input; its type, channels and size decide, and a picture that does not fit is INGOT_BAD_INPUT. NULL
  *          where nothing is known of it: float, three channels.
  */
-ingot_status cli_image_read(const char *path, const ingot_value_info *info, cli_value *value, ingot_error *error);
+ingot_status cli_images_read(const char *const *paths, size_t n, const ingot_value_info *info, cli_value *value,
+                             ingot_error *error);
 
 /* ---- model and session with the common options, and Ctrl-C (open_model.c) ---------------------------------------- */
 

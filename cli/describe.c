@@ -5,14 +5,13 @@
 
 #include "cli/cli.h"
 
-/* Visit the command's own options, then those of every command. */
+/* Visit the command's own options, those of pictures, then those of every command. */
 typedef void visit_option(const cli_option *option);
 
 static void visit(const cli_command *command, visit_option *each)
 {
-    const cli_option *const tables[] = {command->options, cli_common_options()};
-    for (int t = 0; t < 2; t++)
-        for (const cli_option *o = tables[t]; o->name; o++)
+    for (int t = 0; t < CLI_TABLES; t++)
+        for (const cli_option *o = cli_option_table(command, t); o->name; o++)
             each(o);
 }
 
@@ -170,6 +169,9 @@ static void print_manual(const cli_command *const *commands, size_t n)
         print_roff(commands[i]->examples);
         printf(".fi\n");
     }
+    printf(".SH PICTURES\nCommands that take pictures as inputs decode PNG, JPEG and WebP. Several for the same input "
+           "are a batch. Scaling has the bits of Pillow, the rest the arithmetic of torchvision in float.\n");
+    print_table(cli_image_options());
     printf(".SH EVERY COMMAND\n");
     print_table(cli_common_options());
     printf(".SH EXIT STATUS\n0 done, or all outputs agree; 1 outputs differ; 2 wrong usage; 3 valid, but an operator, "

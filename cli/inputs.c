@@ -15,6 +15,8 @@ typedef struct binder {
     const cli_list *dims;
     cli_inputs *inputs;
     const cli_value **given; /* for every input of the model, the value bound to it */
+    cli_list *pictures;      /* for every input of the model, the files of pictures that are its batch */
+    size_t n_files;
 } binder;
 
 /* Room for as many values, none of them there yet; INGOT_LIMIT when memory is out. */
@@ -55,6 +57,30 @@ static int64_t next_input(const binder *b)
     return -1;
 }
 
+/* The two ways in which a file has no input. */
+static ingot_status all_given(const binder *b, const char *path, ingot_error *error)
+{
+    return cli_fail_file(error, INGOT_BAD_INPUT, path, "the model takes %zu input%s, and all are given",
+                         ingot_model_n_inputs(b->model), ingot_model_n_inputs(b->model) == 1 ? "" : "s");
+}
+
+/* With the nearest name, where one is near. */
+static ingot_status unknown_input(const binder *b, const char *name, const char *path, ingot_error *error)
+{
+    const size_t n = ingot_model_n_inputs(b->model);
+    const char **names = calloc(n + 1, sizeof *names);
+    for (size_t i = 0; names && i < n; i++)
+        names[i] = ingot_model_input(b->model, i)->name;
+    const char *near = names ? cli_nearest(name, names, n) : NULL;
+    const ingot_status st =
+        near ? cli_fail_file(error, INGOT_BAD_INPUT, path, "there is no input '%s'; did you mean '%s'?",
+                             cli_printable(name), cli_printable(near))
+             : cli_fail_file(error, INGOT_BAD_INPUT, path, "there is no input '%s'; see 'ingot inspect'",
+                             cli_printable(name));
+    free(names);
+    return st;
+}
+
 /* Bind the value in the next free slot, which the caller has filled. index < 0: an input with an initializer. */
 static ingot_status bind(binder *b, int64_t index, const char *name, const char *path, ingot_error *error)
 {
@@ -66,6 +92,8 @@ static ingot_status bind(binder *b, int64_t index, const char *name, const char 
         b->given[index] = value;
     }
     const ingot_status st = ingot_session_set_input(b->session, name, &value->tensor, &inner);
+    if (st && index < 0 && strstr(inner.message, "there is no input"))
+        return unknown_input(b, name, path, error);
     if (st)
         return path ? cli_fail_file(error, st, path, "%s", inner.message) : cli_fail(error, st, "%s", inner.message);
     return INGOT_OK;
@@ -140,10 +168,66 @@ static ingot_status read_npy(const char *path, ingot_dtype wanted, cli_value *va
     return st;
 }
 
+/* ---- pictures --------------------------------------------------------------------------------------------------- */
+
+/* The first input in graph order that takes pictures and has no value yet; failing that the last that has some already,
+ * whose batch grows. */
+static int64_t next_picture_input(const binder *b)
+{
+    int64_t last = -1;
+    for (size_t i = 0; i < ingot_model_n_inputs(b->model); i++) {
+        if (!b->given[i] && cli_takes_pictures(ingot_model_input(b->model, i)))
+            return (int64_t)i;
+        last = b->pictures[i].n ? (int64_t)i : last;
+    }
+    return last >= 0 ? last : next_input(b);
+}
+
+/* Note a picture for the batch of its input. */
+static ingot_status add_picture(binder *b, const char *name, const char *path, ingot_error *error)
+{
+    static const cli_value pending; /* stands for the batch until it is bound */
+    const int64_t index = name ? find_input(b->model, name, strlen(name)) : next_picture_input(b);
+    if (index < 0 && name)
+        return unknown_input(b, name, path, error);
+    if (index < 0)
+        return all_given(b, path, error);
+    cli_list *list = &b->pictures[index];
+    if (b->given[index] && !list->n)
+        return cli_fail(error, INGOT_USAGE, "input '%s' is given twice",
+                        cli_printable(ingot_model_input(b->model, (size_t)index)->name));
+    if (!list->items && !(list->items = calloc(b->n_files + 1, sizeof *list->items)))
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    list->items[list->n++] = path;
+    b->given[index] = &pending;
+    return INGOT_OK;
+}
+
+/* Read and bind the batches. */
+static ingot_status bind_pictures(binder *b, ingot_error *error)
+{
+    ingot_status st = INGOT_OK;
+    for (size_t i = 0; i < ingot_model_n_inputs(b->model) && !st; i++) {
+        const cli_list *list = &b->pictures[i];
+        const ingot_value_info *info = ingot_model_input(b->model, i);
+        cli_value *value = &b->inputs->values[b->inputs->n];
+        if (!list->n)
+            continue;
+        b->given[i] = NULL;
+        if (!(st = cli_images_read(list->items, list->n, info, value, error)))
+            st = bind(b, (int64_t)i, info->name, list->items[0], error);
+    }
+    return st;
+}
+
+/* ---- files and names -------------------------------------------------------------------------------------------- */
+
 /* Bind one file; `name` is NULL where only the order tells which input it is for. */
 static ingot_status bind_file(binder *b, const char *name, const char *path, ingot_error *error)
 {
     ingot_status st;
+    if (cli_is_picture(path))
+        return add_picture(b, name, path, error);
     /* a bundle without a name may hold several inputs */
     if (cli_is_bundle(path) && !name) {
         cli_bundle *bundle;
@@ -156,8 +240,7 @@ static ingot_status bind_file(binder *b, const char *name, const char *path, ing
     /* which input, and what type its elements should have */
     const int64_t index = name ? find_input(b->model, name, strlen(name)) : next_input(b);
     if (!name && index < 0)
-        return cli_fail_file(error, INGOT_BAD_INPUT, path, "the model takes %zu input%s, and all are given",
-                             ingot_model_n_inputs(b->model), ingot_model_n_inputs(b->model) == 1 ? "" : "s");
+        return all_given(b, path, error);
     const ingot_value_info *info = index < 0 ? NULL : ingot_model_input(b->model, (size_t)index);
     const ingot_dtype wanted = info ? info->dtype : INGOT_UNDEFINED;
     cli_value *value = &b->inputs->values[b->inputs->n];
@@ -165,8 +248,6 @@ static ingot_status bind_file(binder *b, const char *name, const char *path, ing
         st = read_member(path, name, wanted, value, error);
     else if (cli_has_suffix(path, ".pb"))
         st = cli_pb_read(path, info ? info->kind : INGOT_TENSOR, value, error);
-    else if (cli_has_suffix(path, ".png") || cli_has_suffix(path, ".jpg") || cli_has_suffix(path, ".jpeg"))
-        st = cli_image_read(path, info, value, error);
     else
         st = read_npy(path, wanted, value, error); /* a pipe has no suffix */
     return st ? st : bind(b, index, name ? name : info->name, path, error);
@@ -219,6 +300,23 @@ static bool has_symbol(const ingot_model *model, const char *name, size_t size)
     return false;
 }
 
+/* The free dimension that was meant, or NULL. */
+static const char *near_symbol(const ingot_model *model, const char *name, size_t size)
+{
+    const char *names[64];
+    char word[64];
+    size_t n = 0;
+    for (size_t i = 0; i < ingot_model_n_inputs(model); i++) {
+        const ingot_value_info *info = ingot_model_input(model, i);
+        for (int32_t d = 0; d < info->rank && n < 64; d++)
+            if (info->symbols[d])
+                names[n++] = info->symbols[d];
+    }
+    snprintf(word, sizeof word, "%.*s", size < 60 ? (int)size : 60, name);
+    const char *near = cli_nearest(word, names, n);
+    return near ? near : n == 1 ? names[0] : NULL;
+}
+
 /* Before anything is read: every --dim is well formed and names a dimension of the model. */
 static ingot_status check_dims(const binder *b, ingot_error *error)
 {
@@ -228,9 +326,12 @@ static ingot_status check_dims(const binder *b, ingot_error *error)
         int64_t size;
         if (!cli_parse_dim(text, &n_name, &size))
             return cli_fail(error, INGOT_USAGE, "--dim: '%.100s' is not of the form NAME=N", text);
-        if (!has_symbol(b->model, text, n_name))
-            return cli_fail(error, INGOT_USAGE, "--dim: no input of the model has a free dimension '%.*s'",
-                            n_name < 100 ? (int)n_name : 100, text);
+        if (has_symbol(b->model, text, n_name))
+            continue;
+        const char *near = near_symbol(b->model, text, n_name);
+        return cli_fail(error, INGOT_USAGE, "--dim: no input of the model has a free dimension '%.*s'%s%s%s",
+                        n_name < 100 ? (int)n_name : 100, text, near ? "; did you mean '" : "",
+                        near ? cli_printable(near) : "", near ? "'?" : "; see 'ingot inspect'");
     }
     return INGOT_OK;
 }
@@ -269,15 +370,21 @@ ingot_status cli_bind_inputs(const ingot_model *model, ingot_session *session, c
                              const cli_list *dims, missing_inputs missing, cli_inputs *inputs, ingot_error *error)
 {
     const size_t n_inputs = ingot_model_n_inputs(model);
-    binder b = {model, session, dims, inputs, calloc(n_inputs + 1, sizeof *b.given)};
+    binder b = {model, session, dims, inputs, calloc(n_inputs + 1, sizeof *b.given),
+                calloc(n_inputs + 1, sizeof *b.pictures), files->n};
     ingot_status st = cli_inputs_alloc(inputs, n_inputs + files->n, error);
     if (!st)
-        st = b.given ? check_dims(&b, error) : cli_fail(error, INGOT_LIMIT, "out of memory");
+        st = b.given && b.pictures ? check_dims(&b, error) : cli_fail(error, INGOT_LIMIT, "out of memory");
     for (size_t i = 0; !st && i < files->n; i++)
         st = bind_argument(&b, files->items[i], error);
+    if (!st)
+        st = bind_pictures(&b, error);
     for (size_t i = 0; !st && i < n_inputs; i++)
         if (!b.given[i])
             st = make_up(&b, i, missing, error);
+    for (size_t i = 0; b.pictures && i < n_inputs; i++)
+        free(b.pictures[i].items);
+    free(b.pictures);
     free(b.given);
     return st;
 }

@@ -41,6 +41,28 @@ ingot_status cli_load(const char *path, bool allow_unsupported, ingot_model **mo
     return cli_load_as(path, allow_unsupported, true, model, error);
 }
 
+/* A misspelt pass costs nothing when it is found before the model is read. */
+static ingot_status check_passes(ingot_error *error)
+{
+    const char *names[100] = {"all"};
+    size_t n = 1;
+    for (size_t i = 0; n < 100 && ingot_pass_name(i); i++)
+        names[n++] = ingot_pass_name(i);
+    for (size_t i = 0; i < common.disabled_passes.n; i++) {
+        const char *wrong = common.disabled_passes.items[i];
+        bool known = false;
+        for (size_t k = 0; k < n; k++)
+            known |= !strcmp(names[k], wrong);
+        const char *near = known ? NULL : cli_nearest(wrong, names, n);
+        if (near)
+            return cli_fail(error, INGOT_USAGE, "--disable-pass: there is no pass '%.100s'; did you mean '%s'?", wrong,
+                            near);
+        if (!known)
+            return cli_fail(error, INGOT_USAGE, "--disable-pass: no pass '%.100s'; see 'ingot inspect'", wrong);
+    }
+    return INGOT_OK;
+}
+
 /* Memory and passes as the common options say; nothing outside the model's folder is opened for external data. */
 ingot_status cli_load_as(const char *path, bool allow_unsupported, bool with_passes, ingot_model **model,
                          ingot_error *error)
@@ -57,7 +79,10 @@ ingot_status cli_load_as(const char *path, bool allow_unsupported, bool with_pas
         .no_mmap = common.no_mmap,
         .timeout_s = common.timeout_s,
     };
-    return ingot_model_load(path, &options, model, error);
+    const ingot_status st = check_passes(error);
+    if (st)
+        *model = NULL;
+    return st ? st : ingot_model_load(path, &options, model, error);
 }
 
 /* From here on the first Ctrl-C cancels this session's run. */
@@ -92,7 +117,7 @@ ingot_status cli_set_up(const char *path, const cli_list *files, const cli_list 
 {
     ingot_status st;
     *setup = (cli_setup){.load_ms = cli_now_ms()};
-    if ((st = cli_load(path, false, &setup->model, error)) ||
+    if ((st = cli_image_check(error)) || (st = cli_load(path, false, &setup->model, error)) ||
         (st = cli_open(setup->model, profile, &setup->session, error)))
         return st;
     setup->load_ms = cli_now_ms() - setup->load_ms;

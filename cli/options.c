@@ -35,6 +35,13 @@ static const cli_option common_options[] = {
 
 const cli_option *cli_common_options(void) { return common_options; }
 
+const cli_option *cli_option_table(const cli_command *command, int index)
+{
+    static const cli_option none = {.name = NULL};
+    const cli_option *const pictures = command->takes_pictures ? cli_image_options() : &none;
+    return index == 0 ? command->options : index == 1 ? pictures : common_options;
+}
+
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
 enum { MAX_NAME = 40 };
@@ -91,9 +98,8 @@ static ingot_status unknown_option(const cli_command *command, const char *argum
     const char *names[64];
     char word[MAX_NAME + 2];
     size_t n = 0;
-    const cli_option *tables[] = {command->options, common_options};
-    for (size_t t = 0; t < 2; t++)
-        for (const cli_option *o = tables[t]; o->name && n < 64; o++)
+    for (int t = 0; t < CLI_TABLES; t++)
+        for (const cli_option *o = cli_option_table(command, t); o->name && n < 64; o++)
             names[n++] = o->name;
     const char *bare = argument + strspn(argument, "-");
     snprintf(word, sizeof word, "%.*s", (int)strcspn(bare, "="), bare);
@@ -215,9 +221,9 @@ static ingot_status take_option(const cli_command *command, int n, char **argume
         return INGOT_OK;
     }
     /* the command's own options go before the common ones */
-    const cli_option *option = find_option(command->options, name, size);
-    if (!option)
-        option = find_option(common_options, name, size);
+    const cli_option *option = NULL;
+    for (int t = 0; t < CLI_TABLES && !option; t++)
+        option = find_option(cli_option_table(command, t), name, size);
     if (!option || (is_long && size == 1))
         return unknown_option(command, argument, error);
     /* "--name=value", "-nvalue" or "-n=value"; else the next argument is the value */
@@ -296,6 +302,10 @@ void cli_print_help(const cli_command *command)
 {
     printf("usage: ingot %s %s [OPTION]...\n\n%s\n\noptions:\n", command->name, command->operands, command->summary);
     print_options(command->options);
+    if (command->takes_pictures) {
+        printf("pictures:\n");
+        print_options(cli_image_options());
+    }
     printf("every command:\n");
     print_options(common_options);
     printf("\nexamples:\n%s", command->examples);

@@ -16,7 +16,7 @@ static const char *trace_path, *html_path;
 static bool json;
 
 static const cli_option options[] = {
-    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg; random when not given", 0},
+    {"input", OPTION_LIST, &inputs, "[NAME=]FILE", "an input: .npy .npz .pb .pt .png .jpg .webp; else random", 0},
     {"iterations", OPTION_INT, &iterations, "N", "runs to take each step's shortest time of (default 10)", 1},
     {"rows", OPTION_INT, &most_rows, "N", "steps to print, the slowest first (default 30)", 1},
     {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
@@ -76,6 +76,7 @@ static ingot_status measure(profile *p, ingot_session *session, ingot_error *err
         if ((st = ingot_session_run(session, error)))
             break;
         runs[run] = cli_now_ms() - start;
+        cli_progress("runs", (size_t)run, (size_t)iterations);
         for (size_t i = 0; i < p->n_steps; i++) {
             ingot_step_info step;
             if (ingot_session_step(session, i, &step) && (!run || step.time_ns < p->steps[i].time_ns))
@@ -87,6 +88,7 @@ static ingot_status measure(profile *p, ingot_session *session, ingot_error *err
             st = keep_run(p, error);
         }
     }
+    cli_progress_end();
     if (!st) {
         qsort(runs, (size_t)iterations, sizeof *runs, by_number);
         p->run_ms = (runs[(iterations - 1) / 2] + runs[iterations / 2]) / 2;
@@ -423,6 +425,7 @@ const cli_command command_profile = {
     .operands = "MODEL",
     .summary = "where the time of a run goes, step by step, and how near it is to what the machine can do",
     .options = options,
+    .takes_pictures = true,
     .run = run,
     .examples = "  ingot profile MyNet.onnx --threads 1\n"
                 "  ingot profile bert.onnx --dim batch=8 --rows 10\n"

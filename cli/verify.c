@@ -89,8 +89,8 @@ static void print_row(verdict *v, const char *name, const ingot_tensor *want, bo
     }
     if (common.quiet)
         return;
-    printf("%-7s %s  %s  max abs %.3g  max rel %.3g\n", same ? "agrees" : "DIFFERS", cli_printable(name), type,
-           d->max_abs, d->max_rel);
+    printf("%s%-7s%s %s  %s  max abs %.3g  max rel %.3g\n", cli_ink(stdout, same ? INK_GREEN : INK_RED),
+           same ? "agrees" : "DIFFERS", cli_ink(stdout, INK_END), cli_printable(name), type, d->max_abs, d->max_rel);
     if (!same)
         printf("        %lld of %lld elements; the first: %s\n", (long long)d->n_differ, (long long)d->n, d->first);
 }

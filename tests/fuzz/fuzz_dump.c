@@ -97,7 +97,7 @@ static ingot_status read_value(size_t form, const uint8_t *data, size_t size, co
         return cli_npy_decode("fuzz.npy", data, size, INGOT_UNDEFINED, value, NULL);
     if (form == PB)
         return cli_pb_read(path, (ingot_kind)(size % 3), value, NULL);
-    return cli_image_read(path, NULL, value, NULL);
+    return cli_images_read(&path, 1, NULL, value, NULL);
 }
 
 /* The readers open files by name, so the bytes go to a file in memory first. */

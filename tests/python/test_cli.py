@@ -90,6 +90,7 @@ def test_overview(ingot):
     (["verify", "m.onnx", "d", "--rtol", "-1"], ["--rtol"]),
     (["bench", "m.onnx", "--iterations", "0"], ["--iterations"]),
     (["inspect", "m.onnx", "--json", "--dot"], ["--json", "--dot"]),
+    (["run", "m.onnx", "--disable-pass", "fold-constant"], ["did you mean 'fold-constants'"]),
     (["optimize", "m.onnx"], ["-o"]),
 ])
 def test_wrong_usage(ingot, arguments, words):
@@ -107,6 +108,16 @@ def test_option_forms(ingot, relu, tmp_path):
         assert (done.code, done.out) == (0, plain.out), done.err
     fails(ingot("run", relu, "--disable-pass", "no-such-pass"), 2, "no-such-pass")
     assert ingot("run", relu, "--disable-pass", "all").code == 0
+
+
+def test_misspelt_names_get_a_hint(ingot, tmp_path):
+    model = save_model(tmp_path / "m.onnx", [helper.make_node("Add", ["pixels", "mask"], ["y"])],
+                       [("pixels", TensorProto.FLOAT, ["batch", 3]), ("mask", TensorProto.FLOAT, ["batch", 3])],
+                       [("y", TensorProto.FLOAT, ["batch", 3])])
+    np.save(tmp_path / "x.npy", X)
+    fails(ingot("run", model, "--input", f"pixel={tmp_path / 'x.npy'}"), 5, "no input 'pixel'", "did you mean 'pixels'?")
+    fails(ingot("run", model, "--input", f"zzz={tmp_path / 'x.npy'}"), 5, "no input 'zzz'", "ingot inspect")
+    fails(ingot("run", model, "--dim", "batches=2"), 2, "'batches'", "did you mean 'batch'?")
 
 
 # ---- exit codes --------------------------------------------------------------------------------------------------
