@@ -30,6 +30,65 @@ def test_every_allocation_fails(corpus, name):
     assert "failures tried" in program("allocations", corpus(name) + "/model.onnx")
 
 
+def everything(path):
+    """A model with whatever a file can hold: a function with defaults and a subgraph, captures, sparse and string and external
+    tensors, sequences and optionals, every kind of attribute, old forms, metadata; y = f(x)."""
+    function = helper.make_function("own", "Twice", ["a", "flag"], ["b"], [
+        helper.make_node("If", ["flag"], ["b"],
+                         then_branch=helper.make_graph([helper.make_node("Add", ["a", "a"], ["t"])], "then", [], [helper.make_tensor_value_info("t", TensorProto.FLOAT, None)]),
+                         else_branch=helper.make_graph([helper.make_node("LeakyRelu", ["a"], ["e"])], "else", [], [helper.make_tensor_value_info("e", TensorProto.FLOAT, None)]))],
+        [helper.make_opsetid("", 17)], attributes=["unused"], attribute_protos=[helper.make_attribute("alpha", 0.5)])
+    function.node[0].attribute[0].g.node[0].attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="alpha", type=onnx.AttributeProto.FLOAT))
+    sparse = helper.make_sparse_tensor(numpy_helper.from_array(np.float32([1, 2]), "s"), numpy_helper.from_array(np.int64([0, 3]), "i"), [4])
+    nodes = [helper.make_node("Twice", ["x", "yes"], ["a"], domain="own"), helper.make_node("Twice", ["a", "no"], ["b"], domain="own", alpha=0.25),
+             helper.make_node("Add", ["b", "s"], ["c"]), helper.make_node("Constant", [], ["text"], value_strings=["one", "two"]),
+             helper.make_node("Constant", [], ["numbers"], value_floats=[1.0, 2.0, 3.0, 4.0]), helper.make_node("Constant", [], ["n"], value_ints=[1, 4]),
+             helper.make_node("Constant", [], ["t"], value=numpy_helper.from_array(np.float32([[3, 4, 5, 6]]), "t")),
+             helper.make_node("Constant", [], ["p"], sparse_value=sparse), helper.make_node("Constant", [], ["word"], value_string="w"),
+             helper.make_node("Reshape", ["c", "n"], ["r"]), helper.make_node("SequenceConstruct", ["r", "t", "r"], ["q"]),
+             helper.make_node("SequenceAt", ["q", "one"], ["d"]), helper.make_node("SequenceEmpty", [], ["none"], dtype=1),
+             helper.make_node("SequenceInsert", ["none", "numbers"], ["full"]), helper.make_node("Optional", ["full"], ["o"]),
+             helper.make_node("OptionalGetElement", ["o"], ["g"]), helper.make_node("SequenceAt", ["g", "zero"], ["h"]),
+             helper.make_node("Sum", ["d", "h", "p", "w"], ["i"]), helper.make_node("StringConcat", ["text", "word"], ["z"]),
+             helper.make_node("LabelEncoder", ["text"], ["l"], domain="ai.onnx.ml", keys_strings=["one", "two"], values_floats=[1.0, 2.0]),
+             helper.make_node("Loop", ["one", "yes", "i"], ["y"], body=helper.make_graph(
+                 [helper.make_node("Identity", ["k"], ["k2"]), helper.make_node("Mul", ["v", "w"], ["v2"])], "body",
+                 [helper.make_tensor_value_info("j", TensorProto.INT64, []), helper.make_tensor_value_info("k", TensorProto.BOOL, []),
+                  helper.make_tensor_value_info("v", TensorProto.FLOAT, None)],
+                 [helper.make_tensor_value_info("k2", TensorProto.BOOL, []), helper.make_tensor_value_info("v2", TensorProto.FLOAT, None)]))]
+    constants = [("yes", np.array(True)), ("no", np.array(False)), ("zero", np.int64(0)), ("one", np.int64(1)), ("w", np.arange(4, dtype=np.float32)),
+                 ("names", np.array(["a", "b"], object))]
+    graph = helper.make_graph(nodes, "everything", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None), helper.make_tensor_value_info("z", TensorProto.STRING, [2]),
+                               helper.make_tensor_value_info("l", TensorProto.FLOAT, [2]), helper.make_tensor_value_info("names", TensorProto.STRING, [2]),
+                               helper.make_tensor_sequence_value_info("q", TensorProto.FLOAT, None), helper.make_tensor_value_info("p", TensorProto.FLOAT, [4])],
+                              [numpy_helper.from_array(a, k) for k, a in constants], sparse_initializer=[sparse])
+    graph.sparse_initializer[0].values.name = "s"
+    model = helper.make_model(graph, functions=[function], ir_version=8, producer_name="tests", producer_version="1", domain="d", model_version=2,
+                              opset_imports=[helper.make_opsetid(d, v) for d, v in [("", 20), ("own", 1), ("ai.onnx.ml", 4)]])
+    helper.set_model_props(model, {"key": "value"})
+    for constant in model.graph.initializer:
+        if constant.name == "w":
+            onnx.external_data_helper.set_external_data(constant, "data", 0, 16)
+            with open(os.path.join(os.path.dirname(path), "data"), "wb") as file:
+                file.write(constant.raw_data)
+            constant.ClearField("raw_data")
+            constant.data_location = TensorProto.EXTERNAL
+    with open(path, "wb") as file:
+        file.write(model.SerializeToString())
+
+
+def test_every_allocation_of_everything_fails(tmp_path):
+    """Every piece of every arena, too, over all that a file can hold."""
+    everything(tmp_path / "model.onnx")
+    assert "failures tried" in program("allocations", "--pieces", tmp_path / "model.onnx", timeout=300)
+
+
+@pytest.mark.parametrize("name", ["mynet_ts_bn_dyn", "ctrl_loop"])
+def test_every_piece_fails(corpus, name):
+    assert "failures tried" in program("allocations", "--pieces", corpus(name) + "/model.onnx", timeout=300)
+
+
 def test_forks():
     assert "none hung" in program("forks", MYNET, 90)
 
@@ -96,6 +155,30 @@ def test_io_faults(external, call, number):
             clean += 1
         if clean == 8:
             break
+
+
+@pytest.mark.parametrize("location, make, code", [
+    ("data", None, OK), ("d/data", None, OK), ("d//data", None, OK), ("link", "data", 4), ("d/link", "data", 4), ("../outside", None, 4),
+    ("up/data", "..", (4, IO)), ("d/../data", None, 4), ("d", None, IO), ("nothing", None, IO), ("d/" + "n" * 300, None, (IO, 4)), ("data/", None, IO),
+    ("data/data", None, IO)])
+@pytest.mark.parametrize("number", [0, errno.ENOSYS, errno.EPERM])
+def test_external_data_without_openat2(external, location, make, code, number):
+    """Where the kernel has no openat2, or a sandbox does not let it pass: the same rules, but no links at all and no "..";
+    with it (number 0) links and ".." that stay within the folder are fine."""
+    folder = external / "model"
+    (folder / "d").mkdir()
+    for path in (folder / "d" / "data", external / "outside"):
+        path.write_bytes((folder / "data").read_bytes())
+    if make:
+        os.symlink(make, folder / location.split("/data")[0])
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = location
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    done = faulty(f"openat2 {1 if number else 0} {number}", "run", "model/model.onnx", "--input", "x=x.npy", "--quiet", cwd=external)
+    stays = location in ("link", "d/link", "d/../data")
+    code = code if isinstance(code, int) else code[number > 0]
+    assert done.returncode == (OK if not number and stays else code), done.stderr
+    assert done.stderr.count("\n") == (done.returncode != OK)
 
 
 @pytest.fixture(scope="module")

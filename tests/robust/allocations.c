@@ -1,11 +1,13 @@
-/* allocations.c - every allocation fails once: allocations MODEL... loads, plans, runs and saves each model with the
- * k-th allocation failing, alone and from the k-th on, for every k until nothing fails any more. Each time the call
- * that saw it returns INGOT_LIMIT with a line, everything can be freed, and where all went well in spite of it the
+/* allocations.c - every allocation fails once: allocations [--pieces] MODEL... loads, plans, runs and saves each model
+ * with the k-th allocation failing, alone and from the k-th on, for every k until nothing fails any more. Each time the
+ * call that saw it returns INGOT_LIMIT with a line, everything can be freed, and where all went well in spite of it the
  * outputs have the same bits. Leaks and bad reads are for the sanitizers to see. Calls are caught by the linker's
- * --wrap. */
+ * --wrap. After --pieces each piece of an arena counts as an allocation too: those fail only now and then by
+ * themselves, when a chunk is full, and every place that asks for one has to be ready for it. */
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "engine/core/memory.h"
 #include "tests/robust/robust.h"
 
 static _Atomic long n_calls, first_failing; /* counted from 1; 0: none fails */
@@ -32,6 +34,47 @@ void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t size) { return fails() ? NULL : __real_calloc(n, size); }
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
 void *__wrap_aligned_alloc(size_t alignment, size_t n) { return fails() ? NULL : __real_aligned_alloc(alignment, n); }
+
+/* The same for pieces of arenas, whose account hears of it as if a chunk had not been there. */
+void *__real_ingot_arena_alloc(ingot_arena *arena, size_t n);
+void *__real_ingot_arena_array(ingot_arena *arena, size_t n, size_t size);
+void *__real_ingot_arena_copy(ingot_arena *arena, const void *data, size_t n);
+char *__real_ingot_arena_string(ingot_arena *arena, const char *text, size_t n);
+void *__wrap_ingot_arena_alloc(ingot_arena *arena, size_t n);
+void *__wrap_ingot_arena_array(ingot_arena *arena, size_t n, size_t size);
+void *__wrap_ingot_arena_copy(ingot_arena *arena, const void *data, size_t n);
+char *__wrap_ingot_arena_string(ingot_arena *arena, const char *text, size_t n);
+
+static bool pieces;
+
+/* Does this piece fail? */
+static bool piece_fails(ingot_arena *arena)
+{
+    if (!pieces || !fails())
+        return false;
+    atomic_store(&arena->memory->ran_out, true);
+    return true;
+}
+
+void *__wrap_ingot_arena_alloc(ingot_arena *arena, size_t n)
+{
+    return piece_fails(arena) ? NULL : __real_ingot_arena_alloc(arena, n);
+}
+
+void *__wrap_ingot_arena_array(ingot_arena *arena, size_t n, size_t size)
+{
+    return piece_fails(arena) ? NULL : __real_ingot_arena_array(arena, n, size);
+}
+
+void *__wrap_ingot_arena_copy(ingot_arena *arena, const void *data, size_t n)
+{
+    return piece_fails(arena) ? NULL : __real_ingot_arena_copy(arena, data, n);
+}
+
+char *__wrap_ingot_arena_string(ingot_arena *arena, const char *text, size_t n)
+{
+    return piece_fails(arena) ? NULL : __real_ingot_arena_string(arena, text, n);
+}
 
 /* Load, create, bind, plan, run twice, save; *hash is that of the outputs where all went well. Whatever failed, all
  * of it is freed; a saved model is removed again. Returns the first status that was not INGOT_OK. */
@@ -106,7 +149,8 @@ static long try_model(const char *path)
 int main(int argc, char **argv)
 {
     long total = 0;
-    for (int i = 1; i < argc; i++) {
+    pieces = argc > 1 && !strcmp(argv[1], "--pieces");
+    for (int i = 1 + pieces; i < argc; i++) {
         const long tried = try_model(argv[i]);
         if (tried < 0)
             return 1;
