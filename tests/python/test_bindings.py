@@ -169,3 +169,28 @@ def test_backend():
 def test_command(relu):
     done = subprocess.run([sys.executable, "-m", "ingot", "inspect", relu], capture_output=True, text=True)
     assert done.returncode == 0 and "Relu" in done.stdout, done.stderr
+
+
+def test_quick_way(tmp_path):
+    """Plain arrays take one call into C; whatever else is given goes the general way, with the same answers and errors."""
+    session = ingot.InferenceSession(save_model(
+        tmp_path / "m.onnx", [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Shape", ["sum"], ["shape"])],
+        [("a", TensorProto.FLOAT, ["N", "M"]), ("b", TensorProto.FLOAT, [])],
+        [("sum", TensorProto.FLOAT, ["N", "M"]), ("shape", TensorProto.INT64, [2])]))
+    a, b = np.arange(6, dtype="float32").reshape(2, 3), np.array(2, "float32")
+    assert session._runner(None, {"a": a, "b": b})[0].tolist() == (a + b).tolist()
+    assert [v.tolist() for v in session.run(["shape", "sum"], {"b": b, "a": a})] == [[2, 3], (a + b).tolist()]
+    assert session.run(None, {"a": a[:, ::2], "b": b})[0].tolist() == (a + b)[:, ::2].tolist()      # each of these is not for it
+    assert session.run(("sum",), {"a": a, "b": b})[0].tolist() == (a + b).tolist()
+    assert session.run(None, {"a": a[:0], "b": b})[0].shape == (0, 3)
+    for feed, line in (({"a": a}, "input 'b' is missing"), ({"a": a, "c": b}, "no input 'c'"), ({"a": a.astype("int32"), "b": b}, "'a'"),
+                       ({"a": a[0], "b": b}, "'a'")):
+        with pytest.raises(ingot.InvalidArgument, match=line):
+            session.run(None, feed)
+    with pytest.raises(ingot.InvalidArgument, match="no output 'z'"):
+        session.run(["z"], {"a": a, "b": b})
+    counts = sys.getrefcount(a), sys.getrefcount(b)
+    for _ in range(100):
+        session.run(None, {"a": a, "b": b})
+        session._runner(None, {"a": a, "b": a.T})
+    assert (sys.getrefcount(a), sys.getrefcount(b)) == counts

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import values
 from ._native import ffi, lib
+from ._quick import Runner
 from .options import GraphOptimizationLevel, ModelMetadata, NodeArg, RunOptions, SessionOptions
 
 _PROVIDER = "CPUExecutionProvider"
@@ -64,10 +65,18 @@ def _text(pointer: Any) -> str:
     return ffi.string(pointer).decode("utf-8", "replace")
 
 
-def _raise(status: int, error: Any) -> None:
-    failure = _ERRORS.get(status, Fail)(_text(error.message))
+def _fail(status: int, message: str) -> None:
+    failure = _ERRORS.get(status, Fail)(message)
     failure.status = _text(lib.ingot_status_name(status))
     raise failure
+
+
+def _raise(status: int, error: Any) -> None:
+    _fail(status, _text(error.message))
+
+
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
 
 
 def version() -> str:
@@ -194,8 +203,12 @@ class InferenceSession:
         self._output_args = [a for a, _, _ in self._arguments(lib.ingot_model_n_outputs, lib.ingot_model_output)]
         self._outputs = {a.name: i for i, a in enumerate(self._output_args)}
         self._encoded = {name: name.encode() for name in self._inputs}
-        self._idle = [_Run(self)]
+        self._idle: list[_Run] = []
         self._lock = threading.Lock()
+        first = _Run(self)
+        self._runner = self._make_runner(first)
+        if self._runner is None:
+            self._idle.append(first)
         self._started = time.time_ns()
         self._events: list[dict] = []
         if self._options.optimized_model_filepath:
@@ -236,6 +249,16 @@ class InferenceSession:
                      for d in range(max(info.rank, 0))]
             result.append((NodeArg(_text(info.name), name, shape), info.dtype, info.kind))
         return result
+
+    def _make_runner(self, run: _Run) -> Runner | None:
+        """What runs plain arrays in one call, for one thread at a time; None where a value may be something else, and in profiles."""
+        kinds = [kind for *_, kind in self._arguments(lib.ingot_model_n_outputs, lib.ingot_model_output)]
+        inputs = tuple((name, self._encoded[name], dtype) for name, (_, dtype, _) in self._inputs.items())
+        if self._options.enable_profiling or len(inputs) > 16 or set(kinds) | {k for *_, k in self._inputs.values()} != {lib.INGOT_TENSOR}:
+            return None
+        functions = [ffi.addressof(lib, f"ingot_session_{name}") for name in ("set_input", "run", "output")]
+        return Runner(*map(_address, functions), _address(run.session), run, inputs, tuple(self._outputs), values.PLAIN, np.ndarray, np.empty,
+                      _fail)
 
     # ---- what the model is ----
 
@@ -329,6 +352,10 @@ class InferenceSession:
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: RunOptions | None = None) -> list:
         """Run the model. Returns the named outputs (all for None): NumPy arrays of their own, lists for sequences."""
+        if self._runner is not None:
+            results = self._runner(output_names, input_feed)
+            if results is not None:
+                return results
         indices = self._indices(output_names)
         run = self._take()
         try:

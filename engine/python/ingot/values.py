@@ -45,6 +45,9 @@ for _, _number, _name, _plain in _EXTENDED:
     if _known:
         _FROM_NUMPY[_dtype] = _number
 
+#: NumPy's type by ONNX's number where it is one of NumPy's own, else None.
+PLAIN = tuple(next((np.dtype(name) for _, number, name in _TYPES if number == i), None) for i in range(lib.INGOT_N_DTYPES))
+
 #: Integers of fewer than 8 bits, and the type of the bytes that the engine keeps them in.
 _NARROW = {lib.INGOT_INT4: np.dtype("int8"), lib.INGOT_UINT4: np.dtype("uint8"), lib.INGOT_INT2: np.dtype("int8"),
            lib.INGOT_UINT2: np.dtype("uint8")}
