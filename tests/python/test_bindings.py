@@ -183,7 +183,7 @@ def test_quick_way(tmp_path):
     assert session.run(None, {"a": a[:, ::2], "b": b})[0].tolist() == (a + b)[:, ::2].tolist()      # each of these is not for it
     assert session.run(("sum",), {"a": a, "b": b})[0].tolist() == (a + b).tolist()
     assert session.run(None, {"a": a[:0], "b": b})[0].shape == (0, 3)
-    for feed, line in (({"a": a}, "input 'b' is missing"), ({"a": a, "c": b}, "no input 'c'"), ({"a": a.astype("int32"), "b": b}, "'a'"),
+    for feed, line in (({"a": a}, "input 'b' is missing"), ({"a": a, "b": b, "c": b}, "no input 'c'"), ({"a": a.astype("int32"), "b": b}, "'a'"),
                        ({"a": a[0], "b": b}, "'a'")):
         with pytest.raises(ingot.InvalidArgument, match=line):
             session.run(None, feed)
