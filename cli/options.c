@@ -22,7 +22,7 @@ static const cli_option common_options[] = {
      "how convolutions are computed", 0},
     {"external-data-root", OPTION_TEXT, &common.external_data_root, "DIR",
      "where links in the model's folder may lead", 0},
-    {"no-mmap", OPTION_FLAG, &common.no_mmap, NULL, "read files instead of mapping them: they may change meanwhile", 0},
+    {"no-mmap", OPTION_FLAG, &common.no_mmap, NULL, "read files whole while loading: they may change afterwards", 0},
     {"portable", OPTION_FLAG, &common.portable, NULL, "the same bits on every processor; slower", 0},
     {"batch-invariant", OPTION_FLAG, &common.batch_invariant, NULL,
      "the same bits for a sample alone and in any batch; slower", 0},

@@ -20,8 +20,11 @@ static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
     ingot_op_ctx *c = &step->ctx;
     ingot_plan *plan = step->plan;
     ingot_pack_cache_lock(plan->env->packs);
-    const ingot_status status = c->op->prepare(c);
+    ingot_status status = c->op->prepare(c);
+    if (!status)
+        status = ingot_files_check(plan->env->files, error);
     ingot_pack_cache_unlock(plan->env->packs, !status);
+    ingot_plan_drop_block(plan->env);
     if (status)
         return status;
     c->scratch = ingot_arena_alloc(&plan->env->run_arena,

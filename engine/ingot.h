@@ -121,15 +121,16 @@ typedef struct ingot_model_options {
                                            price that the documentation tells */
     const char *external_data_root;     /* where external data may lie besides the model's own folder; NULL: nowhere */
     uint64_t max_nodes;                 /* of all graphs, functions inlined; 0: 40,000 more than the file could hold */
-    bool no_mmap;                       /* read files instead of mapping them: they may change afterwards */
+    bool no_mmap;                       /* read files whole while loading: they may change afterwards */
     double timeout_s;                   /* loading that takes longer ends with INGOT_CANCELLED; 0: none */
     const struct ingot_custom_operator *const *operators; /* that the host brings along, NULL-terminated; see below */
 } ingot_model_options;
 
 /**
  * Load a model from a file, check it and run the passes over its graph.
- * path     an ONNX ModelProto; its external data lies beneath the same folder. The files are mapped: see no_mmap
- *          where they may be cut short before ingot_model_free(), as reading past the new end would end the process.
+ * path     an ONNX ModelProto; its external data lies beneath the same folder. Files of more than 1 MiB stay open, and
+ *          weights are read when a plan packs them. Where a file is written to before that, the plan or the run ends
+ *          with INGOT_IO; see no_mmap where files change. Replacing or removing a file disturbs nothing.
  * options  NULL for the defaults.
  * model    receives the model; NULL on failure.
  * Returns  INGOT_OK, INGOT_IO, INGOT_INVALID, INGOT_UNSUPPORTED, INGOT_LIMIT or INGOT_USAGE (no pass of that name).
@@ -214,7 +215,7 @@ INGOT_API bool ingot_model_attribute(const ingot_model *model, size_t node, size
 INGOT_API bool ingot_model_weight(const ingot_model *model, size_t index, const char **name, ingot_tensor *type);
 
 /** Copy the elements of the index-th constant, row-major, to `data`, which has room for them. Strings stay the model's.
- * False where there is no such tensor. */
+ * False where there is no such tensor, or its file has changed. */
 INGOT_API bool ingot_model_weight_read(const ingot_model *model, size_t index, void *data);
 
 /** The index-th operator set that the file imports; "" is ai.onnx. False past the last. */

@@ -60,8 +60,7 @@ bool ingot_model_weight_read(const ingot_model *model, size_t index, void *data)
     if (!value || value->constant->tensor.kind != INGOT_TENSOR)
         return false;
     ingot_const_read(value->constant, data);
-    ingot_const_drop_pages(value->constant);
-    return true;
+    return !ingot_files_check(model->onnx->files, NULL);
 }
 
 /* ---- attributes ------------------------------------------------------------------------------------------------- */

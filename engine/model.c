@@ -242,6 +242,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
         return ingot_passes_upgrade(model->onnx->graph, error);
     folder f = {.model = model,
                 .env = {.memory = &model->memory, .packs = model->packs, .kernels = model->kernels,
+                        .files = model->onnx->files,
                         .cancel = &never, .deadline_ns = deadline_ns, .run_arena = {.memory = &model->memory}}};
     f.env.team = ingot_team_create(1);
     if (!f.env.team)
@@ -331,6 +332,8 @@ static ingot_status load(const char *path, const void *data, size_t size_bytes, 
     /* A pass leaves a node as it is where memory lacks: what loads then is another model than it would be. */
     if (!status && model->memory.ran_out)
         status = ingot_out_of_memory(error);
+    if (!status)
+        status = ingot_files_check(model->onnx->files, error);
     if (!status)
         status = resolve_graph(model, model->onnx->graph, options->allow_unsupported, 0, error);
     if (status) {

@@ -53,6 +53,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     session->timeout_s = options->timeout_s;
     session->strict = options->strict;
     session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
+                                    .files = model->onnx->files, .keep_constants = true,
                                     .team = ingot_team_create(options->n_threads),
                                     .kernels = model->kernels, .cancel = &session->cancel,
                                     .profile = options->profile, .conv_algorithm = options->conv_algorithm,

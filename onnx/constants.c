@@ -1,13 +1,16 @@
 /* constants.c - TensorProto and SparseTensorProto to constants.
  *
- * A model is mostly weights, and loading should cost neither time nor memory for them. So raw data that can be used as
- * it lies in the mapped file is: its pages come in when they are first read, and can be dropped again. Where it is not
- * aligned for its type (protobuf aligns nothing) the constant is lazy: data is NULL, and readers take copies of ranges
- * through ingot_const_read_range(). Everything else, packed types and typed fields and strings, is decoded into the
- * arena here. */
+ * A model is mostly weights, and loading should cost neither time nor memory for them. So raw data of some size stays
+ * in the file until it is packed or used: the constant is lazy, its data NULL, and readers take copies of ranges
+ * through ingot_const_read_range(). So is one in memory that is not aligned for its type (protobuf aligns nothing);
+ * what is aligned there is used as it lies. Everything else, small tensors, packed types, typed fields and strings, is
+ * decoded into the arena here. */
 #include "onnx/reader.h"
 
 #include <string.h>
+
+/* Raw data up to this size is read while loading. Passes compare constants of up to 4 KiB. */
+enum { EAGER_BYTES = 4096 };
 
 /* What a pointer to elements has to be a multiple of. A complex number is two floats. */
 static size_t alignment_of(ingot_dtype dtype)
@@ -17,7 +20,7 @@ static size_t alignment_of(ingot_dtype dtype)
 }
 
 /* Can the raw bytes serve as elements? Packed types cannot, and neither can bools other than 0 and 1. A bool is looked
- * at byte by byte, which reads all of its pages. */
+ * at byte by byte. */
 static bool usable_as_is(const ingot_tensor *tensor, const uint8_t *raw)
 {
     if (ingot_is_packed(tensor->dtype))
@@ -31,22 +34,50 @@ static bool usable_as_is(const ingot_tensor *tensor, const uint8_t *raw)
     return all <= 1;
 }
 
-/* raw holds exactly the bytes that the shape takes, and stays. Only of a mapping may pages be dropped: those of memory,
- * the caller's or what a file was read into, would come back as zeros. */
-static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const uint8_t *raw)
+/* Elements that the raw bytes have to be decoded for, into the arena. */
+static ingot_status decode_raw(ingot_reader *reader, ingot_const *constant, const uint8_t *raw)
 {
     ingot_tensor *tensor = &constant->tensor;
-    if (usable_as_is(tensor, raw)) {
-        constant->source = raw;
-        constant->mapped = reader->file->is_mapped;
-        tensor->data = (uintptr_t)raw % alignment_of(tensor->dtype) ? NULL : (void *)raw;
-        return INGOT_OK;
-    }
     tensor->data = ingot_arena_alloc(&reader->onnx->arena, ingot_storage_bytes(tensor));
     if (!tensor->data)
         return ingot_reader_out_of_memory(reader);
     ingot_raw_decode(tensor, raw, tensor->data);
     constant->source = tensor->data;
+    return INGOT_OK;
+}
+
+/* Of an open file. Small tensors are read now, as passes look at them; so are those that need decoding. */
+static ingot_status use_file(ingot_reader *reader, ingot_const *constant, const ingot_content *content, uint64_t offset,
+                             size_t size_bytes)
+{
+    const ingot_tensor *tensor = &constant->tensor;
+    ingot_memory *memory = reader->onnx->memory;
+    if (size_bytes > EAGER_BYTES && !ingot_is_packed(tensor->dtype) && tensor->dtype != INGOT_BOOL) {
+        constant->file = content->file;
+        constant->offset = offset;
+        return INGOT_OK;
+    }
+    uint8_t *raw = ingot_alloc(memory, size_bytes);
+    if (!raw)
+        return ingot_reader_out_of_memory(reader);
+    ingot_file_read(content->file, offset, raw, size_bytes);
+    const ingot_status status = decode_raw(reader, constant, raw);
+    ingot_release(memory, raw);
+    return status;
+}
+
+/* From `offset` on there are exactly the bytes that the shape takes, and they stay. */
+static ingot_status use_raw(ingot_reader *reader, ingot_const *constant, const ingot_content *content, uint64_t offset,
+                            size_t size_bytes)
+{
+    ingot_tensor *tensor = &constant->tensor;
+    if (!content->data)
+        return use_file(reader, constant, content, offset, size_bytes);
+    const uint8_t *raw = content->data + offset;
+    if (!usable_as_is(tensor, raw))
+        return decode_raw(reader, constant, raw);
+    constant->source = raw;
+    tensor->data = (uintptr_t)raw % alignment_of(tensor->dtype) ? NULL : (void *)raw;
     return INGOT_OK;
 }
 
@@ -88,7 +119,8 @@ ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *pr
         return ingot_reader_out_of_memory(reader);
     *result = constant;
     ingot_tensor *tensor = &constant->tensor;
-    const uint8_t *data;
+    const ingot_content *content = reader->content;
+    uint64_t offset;
     ingot_raw raw;
     ingot_status status = ingot_proto_shape(proto, tensor, reader->error);
     if (status)
@@ -99,14 +131,14 @@ ingot_status ingot_read_tensor(ingot_reader *reader, const Onnx__TensorProto *pr
     if ((is_external || is_raw) && tensor->dtype == INGOT_STRING)
         return ingot_fail(reader->error, INGOT_INVALID, "strings cannot be raw data");
     if (is_external) {
-        status = ingot_external_data(reader, proto, size_bytes, &data);
-        return status ? status : use_raw(reader, constant, data);
+        status = ingot_external_data(reader, proto, size_bytes, &content, &offset);
+        return status ? status : use_raw(reader, constant, content, offset, size_bytes);
     }
     if (!is_raw)
         return use_typed(reader, proto, constant);
     if (raw.size_bytes != size_bytes)
         return ingot_raw_mismatch(tensor, raw.size_bytes, "raw data", reader->error);
-    return use_raw(reader, constant, reader->file->data + raw.offset);
+    return use_raw(reader, constant, content, raw.offset, size_bytes);
 }
 
 /* Where value i of a sparse tensor goes: indices are positions in the dense tensor, or one coordinate tuple each.

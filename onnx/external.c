@@ -6,7 +6,8 @@
  * which leaves no moment between check and use. Where it cannot, open_each() goes down by hand and follows no link
  * at all.
  *
- * Each file is mapped once, however many tensors lie in it, and stays mapped until the model is closed. */
+ * Each file is opened once, however many tensors lie in it. A small one is read at once; a large one stays open, and is
+ * read piece by piece as weights are packed, which takes no memory besides. */
 #include "onnx/reader.h"
 
 #include <errno.h>
@@ -15,125 +16,105 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK }; /* a pipe without writer must not block */
 
-/* Remember a file's bytes: the newest comes first. data is unmapped by ingot_unmap_all() if is_mapped. location NULL:
- * the model's own bytes. NULL when memory is out: the caller then gives the bytes back. */
-static ingot_mapping *add_mapping(ingot_onnx *onnx, const char *location, const void *data, size_t size_bytes,
-                                  bool is_mapped)
+/* Files up to this size are read at once: their pieces would cost as many calls. */
+enum { SMALL_FILE_BYTES = 1 << 20 };
+
+/* Remember a source: the newest comes first. location NULL: the model's own bytes. NULL when memory is out. */
+static ingot_source *add_source(ingot_onnx *onnx, const char *location)
 {
-    ingot_mapping *mapping = ingot_arena_alloc(&onnx->arena, sizeof *mapping);
-    if (!mapping)
+    ingot_source *source = ingot_arena_alloc(&onnx->arena, sizeof *source);
+    if (!source || (location && !(location = ingot_arena_string(&onnx->arena, location, strlen(location)))))
         return NULL;
-    *mapping = (ingot_mapping){.data = data, .size_bytes = size_bytes, .is_mapped = is_mapped, .next = onnx->mappings};
-    if (location && !(mapping->location = ingot_arena_string(&onnx->arena, location, strlen(location))))
-        return NULL;
-    onnx->mappings = mapping;
-    return mapping;
+    source->location = location;
+    source->file.name = location ? location : "";
+    source->file.descriptor = -1;
+    source->next = onnx->sources;
+    return onnx->sources = source;
 }
 
-/* The whole file into counted memory; NULL with errno. A file that ends before its size is one that shrinks meanwhile.
- * Signals that interrupt a read are no failure. */
-static void *read_file(ingot_onnx *onnx, int file, size_t size_bytes)
+/* The whole file into counted memory, after which it is closed. */
+static ingot_status read_all(ingot_onnx *onnx, ingot_source *source, ingot_error *error)
 {
-    uint8_t *data = ingot_alloc(onnx->memory, size_bytes);
-    size_t used = 0;
-    errno = ENOMEM;
-    while (data && used < size_bytes) {
-        const ssize_t n = read(file, data + used, size_bytes - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            const int failed = n ? errno : ESTALE;
-            ingot_release(onnx->memory, data);
-            errno = failed;
-            return NULL;
-        }
-        used += (size_t)n;
+    ingot_file *file = &source->file;
+    ingot_status status = INGOT_OK;
+    if (file->size_bytes > PTRDIFF_MAX || !(source->owned = ingot_alloc(onnx->memory, (size_t)file->size_bytes)))
+        status = ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
+    if (!status)
+        ingot_file_read(file, 0, source->owned, (size_t)file->size_bytes);
+    if (!status && file->failed && file->failed != ESTALE)
+        status = ingot_fail(error, INGOT_IO, "cannot be read: %s", strerror(file->failed));
+    if (!status && ingot_files_check(file, NULL))
+        status = ingot_fail(error, INGOT_IO, "the file changed while it was read");
+    close(file->descriptor);
+    file->descriptor = -1;
+    source->content = (ingot_content){.data = source->owned, .size_bytes = file->size_bytes};
+    return status;
+}
+
+/* The source takes the open descriptor, which is closed in every case of failure. What is checked is asked of the open
+ * file, so that it is what is read. */
+static ingot_status open_source(ingot_onnx *onnx, int descriptor, const char *location, const ingot_source **result,
+                                ingot_error *error)
+{
+    ingot_source *source = add_source(onnx, location);
+    ingot_status status = INGOT_OK;
+    *result = source;
+    if (!source)
+        status = ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
+    else if (!ingot_file_open(&source->file, descriptor))
+        status = ingot_fail(error, INGOT_IO, "%s", errno == EINVAL ? "not a regular file" : strerror(errno));
+    else if (!source->file.size_bytes)
+        status = ingot_fail(error, INGOT_INVALID, "the file is empty");
+    if (status) {
+        close(descriptor);
+        if (source)
+            source->file.descriptor = -1;
+        return status;
     }
-    return data;
-}
-
-/* The bytes of an open file, mapped or read as the option says; NULL with errno. MAP_PRIVATE and read-only: nothing
- * here ever writes to the file. A file that is cut short while it is mapped would raise SIGBUS, which is what no_mmap
- * is for. */
-static void *take_file(ingot_onnx *onnx, int file, size_t size_bytes)
-{
-    if (onnx->no_mmap)
-        return read_file(onnx, file, size_bytes);
-    void *data = mmap(NULL, size_bytes, PROT_READ, MAP_PRIVATE, file, 0);
-    return data == MAP_FAILED ? NULL : data;
-}
-
-/* The counterpart of take_file(), by the same option. */
-static void give_back(ingot_onnx *onnx, void *data, size_t size_bytes)
-{
-    if (onnx->no_mmap)
-        ingot_release(onnx->memory, data);
-    else
-        munmap(data, size_bytes);
-}
-
-/* Take the open file's bytes and close it. `file` is closed in every case. fstat() is asked of the open file, so that
- * what is checked is what is mapped. */
-static ingot_status map_file(ingot_onnx *onnx, int file, const char *location, const ingot_mapping **result,
-                             ingot_error *error)
-{
-    struct stat info;
-    void *data = NULL;
-    const int failed = fstat(file, &info) ? errno : 0;
-    if (!failed && S_ISREG(info.st_mode) && info.st_size > 0)
-        data = take_file(onnx, file, (size_t)info.st_size);
-    const int reading_failed = errno;
-    close(file);
-    if (failed)
-        return ingot_fail(error, INGOT_IO, "%s", strerror(failed));
-    if (!S_ISREG(info.st_mode))
-        return ingot_fail(error, INGOT_IO, "not a regular file");
-    if (!info.st_size)
-        return ingot_fail(error, INGOT_INVALID, "the file is empty");
-    if (!data)
-        return ingot_fail(error, onnx->no_mmap && reading_failed == ENOMEM ? INGOT_LIMIT : INGOT_IO,
-                          "cannot be read: %s", strerror(reading_failed));
-    ingot_mapping *mapping = add_mapping(onnx, location, data, (size_t)info.st_size, !onnx->no_mmap);
-    *result = mapping;
-    if (!mapping) {
-        give_back(onnx, data, (size_t)info.st_size);
-        return ingot_fail(error, INGOT_LIMIT, "out of memory while reading the model");
-    }
-    mapping->is_read = onnx->no_mmap;
+    if (onnx->no_mmap || source->file.size_bytes <= SMALL_FILE_BYTES)
+        return read_all(onnx, source, error);
+    source->content = (ingot_content){.file = &source->file, .size_bytes = source->file.size_bytes};
+    source->file.next = onnx->files;
+    onnx->files = &source->file;
     return INGOT_OK;
 }
 
-/* Bytes of the caller's are used where they are. The model's own mapping is made first, so it is the only one in
- * onnx->mappings when this returns. */
-ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error)
+/* Bytes of the caller's are used where they are. The model's own source is made first, so it is the only one in
+ * onnx->sources when this returns. */
+ingot_status ingot_open_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error)
 {
-    const ingot_mapping *ignored;
+    const ingot_source *ignored;
     if (!onnx->path) {
         if (!data || !size_bytes)
             return ingot_fail(error, INGOT_INVALID, "there is no data");
-        return add_mapping(onnx, NULL, data, size_bytes, false) ? INGOT_OK
-                                                                : ingot_fail(error, INGOT_LIMIT, "out of memory");
+        ingot_source *source = add_source(onnx, NULL);
+        if (!source)
+            return ingot_fail(error, INGOT_LIMIT, "out of memory");
+        source->content = (ingot_content){.data = data, .size_bytes = size_bytes};
+        return INGOT_OK;
     }
     const int file = open(onnx->path, OPEN_FLAGS);
     if (file < 0)
         return ingot_fail(error, INGOT_IO, "%s", strerror(errno));
-    return map_file(onnx, file, NULL, &ignored, error);
+    return open_source(onnx, file, NULL, &ignored, error);
 }
 
-/* Lazy constants point into the mappings, so this comes last of all when a model is closed. */
-void ingot_unmap_all(ingot_onnx *onnx)
+/* Lazy constants are read from the sources, so this comes last of all when a model is closed. */
+void ingot_close_sources(ingot_onnx *onnx)
 {
-    for (const ingot_mapping *m = onnx->mappings; m; m = m->next)
-        if (m->is_mapped || m->is_read)
-            give_back(onnx, (void *)m->data, m->size_bytes);
-    onnx->mappings = NULL;
+    for (const ingot_source *source = onnx->sources; source; source = source->next) {
+        if (source->file.descriptor >= 0)
+            close(source->file.descriptor);
+        ingot_release(onnx->memory, source->owned);
+    }
+    onnx->sources = NULL;
+    onnx->files = NULL;
 }
 
 /* Open component by component without following any link, for systems without openat2. Returns a descriptor, or -1 with
@@ -217,13 +198,13 @@ static int open_in_root(const ingot_onnx *onnx, const char *location)
     return file;
 }
 
-/* The mapping of a location, made now if this is the first tensor in it. A linear search: files are few. The error of
+/* The source of a location, opened now if this is the first tensor in it. A linear search: files are few. The error of
  * the model's folder is the one that is told, since that is where a file is expected. */
-static ingot_status find_mapping(ingot_reader *reader, const char *location, const ingot_mapping **mapping)
+static ingot_status find_source(ingot_reader *reader, const char *location, const ingot_source **source)
 {
     ingot_onnx *onnx = reader->onnx;
-    for (*mapping = onnx->mappings; *mapping; *mapping = (*mapping)->next)
-        if ((*mapping)->location && !strcmp((*mapping)->location, location))
+    for (*source = onnx->sources; *source; *source = (*source)->next)
+        if ((*source)->location && !strcmp((*source)->location, location))
             return INGOT_OK;
     if (!onnx->path)
         return ingot_fail(reader->error, INGOT_INVALID, "a model in memory cannot have external data");
@@ -237,7 +218,7 @@ static ingot_status find_mapping(ingot_reader *reader, const char *location, con
     if (file < 0 && onnx->external_root)
         file = open_in_root(onnx, location);
     if (file >= 0)
-        return map_file(onnx, file, location, mapping, reader->error);
+        return open_source(onnx, file, location, source, reader->error);
     if (failed == EXDEV || failed == ELOOP)
         return ingot_fail(reader->error, INGOT_INVALID, "a path or link that leads outside of the model's folder "
                                                         "(--external-data-root allows another one)");
@@ -258,14 +239,14 @@ static bool parse_number(const char *text, uint64_t *number)
 }
 
 /* The keys are those of onnx.proto; a checksum is not looked at. offset + length may not wrap or pass the file's end.
- * *data stays valid until the model is closed. A tensor without elements needs no file, and gets a pointer that is
- * never followed. */
+ * *content stays valid until the model is closed. A tensor without elements needs no file, and gets content that is
+ * never looked at. */
 ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
-                                 const uint8_t **data)
+                                 const ingot_content **content, uint64_t *from)
 {
     const char *location = "";
     uint64_t offset = 0, length = size_bytes;
-    const ingot_mapping *mapping;
+    const ingot_source *source;
     /* Entries may come in any order; of one key given twice the last holds. */
     for (size_t i = 0; i < proto->n_external_data; i++) {
         const Onnx__StringStringEntryProto *entry = proto->external_data[i];
@@ -282,18 +263,23 @@ ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *
         return ingot_fail(reader->error, INGOT_INVALID, "external data: length is %llu, type and shape take %zu bytes",
                           (unsigned long long)length, size_bytes);
     static const uint8_t nothing[16];
-    *data = nothing;
+    static const ingot_content no_content = {.data = nothing};
+    *content = &no_content;
+    *from = 0;
     if (!size_bytes)
         return INGOT_OK;
-    const ingot_status status = find_mapping(reader, location, &mapping);
+    const ingot_status status = find_source(reader, location, &source);
     if (status) {
         ingot_error_prefix(reader->error, "external data '%s'", location);
         return status;
     }
     /* Written so that no sum can overflow. */
-    if (offset > mapping->size_bytes || size_bytes > mapping->size_bytes - offset)
-        return ingot_fail(reader->error, INGOT_INVALID, "external data '%s' has %zu bytes, the tensor takes %zu from "
-                          "byte %llu on", location, mapping->size_bytes, size_bytes, (unsigned long long)offset);
-    *data = mapping->data + offset;
+    const uint64_t available = source->content.size_bytes;
+    if (offset > available || size_bytes > available - offset)
+        return ingot_fail(reader->error, INGOT_INVALID, "external data '%s' has %llu bytes, the tensor takes %zu from "
+                          "byte %llu on", location, (unsigned long long)available, size_bytes,
+                          (unsigned long long)offset);
+    *content = &source->content;
+    *from = offset;
     return INGOT_OK;
 }

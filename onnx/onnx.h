@@ -16,15 +16,14 @@ typedef struct ingot_property {
     const char *key, *value;
 } ingot_property;
 
-/* A file whose bytes are in use: the model's, or one with external data. */
-typedef struct ingot_mapping {
+/* Bytes that are in use: the model's, or those of a file with external data. */
+typedef struct ingot_source {
     const char *location; /* as external_data names it; NULL for the model */
-    const uint8_t *data;
-    size_t size_bytes;
-    bool is_mapped;       /* to be unmapped; else the caller owns it, or the account it was read into */
-    bool is_read;
-    struct ingot_mapping *next;
-} ingot_mapping;
+    ingot_content content;
+    ingot_file file;      /* open where the content is in it */
+    void *owned;          /* what a file was read into at once, of the account; else NULL */
+    struct ingot_source *next;
+} ingot_source;
 
 /* A graph output as the file declares it: passes may replace the value, yet the name and type stay. */
 typedef struct ingot_declared {
@@ -40,7 +39,8 @@ typedef struct ingot_onnx {
     const char *path;           /* NULL: loaded from memory */
     const char *external_root;  /* the option external_data_root, or NULL */
     bool no_mmap;               /* the option */
-    ingot_mapping *mappings;
+    ingot_source *sources;
+    ingot_file *files;          /* those that are read while the model is used */
     int64_t ir_version, model_version;
     int opset;                  /* of the default domain; 0 when it is not imported */
     size_t n_opsets;
@@ -56,7 +56,7 @@ typedef struct ingot_onnx {
 /**
  * Read a model and build its graph: functions inlined, sparse tensors dense, attributes decoded, nodes in running
  * order.
- * path     the file to map; NULL to use `data`, which must stay unchanged until ingot_onnx_close().
+ * path     the file to read; NULL to use `data`, which must stay unchanged until ingot_onnx_close().
  * options  NULL for the defaults.
  * memory   counts what is allocated; outlives the result.
  * onnx     receives the result; NULL on failure.

@@ -1,8 +1,8 @@
 /* open.c - a model file from its bytes to its graph: what is said of the model as a whole.
  *
- * The steps: map the file; skim it and unpack what is not weights (wire.c, unpack.c); check versions; build the graph
+ * The steps: open the file; skim it and unpack what is not weights (wire.c, unpack.c); check versions; build the graph
  * (reader.c); free the unpacked message. Strings and numbers are copied into the arena on the way, so nothing refers to
- * the message afterwards; raw data stays in the mapping.
+ * the message afterwards; raw data stays where it is until it is used.
  *
  * An error line is made where the trouble is and gets its context ("node 'x' (Add)", "attribute 'y'", the file's name)
  * on the way out. */
@@ -128,19 +128,19 @@ static ingot_status build(ingot_reader *reader)
 static ingot_status unpack_and_build(ingot_onnx *onnx, uint64_t max_nodes, ingot_error *error)
 {
     ingot_unpacked unpacked;
-    const ingot_mapping *file = onnx->mappings;
-    ingot_reader reader = {.onnx = onnx, .file = file, .error = error};
-    ingot_status status = ingot_unpack(&onnx__model_proto__descriptor, file->data, file->size_bytes, onnx->memory,
-                                       &unpacked, error);
+    const ingot_content *content = &onnx->sources->content;
+    ingot_reader reader = {.onnx = onnx, .content = content, .error = error};
+    ingot_status status =
+        ingot_unpack(&onnx__model_proto__descriptor, content, onnx->memory, &unpacked, error);
     if (status == INGOT_INVALID)
         ingot_error_prefix(error, "not an ONNX model");
     if (!status) {
         reader.model = (const Onnx__ModelProto *)unpacked.message;
-        if (__builtin_mul_overflow(growth_factor, file->size_bytes, &reader.memory_limit) ||
+        if (__builtin_mul_overflow(growth_factor, content->size_bytes, &reader.memory_limit) ||
             __builtin_add_overflow(reader.memory_limit, growth_extra_bytes + onnx->memory->used_bytes,
                                    &reader.memory_limit))
             reader.memory_limit = UINT64_MAX;
-        reader.node_limit = max_nodes ? max_nodes : extra_nodes + file->size_bytes / node_bytes;
+        reader.node_limit = max_nodes ? max_nodes : extra_nodes + content->size_bytes / node_bytes;
         status = build(&reader);
     }
     ingot_unpacked_free(&unpacked);
@@ -165,9 +165,13 @@ ingot_status ingot_onnx_open(const char *path, const void *data, size_t size_byt
     if ((path && !(onnx->path = keep(onnx, path))) || (root && !(onnx->external_root = keep(onnx, root))))
         status = ingot_fail(&line, INGOT_LIMIT, "out of memory");
     if (!status)
-        status = ingot_map_model(onnx, data, size_bytes, &line);
+        status = ingot_open_model(onnx, data, size_bytes, &line);
     if (!status)
         status = unpack_and_build(onnx, options ? options->max_nodes : 0, &line);
+    if (!status || status == INGOT_INVALID) { /* what looks malformed may have changed while it was read */
+        const ingot_status changed = ingot_files_check(onnx->files, &line);
+        status = changed ? changed : status;
+    }
     if (status) {
         ingot_onnx_close(onnx);
         return ingot_fail(error, status, "%s: %s", path ? path : "model", line.message);
@@ -182,7 +186,7 @@ void ingot_onnx_close(ingot_onnx *onnx)
     if (!onnx)
         return;
     ingot_memory *memory = onnx->memory;
-    ingot_unmap_all(onnx);
+    ingot_close_sources(onnx);
     ingot_arena_free(&onnx->arena);
     ingot_release(memory, onnx);
 }

@@ -37,7 +37,7 @@ typedef struct ingot_scope {
 typedef struct ingot_reader {
     ingot_onnx *onnx;
     const Onnx__ModelProto *model;
-    const ingot_mapping *file;  /* the model's bytes */
+    const ingot_content *content; /* the model's bytes */
     uint64_t memory_limit;      /* of memory->used_bytes: what a file of this size may grow to */
     uint64_t node_limit, n_nodes; /* nodes read so far, those of inlined functions at each call */
     size_t dense_bytes;         /* of sparse tensors so far */
@@ -93,11 +93,12 @@ ingot_status ingot_read_sparse(ingot_reader *reader, const Onnx__SparseTensorPro
 /* types.c */
 ingot_status ingot_read_type(ingot_reader *reader, const Onnx__TypeProto *proto, ingot_type *type);
 
-/* external.c: the bytes that external_data names, checked to lie within the file; the tensor takes size_bytes. */
+/* external.c: the bytes that external_data names, from *offset on, checked to lie within the file; the tensor takes
+ * size_bytes. */
 ingot_status ingot_external_data(ingot_reader *reader, const Onnx__TensorProto *proto, size_t size_bytes,
-                                 const uint8_t **data);
+                                 const ingot_content **content, uint64_t *offset);
 /* The model's own file, or the caller's bytes. */
-ingot_status ingot_map_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error);
-void ingot_unmap_all(ingot_onnx *onnx);
+ingot_status ingot_open_model(ingot_onnx *onnx, const void *data, size_t size_bytes, ingot_error *error);
+void ingot_close_sources(ingot_onnx *onnx);
 
 #endif

@@ -51,19 +51,19 @@ static void give_back(void *argument, void *pointer)
 }
 
 /* protobuf-c reports no reason: what remains after skim and budget is a field that is there with another wire type. Raw
- * data in the result are ranges of `data` (see wire.h), which must stay. After any status ingot_unpacked_free() is due,
- * and allowed. */
-ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
-                          ingot_memory *memory, ingot_unpacked *result, ingot_error *error)
+ * data in the result are ranges of the content (see wire.h), which must stay. After any status ingot_unpacked_free() is
+ * due, and allowed. */
+ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const ingot_content *content, ingot_memory *memory,
+                          ingot_unpacked *result, ingot_error *error)
 {
     uint8_t *slim;
     size_t slim_bytes;
     *result = (ingot_unpacked){.memory = memory, .arena = {.memory = memory}};
     result->allocator = (ProtobufCAllocator){allocate, give_back, result};
-    if (__builtin_mul_overflow(budget_factor, size_bytes, &result->budget_bytes) ||
+    if (__builtin_mul_overflow(budget_factor, content->size_bytes, &result->budget_bytes) ||
         __builtin_add_overflow(result->budget_bytes, budget_extra_bytes, &result->budget_bytes))
         result->budget_bytes = UINT64_MAX;
-    const ingot_status status = ingot_wire_slim(type, data, size_bytes, memory, &slim, &slim_bytes, error);
+    const ingot_status status = ingot_wire_slim(type, content, memory, &slim, &slim_bytes, error);
     if (status)
         return status;
     result->message = protobuf_c_message_unpack(type, &result->allocator, slim_bytes, slim);

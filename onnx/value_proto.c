@@ -258,7 +258,8 @@ ingot_status ingot_tensor_decode(const void *data, size_t size_bytes, ingot_kind
     ingot_unpacked unpacked;
     decoder d = {data, error, 0};
     *tensor = (ingot_tensor){0};
-    ingot_status status = ingot_unpack(descriptor_of(kind), data, size_bytes, &memory, &unpacked, error);
+    const ingot_content content = {.data = data, .size_bytes = size_bytes};
+    ingot_status status = ingot_unpack(descriptor_of(kind), &content, &memory, &unpacked, error);
     if (!status)
         status = decode_item(&d, unpacked.message, tensor);
     ingot_unpacked_free(&unpacked);

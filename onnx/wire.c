@@ -12,37 +12,67 @@
 
 #include <string.h>
 
+#include "engine/core/tensor.h"
+
 /* 35 bits, more than a message of protobuf-c can have. */
-enum { LENGTH_BYTES = 5 };
+enum { LENGTH_BYTES = 5, WINDOW_BYTES = 8192 };
 enum { VARINT = 0, FIXED64 = 1, LENGTH_DELIMITED = 2, FIXED32 = 5 }; /* wire types */
 
 /* A message whose end was not reached yet. length_at is an offset, as the copy moves when it grows. */
 typedef struct open_message {
     const ProtobufCMessageDescriptor *type;
-    const uint8_t *end;
+    uint64_t end;
     size_t length_at; /* where the slim copy has its length */
 } open_message;
 
-/* The walk: `next` moves through data, and stack[depth - 1] is the innermost message it is in. slim is the copy that is
- * being made, in memory of the account. */
+/* The walk: `next` moves through the content, and stack[depth - 1] is the innermost message it is in. slim is the copy
+ * that is being made, in memory of the account. */
 typedef struct skim {
-    const uint8_t *data, *next;
+    const ingot_content *content;
+    uint64_t next;
     open_message stack[INGOT_WIRE_DEPTH];
     int depth;
     ingot_memory *memory;
     uint8_t *slim;
     size_t used, capacity;
+    uint64_t window_at; /* of a file: where what is in the window comes from */
+    size_t window_bytes;
+    uint8_t window[WINDOW_BYTES];
     ingot_error *error;
 } skim;
+
+/* The n bytes at `at`, at most WINDOW_BYTES and within the content; valid until the next call. NULL where the file
+ * cannot be read. Weights are skipped, so the window is small: most of what it takes in besides is not looked at. */
+static const uint8_t *look(skim *s, uint64_t at, size_t n)
+{
+    if (s->content->data)
+        return s->content->data + at;
+    if (at < s->window_at || at + n > s->window_at + s->window_bytes) {
+        s->window_at = at;
+        s->window_bytes = (size_t)MIN((uint64_t)WINDOW_BYTES, s->content->size_bytes - at);
+        if (!ingot_file_read(s->content->file, at, s->window, s->window_bytes)) {
+            s->window_bytes = 0;
+            return NULL;
+        }
+    }
+    return s->window + (at - s->window_at);
+}
+
+/* What look() failed for. */
+static ingot_status unreadable(const skim *s)
+{
+    return ingot_fail(s->error, INGOT_IO, "the file changed while it was read, or cannot be read");
+}
 
 /* Where in the file it is helps whoever wrote that file. Returns INGOT_INVALID. */
 static ingot_status malformed(const skim *s, const char *reason)
 {
-    return ingot_fail(s->error, INGOT_INVALID, "%s at byte %zu", reason, (size_t)(s->next - s->data));
+    return ingot_fail(s->error, INGOT_INVALID, "%s at byte %llu", reason, (unsigned long long)s->next);
 }
 
-/* Add bytes to the slim copy. INGOT_LIMIT when memory is out; the old copy is then still the skim's to free. */
-static ingot_status append(skim *s, const void *bytes, size_t n)
+/* Room for n more bytes in the slim copy. INGOT_LIMIT when memory is out; the old copy is then still the skim's to
+ * free. */
+static ingot_status make_room(skim *s, size_t n)
 {
     if (!s->slim || s->capacity - s->used < n) {
         size_t capacity;
@@ -57,7 +87,33 @@ static ingot_status append(skim *s, const void *bytes, size_t n)
         s->slim = larger;
         s->capacity = capacity;
     }
+    return INGOT_OK;
+}
+
+/* Add bytes to the slim copy. */
+static ingot_status append(skim *s, const void *bytes, size_t n)
+{
+    const ingot_status status = make_room(s, n);
+    if (status)
+        return status;
     memcpy(s->slim + s->used, bytes, n);
+    s->used += n;
+    return INGOT_OK;
+}
+
+/* Add bytes [from, end) of the content. What is larger than the window goes from the file to the copy at once. */
+static ingot_status append_range(skim *s, uint64_t from, uint64_t end)
+{
+    const size_t n = (size_t)(end - from);
+    if (s->content->data || n <= WINDOW_BYTES) {
+        const uint8_t *bytes = look(s, from, n);
+        return bytes ? append(s, bytes, n) : unreadable(s);
+    }
+    const ingot_status status = make_room(s, n);
+    if (status)
+        return status;
+    if (!ingot_file_read(s->content->file, from, s->slim + s->used, n))
+        return unreadable(s);
     s->used += n;
     return INGOT_OK;
 }
@@ -66,12 +122,16 @@ static ingot_status append(skim *s, const void *bytes, size_t n)
  * Never reads past the innermost message. */
 static ingot_status read_varint(skim *s, uint64_t *value)
 {
-    const uint8_t *end = s->stack[s->depth - 1].end;
+    const uint64_t left = s->stack[s->depth - 1].end - s->next;
+    const uint8_t *bytes = look(s, s->next, (size_t)MIN(left, 10u));
     *value = 0;
+    if (!bytes)
+        return unreadable(s);
     for (unsigned shift = 0; shift < 70; shift += 7) {
-        if (s->next == end)
+        if (shift / 7 == left)
             return malformed(s, "the data ends within a number");
-        const uint8_t byte = *s->next++;
+        const uint8_t byte = *bytes++;
+        s->next++;
         if (shift < 64)
             *value |= (uint64_t)(byte & 0x7f) << shift;
         if (!(byte & 0x80))
@@ -104,17 +164,18 @@ static bool is_unwanted(const ProtobufCMessageDescriptor *type, const char *fiel
 /* Of a node's metadata_props only the path of modules is read (module_path.c); the stack traces beside it would take
  * more memory than the graph. An entry starts with its key: tag, length, text. An entry whose value comes before its
  * key is left out too; nobody writes that. */
-static bool is_unread_entry(const ProtobufCMessageDescriptor *type, const char *field, const uint8_t *content,
-                            uint64_t length)
+static bool is_unread_entry(skim *s, const ProtobufCMessageDescriptor *type, const char *field, uint64_t length)
 {
     static const char key[] = "\n\x1a" INGOT_NAME_SCOPES;
-    return type == &onnx__node_proto__descriptor && !strcmp(field, "metadata_props") &&
-           (length < sizeof key - 1 || memcmp(content, key, sizeof key - 1));
+    if (type != &onnx__node_proto__descriptor || strcmp(field, "metadata_props"))
+        return false;
+    const uint8_t *entry = length < sizeof key - 1 ? NULL : look(s, s->next, sizeof key - 1);
+    return !entry || memcmp(entry, key, sizeof key - 1);
 }
 
 /* Step into a message whose tag was copied; put_length() fills in its length when it ends. INGOT_INVALID past
  * INGOT_WIRE_DEPTH levels: protobuf-c unpacks by recursion. */
-static ingot_status open_nested(skim *s, const ProtobufCMessageDescriptor *type, const uint8_t *end)
+static ingot_status open_nested(skim *s, const ProtobufCMessageDescriptor *type, uint64_t end)
 {
     static const uint8_t no_length[LENGTH_BYTES];
     if (s->depth == INGOT_WIRE_DEPTH)
@@ -125,34 +186,34 @@ static ingot_status open_nested(skim *s, const ProtobufCMessageDescriptor *type,
 
 /* A field with a length: a nested message is opened, raw_data cut out, anything else copied. `begin` is where the tag
  * starts; field NULL is one to leave out. In place of raw_data goes its range in the file, an ingot_raw. */
-static ingot_status skim_delimited(skim *s, const uint8_t *begin, const ProtobufCFieldDescriptor *field)
+static ingot_status skim_delimited(skim *s, uint64_t begin, const ProtobufCFieldDescriptor *field)
 {
     const open_message *top = &s->stack[s->depth - 1];
-    const size_t tag_bytes = (size_t)(s->next - begin);
+    const uint64_t tag_end = s->next;
     uint64_t length;
     ingot_status status = read_varint(s, &length);
     if (status)
         return status;
-    if (length > (uint64_t)(top->end - s->next))
+    if (length > top->end - s->next)
         return malformed(s, "a field is longer than the data around it (is the file truncated?)");
-    const uint8_t *content = s->next, *end = content + length;
-    if (!field || is_unread_entry(top->type, field->name, content, length)) {
+    const uint64_t content = s->next, end = content + length;
+    if (!field || is_unread_entry(s, top->type, field->name, length)) {
         s->next = end;
         return INGOT_OK;
     }
     if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        status = append(s, begin, tag_bytes);
+        status = append_range(s, begin, tag_end);
         return status ? status : open_nested(s, field->descriptor, end);
     }
     s->next = end;
     if (top->type == &onnx__tensor_proto__descriptor && !strcmp(field->name, "raw_data")) {
-        const ingot_raw raw = {(uint64_t)(content - s->data), length};
+        const ingot_raw raw = {content, length};
         const uint8_t raw_bytes = sizeof raw;
-        if ((status = append(s, begin, tag_bytes)) || (status = append(s, &raw_bytes, 1)))
+        if ((status = append_range(s, begin, tag_end)) || (status = append(s, &raw_bytes, 1)))
             return status;
         return append(s, &raw, sizeof raw);
     }
-    return append(s, begin, (size_t)(end - begin));
+    return append_range(s, begin, end);
 }
 
 /* One field of the innermost open message. Groups (wire types 3 and 4) are no part of the schema. Fields that the
@@ -160,7 +221,7 @@ static ingot_status skim_delimited(skim *s, const uint8_t *begin, const Protobuf
 static ingot_status skim_field(skim *s)
 {
     const open_message *top = &s->stack[s->depth - 1];
-    const uint8_t *begin = s->next;
+    const uint64_t begin = s->next;
     uint64_t tag, value;
     ingot_status status = read_varint(s, &tag);
     if (status)
@@ -175,7 +236,7 @@ static ingot_status skim_field(skim *s)
     case LENGTH_DELIMITED: return skim_delimited(s, begin, field);
     case FIXED64:
     case FIXED32: {
-        const ptrdiff_t width = (tag & 7) == FIXED64 ? 8 : 4;
+        const uint64_t width = (tag & 7) == FIXED64 ? 8 : 4;
         if (top->end - s->next < width)
             return malformed(s, "the data ends within a number");
         s->next += width;
@@ -183,16 +244,22 @@ static ingot_status skim_field(skim *s)
     }
     default: return malformed(s, "not a field");
     }
-    return status || !field ? status : append(s, begin, (size_t)(s->next - begin));
+    return status || !field ? status : append_range(s, begin, s->next);
 }
 
 /* The stack replaces recursion: stack[0] is the whole message, and one field or one end is handled in each round. On
  * success *slim is the caller's to release; on failure nothing is left. */
-ingot_status ingot_wire_slim(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
+ingot_status ingot_wire_slim(const ProtobufCMessageDescriptor *type, const ingot_content *content,
                              ingot_memory *memory, uint8_t **slim, size_t *slim_bytes, ingot_error *error)
 {
-    skim s = {.data = data, .next = data, .memory = memory, .error = error, .depth = 1};
-    s.stack[0] = (open_message){type, data + size_bytes, 0};
+    skim s;
+    s.content = content;
+    s.next = s.window_at = s.window_bytes = s.used = s.capacity = 0;
+    s.depth = 1;
+    s.memory = memory;
+    s.slim = NULL;
+    s.error = error;
+    s.stack[0] = (open_message){type, content->size_bytes, 0};
     ingot_status status = append(&s, "", 0);
     while (!status && s.depth) {
         const open_message *top = &s.stack[s.depth - 1];

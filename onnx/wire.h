@@ -7,6 +7,7 @@
 #ifndef INGOT_ONNX_WIRE_H
 #define INGOT_ONNX_WIRE_H
 
+#include "engine/core/model_file.h"
 #include "engine/core/memory.h"
 #include "engine/core/status.h"
 #include "onnx/onnx.pb-c.h"
@@ -33,16 +34,17 @@ typedef struct ingot_unpacked {
 
 /**
  * Skim and unpack a message of the given type.
- * memory   counts everything; the message itself may take 16 times size_bytes and 16 MiB.
+ * content  in memory, or in a file, of which weights are not read.
+ * memory   counts everything; the message itself may take 16 times the content's size and 16 MiB.
  * result   to be freed with ingot_unpacked_free(), also after a failure.
- * Returns  INGOT_OK, INGOT_INVALID (the line says at which byte and why) or INGOT_LIMIT.
+ * Returns  INGOT_OK, INGOT_INVALID (the line says at which byte and why), INGOT_LIMIT or INGOT_IO.
  */
-ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
-                          ingot_memory *memory, ingot_unpacked *result, ingot_error *error);
+ingot_status ingot_unpack(const ProtobufCMessageDescriptor *type, const ingot_content *content, ingot_memory *memory,
+                          ingot_unpacked *result, ingot_error *error);
 void ingot_unpacked_free(ingot_unpacked *unpacked);
 
 /* The slim copy of a serialized message (see above), to be freed with ingot_release(). */
-ingot_status ingot_wire_slim(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
+ingot_status ingot_wire_slim(const ProtobufCMessageDescriptor *type, const ingot_content *content,
                              ingot_memory *memory, uint8_t **slim, size_t *slim_bytes, ingot_error *error);
 
 #endif

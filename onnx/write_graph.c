@@ -96,7 +96,7 @@ static bool name_values(target *t, const char *const *captured)
 
 /* ---- constants ---- */
 
-/* Elements that are in memory or usable in the mapping are pointed at; lazy ones get a stand-in, see ingot_lazy_data.
+/* Elements that are usable in memory are pointed at; lazy ones get a stand-in, see ingot_lazy_data.
  * NULL when memory is out. */
 static Onnx__TensorProto *constant_to_proto(ingot_writer *w, const ingot_const *constant, const char *name)
 {

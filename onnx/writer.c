@@ -123,7 +123,6 @@ static void write_lazy(const ingot_const *constant, FILE *stream)
         ingot_const_read_range(constant, i, n, chunk.bytes);
         fwrite(chunk.bytes, item, (size_t)n, stream);
     }
-    ingot_const_drop_pages(constant);
 }
 
 /* Bytes, or the constant that stands for them. A failure stays in the stream. Told apart by address and length: a
@@ -280,6 +279,8 @@ static ingot_status write_model(ingot_writer *w, const ingot_graph *graph, const
         return status;
     packer p = {{append_piece}, w, model_file->stream};
     onnx__model_proto__pack_to_buffer(&model, &p.base);
+    if ((status = ingot_files_check(w->onnx->files, error)))
+        return status;
     /* The data first: a model must not be seen without it. */
     status = finish_new(data_file, error);
     return status ? status : finish_new(model_file, error);

@@ -280,7 +280,7 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
             pack_weights(&(run_call){ .ctx = c, .b = b, .k = c->kernels, .weights = weights, .to_pack = packed });
         else
             packed = NULL;
-        ingot_unread_constant(c, input, owned);
+        ingot_unread_constant(c, owned);
     }
     b->packed = packed;
     return packed ? INGOT_OK : ingot_op_out_of_memory(c);

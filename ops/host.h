@@ -4,8 +4,17 @@
 
 #include "ops/op.h"
 
+/* What constants are read into while they are packed: one block for one after the other, so that its pages come in
+ * once. Kept until all steps are prepared. */
+typedef struct ingot_read_block {
+    void *data;
+    size_t size_bytes;
+    bool taken;
+} ingot_read_block;
+
 struct ingot_host {
     ingot_memory *memory;
+    ingot_read_block *block;
     void *(*keep)(ingot_op_ctx *c, size_t size_bytes);
     void *(*packed)(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill);
     void *(*run_alloc)(ingot_op_ctx *c, size_t size_bytes);

@@ -149,7 +149,40 @@ void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
     return c->host->packed(original(c), tag, size_bytes, fill);
 }
 
-/* A constant's data, where it lies in the file if its elements may lie there; else read, and *owned is then what
+/* The block that constants are read into, made larger where it is too small; memory of its own where it is taken, as
+ * when an operator packs several constants together. NULL when memory is out. */
+static void *take_block(ingot_host *host, size_t size_bytes)
+{
+    ingot_read_block *block = host->block;
+    if (block->taken)
+        return ingot_alloc(host->memory, size_bytes);
+    if (!block->data || block->size_bytes < size_bytes) {
+        ingot_release(host->memory, block->data);
+        block->data = ingot_alloc(host->memory, size_bytes);
+        block->size_bytes = block->data ? size_bytes : 0;
+    }
+    block->taken = block->data != NULL;
+    return block->data;
+}
+
+enum { READ_GRAIN = 64 << 10 }; /* elements that a thread reads at once */
+
+/* Reading one constant, split over the team. */
+typedef struct read_call {
+    const ingot_const *constant;
+    char *to;
+    size_t item_bytes;
+} read_call;
+
+/* Task over elements. */
+static void read_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const read_call *call = argument;
+    (void)thread;
+    ingot_const_read_range(call->constant, begin, end - begin, call->to + (size_t)begin * call->item_bytes);
+}
+
+/* A constant's data, where it lies in memory if its elements may lie there; else read, and *owned is then what
  * ingot_unread_constant frees. NULL when memory is out. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
 {
@@ -157,20 +190,23 @@ const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
     const ingot_const *constant = c->constants[i];
     if (!constant || !ingot_const_is_lazy(constant))
         return c->in[i]->data;
-    if (!constant->scale && (uintptr_t)constant->source % ingot_dtype_size_bytes(constant->tensor.dtype) == 0)
+    if (!constant->scale && constant->source &&
+        (uintptr_t)constant->source % ingot_dtype_size_bytes(constant->tensor.dtype) == 0)
         return constant->source;
-    *owned = ingot_alloc(c->host->memory, ingot_storage_bytes(&constant->tensor));
+    *owned = take_block(c->host, ingot_storage_bytes(&constant->tensor));
     if (*owned)
-        ingot_const_read(constant, *owned);
+        ingot_parallel(c->team, ingot_count(&constant->tensor), READ_GRAIN, read_part,
+                       &(read_call){constant, (char *)*owned, ingot_dtype_size_bytes(constant->tensor.dtype)});
     return *owned;
 }
 
-/* The end of ingot_read_constant, also after it failed; the file's pages may leave memory. */
-void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned)
+/* The end of ingot_read_constant, also after it failed. */
+void ingot_unread_constant(ingot_op_ctx *c, void *owned)
 {
-    if (c->constants[i])
-        ingot_const_drop_pages(c->constants[i]);
-    ingot_release(c->host->memory, owned);
+    if (owned && owned == c->host->block->data)
+        c->host->block->taken = false;
+    else
+        ingot_release(c->host->memory, owned);
 }
 
 /* Memory that the caller frees again within the same call. */

@@ -145,7 +145,7 @@ void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 /* Float elements of constant input i for packing: as they are, or read into *owned (free with ingot_unread). NULL:
  * memory is out. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned);
-void ingot_unread_constant(ingot_op_ctx *c, int i, void *owned);
+void ingot_unread_constant(ingot_op_ctx *c, void *owned);
 /* Memory to work in while preparing; the caller frees it. NULL: memory is out. */
 void *ingot_work_alloc(ingot_op_ctx *c, size_t size_bytes);
 void ingot_work_free(ingot_op_ctx *c, void *memory);

@@ -45,7 +45,7 @@ static ingot_product_way choose_way(const ingot_product *p)
     return stored_nk ? INGOT_PRODUCT_DOT : p->b_col == 1 && p->a_col == 1 ? INGOT_PRODUCT_AXPY : INGOT_PRODUCT_PANELS;
 }
 
-/* A constant that the kernels read as it is: where it lies in the file if floats may lie there (aligned, and stored
+/* A constant that the kernels read as it is: where it lies in memory if floats may lie there (aligned, and stored
  * as floats), else a copy that all plans share. NULL when memory is out. */
 static const float *plain_constant(ingot_op_ctx *c, int input)
 {
@@ -54,13 +54,11 @@ static const float *plain_constant(ingot_op_ctx *c, int input)
 
     if (!ingot_const_is_lazy(constant))
         return c->in[input]->data;
-    if (!constant->scale && (uintptr_t)constant->source % _Alignof(float) == 0)
+    if (!constant->scale && constant->source && (uintptr_t)constant->source % _Alignof(float) == 0)
         return constant->source;
     float *copy = ingot_packed(c, UINT64_C(0x4d) << 32, ingot_storage_bytes(c->in[input]), &fill);
-    if (copy && fill) {
+    if (copy && fill)
         ingot_const_read(constant, copy);
-        ingot_const_drop_pages(constant);
-    }
     return copy;
 }
 
@@ -107,7 +105,6 @@ static bool pack_stripes(ingot_op_ctx *c, const ingot_product *p, int input, flo
         pack_column(p, lazy ? column : (const float *)c->in[input]->data + j * p->b_col, packed + j * INGOT_STRIPE);
     }
     ingot_work_free(c, column);
-    ingot_const_drop_pages(constant);
     return true;
 }
 
@@ -134,7 +131,7 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
             ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
         else
             packed = NULL;
-        ingot_unread_constant(c, input, owned);
+        ingot_unread_constant(c, owned);
     }
     return packed;
 }

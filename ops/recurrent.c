@@ -310,10 +310,10 @@ static ingot_status prepare_packed(ingot_op_ctx *c, ingot_recurrent *r, size_t *
     const bool read = w && state && (b || !biased);
     if (read)
         pack_weights(r, w, state, b, packed);
-    ingot_unread_constant(c, W, own_w);
-    ingot_unread_constant(c, R, own_r);
+    ingot_unread_constant(c, own_w);
+    ingot_unread_constant(c, own_r);
     if (biased)
-        ingot_unread_constant(c, B, own_b);
+        ingot_unread_constant(c, own_b);
     return read ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 

@@ -22,10 +22,8 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     copy->data = ingot_packed(c, LOADED_TAG + (uint64_t)input, ingot_storage_bytes(copy), &fill);
     if (!copy->data)
         return ingot_op_out_of_memory(c);
-    if (fill) {
+    if (fill)
         ingot_const_read(constant, copy->data);
-        ingot_const_drop_pages(constant);
-    }
     *loaded = copy;
     return INGOT_OK;
 }

@@ -1,10 +1,8 @@
-/* constant.c - constant values, and lazy ones: elements at any alignment in a mapped file, perhaps scaled per index of
- * one axis. They are read in ranges so that packing needs no copy of the whole tensor. */
+/* constant.c - constant values, and lazy ones: elements in an open file, or in memory at any alignment, perhaps scaled
+ * per index of one axis. They are read in ranges so that packing needs no copy of the whole tensor. */
 #include "engine/core/graph.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /* A copy that lives in the arena, strings with their bytes. NULL when memory is out. The tensor needs data in row-major
  * order; a lazy one has to be given memory first. */
@@ -43,8 +41,11 @@ int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_t
     return id;
 }
 
-/* True where the elements have to be read through ingot_const_read(): tensor.data is NULL but a source is there. */
-bool ingot_const_is_lazy(const ingot_const *constant) { return !constant->tensor.data && constant->source; }
+/* True where the elements have to be read through ingot_const_read(): tensor.data is NULL but they are somewhere. */
+bool ingot_const_is_lazy(const ingot_const *constant)
+{
+    return !constant->tensor.data && (constant->source || constant->file);
+}
 
 /* Scale dst, which holds elements [first, first + n) of the constant. Element e has index (e / inner) % axis size. Rows
  * of `inner` elements share a factor; n need not begin or end at one. The product is formed in double, so a float is
@@ -74,7 +75,10 @@ void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t 
     const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
     if (n <= 0)
         return;
-    memcpy(dst, (const char *)constant->source + (size_t)first * item, (size_t)n * item);
+    if (constant->source)
+        memcpy(dst, (const char *)constant->source + (size_t)first * item, (size_t)n * item);
+    else
+        ingot_file_read(constant->file, constant->offset + (uint64_t)first * item, dst, (size_t)n * item);
     if (constant->scale)
         scale_range(constant, first, n, dst);
 }
@@ -83,21 +87,6 @@ void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t 
 void ingot_const_read(const ingot_const *constant, void *dst)
 {
     ingot_const_read_range(constant, 0, ingot_count(&constant->tensor), dst);
-}
-
-/* Pages of a mapped file come back by themselves when they are read again, so this is never wrong, only slow where it
- * is guessed badly. Weights that have been packed are not read again. Only of a mapping, where the file has the
- * elements still; memory would be lost. */
-void ingot_const_drop_pages(const ingot_const *constant)
-{
-    if (!constant->mapped)
-        return;
-    /* Only whole pages; the ones shared with neighbours stay. */
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)constant->source;
-    const uintptr_t from = (begin + page - 1) / page * page;
-    const uintptr_t to = (begin + ingot_storage_bytes(&constant->tensor)) / page * page;
-    if (to > from)
-        madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 /* From here on the constant has plain data of its own, its factors applied. False when memory is out: nothing has
@@ -110,10 +99,9 @@ bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant)
     if (!data)
         return false;
     ingot_const_read(constant, data);
-    ingot_const_drop_pages(constant);
     constant->tensor.data = data;
     constant->source = data;
     constant->scale = NULL;
-    constant->mapped = false;
+    constant->file = NULL;
     return true;
 }

@@ -6,6 +6,7 @@
 #ifndef INGOT_CORE_GRAPH_H
 #define INGOT_CORE_GRAPH_H
 
+#include "engine/core/model_file.h"
 #include "engine/core/status.h"
 #include "engine/core/tensor.h"
 
@@ -25,15 +26,16 @@ typedef struct ingot_type {
     struct ingot_type *item;   /* of a sequence, an optional or a map */
 } ingot_type;
 
-/* A constant. Its data may lie in the mapped file (mapped) at any alignment (then it is lazy), and may stand for
- * data[i] * scale[index of i along scale_axis], rounded once (lazy as well): folding a BatchNormalization costs no
+/* A constant. Its elements may lie in an open file, or in memory at any alignment (lazy, both), and may stand for
+ * element[i] * scale[index of i along scale_axis], rounded once (lazy as well): folding a BatchNormalization costs no
  * copy of the weights. Read a lazy one through ingot_const_read(); tensor.data of any other can be used as it is. */
 typedef struct ingot_const {
     ingot_tensor tensor;
-    const void *source;        /* elements in the file's order and type, at any alignment */
+    const void *source;        /* elements in the file's order and type, at any alignment; NULL: in `file` */
+    ingot_file *file;          /* holds them from byte `offset` on, where source is NULL */
+    uint64_t offset;
     const double *scale;       /* shape[scale_axis] factors, or NULL; float and double tensors only */
     int scale_axis;
-    bool mapped;               /* source lies in the mapped file: its pages can be dropped after use */
     bool from_file;            /* an initializer of the file, not computed by a pass */
 } ingot_const;
 
@@ -172,12 +174,11 @@ bool ingot_node_set_string(ingot_graph *graph, ingot_node *node, const char *nam
 
 /* Is tensor.data not usable as it is? */
 bool ingot_const_is_lazy(const ingot_const *constant);
-/* Write the constant's elements, row-major, to dst (count * element size bytes). */
+/* Write the constant's elements, row-major, to dst (count * element size bytes). Where a file cannot be read they are
+ * zeros, and ingot_files_check() tells. */
 void ingot_const_read(const ingot_const *constant, void *dst);
 /* The same for `n` elements from element `first` on. */
 void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst);
-/* Tell the system that the mapped pages of the constant are not needed for now. */
-void ingot_const_drop_pages(const ingot_const *constant);
 /* Give a lazy constant memory of its own in the arena; does nothing to others. False when memory is out. */
 bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant);
 

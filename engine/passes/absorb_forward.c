@@ -96,7 +96,7 @@ static bool conv_fits(ingot_absorb *a, const ingot_node *node)
 }
 
 /* The new bias sums each output channel's weights over the shifts of its inputs. Old weights and bias stay in the graph
- * without readers and cost no memory where they are mapped. False when memory is out. */
+ * without readers and cost no memory where they lie in a file. False when memory is out. */
 static bool apply_conv(ingot_absorb *a, int index)
 {
     ingot_graph *graph = a->c->graph;

@@ -47,7 +47,7 @@ static bool is_small(const ingot_value *value)
     const ingot_const *constant = value->constant;
     return constant && !value->is_input && !value->is_capture && !value->n_outputs && value->n_uses &&
            constant->tensor.kind == INGOT_TENSOR && constant->tensor.dtype != INGOT_STRING && !constant->scale &&
-           ingot_storage_bytes(&constant->tensor) <= SMALL_BYTES;
+           constant->source && ingot_storage_bytes(&constant->tensor) <= SMALL_BYTES;
 }
 
 /* To the bit, so that 0 and -0 are two and a NaN is itself. */

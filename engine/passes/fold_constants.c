@@ -31,7 +31,7 @@ static bool is_foldable(const ingot_graph *graph, const ingot_node *node)
     return true;
 }
 
-/* Bytes of the constants among values; SIZE_MAX where they overflow. Constants that lie in the mapped file count as
+/* Bytes of the constants among values; SIZE_MAX where they overflow. Constants that lie in the file count as
  * well: the limit is about growth. */
 static size_t bytes_of(const ingot_graph *graph, const int *values, int n)
 {

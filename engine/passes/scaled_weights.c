@@ -58,11 +58,10 @@ static int compute_scaled(ingot_graph *graph, int value, const choice *of)
                     ((double *)data)[r * row + i] = product;
             }
         }
-        ingot_const_drop_pages(&scaled);
         scaled.tensor.data = data;
         scaled.source = data;
         scaled.scale = NULL;
-        scaled.mapped = false;
+        scaled.file = NULL;
         id = add_const(graph, value, &scaled);
     }
     ingot_release(graph->arena->memory, elements);

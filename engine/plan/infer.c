@@ -102,7 +102,10 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
     if (c->op->prepare) {
         ingot_pack_cache_lock(plan->env->packs);
         status = c->op->prepare(c);
+        if (!status)
+            status = ingot_files_check(plan->env->files, error);
         ingot_pack_cache_unlock(plan->env->packs, !status);
+        ingot_plan_drop_block(plan->env);
         if (status)
             return status;
         scratch = ingot_alloc(plan->env->memory,

@@ -1,13 +1,13 @@
-/* pack_cache.c - packed weights, made once per (node, tag). A plan holds the lock while it prepares its steps, so a
- * second session waits and then finds them made. */
+/* pack_cache.c - packed weights, made once per (node, tag), and constants that were read from a file. A plan holds the
+ * lock while it prepares its steps, so a second session waits and then finds them made. */
 #include <stdlib.h>
 
 #include "engine/plan/plan.h"
 
 /* Weights in the order that a kernel wants. The tag is the operator's: it tells apart forms of one node's weights.
- * Nodes are told apart by address: they live as long as the model, and so does the cache. */
+ * Nodes, and constants, are told apart by address: they live as long as the model, and so does the cache. */
 typedef struct pack {
-    const ingot_node *node;
+    const void *node;
     uint64_t tag;
     void *data;
     size_t size_bytes;
@@ -61,7 +61,7 @@ void ingot_pack_cache_free(ingot_pack_cache *cache)
 
 /* fill tells the caller to write the memory, still under the lock. Different sizes under one tag are different packs.
  * NULL when memory is out. The caller holds the lock. The memory is not cleared and stays the cache's. */
-void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill)
+void *ingot_pack_cache_get(ingot_pack_cache *cache, const void *node, uint64_t tag, size_t size_bytes, bool *fill)
 {
     pack **bucket = &cache->buckets[((uintptr_t)node / sizeof(void *) + tag) % N_BUCKETS];
     for (pack *p = *bucket; p; p = p->next)

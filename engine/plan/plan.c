@@ -162,19 +162,27 @@ ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
     return INGOT_OK;
 }
 
-/* Give a lazy constant memory of the plan. Pages of the mapped file are let go, as the copy is what is read from now
- * on. */
+/* Give a lazy constant memory: the model's, which all plans share, or the plan's own where constants are read for the
+ * moment only. The cache must not be locked by the caller. */
 static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_tensor *tensor, ingot_error *error)
 {
     if (!constant || tensor->data || !ingot_const_is_lazy(constant))
         return INGOT_OK;
-    void *data = ingot_arena_alloc(&plan->arena, ingot_storage_bytes(&constant->tensor));
-    if (!data)
-        return ingot_out_of_memory(error);
-    ingot_const_read(constant, data);
-    ingot_const_drop_pages(constant);
-    tensor->data = data;
-    return INGOT_OK;
+    ingot_pack_cache *packs = plan->env->keep_constants ? plan->env->packs : NULL;
+    const size_t size_bytes = ingot_storage_bytes(&constant->tensor);
+    bool fill = true;
+    if (packs)
+        ingot_pack_cache_lock(packs);
+    void *data = packs ? ingot_pack_cache_get(packs, constant, 0, size_bytes, &fill)
+                       : ingot_arena_alloc(&plan->arena, size_bytes);
+    if (data && fill)
+        ingot_const_read(constant, data);
+    const ingot_status status = data ? ingot_files_check(plan->env->files, error)
+                                     : ingot_out_of_memory(error);
+    if (packs)
+        ingot_pack_cache_unlock(packs, !status);
+    tensor->data = status ? NULL : data;
+    return status;
 }
 
 /* Operators with INGOT_OP_LAZY read constants themselves (they pack them), but for input 0, which is data even where it
@@ -236,6 +244,13 @@ static double step_work_us(const ingot_step *step)
     return (double)step->flops / 50e3 + bytes / 10e3 + 0.1;
 }
 
+/* What was read while preparing is packed by now. */
+void ingot_plan_drop_block(ingot_plan_env *env)
+{
+    ingot_release(env->memory, env->read_block.data);
+    env->read_block = (ingot_read_block){0};
+}
+
 /* Prepare static steps under the cache's lock, as weights are packed on the way. scratch_bytes becomes the most that
  * one step asks for; work_us sums up the estimates. One lock around all of them: a second session that plans the same
  * model waits and finds the packs made. After a failure the cache forgets this plan's new packs. */
@@ -258,7 +273,10 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
         const size_t scratch = c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(plan->env->team);
         plan->scratch_bytes = MAX(plan->scratch_bytes, scratch);
     }
+    if (!status)
+        status = ingot_files_check(plan->env->files, error);
     ingot_pack_cache_unlock(plan->env->packs, !status);
+    ingot_plan_drop_block(plan->env);
     return status;
 }
 
@@ -276,8 +294,8 @@ ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, co
     plan->env = env;
     plan->graph = graph;
     plan->arena.memory = env->memory;
-    plan->host = (ingot_host){env->memory,    host_keep, host_packed, host_run_alloc, host_allocate_output,
-                              ingot_plan_call};
+    plan->host = (ingot_host){env->memory,    &env->read_block,      host_keep, host_packed,
+                              host_run_alloc, host_allocate_output, ingot_plan_call};
     if (!keep_signature(plan, inputs, captures)) {
         status = ingot_out_of_memory(error);
         goto fail;

@@ -60,6 +60,8 @@ struct ingot_step {
 typedef struct ingot_plan_env {
     ingot_memory *memory;          /* the session's account */
     struct ingot_pack_cache *packs;/* the model's */
+    ingot_file *files;             /* the model's, that constants are read from */
+    bool keep_constants;           /* those that are read stay with the packs, for all plans; else with the plan */
     ingot_team *team;
     const ingot_kernels *kernels;
     const _Atomic bool *cancel;
@@ -71,6 +73,7 @@ typedef struct ingot_plan_env {
     ingot_conv_choice conv_algorithm;
     bool batch_invariant;
     const struct ingot_plan *outermost; /* the plan that the session runs: its steps mark what the team records */
+    ingot_read_block read_block;
     ingot_arena run_arena;         /* memory of one run: strings, items of sequences, state of dynamic steps */
 } ingot_plan_env;
 
@@ -111,6 +114,9 @@ void ingot_plan_free_list(ingot_plan *plans);
  * the oldest plans are freed so that one more can be put in front of the list: it never holds more than eight. */
 ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *inputs,
                             const ingot_tensor *const *captures);
+
+/* Give back the memory that constants are read into; due after prepare(). */
+void ingot_plan_drop_block(ingot_plan_env *env);
 
 /* Run the plan on them. Dynamic values and outputs stay until the next run. */
 ingot_status ingot_plan_run(ingot_plan *plan, const ingot_tensor *const *inputs, const ingot_tensor *const *captures,
@@ -193,7 +199,7 @@ ingot_status ingot_step_check(ingot_step *step, ingot_error *error);
 typedef struct ingot_pack_cache ingot_pack_cache;
 ingot_pack_cache *ingot_pack_cache_create(ingot_memory *memory);
 void ingot_pack_cache_free(ingot_pack_cache *cache);
-void *ingot_pack_cache_get(ingot_pack_cache *cache, const ingot_node *node, uint64_t tag, size_t size_bytes,
+void *ingot_pack_cache_get(ingot_pack_cache *cache, const void *node, uint64_t tag, size_t size_bytes,
                            bool *fill);
 void ingot_pack_cache_lock(ingot_pack_cache *cache);
 void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new); /* false: forget what was added since locking */

@@ -275,7 +275,8 @@ static bool unpack(mutation *m, ProtobufCAllocator *allocator, const uint8_t *da
 {
     uint8_t *slim;
     size_t slim_bytes;
-    if (ingot_wire_slim(&onnx__model_proto__descriptor, data, size, m->arena.memory, &slim, &slim_bytes, NULL))
+    const ingot_content content = {.data = data, .size_bytes = size};
+    if (ingot_wire_slim(&onnx__model_proto__descriptor, &content, m->arena.memory, &slim, &slim_bytes, NULL))
         return false;
     ingot_release(m->arena.memory, slim);
     m->model = onnx__model_proto__unpack(allocator, size, data);

@@ -130,8 +130,10 @@ def faulty(fault, *arguments, **options):
                           env=dict(os.environ, LD_PRELOAD=library, INGOT_FAULT=fault), **options)
 
 
-@pytest.mark.parametrize("call, number", [("open", errno.EMFILE), ("open", errno.EACCES), ("fstat", errno.EIO), ("mmap", errno.ENOMEM),
-                                          ("read", errno.EIO), ("read", errno.EINTR), ("write", errno.ENOSPC), ("write", errno.EINTR), ("write", 0),
+@pytest.mark.parametrize("call, number", [("open", errno.EMFILE), ("open", errno.EACCES), ("fstat", errno.EIO), ("openat2", errno.EMFILE),
+                                          ("openat2", errno.ENOSYS), ("openat2", errno.EPERM),
+                                          ("pread", errno.EIO), ("pread", errno.EINTR), ("pread", 0), ("read", errno.EIO), ("read", errno.EINTR),
+                                          ("write", errno.ENOSPC), ("write", errno.EINTR), ("write", 0),
                                           ("close", errno.EIO), ("fsync", errno.EIO), ("fsync", errno.ENOSPC), ("rename", errno.EACCES)])
 def test_io_faults(external, call, number):
     """The k-th call fails, for every k that there is: done as if nothing was, or one line and the old output."""
@@ -249,6 +251,39 @@ def test_files_opened(external):
     opened = {line.split('"')[1] for line in lines if "open" in line and '"' in line}
     ours = {path for path in opened if not path.startswith(("/lib", "/usr/lib", "/etc/ld.so", "/sys/", "/proc/", "/dev/"))}
     assert ours <= {"model/model.onnx", "model/", "data", "x.npy"} | {path for path in ours if path.startswith("out/y.npy")}, ours
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A model of 6 MiB, of which most stays in its file until it is run: y = (x w) v + b; and the same with external data."""
+    random = np.random.default_rng(0)
+    path = save_model(tmp_path / "large.onnx", [helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("MatMul", ["t", "v"], ["u"]),
+                                                helper.make_node("Add", ["u", "b"], ["y"])],
+                      [("x", TensorProto.FLOAT, [16, 1024])], [("y", TensorProto.FLOAT, [16, 1024])],
+                      [("w", random.standard_normal((1024, 512), np.float32)), ("v", random.standard_normal((512, 1024), np.float32)),
+                       ("b", random.standard_normal((16, 1024), np.float32))])
+    onnx.save(onnx.load(path), tmp_path / "apart.onnx", save_as_external_data=True, location="large.data", size_threshold=0)
+    return tmp_path
+
+
+@pytest.mark.parametrize("files", [["large.onnx"], ["apart.onnx", "large.data"]])
+def test_files_that_change(large, tmp_path_factory, files):
+    """Cut short, written over, removed or replaced, between load and run and at random moments: an error or the right bits."""
+    assert "no signal" in program("changing", 60, tmp_path_factory.mktemp("copies"), *(large / name for name in files))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINTR, 0])
+@pytest.mark.parametrize("name", ["large.onnx", "apart.onnx"])
+def test_reads_that_fail(large, name, number):
+    """The k-th read of a model that stays in its file: refused in one line, until there is no k-th read."""
+    failed = 0
+    for k in range(1, 200):
+        done = faulty(f"pread {k} {number}", "run", large / name, "--threads", "1", "--quiet")
+        assert done.returncode in (OK, IO) and (done.returncode == OK or done.stderr.count("\n") == 1), (k, done.stderr)
+        failed += done.returncode == IO
+        if k > 2 and done.returncode == OK and number != errno.EINTR:
+            break
+    assert failed == 0 if number == errno.EINTR else 2 < failed < 150
 
 
 def test_a_shrinking_file_is_refused(external, ingot):

@@ -1,6 +1,7 @@
 /* faults.c - to be preloaded: the K-th call of NAME fails with errno ERRNO, as INGOT_FAULT="NAME K ERRNO" says. Calls
  * of the dynamic linker and those inside of libc are not seen. With ERRNO 0 a write is short instead: half of it is
- * done. NAME "malloc" stands for every way to allocate, of calls from the program itself. */
+ * done; and a pread() finds the end of the file. NAME "malloc" stands for every way to allocate, of calls from the
+ * program itself. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -59,13 +59,13 @@ int openat(int folder, const char *path, int flags, ...)
 
 int fstat(int file, struct stat *info) { return fails("fstat") ? -1 : REAL(fstat)(file, info); }
 
-/* Only maps of files fail: memory itself is what tests/robust/allocations.c is about. */
-void *mmap(void *address, size_t n, int protection, int flags, int file, off_t offset)
-{
-    return file >= 0 && fails("mmap") ? MAP_FAILED : REAL(mmap)(address, n, protection, flags, file, offset);
-}
-
 ssize_t read(int file, void *data, size_t n) { return fails("read") ? -1 : REAL(read)(file, data, n); }
+
+/* With ERRNO 0 it is as if the file ended there. */
+ssize_t pread(int file, void *data, size_t n, off_t offset)
+{
+    return fails("pread") ? errno ? -1 : 0 : REAL(pread)(file, data, n, offset);
+}
 
 /* Output on the standard streams is left alone, as a failure is told there. */
 ssize_t write(int file, const void *data, size_t n)

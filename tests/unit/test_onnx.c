@@ -246,7 +246,7 @@ static void test_everything_is_read(void **state)
     assert_true(dense[1] == 1 && dense[5] == 2 && dense[0] == 0 && dense[399] == 0);
     const ingot_const *raw = graph->values[ingot_graph_find_value(graph, "w")].constant;
     /* the weights are read where the caller has them */
-    assert_true(!raw->mapped && (const unsigned char *)raw->source > model.bytes &&
+    assert_true(!raw->file && (const unsigned char *)raw->source > model.bytes &&
                 (const unsigned char *)raw->source < model.bytes + model.n);
     ingot_onnx_close(onnx);
     assert_int_equal(memory.used_bytes, 0);
