@@ -142,8 +142,8 @@ class OrtValue:
     def numpy(self) -> Any:
         return self._value
 
-    def shape(self) -> tuple:
-        return self._value.shape
+    def shape(self) -> list:
+        return list(self._value.shape)
 
     def has_value(self) -> bool:
         return self._value is not None
