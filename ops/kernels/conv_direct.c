@@ -11,13 +11,12 @@
  *
  * Groups whose channels do not fill blocks are merged with their neighbours, with zero weights between them. */
 #include "ops/kernels/conv_direct.h"
-#include "ops/kernels/conv_tile.h"
-#include "ops/kernels/epilogue.h"
+#include "ops/kernels/conv_end.h"
+#include "ops/kernels/conv_first.h"
 
 enum {
     BAND_BYTES = 256 * 1024,            /* of the source, in the second-level cache */
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
-    PATCH_FLOATS = 2048,                /* of a tile at the edge of a row-major source, copied with its padding */
 };
 
 static const float zeros[BLOCK];
@@ -142,7 +141,11 @@ int64_t INGOT_FN(conv_place_items)(const ingot_conv *d, const conv_place *place)
     return d->n * s.groups * s.bands * s.units;
 }
 
-int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d) { return INGOT_FN(conv_place_items)(d, NULL); }
+/* A first layer has its own way to be cut. */
+int64_t INGOT_FN(conv_items_f32)(const ingot_conv *d)
+{
+    return INGOT_FN(conv_first_fits)(d) ? INGOT_FN(conv_first_items)(d) : INGOT_FN(conv_place_items)(d, NULL);
+}
 
 /* The weights of one output channel of a merged group, from one channel block of it, to every width-th float. Across
  * the groups that were merged they stay zero. */
@@ -201,73 +204,15 @@ typedef struct tap_range { int64_t from, to; } tap_range;
 /* One tile's work. Steps are in floats. */
 typedef struct tile_job {
     const float *src, *weights;         /* at the first pixel's first tap */
-    float *dst;
-    const float *bias, *residual;
+    tile_end end;
     int64_t blocks, block_channels;
     int64_t taps[3];                    /* taps to visit along each axis */
     tap_range first, last;              /* taps along the width that the first and the last pixel have */
     ptrdiff_t pixel, tap[3], plane;     /* steps in src */
     ptrdiff_t weight_tap[3], weight_block;
-    ptrdiff_t dst_pixel, dst_plane;     /* steps in dst and residual */
-    int channels;                       /* output channels that exist, of those in the unit */
-    float low, high;
-    const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
     ahead next_unit;
     bool cold;                          /* the first unit to pass over this band */
 } tile_job;
-
-/* Where the sums of a vector's channels begin: at their bias, 0 past the last channel. */
-INGOT_INLINE vf32 start_at_bias(const tile_job *t, int v)
-{
-    const int left = t->channels - v * VF32_LANES;
-
-    if (!t->bias)
-        return vf32_zero();
-    return left >= VF32_LANES ? vf32_load(t->bias + v * VF32_LANES)
-                              : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
-}
-
-/* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. */
-static void finish_held(const tile_job *t, float *held, int px, int nv)
-{
-    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
-
-    for (int v = 0; t->residual && v < nv; v++)
-        for (int p = 0; p < px; p++) {
-            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
-            const float *residual = t->residual + v * VECTOR_BLOCKS * t->dst_plane + p * t->dst_pixel;
-            float *x = held + (v * px + p) * VF32_LANES;
-            vf32_store(x, vf32_add(vf32_load(x), vf32_load_blocks(residual, t->dst_plane, blocks)));
-        }
-    if (t->act)
-        INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
-    for (int v = 0; v < nv; v++)
-        for (int p = 0; p < px; p++, held += VF32_LANES) {
-            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
-            const ptrdiff_t at = v * VECTOR_BLOCKS * t->dst_plane + p * t->dst_pixel;
-            vf32_store_blocks(t->dst + at, t->dst_plane, blocks, vf32_min(high, vf32_max(low, vf32_load(held))));
-        }
-}
-
-/* The same on registers, where all blocks exist and clipping is the activation. */
-INGOT_INLINE void finish(const tile_job *t, vf32 acc[MAX_PIXELS][2], int px, int nv, const float *residual)
-{
-    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
-    const ptrdiff_t pixel = t->dst_pixel, plane = t->dst_plane;
-    float *dst = t->dst;
-
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++) {
-            const ptrdiff_t at = v * VECTOR_BLOCKS * plane + p * pixel;
-            vf32 x = acc[p][v];
-            if (residual)
-                x = vf32_add(x, vf32_load_blocks(residual + at, plane, VECTOR_BLOCKS));
-            vf32_store_blocks(dst + at, plane, VECTOR_BLOCKS, vf32_min(high, vf32_max(low, x)));
-        }
-    }
-}
 
 /* Ask for the next tile's pixels of a source row: its rows are too many streams for the processor to see by itself. */
 INGOT_INLINE void fetch_pixels(const tile_job *t, const float *src, int px)
@@ -308,23 +253,20 @@ static tap_rows rows_of(const tile_job *t)
     return (tap_rows){ t->blocks, t->taps[0], t->taps[1], t->taps[2], t->tap[2], t->weight_tap[2], t->first, t->last };
 }
 
-/* px pixels by nv vectors: sums in registers over all taps and channels, then finished there, or by way of `held`
- * where some blocks do not exist or an activation follows. In a row-major source without dilation, the taps of a row
- * lie as the channels of a block do, and are taken likewise. */
+/* px pixels by nv vectors: sums in registers over all taps and channels, then finished. In a row-major source without
+ * dilation, the taps of a row lie as the channels of a block do, and are taken likewise. */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
     const tap_rows r = rows_of(t);
     const ptrdiff_t pixel = t->pixel, to_last = (px - 1) * pixel;
     const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
-    const bool three = taps_touch && r.taps == 3 && px * nv <= CONV_PX2 * 2 - 4;  /* more would spill */
     const int64_t taps = taps_touch ? 1 : r.taps, channels = taps_touch ? r.taps : t->block_channels;
-    _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
     INGOT_UNROLL
     for (int v = 0; v < nv; v++) {
-        const vf32 bias = start_at_bias(t, v);
+        const vf32 bias = start_at_bias(&t->end, v);
         INGOT_UNROLL
         for (int p = 0; p < px; p++)
             acc[p][v] = bias;
@@ -345,30 +287,12 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                         fetch_pixels(t, src, px);
                     if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
-                    else if (three && pixel == 2)                     /* the usual first layers */
-                        accumulate(acc, src, src, src + (px - 1) * 2, 2, w, 3, px, nv);
-                    else if (three && pixel == 1)
-                        accumulate(acc, src, src, src + (px - 1), 1, w, 3, px, nv);
                     else
                         accumulate(acc, src, first, last, pixel, w, channels, px, nv);
                 }
             }
     t->next_unit = next_unit;
-    /* the usual end: all blocks exist, and clipping is all that follows */
-    if (!t->act && t->channels > nv * VF32_LANES - BLOCK) {
-        if (t->residual)
-            finish(t, acc, px, nv, t->residual);
-        else
-            finish(t, acc, px, nv, NULL);
-        return;
-    }
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++)
-            vf32_store(held + (v * px + p) * VF32_LANES, acc[p][v]);
-    }
-    finish_held(t, held, px, nv);
+    finish(&t->end, acc, px, nv, true);
 }
 
 #define TILE_ONE(px) tile(t, px, 1)
@@ -418,46 +342,6 @@ static int64_t place_at(const conv_place *p, int64_t z, int64_t y, int64_t x)
     return row * p->size[2] + p->first[2] + x * p->step[2];
 }
 
-/* to[0..n) = from[0..n), and zeros up to n rounded up to whole vectors and one more. */
-INGOT_INLINE void copy_row(float *to, const float *from, int64_t n)
-{
-    for (; n >= VF32_LANES; n -= VF32_LANES, to += VF32_LANES, from += VF32_LANES)
-        vf32_store(to, vf32_load(from));
-    vf32_store(to, vf32_load_n(from, (size_t)n));
-}
-
-/* A tile of px pixels of row-major planes that misses taps at its ends reads a copy with zeros there, from column in_x
- * on, so that it can take the taps of a row as one run. False when the patch is too large, or taps do not touch. */
-static bool tile_on_patch(const item *it, int64_t in_x, int px)
-{
-    tile_job t = it->job;
-    const int64_t span = (px - 1) * t.pixel + t.taps[2], rows = t.taps[0] * t.taps[1], width = it->s->in[2];
-    const int64_t from = min64(span, max64(0, -in_x)), to = max64(from, min64(span, width - in_x));
-    const int64_t pitch = ceil_div(span, VF32_LANES) * VF32_LANES + 2 * VF32_LANES;
-    float patch[PATCH_FLOATS], *row = patch;
-
-    if (t.block_channels != 1 || t.tap[2] != 1 || t.blocks * rows * pitch > PATCH_FLOATS)
-        return false;
-    for (int64_t b = 0; b < t.blocks; b++)
-        for (int64_t z = 0; z < t.taps[0]; z++)
-            for (int64_t y = 0; y < t.taps[1]; y++, row += pitch) {
-                for (int64_t i = 0; i < span; i += VF32_LANES)
-                    vf32_store(row + i, vf32_zero());
-                copy_row(row + from, t.src + b * t.plane + z * t.tap[0] + y * t.tap[1] + from, to - from);
-            }
-    t.src = patch;
-    t.plane = rows * pitch;
-    t.tap[0] = t.taps[1] * pitch;
-    t.tap[1] = pitch;
-    t.first = t.last = (tap_range){ 0, t.taps[2] };
-    t.cold = false;
-    if (it->width == UNIT)
-        tile_two(&t, px);
-    else
-        tile_one(&t, px);
-    return true;
-}
-
 /* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
 static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
 {
@@ -484,13 +368,11 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         const tap_range last = x + px == x1 ? taps_at(d, s, 2, x1 - 1) : taps;
 
         t->src = it->src + ((in_z * s->in[1] + in_y) * s->in[2] + in_x) * s->ic_block;
-        t->dst = it->dst + at;
-        t->residual = it->residual ? it->residual + at : NULL;
+        t->end.dst = it->dst + at;
+        t->end.residual = it->residual ? it->residual + at : NULL;
         t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
         t->last = (tap_range){ last.from - taps.from, last.to - taps.from };
-        if (!has_all_taps(t) && tile_on_patch(it, in_x, px))
-            ;
-        else if (it->width == UNIT)
+        if (it->width == UNIT)
             tile_two(t, px);
         else
             tile_one(t, px);
@@ -550,22 +432,20 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
 {
     const int width = unit_width_of(s->group_oc, unit);
     tile_job t = {
-        .bias = e->bias ? e->bias + group * s->group_oc + unit * UNIT : NULL,
+        .end = end_of(e, group * s->group_oc + unit * UNIT, (int)min64(s->group_oc - unit * UNIT, width)),
         .blocks = s->ic_blocks, .block_channels = s->ic_block,
         .pixel = d->stride[2] * s->ic_block,
         .tap = { d->dilation[0] * s->in[1] * s->in[2] * s->ic_block, d->dilation[1] * s->in[2] * s->ic_block,
                  d->dilation[2] * s->ic_block },
         .plane = s->in_plane,
-        .dst_pixel = s->place.step[2] * BLOCK, .dst_plane = s->out_plane,
-        .channels = (int)min64(s->group_oc - unit * UNIT, width),
-        .act = act_follows(e) ? e : NULL,
     };
 
+    t.end.pixel = s->place.step[2] * BLOCK;
+    t.end.plane = s->out_plane;
     t.weight_tap[2] = width * s->ic_block;
     t.weight_tap[1] = t.weight_tap[2] * d->kernel[2];
     t.weight_tap[0] = t.weight_tap[1] * d->kernel[1];
     t.weight_block = t.weight_tap[0] * d->kernel[0];
-    clip_range(e, &t.low, &t.high);
     return t;
 }
 
@@ -573,7 +453,10 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
 void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst, const ingot_epilogue *e,
                         int64_t i0, int64_t i1)
 {
-    INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
+    if (INGOT_FN(conv_first_fits)(d))
+        INGOT_FN(conv_first_run)(d, packed, src, dst, e, i0, i1);
+    else
+        INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
 }
 
 /* Items [i0, i1), each where its image, group, band and unit are. A source band is cold for its first unit, whose

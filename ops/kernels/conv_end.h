@@ -1,0 +1,105 @@
+/* conv_end.h - how a tile of a convolution begins and ends, however its sums are taken: at the bias, and with residual,
+ * activation and the stores into blocked channels. */
+#ifndef INGOT_OPS_KERNELS_CONV_END_H
+#define INGOT_OPS_KERNELS_CONV_END_H
+
+#include "ops/kernels/conv_tile.h"
+#include "ops/kernels/epilogue.h"
+
+/* Where the results of a tile go, and what happens to them before. Steps are in floats. */
+typedef struct tile_end {
+    float *dst;
+    const float *bias, *residual;       /* bias: of the unit's first channel; or NULL */
+    ptrdiff_t pixel, plane;             /* steps in dst and residual: to the next pixel, to the next block */
+    int channels;                       /* output channels that exist, of those in the unit */
+    float low, high;
+    const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
+} tile_end;
+
+/* Where the sums of a vector's channels begin: at their bias, 0 past the last channel. */
+INGOT_INLINE vf32 start_at_bias(const tile_end *t, int v)
+{
+    const int left = t->channels - v * VF32_LANES;
+
+    if (!t->bias)
+        return vf32_zero();
+    return left >= VF32_LANES ? vf32_load(t->bias + v * VF32_LANES)
+                              : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
+}
+
+/* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. */
+static void finish_held(const tile_end *t, float *held, int px, int nv)
+{
+    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+
+    for (int v = 0; t->residual && v < nv; v++)
+        for (int p = 0; p < px; p++) {
+            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
+            const float *residual = t->residual + v * VECTOR_BLOCKS * t->plane + p * t->pixel;
+            float *x = held + (v * px + p) * VF32_LANES;
+            vf32_store(x, vf32_add(vf32_load(x), vf32_load_blocks(residual, t->plane, blocks)));
+        }
+    if (t->act)
+        INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
+    for (int v = 0; v < nv; v++)
+        for (int p = 0; p < px; p++, held += VF32_LANES) {
+            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
+            const ptrdiff_t at = v * VECTOR_BLOCKS * t->plane + p * t->pixel;
+            vf32_store_blocks(t->dst + at, t->plane, blocks, vf32_min(high, vf32_max(low, vf32_load(held))));
+        }
+}
+
+/* The same on registers, where all blocks exist and clipping is the activation. */
+INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, const float *residual)
+{
+    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+    const ptrdiff_t pixel = t->pixel, plane = t->plane;
+    float *dst = t->dst;
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++) {
+            const ptrdiff_t at = v * VECTOR_BLOCKS * plane + p * pixel;
+            vf32 x = acc[p][v];
+            if (residual)
+                x = vf32_add(x, vf32_load_blocks(residual + at, plane, VECTOR_BLOCKS));
+            vf32_store_blocks(dst + at, plane, VECTOR_BLOCKS, vf32_min(high, vf32_max(low, x)));
+        }
+    }
+}
+
+/* The end of every tile: on registers, or by way of memory where some blocks do not exist or an activation follows, or
+ * where residuals are too rare to have code of their own. */
+INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals)
+{
+    _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
+
+    /* the usual end: all blocks exist, and clipping is all that follows */
+    if (!t->act && t->channels > nv * VF32_LANES - BLOCK && (residuals || !t->residual)) {
+        if (residuals && t->residual)
+            finish_whole(t, acc, px, nv, t->residual);
+        else
+            finish_whole(t, acc, px, nv, NULL);
+        return;
+    }
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++)
+            vf32_store(held + (v * px + p) * VF32_LANES, acc[p][v]);
+    }
+    finish_held(t, held, px, nv);
+}
+
+/* The end that an epilogue asks for: its bias from channel `first` on, of which `channels` exist, and its activation.
+ * The places are the caller's. */
+INGOT_INLINE tile_end end_of(const ingot_epilogue *e, int64_t first, int channels)
+{
+    tile_end t = { .bias = e->bias ? e->bias + first : NULL, .channels = channels, .act = act_follows(e) ? e : NULL };
+
+    clip_range(e, &t.low, &t.high);
+    return t;
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* conv_first.c - f32 convolution of few input channels that lie row-major, as a network's first layer has them, into
+ * blocked channels.
+ *
+ * A work item is a window: some output columns of some output rows of an image, as many as see no more of the source
+ * than fits the first-level cache. That part of the source is copied once, with its padding. Then there are no edges
+ * left: a tile is some neighbouring pixels by one or two vectors of output channels in registers, and one loop over all
+ * taps of all channels, whose places in the window are listed. All units of output channels pass over the window.
+ *
+ * Weights are packed as conv_direct.c does, and taps are added in the same order. */
+#include "ops/kernels/conv_first.h"
+#include "ops/kernels/conv_end.h"
+
+enum {
+    WINDOW_FLOATS = 8192,               /* 32 KiB */
+    MOST_TAPS = 512,                    /* of all channels: with more, weights should pass over more pixels at once */
+    ENOUGH_ITEMS = 16,                  /* for a few threads to share */
+};
+
+/* How the output is cut into windows, and what of the source one of them holds: [ic][depth][height][pitch]. */
+typedef struct windows {
+    int64_t columns, rows;              /* outputs of a window; those at the ends may be smaller */
+    int64_t strips, bands;              /* windows along width and height */
+    int64_t in_rows, pitch, taps;
+} windows;
+
+/* Source columns that n neighbouring outputs of an axis see. */
+static int64_t seen(const ingot_conv *d, int axis, int64_t n)
+{
+    return (n - 1) * d->stride[axis] + (d->kernel[axis] - 1) * d->dilation[axis] + 1;
+}
+
+/* Floats of a window's row, so that copying may write whole vectors and one more. */
+static int64_t pitch_of(const ingot_conv *d, int64_t columns)
+{
+    return ceil_div(seen(d, 2, columns), VF32_LANES) * VF32_LANES + VF32_LANES;
+}
+
+/* The most outputs along an axis that see no more than n of the source. */
+static int64_t outputs_within(const ingot_conv *d, int axis, int64_t n)
+{
+    return max64(1, (n - seen(d, axis, 1)) / d->stride[axis] + 1);
+}
+
+/* Rows as a whole where one fits, else in strips; then as many rows as fit. Fewer, where threads would have too few
+ * windows to share: of rows first, and of columns where there is a single row. */
+static windows windows_of(const ingot_conv *d)
+{
+    const int64_t planes = d->ic * d->kernel[0], images = d->n * d->out[0];
+    const int64_t width = WINDOW_FLOATS / (planes * seen(d, 1, 1)) - 2 * VF32_LANES;
+    windows w = { .taps = planes * d->kernel[1] * d->kernel[2] };
+
+    w.strips = ceil_div(d->out[2], outputs_within(d, 2, width));
+    if (d->out[1] == 1)
+        w.strips = max64(w.strips, min64(ceil_div(ENOUGH_ITEMS, images), d->out[2] / (4 * CONV_PX2)));
+    w.columns = ceil_div(d->out[2], w.strips);
+    w.strips = ceil_div(d->out[2], w.columns);
+    w.pitch = pitch_of(d, w.columns);
+    w.bands = max64(ceil_div(d->out[1], outputs_within(d, 1, WINDOW_FLOATS / (planes * w.pitch))),
+                    min64(d->out[1], ceil_div(ENOUGH_ITEMS, images * w.strips)));
+    w.rows = ceil_div(d->out[1], w.bands);
+    w.bands = ceil_div(d->out[1], w.rows);
+    w.in_rows = seen(d, 1, w.rows);
+    return w;
+}
+
+/* One group, few taps, and a window that holds at least a pixel's. */
+bool INGOT_FN(conv_first_fits)(const ingot_conv *d)
+{
+    const int64_t taps = d->ic * d->kernel[0] * d->kernel[1] * d->kernel[2];
+
+    return d->plain_src && d->groups == 1 && taps <= MOST_TAPS &&
+           d->ic * d->kernel[0] * seen(d, 1, 1) * pitch_of(d, 1) <= WINDOW_FLOATS;
+}
+
+/* Windows of all images and output depths. */
+int64_t INGOT_FN(conv_first_items)(const ingot_conv *d)
+{
+    const windows w = windows_of(d);
+    return d->n * d->out[0] * w.bands * w.strips;
+}
+
+/* One row of a window: n floats from column x of a source row, where those outside are zeros; NULL: all are. */
+INGOT_INLINE void copy_row(float *to, const float *row, int64_t x, int64_t n, int64_t width)
+{
+    const int64_t from = row ? min64(n, max64(0, -x)) : n, end = max64(from, min64(n, width - x));
+    int64_t i = from;
+
+    /* zeros everywhere where there are some, then what the source has */
+    for (int64_t j = 0; (from > 0 || end < n) && j < n; j += VF32_LANES)
+        vf32_store(to + j, vf32_zero());
+    for (; i + VF32_LANES <= end; i += VF32_LANES)
+        vf32_store(to + i, vf32_load(row + x + i));
+    if (i < end)
+        vf32_store(to + i, vf32_load_n(row + x + i, (size_t)(end - i)));
+}
+
+/* The window's part of the source, for outputs from (z, y, x) on: `rows` rows, n columns wide. */
+static void fill_window(const ingot_conv *d, const windows *w, float *window, const float *image, int64_t z, int64_t y,
+                        int64_t x, int64_t rows, int64_t n)
+{
+    const int64_t in_z = z * d->stride[0] - d->pad[0], in_y = y * d->stride[1] - d->pad[1];
+    const int64_t in_x = x * d->stride[2] - d->pad[2];
+
+    for (int64_t c = 0; c < d->ic; c++, image += d->in[0] * d->in[1] * d->in[2])
+        for (int64_t tz = 0; tz < d->kernel[0]; tz++, window += w->in_rows * w->pitch)
+            for (int64_t r = 0; r < rows; r++) {
+                const int64_t iz = in_z + tz * d->dilation[0], iy = in_y + r;
+                const bool inside = iz >= 0 && iz < d->in[0] && iy >= 0 && iy < d->in[1];
+                copy_row(window + r * w->pitch, inside ? image + (iz * d->in[1] + iy) * d->in[2] : NULL, in_x, n,
+                         d->in[2]);
+            }
+}
+
+/* Where each tap of each channel is in a window, from the first pixel's first one on. */
+static void list_taps(const ingot_conv *d, const windows *w, int32_t *at)
+{
+    for (int64_t plane = 0; plane < d->ic * d->kernel[0]; plane++)
+        for (int64_t y = 0; y < d->kernel[1]; y++)
+            for (int64_t x = 0; x < d->kernel[2]; x++)
+                *at++ = (int32_t)((plane * w->in_rows + y * d->dilation[1]) * w->pitch + x * d->dilation[2]);
+}
+
+/* A tile's work. */
+typedef struct first_tile {
+    const float *src, *weights;         /* src: the first pixel's first tap, in the window */
+    const int32_t *at;
+    int64_t taps;
+    ptrdiff_t pixel;
+    tile_end end;
+} first_tile;
+
+/* px pixels by nv vectors over all taps. */
+INGOT_INLINE void tile(const first_tile *t, int px, int nv)
+{
+    const float *w = t->weights;
+    vf32 acc[MAX_PIXELS][2];
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        const vf32 bias = start_at_bias(&t->end, v);
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++)
+            acc[p][v] = bias;
+    }
+    for (int64_t i = 0; i < t->taps; i++, w += nv * VF32_LANES) {
+        const float *src = t->src + t->at[i];
+        accumulate(acc, src, src, src + (px - 1) * t->pixel, t->pixel, w, 1, px, nv);
+    }
+    finish(&t->end, acc, px, nv, false);
+}
+
+#define TILE_ONE(px) tile(t, px, 1)
+#define TILE_TWO(px) tile(t, px, 2)
+
+/* A pixel, or an even number of them: half the code, and rows of odd widths are rare. */
+#define EVEN_CASES(most, tile) \
+    PIXEL_CASE(1, most, tile) PIXEL_CASE(2, most, tile) PIXEL_CASE(4, most, tile) PIXEL_CASE(6, most, tile) \
+    PIXEL_CASE(8, most, tile) PIXEL_CASE(10, most, tile) PIXEL_CASE(12, most, tile) PIXEL_CASE(14, most, tile)
+
+static void tile_one(const first_tile *t, int px)
+{
+    switch (px) { EVEN_CASES(CONV_PX1, TILE_ONE) }
+}
+
+static void tile_two(const first_tile *t, int px)
+{
+    switch (px) { EVEN_CASES(CONV_PX2, TILE_TWO) }
+}
+
+/* Pixels of the next tile of a row that has `left`, in tiles of nearly equal, even width; a last odd one is alone. */
+INGOT_INLINE int next_pixels(int64_t left, int64_t most)
+{
+    const int64_t equal = ceil_div(left, ceil_div(left, most));
+    return left == 1 ? 1 : (int)(min64(left, equal + equal % 2) / 2 * 2);
+}
+
+/* One unit of output channels of a window: `rows` rows of `columns` pixels each, whose first is pixel `at` of dst's
+ * planes. */
+static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const float *window, float *dst,
+                     const float *residual, int64_t at, int64_t rows, int64_t columns, bool two)
+{
+    const int64_t most = two ? CONV_PX2 : CONV_PX1;
+
+    for (int64_t y = 0; y < rows; y++)
+        for (int64_t x = 0; x < columns;) {
+            const int px = next_pixels(columns - x, most);
+            const int64_t to = (at + y * d->out[2] + x) * BLOCK;
+
+            t->src = window + y * d->stride[1] * w->pitch + x * d->stride[2];
+            t->end.dst = dst + to;
+            t->end.residual = residual ? residual + to : NULL;
+            if (two)
+                tile_two(t, px);
+            else
+                tile_one(t, px);
+            x += px;
+        }
+}
+
+/* Windows [i0, i1). */
+void INGOT_FN(conv_first_run)(const ingot_conv *d, const float *packed, const float *src, float *dst,
+                              const ingot_epilogue *e, int64_t i0, int64_t i1)
+{
+    const windows w = windows_of(d);
+    const int64_t in_image = d->ic * d->in[0] * d->in[1] * d->in[2], pixels = d->out[0] * d->out[1] * d->out[2];
+    int32_t at[MOST_TAPS];
+    _Alignas(64) float window[WINDOW_FLOATS];
+
+    list_taps(d, &w, at);
+    for (int64_t i = i0; i < i1; i++) {
+        /* the window: image, depth, band of rows, strip of columns */
+        const int64_t strip = i % w.strips, band = i / w.strips % w.bands, z = i / w.strips / w.bands % d->out[0];
+        const int64_t image = i / w.strips / w.bands / d->out[0], x = strip * w.columns, y = band * w.rows;
+        const int64_t rows = min64(w.rows, d->out[1] - y), columns = min64(w.columns, d->out[2] - x);
+
+        fill_window(d, &w, window, src + image * in_image, z, y, x, seen(d, 1, rows), seen(d, 2, columns));
+        for (int64_t unit = 0; unit * UNIT < d->oc; unit++) {
+            const int width = unit_width_of(d->oc, unit);
+            const int64_t to = (image * ceil_div(d->oc, BLOCK) + unit * UNIT / BLOCK) * pixels * BLOCK;
+            first_tile t = {
+                .weights = packed + unit * UNIT * w.taps, .at = at, .taps = w.taps, .pixel = d->stride[2],
+                .end = end_of(e, unit * UNIT, (int)min64(width, d->oc - unit * UNIT)),
+            };
+
+            t.end.pixel = BLOCK;
+            t.end.plane = pixels * BLOCK;
+            run_unit(d, &w, &t, window, dst + to, e->residual ? e->residual + to : NULL,
+                     (z * d->out[1] + y) * d->out[2] + x, rows, columns, width == UNIT);
+        }
+    }
+}
