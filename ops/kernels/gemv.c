@@ -189,12 +189,15 @@ void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b
     }
 }
 
+/* Sums that stay in registers beside what they are made of, and the rows of a tile of five columns. */
+enum { STRIPE_SUMS = GEMM_MR * 2 - 2, STRIPE_ROWS = GEMM_MR == 12 ? 4 : 2 };
+
 /* C[i][j] for rm rows from i and rn columns from j: a vector of sums each, over the stripes in order. */
 INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i,
                                int64_t j, int rm, int rn)
 {
     const float *ai = a + i * g->a_row, *b = stripes + j * INGOT_STRIPE;
-    vf32 acc[2][10];
+    vf32 acc[4][10];
 
     INGOT_UNROLL
     for (int t = 0; t < rm * rn; t++)
@@ -204,7 +207,8 @@ INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float 
         for (int u = 0; u < INGOT_STRIPE; u += VF32_LANES) {
             /* past k A counts as zeros, so what fills up the last stripe does not matter */
             const int64_t left = g->k - l - u;
-            vf32 x[2];
+            vf32 x[4];
+            INGOT_UNROLL
             for (int r = 0; r < rm; r++)
                 x[r] = left >= VF32_LANES ? vf32_load(ai + r * g->a_row + l + u)
                                           : vf32_load_n(ai + r * g->a_row + l + u, left > 0 ? (size_t)left : 0);
@@ -219,27 +223,36 @@ INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float 
         c[(i + t / rn) * g->ldc + j + t % rn] = g->alpha * vf32_hsum(acc[t / rn][t % rn]);
 }
 
-/* Ten columns at a time, as many classes as the usual small data sets have, then 4, 2 and 1. */
-static int stripes_columns(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i, int64_t j,
-                           bool two_rows)
+/* Some columns from j on, of rows [i, i + rm): as many as leave their sums in registers; returns how many. Ten are as
+ * many classes as the usual small data sets have. */
+INGOT_INLINE int stripes_columns(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i,
+                                 int64_t j, int rm)
 {
     const int64_t left = g->n - j;
 
-    if (left >= 10)
-        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 10) : stripes_tile(g, a, stripes, c, i, j, 1, 10);
-    else if (left >= 4)
-        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 4) : stripes_tile(g, a, stripes, c, i, j, 1, 4);
+    if (rm * 10 <= STRIPE_SUMS && left >= 10)
+        stripes_tile(g, a, stripes, c, i, j, rm, 10);
+    else if (left >= 5)
+        stripes_tile(g, a, stripes, c, i, j, rm, 5);
     else if (left >= 2)
-        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 2) : stripes_tile(g, a, stripes, c, i, j, 1, 2);
+        stripes_tile(g, a, stripes, c, i, j, rm, 2);
     else
-        two_rows ? stripes_tile(g, a, stripes, c, i, j, 2, 1) : stripes_tile(g, a, stripes, c, i, j, 1, 1);
-    return left >= 10 ? 10 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        stripes_tile(g, a, stripes, c, i, j, rm, 1);
+    return rm * 10 <= STRIPE_SUMS && left >= 10 ? 10 : left >= 5 ? 5 : left >= 2 ? 2 : 1;
 }
 
-/* Two rows of A at a time, as stripes are read anew for each pair. */
+/* As many rows of A at a time as leave five sums of each in registers: stripes are read anew for each such group. */
 void INGOT_FN(gemm_stripes_f32)(const ingot_gemm *g, const float *a, const float *stripes, float *c)
 {
-    for (int64_t i = 0; i < g->m; i += 2)
+    int64_t i = 0;
+
+    for (; i + STRIPE_ROWS <= g->m; i += STRIPE_ROWS)
         for (int64_t j = 0; j < g->n;)
-            j += stripes_columns(g, a, stripes, c, i, j, i + 2 <= g->m);
+            j += stripes_columns(g, a, stripes, c, i, j, STRIPE_ROWS);
+    for (; STRIPE_ROWS > 2 && i + 2 <= g->m; i += 2)
+        for (int64_t j = 0; j < g->n;)
+            j += stripes_columns(g, a, stripes, c, i, j, 2);
+    for (; i < g->m; i++)
+        for (int64_t j = 0; j < g->n;)
+            j += stripes_columns(g, a, stripes, c, i, j, 1);
 }
