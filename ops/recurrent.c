@@ -68,7 +68,7 @@ static ingot_status read_sizes(ingot_op_ctx *c, ingot_recurrent *r)
     const int64_t gates = r->gates * r->hidden, d = w->shape[0];
     const int64_t s0 = r->batch_first ? r->batch : d, s1 = r->batch_first ? d : r->batch;
     ingot_status st;
-    r->cell[0] = r->cell[1] = (ingot_cell){ .kind = kind, .hidden = r->hidden };
+    r->cell[0] = r->cell[1] = (ingot_cell){ .kind = kind, .hidden = r->hidden, .one_sum = c->batch_invariant };
     if (d < 1 || d > 2 || r->hidden < 1 || r->hidden > INT32_MAX)
         return ingot_op_fail(c, INGOT_INVALID, "%lld directions of %lld hidden units are not possible", (long long)d,
                              (long long)r->hidden);

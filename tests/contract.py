@@ -1,11 +1,12 @@
 """The numeric contract (engine/NUMBERS.md) on 20 models: the same bits for any number of threads, from run to run, for a sample
 alone or in a batch, and with --portable on every instruction set.
 
-    build/venv/bin/python tests/contract.py [--corpus DIR] [PART ...]        parts: threads portable batch
+    build/venv/bin/python tests/contract.py [--corpus DIR] [PART ...]        parts: threads portable batch cost
 
 Prints a line for each model and part; exits 1 where bits differ.
 """
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INGOT = os.environ.get("INGOT") or os.path.join(ROOT, "build", "ingot")
 MODELS = """mynet_ts_bn_dyn mynet_dyn resnet18 squeezenet1_1 mobilenet_v3_small shufflenet_v2 vit_tiny unet bert2_ts decoder_step char_lstm gru
 bilstm yolo diffusion_block convnext_atto ops_norm ops_conv espcn efficientnet_b0""".split()
+BATCHED = """mynet_ts_bn_dyn mynet_dyn resnet18 squeezenet1_1 mobilenet_v3_small shufflenet_v2 vit_tiny unet_dynhw bert2_ts decoder_step char_lstm gru
+bilstm bn_conv3d diffusion_block convnext_atto dcgan espcn yolo efficientnet_b0""".split()
 
 
 def checksum(model, *arguments, **environment):
@@ -41,63 +44,78 @@ def portable(name, path):
     return len(sums) == 1, f"{len(sets)} instruction sets, and a C library without FMA"
 
 
-def batch(name, path):
-    """Each sample of a batch of five alone, and the batch: equal bits."""
+def batch_axes(path):
+    """The axis of the batch in each input: that of the dimension called "batch"."""
     model = onnx.load(path, load_external_data=False)
     constants = {i.name for i in model.graph.initializer}
-    rows = [i for i in model.graph.input if i.name not in constants]
-    first = [i.type.tensor_type.shape.dim[0].dim_param if i.type.tensor_type.shape.dim else "" for i in rows]
-    symbol = first[0]
-    if not symbol or any(f != symbol for f in first):
-        return None, "no free batch dimension"
-    with tempfile.TemporaryDirectory() as place:
-        rng = np.random.default_rng(1)
-        inputs = {}
-        for i, row in enumerate(rows):
-            dims = [d.dim_value or (5 if d.dim_param == symbol else 16) for d in row.type.tensor_type.shape.dim]
-            if row.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-                inputs[row.name] = np.ones(dims, onnx.helper.tensor_dtype_to_np_dtype(row.type.tensor_type.elem_type))
-            else:
-                inputs[row.name] = rng.standard_normal(dims).astype(np.float32)
+    rows = [(i.name, i.type.tensor_type) for i in model.graph.input if i.name not in constants]
+    return {name: (t, [d.dim_param for d in t.shape.dim].index("batch")) for name, t in rows}
 
-        def outputs(some, folder):
+
+def draw(row, axis, size, rng):
+    """An input of `size` samples; other free dimensions are 32. Integers are 0 and 1: masks and words."""
+    dims = [size if i == axis else d.dim_value or 32 for i, d in enumerate(row.shape.dim)]
+    if row.elem_type == onnx.TensorProto.FLOAT:
+        return rng.standard_normal(dims).astype(np.float32)
+    return rng.integers(0, 2, dims).astype(onnx.helper.tensor_dtype_to_np_dtype(row.elem_type))
+
+
+def batch(name, path):
+    """Each sample of batches of five and of two, and alone: equal bits."""
+    axes, rng = batch_axes(path), np.random.default_rng(1)
+    inputs = {key: draw(row, axis, 5, rng) for key, (row, axis) in axes.items()}
+    with tempfile.TemporaryDirectory() as place:
+        def outputs(first, end, folder):
             arguments = []
-            for i, (key, value) in enumerate(some.items()):
-                np.save(f"{place}/{folder}_{i}.npy", value)
+            for i, (key, value) in enumerate(inputs.items()):
+                np.save(f"{place}/{folder}_{i}.npy", np.take(value, range(first, end), axes[key][1]))
                 arguments += ["--input", f"{key}={place}/{folder}_{i}.npy"]
-            done = subprocess.run([INGOT, "run", path, "--quiet", "--output-dir", f"{place}/{folder}", *EXTRA, *arguments], capture_output=True, text=True, timeout=120)
+            done = subprocess.run([INGOT, "run", path, "--quiet", "--output-dir", f"{place}/{folder}", "--batch-invariant", *arguments],
+                                  capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, done.stderr
             return {f: np.load(f"{place}/{folder}/{f}") for f in sorted(os.listdir(f"{place}/{folder}"))}
 
-        whole, worst = outputs(inputs, "all"), 0
-        for k in range(5):
-            alone = outputs({key: value[k:k + 1] for key, value in inputs.items()}, f"one{k}")
-            for f, value in alone.items():
-                axes = [i for i, (a, b) in enumerate(zip(whole[f].shape, value.shape)) if (a, b) == (5, 1)]
-                if not axes:
-                    return None, f"output {f} has no batch dimension"
-                part = np.take(whole[f], [k], axes[0])
+        whole, worst, compared = outputs(0, 5, "all"), 0, 0
+        for first, end in [(k, k + 1) for k in range(5)] + [(1, 3)]:
+            for f, value in outputs(first, end, f"some{first}_{end}").items():
+                axis = next(i for i, (a, b) in enumerate(zip(whole[f].shape, value.shape)) if a != b)
+                size = whole[f].shape[axis] // 5                    # an output may have several rows for a sample
+                part = np.take(whole[f], range(first * size, end * size), axis)
+                compared += 1
                 if part.tobytes() != value.tobytes():
                     worst = max(worst, float(np.max(np.abs(part - value)) / max(np.max(np.abs(value)), 1e-30)))
-    return worst == 0, "5 samples" if not worst else f"largest difference {worst:.1e} of the largest element"
+    return worst == 0, f"{compared} outputs of 5 samples" if not worst else f"largest difference {worst:.1e} of the largest element"
 
 
-EXTRA = ["--batch-invariant"]
-PARTS = {"threads": threads, "portable": portable, "batch": batch}
+def cost(name, path):
+    """What --batch-invariant costs at a batch of 8, on one thread: the least time of each, in turns."""
+    dims = {d.dim_param for row, _ in batch_axes(path).values() for d in row.shape.dim if d.dim_param}
+    arguments = [a for d in dims for a in ("--dim", f"{d}={8 if d == 'batch' else 32}")]
+    least = {"": 1e9, "--batch-invariant": 1e9}
+    for _ in range(3):
+        for way in least:
+            done = subprocess.run([INGOT, "bench", path, *arguments, *way.split(), "--threads", "1", "--iterations", "3", "--warmup", "1", "--json"],
+                                  capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            least[way] = min(least[way], json.loads(done.stdout)["min_ms"])
+    return True, "{:.2f} ms without, {:.2f} ms with: x {:.3f}".format(*least.values(), least["--batch-invariant"] / least[""])
+
+
+PARTS = {"threads": threads, "portable": portable, "batch": batch, "cost": cost}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default=os.environ.get("CORPUS") or os.path.join(ROOT, "build", "models"))
     parser.add_argument("--only")
-    parser.add_argument("parts", nargs="*", default=list(PARTS))
+    parser.add_argument("parts", nargs="*", default=[p for p in PARTS if p != "cost"])
     arguments = parser.parse_args()
     bad = 0
     for part in arguments.parts:
-        for name in [arguments.only] if arguments.only else MODELS:
+        for name in [arguments.only] if arguments.only else BATCHED if part in ("batch", "cost") else MODELS:
             good, text = PARTS[part](name, os.path.join(arguments.corpus, name, "model.onnx"))
-            bad += good is False
-            print(f"{'skip  ' if good is None else 'same  ' if good else 'DIFFER'}  {part:9} {name:20} {text}", flush=True)
+            bad += not good
+            print(f"{'same  ' if good else 'DIFFER'}  {part:9} {name:20} {text}", flush=True)
     print(f"{bad} differ")
     return bad > 0
 

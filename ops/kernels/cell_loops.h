@@ -16,6 +16,7 @@ typedef struct tile_job {
     ptrdiff_t a_row;
     const T *start[MAX_GATES];
     ptrdiff_t start_row[MAX_GATES];
+    bool one_sum;                           /* of a single row too: it is added up as a row among others is */
     T *out;                                 /* [row][gate][lane] */
     ptrdiff_t out_row;
 } tile_job;
@@ -41,11 +42,10 @@ INGOT_INLINE void add_step(vector acc[MAX_ROWS][ROW_SUMS], const T *a, ptrdiff_t
     }
 }
 
-/* A whole tile, with `rows` and `gates` known to the compiler. Sums of a row that has several are added in order, and
- * which steps go to which sum depends on k alone. */
-INGOT_INLINE void tile(const tile_job *t, int rows, int gates)
+/* A whole tile, with `rows`, `gates` and the number of sums of each known to the compiler. Several sums are added in
+ * order, and which steps go to which sum depends on k alone. */
+INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
 {
-    const int sums = rows > 1 ? 1 : ROW_SUMS / gates;
     const T *a = t->a, *w = t->weights;
     vector acc[MAX_ROWS][ROW_SUMS];
     int64_t l = 0;
@@ -83,8 +83,10 @@ static int most_rows(int gates) { return (int)min64(MAX_ROWS, SUMS / gates); }
 /* A case for each height: the compiler makes one straight-line tile of each, and drops those that are too tall. */
 #define ROWS_CASE(rows, gates) \
     case rows: \
-        if (rows * gates <= SUMS) \
-            tile(t, rows, gates); \
+        if (rows == 1 && !t->one_sum) \
+            tile(t, rows, gates, ROW_SUMS / gates); \
+        else if (rows * gates <= SUMS) \
+            tile(t, rows, gates, 1); \
         break;
 #define ROWS_CASES(gates) \
     ROWS_CASE(1, gates) ROWS_CASE(2, gates) ROWS_CASE(3, gates) ROWS_CASE(4, gates) ROWS_CASE(5, gates) \
@@ -135,7 +137,8 @@ void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k,
     const ptrdiff_t block = gates * LANES, row = ceil_div(d->hidden, LANES) * block;
 
     for (int64_t b = b0; b < b1; b++) {
-        tile_job t = { .weights = (const T *)packed + b * block * k, .k = k, .a_row = k, .out_row = row };
+        tile_job t = { .weights = (const T *)packed + b * block * k, .k = k, .a_row = k, .out_row = row,
+                       .one_sum = d->one_sum };
         int64_t strips = ceil_div(m1 - m0, most_rows(gates));
 
         for (int g = 0; g < gates; g++)
@@ -256,7 +259,7 @@ INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const
     tile_job t = { .a = (const T *)(first ? s->reset : s->h) + p->row * s->state_row, .a_row = s->state_row,
                    .weights = s->summed ? NULL : (const T *)s->packed + p->unit * gates * d->hidden,
                    .k = s->summed ? 0 : d->hidden,
-                   .out = sums, .out_row = MAX_GATES * LANES };
+                   .one_sum = d->one_sum, .out = sums, .out_row = MAX_GATES * LANES };
 
     for (int g = 0; g < gates; g++) {
         t.start[g] = inputs + (first + g) * LANES;

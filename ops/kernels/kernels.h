@@ -178,6 +178,7 @@ typedef struct ingot_cell {
     ingot_gate gate[3];        /* f, g, h */
     const void *peepholes;     /* LSTM: (3, hidden), for i o f; or NULL */
     const void *state_bias;    /* GRU_BEFORE: a row like the state's, added to the product of the candidate */
+    bool one_sum;              /* a row's bits do not depend on how many rows there are; a single one is slower */
 } ingot_cell;
 
 /* One step of a batch. Rows are `..._row` elements apart; h, h_next, cell and reset are states, `state_row` apart. */

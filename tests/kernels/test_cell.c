@@ -10,6 +10,7 @@ typedef struct cell_case {
     ingot_gate gate[3];
     float clip;
     bool input_forget, peepholes;
+    bool one_sum;
 } cell_case;
 
 /* The kernels of one element type. */
@@ -258,7 +259,7 @@ static void check_cell(const cell_kernels *e, const cell_case *t)
     for (int i = 0; i < N_BUFFERS; i++)
         *buffers[i].to = randoms(e, buffers[i].n, buffers[i].scale);
     const ingot_cell cell = { t->kind, t->hidden, t->input_forget, t->clip, { t->gate[0], t->gate[1], t->gate[2] },
-                              t->peepholes ? d.peepholes : NULL, d.state_bias };
+                              t->peepholes ? d.peepholes : NULL, d.state_bias, t->one_sum };
     const size_t state_bytes = (size_t)state * (e->wide ? sizeof(double) : sizeof(float));
     float *before = randoms(e, state, 0), *first = randoms(e, state, 0);
     memcpy(before, d.cell, state_bytes);
@@ -303,6 +304,7 @@ static void check_kinds(const cell_kernels *e, int64_t hidden, int64_t batch, in
         t.clip = 0.75f;
         t.peepholes = turn % 2 == 0;
         t.input_forget = turn % 3 == 0;
+        t.one_sum = turn % 2 == 1;
         for (int i = 0; i < 3; i++)
             t.gate[i] = rare[(turn + 2 * i) % N_RARE];
         check_cell(e, &t);

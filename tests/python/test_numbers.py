@@ -91,3 +91,23 @@ def test_a_sample_has_its_bits_in_any_batch(ingot, conv, tmp_path):
     whole = y(x, "whole")
     for k in (0, 7, 15):
         np.testing.assert_array_equal(y(x[k:k + 1], f"one{k}"), whole[k:k + 1])
+
+
+@pytest.mark.parametrize("op_type, gates", [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_a_sequence_has_its_bits_in_any_batch(ingot, tmp_path, op_type, gates, isa):
+    rng = np.random.default_rng(5)
+    hidden, inputs = 37, 29
+    weights = [("w", (1, gates * hidden, inputs)), ("r", (1, gates * hidden, hidden))]
+    model = save_model(tmp_path / "m.onnx", [helper.make_node(op_type, ["x", "w", "r"], ["y", "h"], hidden_size=hidden)],
+                       [("x", TensorProto.FLOAT, [7, "N", inputs])], [("y", TensorProto.FLOAT, None)],
+                       [(n, (rng.standard_normal(s) * 0.2).astype(np.float32)) for n, s in weights])
+    x = rng.standard_normal((7, 5, inputs)).astype(np.float32)
+    results = []
+    for first, end in [(0, 5), (0, 1), (4, 5), (1, 3), (0, 3)]:
+        np.save(tmp_path / "x.npy", x[:, first:end])
+        done = ingot("run", model, "--input", tmp_path / "x.npy", "--output-dir", tmp_path, "--batch-invariant",
+                     env={**os.environ, "INGOT_ISA": isa})
+        assert done.code == 0, done.err
+        results.append(np.load(tmp_path / "y.npy"))
+        np.testing.assert_array_equal(results[-1], results[0][:, :, first:end])
