@@ -1,10 +1,10 @@
 """Shows why bert2_dynint8 of the corpus cannot agree with its stored outputs: they were computed by products of unsigned and signed
 bytes whose pairs saturate at 16 bits (vpmaddubsw), not by the exact sums that MatMulInteger defines and Ingot computes.
 
-    python tests/saturation.py FOLDER        a folder with model.onnx and test_data_set_K; needs onnx and numpy
+    python tests/saturation.py FOLDER        a folder with model.onnx and test_data_set_K; needs onnx, numpy and onnxruntime
 
-Runs the model with onnx.reference, once with exact products and once with saturating ones, and prints the largest difference of each
-output from the stored one.
+Runs the model with onnx.reference, once with exact products and once with saturating ones, and with the onnxruntime of this machine
+(exact where the processor has VNNI), and prints the largest difference of each output from the stored one.
 """
 import glob
 import os
@@ -47,19 +47,34 @@ def tensors(folder, kind):
     return [numpy_helper.to_array(onnx.load_tensor(path)) for path in paths]
 
 
-def main():
-    folder = sys.argv[1]
+def load(folder):
     model = onnx.load(os.path.join(folder, "model.onnx"))
     for opset in model.opset_import:
         if opset.domain in ("", "ai.onnx"):
             opset.version = max(opset.version, 19)       # the evaluator has no older DequantizeLinear
-    names = [i.name for i in model.graph.input]
+    return model
+
+
+def evaluate(model, inputs, saturate):
+    session = ReferenceEvaluator(model, new_ops=[products(saturate), GatherElements])
+    return session.run(None, dict(zip([i.name for i in model.graph.input], inputs)))
+
+
+def by_onnxruntime(folder, inputs):
+    import onnxruntime
+    session = onnxruntime.InferenceSession(os.path.join(folder, "model.onnx"), providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip([i.name for i in session.get_inputs()], inputs)))
+
+
+def main():
+    folder = sys.argv[1]
+    model = load(folder)
+    ways = {"exact": lambda x: evaluate(model, x, False), "saturating": lambda x: evaluate(model, x, True),
+            "onnxruntime here": lambda x: by_onnxruntime(folder, x)}
     for data in sorted(glob.glob(os.path.join(folder, "test_data_set_*"))):
-        for saturate in (False, True):
-            session = ReferenceEvaluator(model, new_ops=[products(saturate), GatherElements])
-            outputs = session.run(None, dict(zip(names, tensors(data, "input"))))
-            worst = [float(np.abs(o - e).max()) for o, e in zip(outputs, tensors(data, "output"))]
-            print(os.path.basename(data), "saturating" if saturate else "exact", *(f"{w:.3g}" for w in worst))
+        for name, way in ways.items():
+            worst = [float(np.abs(o - e).max()) for o, e in zip(way(tensors(data, "input")), tensors(data, "output"))]
+            print(os.path.basename(data), name, *(f"{w:.3g}" for w in worst))
 
 
 if __name__ == "__main__":

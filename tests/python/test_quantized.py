@@ -1,9 +1,12 @@
 """Integer convolutions and matrix products against NumPy's exact ones, at several instruction sets: the same bytes everywhere."""
 import itertools
+import os
+import sys
 
 import numpy as np
+import onnx
 import pytest
-from conftest import save_model
+from conftest import ROOT, save_model
 from onnx import TensorProto, helper, numpy_helper
 
 TYPES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8, np.int32: TensorProto.INT32, np.float32: TensorProto.FLOAT}
@@ -141,3 +144,21 @@ def test_float8_product(ingot, tmp_path, name):
     (data / "output_0.pb").write_bytes(numpy_helper.from_array(product.astype(dtype), "y").SerializeToString())
     done = ingot("verify", model, data, "--rtol", "0", "--atol", "0")
     assert done.code == 0, done.out + done.err
+
+
+def test_stored_sums_that_saturate(ingot, corpus, tmp_path):
+    """bert2_dynint8 is the one folder of the corpus that is not met: its outputs are those of products whose pairs saturate at 16 bits.
+    Ingot gives what exact sums give."""
+    sys.path.insert(0, os.path.join(ROOT, "tests"))
+    import saturation
+    folder = corpus("bert2_dynint8")
+    data = os.path.join(folder, "test_data_set_0")
+    model, inputs, stored = saturation.load(folder), saturation.tensors(data, "input"), saturation.tensors(data, "output")
+    exact, saturating = (saturation.evaluate(model, inputs, way) for way in (False, True))
+    arguments = [a for k in range(len(inputs)) for a in ("--input", f"{data}/input_{k}.pb")]
+    done = ingot("run", f"{folder}/model.onnx", *arguments, "--output-dir", tmp_path, "--format", "pb")
+    assert done.code == 0, done.err
+    for k, (e, s, w) in enumerate(zip(exact, saturating, stored)):
+        got = numpy_helper.to_array(onnx.load_tensor(f"{tmp_path}/output_{k}.pb"))
+        assert np.abs(s - w).max() < 1e-5 < 0.05 < np.abs(e - w).max()
+        np.testing.assert_allclose(got, e, rtol=1e-3, atol=1e-5)
