@@ -11,9 +11,9 @@ typedef struct rotary {
     int64_t pairs, angles;               /* angles: rows of the caches */
     int64_t batch_step, head_step, row_step;
     bool interleaved;
-    const float *x, *cosine, *sine;
+    const void *x, *cosine, *sine;
     const int64_t *positions;
-    float *y;
+    void *y;
 } rotary;
 
 /* Sizes, with every input checked: caches are (rows, pairs) where position_ids (N, T) choose a row, else (N, T,
@@ -80,34 +80,14 @@ static ingot_status prepare_rotary(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Turns pairs (a, b) by their angle; numbers past the rotary part are copied. */
-static void turn_head(const rotary *r, const float *x, const float *cosine, const float *sine, float *y)
-{
-    const int64_t n = r->pairs, apart = r->interleaved ? 1 : n, step = r->interleaved ? 2 : 1;
-
-    for (int64_t i = 0; i < n; i++) {
-        const float a = x[i * step], b = x[i * step + apart];
-        y[i * step] = cosine[i] * a - sine[i] * b;
-        y[i * step + apart] = sine[i] * a + cosine[i] * b;
-    }
-    for (int64_t i = 2 * n; i < r->depth; i++)
-        y[i] = x[i];
-}
-
-/* Task over places [begin, end), counted through all sequences: one row of angles serves all heads of a place. */
-static void turn_places(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const rotary *r = argument;
-
-    (void)thread;
-    for (int64_t place = begin; place < end; place++) {
-        const int64_t angle = (r->positions ? r->positions[place] : place) * r->pairs;
-        const int64_t at = place / r->length * r->batch_step + place % r->length * r->row_step;
-        for (int64_t head = 0; head < r->heads; head++)
-            turn_head(r, r->x + at + head * r->head_step, r->cosine + angle, r->sine + angle,
-                      r->y + at + head * r->head_step);
-    }
-}
+#define T float
+#define TYPED(name) name##_f32
+#include "ops/rotary_loops.h"
+#undef T
+#undef TYPED
+#define T double
+#define TYPED(name) name##_f64
+#include "ops/rotary_loops.h"
 
 /* Positions are data: each is checked before it chooses a row. */
 static ingot_status run_plain(ingot_op_ctx *c)
@@ -126,7 +106,8 @@ static ingot_status run_plain(ingot_op_ctx *c)
         if (r.positions[i] < 0 || r.positions[i] >= r.angles)
             return ingot_op_fail(c, INGOT_INVALID, "position %lld is outside of the caches' %lld rows",
                                  (long long)r.positions[i], (long long)r.angles);
-    ingot_parallel(c->team, r.batch * r.length, 1 + 8192 / (1 + r.heads * r.depth), turn_places, &r);
+    ingot_parallel(c->team, r.batch * r.length, 1 + 8192 / (1 + r.heads * r.depth),
+                   c->in[X]->dtype == INGOT_DOUBLE ? turn_places_f64 : turn_places_f32, &r);
     return INGOT_OK;
 }
 
@@ -136,7 +117,8 @@ static ingot_status run_rotary(ingot_op_ctx *c)
     return ingot_is_16bit(c->in[X]->dtype) ? ingot_run_widened(c, run_plain) : run_plain(c);
 }
 
-#define F (INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16))
+/* Double is more than the standard has: float64 runs beside need it. */
+#define F INGOT_TYPES_FLOAT
 
 const ingot_op ingot_ops_rotary[] = {
     { "RotaryEmbedding", 23, 3, 4, { F, F, F, INGOT_TYPE(INT64) }, infer_rotary, run_rotary,
