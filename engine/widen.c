@@ -46,7 +46,7 @@ static double next_random(widening *w)
 /* ---- constants -------------------------------------------------------------------------------------------------- */
 
 /* How strongly a value's elements are to be disturbed: 0 unless all that read it take it for a weight. The factor is
- * that of the sum's rounding: a quarter of the square root of its length, at least 1. */
+ * that of the sum's rounding: half the square root of its length, at least 1. */
 static double noise_of(const widening *w, const ingot_graph *graph, const ingot_value *value)
 {
     static const char *const readers[] = {"Conv",
@@ -79,7 +79,7 @@ static double noise_of(const widening *w, const ingot_graph *graph, const ingot_
         length = MAX(t->shape[0], t->shape[1]);
     else if (t->rank > 2 && t->shape[0])
         length = ingot_count(t) / t->shape[0];
-    return w->noise * fmax(1, 0.25 * sqrt((double)length));
+    return w->noise * fmax(1, 0.5 * sqrt((double)length));
 }
 
 /* A constant of doubles with the same elements. NULL when memory is out. The copy is in the arena; the old constant is

@@ -212,3 +212,28 @@ def test_small_files_that_would_be_large(ingot, tmp_path):
     at = packed.rindex(b"PK\x01\x02")
     packed[at + 24:at + 28] = struct.pack("<I", 0xFFFFFFF0)
     rejected(ingot, tmp_path, "lying.npz", bytes(packed))
+
+
+@pytest.mark.parametrize("kind", ["zip.pt", "legacy.pt", "npz", "safetensors", "layers.npz"])
+def test_layers_of_a_network_from_every_kind_of_file(ingot, corpus, tmp_path, kind):
+    """PyTorch's layers of MyNet, as dump_layers.py would write them: the table has all, whichever file they come in."""
+    folder = corpus("mynet_bn")             # with its BatchNormalization, so that every layer is in the graph
+    x, y = (np.load(os.path.join(folder, f"{name}.npy")) for name in ("input", "output"))
+    layers = dict(np.load(os.path.join(folder, "layers.npz")))
+    dump, file = tmp_path / f"dump.{kind}", tmp_path / f"dump.{kind}"
+    if kind.endswith("pt"):
+        value = {"inputs": [Tensor(x)], "outputs": [Tensor(y)], "layers": {k: Tensor(a) for k, a in layers.items()}}
+        (save_zip if kind == "zip.pt" else save_legacy)(dump, value)
+    elif kind == "npz":
+        np.savez(dump, input_0=x, output_0=y, **layers)
+    elif kind == "safetensors":
+        dump.write_bytes(safetensors_bytes({"input_0": x, "output_0": y, **layers}))
+    else:
+        dump, file = os.path.join(folder, "test_data_set_0"), os.path.join(folder, "layers.npz")
+    done = ingot("verify", os.path.join(folder, "model.onnx"), dump, "--layers", file, "--json")
+    assert done.code == 0, done.err + done.out
+    report = json.loads(done.out)
+    rows = {row["key"]: row for row in report["layers"]}
+    assert all(any(key.endswith(k) for key in rows) for k in layers), sorted(rows)
+    assert {row["verdict"] for row in rows.values()} <= {"agrees", "rounding"}
+    assert all(row["cosine"] > 0.99999 for row in rows.values())
