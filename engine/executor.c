@@ -19,8 +19,10 @@ static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
     ingot_plan *plan = step->plan;
-    ingot_pack_cache_lock(plan->env->packs);
-    ingot_status status = c->op->prepare(c);
+    ingot_status status = ingot_plan_lock(plan->env, error);
+    if (status)
+        return status;
+    status = c->op->prepare(c);
     if (!status)
         status = ingot_files_check(plan->env->files, error);
     ingot_pack_cache_unlock(plan->env->packs, !status);
@@ -65,12 +67,13 @@ static void free_dying(ingot_step *step)
 
 /* ---- steps ---- */
 
-static bool is_late(const ingot_plan_env *env) { return env->deadline_ns && ingot_now_ns() > env->deadline_ns; }
-
-/* Was the run cancelled (from any thread, hence atomic), or has its time run out? Asked between steps. */
-static bool must_stop(const ingot_plan_env *env)
+/* Was the run cancelled (from any thread), or has its time run out? Asked between steps, while planning as well. */
+ingot_status ingot_plan_stopped(const ingot_plan_env *env, ingot_error *error)
 {
-    return atomic_load_explicit(env->cancel, memory_order_relaxed) || is_late(env);
+    if (!ingot_team_cancelled(env->team))
+        return INGOT_OK;
+    const bool is_late = env->deadline_ns && ingot_now_ns() > env->deadline_ns;
+    return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s", is_late ? ": its time is up (--timeout)" : "");
 }
 
 /* Run one step. A static view costs nothing but a pointer: its output is its input's memory; only further outputs
@@ -84,8 +87,13 @@ static ingot_status run_step(ingot_step *step, ingot_error *error)
         status = ready_dynamic(step, error);
     if (step->view)
         c->out[0]->data = c->in[0]->data;
-    if (!status && (!step->view || c->n_out > 1))
+    if (!status && (!step->view || c->n_out > 1)) {
+        if (step->dynamic && c->op->flops)
+            step->flops = c->op->flops(c);
+        ingot_team_expect(c->team, c->op->flags & INGOT_OP_LONG ? (double)step->flops / INGOT_FLOPS_IN_US : 0);
         status = c->op->run(c);
+        ingot_team_expect(c->team, 0);
+    }
     if (step->n_dying)
         free_dying(step);
     return status;
@@ -98,9 +106,9 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
 {
     const ingot_plan_env *env = plan->env;
     for (int s = 0;; s++) {
-        if (must_stop(env))
-            return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s",
-                              is_late(env) ? ": its time is up (--timeout)" : "");
+        const ingot_status stopped = ingot_plan_stopped(env, error);
+        if (stopped)
+            return stopped;
         if (s == plan->n_steps)
             return INGOT_OK;
         ingot_step *step = plan->steps[s];

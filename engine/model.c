@@ -235,7 +235,6 @@ static ingot_status run_in_double(ingot_model *model, const ingot_model_options 
 static ingot_status run_passes(ingot_model *model, const ingot_model_options *options, uint64_t deadline_ns,
                                ingot_error *error)
 {
-    static const _Atomic bool never = false;
     if (options->in_double)
         return run_in_double(model, options, error);
     if (options->no_passes)
@@ -243,13 +242,14 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     folder f = {.model = model,
                 .env = {.memory = &model->memory, .packs = model->packs, .kernels = model->kernels,
                         .files = model->onnx->files,
-                        .cancel = &never, .deadline_ns = deadline_ns, .run_arena = {.memory = &model->memory}}};
+                        .deadline_ns = deadline_ns, .run_arena = {.memory = &model->memory}}};
     f.env.team = ingot_team_create(1);
     if (!f.env.team)
         return ingot_out_of_memory(error);
+    ingot_team_watch(f.env.team, NULL, deadline_ns);
     const ingot_pass_options pass_options = {.disabled = options->disabled_passes,
                                              .fix_defaults = model->onnx->ir_version < 4,
-                                             .evaluate = evaluate_node, .engine = &f,
+                                             .evaluate = evaluate_node, .engine = &f, .deadline_ns = deadline_ns,
                                              .most_runs = options->most_pass_runs,
                                              .ran = keep_pass_run, .report = keep_report, .sink = model};
     const ingot_status status = ingot_passes_run(model->onnx->graph, &pass_options, error);

@@ -55,7 +55,7 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     session->env = (ingot_plan_env){.memory = &session->memory, .packs = model->packs,
                                     .files = model->onnx->files, .keep_constants = true,
                                     .team = ingot_team_create(options->n_threads),
-                                    .kernels = model->kernels, .cancel = &session->cancel,
+                                    .kernels = model->kernels,
                                     .profile = options->profile, .conv_algorithm = options->conv_algorithm,
                                     .batch_invariant = options->batch_invariant,
                                     .run_arena = {.memory = &session->memory}};
@@ -337,20 +337,29 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
     return j.status;
 }
 
-/* Plans for the bound inputs without running; the next run with these shapes finds the plan. */
-ingot_status ingot_session_plan(ingot_session *session, ingot_error *error) { return start_job(session, true, error); }
-
 /* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only.
  * `running` keeps a second thread out, and tells ingot_session_free() to wait. */
-ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
+static ingot_status start_alone(ingot_session *session, bool only_plan, ingot_error *error)
 {
     if (atomic_exchange(&session->running, true))
         return ingot_fail(error, INGOT_USAGE, "the session runs on another thread already");
     session->env.deadline_ns = ingot_deadline_ns(session->timeout_s);
-    const ingot_status status = start_job(session, false, error);
+    ingot_team_watch(session->env.team, &session->cancel, session->env.deadline_ns);
+    const ingot_status status = start_job(session, only_plan, error);
     atomic_store(&session->cancel, false);
     atomic_store(&session->running, false); /* from here on it may be freed */
     return status;
+}
+
+/* Plans for the bound inputs without running; the next run with these shapes finds the plan. */
+ingot_status ingot_session_plan(ingot_session *session, ingot_error *error)
+{
+    return start_alone(session, true, error);
+}
+
+ingot_status ingot_session_run(ingot_session *session, ingot_error *error)
+{
+    return start_alone(session, false, error);
 }
 
 /* One atomic store: may be called from any thread and from a signal handler. */

@@ -391,8 +391,8 @@ static ingot_status run_found(ingot_op_ctx *c)
 const ingot_op ingot_ops_attention[] = {                  /* the last type holds for nonpad_kv_seqlen as well */
     { "Attention", 23, 3, 7, { F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64) },
       infer_attention, run_attention,
-      .prepare = prepare_attention, .flops = count_flops },
+      .prepare = prepare_attention, .flops = count_flops, .flags = INGOT_OP_LONG },
     { "Attention", 1, 3, 4, { INGOT_TYPE(FLOAT) }, infer_found, run_found, .prepare = prepare_found,
-      .flops = count_flops, .domain = "ingot.internal" },
+      .flops = count_flops, .flags = INGOT_OP_LONG, .domain = "ingot.internal" },
     {0},
 };

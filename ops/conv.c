@@ -178,6 +178,6 @@ static void describe_conv(const ingot_op_ctx *c, ingot_op_work *work)
 
 #define CONV(name) \
     { name, 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv, \
-      .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES }
+      .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG }
 
 const ingot_op ingot_ops_conv[] = { CONV("Conv"), CONV("ConvTranspose"), { 0 } };

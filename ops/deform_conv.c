@@ -192,6 +192,6 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 const ingot_op ingot_ops_deform_conv[] = {
     { "DeformConv", 19, 3, 5, { F, F, F, F, F }, infer_deformed, run_deformed, .prepare = prepare_deformed,
-      .flops = count_flops },
+      .flops = count_flops, .flags = INGOT_OP_LONG },
     {0},
 };

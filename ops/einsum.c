@@ -542,6 +542,6 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 const ingot_op ingot_ops_einsum[] = {
     { "Einsum", 12, 1, INGOT_MANY, { INGOT_TYPES_NUMERIC }, infer_einsum, run_einsum, .prepare = prepare_einsum,
-      .flops = count_flops },
+      .flops = count_flops, .flags = INGOT_OP_LONG },
     {0},
 };

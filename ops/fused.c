@@ -303,7 +303,6 @@ ingot_status ingot_chain_finish(ingot_op_ctx *c, ingot_chain *chain)
     for (int f = 0; f < chain->n_stages && !st; f++) {
         ingot_stage *s = &chain->stages[f];
         s->ctx.team = c->team;
-        s->ctx.cancel = c->cancel;
         s->ctx.error = c->error;
         s->ctx.host = c->host;
         s->ctx.parent = c;

@@ -348,9 +348,9 @@ static void describe_product(const ingot_op_ctx *c, ingot_op_work *work)
 
 const ingot_op ingot_ops_matmul[] = {
     { "MatMul", 1, 2, 2, { TYPES }, infer_matmul, run_matmul, .prepare = prepare_matmul, .flops = count_flops,
-      .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES },
+      .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG },
     { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
-      .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES, .layout = layout_gemm,
+      .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .layout = layout_gemm,
       .flattens = flattens_gemm },
     { 0 }
 };

@@ -191,6 +191,7 @@ static int64_t count_flops(const ingot_op_ctx *c)
 const ingot_op ingot_ops_matmul_nbits[] = {
     { "MatMulNBits", 1, 3, 6, { FLOATS, INGOT_TYPE(UINT8), FLOATS, FLOATS | INGOT_TYPE(UINT8), INGOT_TYPE(INT32),
                                 FLOATS },
-      infer_nbits, run_nbits, .prepare = prepare_nbits, .flops = count_flops, .domain = "com.microsoft" },
+      infer_nbits, run_nbits, .prepare = prepare_nbits, .flops = count_flops,
+      .flags = INGOT_OP_LONG, .domain = "com.microsoft" },
     { 0 }
 };

@@ -221,10 +221,10 @@ char *ingot_thread_scratch(const ingot_op_ctx *c, int thread)
     return c->scratch + c->scratch_bytes + (size_t)thread * c->thread_scratch_bytes;
 }
 
-/* Long loops ask between steps; relaxed is enough, as nothing else is read on its account. */
+/* Long loops ask between steps. */
 bool ingot_cancelled(const ingot_op_ctx *c)
 {
-    return c->cancel && atomic_load_explicit(c->cancel, memory_order_relaxed);
+    return ingot_team_cancelled(c->team);
 }
 
 /* ingot_out during the run, with memory for the shape that is only known now. */

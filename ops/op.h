@@ -45,7 +45,6 @@ struct ingot_op_ctx {
     char *scratch;                   /* as ingot_want_scratch() asked, during run(); 64-byte aligned */
     size_t scratch_bytes, thread_scratch_bytes;
     const char *kernel;              /* algorithm chosen, for profiles; a constant string or from ingot_keep() */
-    const _Atomic bool *cancel;      /* becomes true when the run is to stop */
     ingot_error *error;
     ingot_conv_choice conv_algorithm; /* what the session asks for */
     bool batch_invariant;            /* choices must not depend on the size of the batch */
@@ -66,6 +65,8 @@ enum {
     INGOT_OP_FUSES = 32,    /* runs the nodes that are fused into it as well: see fused.h */
     INGOT_OP_SPLITS = 64,   /* the outputs are pieces of input 0; where output 0 is blocked, so are the others */
     INGOT_OP_JOINS = 128,   /* output 0 is made of the inputs, as pieces */
+    INGOT_OP_LONG = 512,    /* may take long, and computes numbers alone, which lead to no address: where the run is
+                               cancelled, run() may be left with parts undone */
     INGOT_OP_KINDS = 256,   /* takes sequences and optionals too, and looks at the kinds itself; others get tensors */
 };
 

@@ -657,9 +657,10 @@ static int64_t count_flops(const ingot_op_ctx *c)
 /* the last set of types stands for the inputs after it as well, which ingot_quantized_check() looks at */
 const ingot_op ingot_ops_quantized_conv[] = {
     { "ConvInteger", 10, 2, 4, { INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE },
-      infer_quantized, run_quantized, prepare_quantized, .flops = count_flops },
+      infer_quantized, run_quantized, prepare_quantized, .flops = count_flops, .flags = INGOT_OP_LONG },
     { "QLinearConv", 10, 8, 9, { INGOT_TYPES_BYTE, INGOT_TYPES_SCALE, INGOT_TYPES_BYTE, INGOT_TYPES_BYTE,
                                  INGOT_TYPES_SCALE, INGOT_TYPES_BYTE | INGOT_TYPES_SCALE | INGOT_TYPE(INT32) },
-      infer_quantized, run_quantized, prepare_quantized, .layout = layout_conv, .flops = count_flops },
+      infer_quantized, run_quantized, prepare_quantized, .layout = layout_conv, .flops = count_flops,
+      .flags = INGOT_OP_LONG },
     { 0 }
 };

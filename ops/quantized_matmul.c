@@ -526,7 +526,7 @@ static ingot_status run_any(ingot_op_ctx *c) { return is_float8(c) ? ingot_float
 #define SCALES INGOT_TYPES_SCALE
 #define PRODUCT(name, since, min, max, origin, ...) \
     { name, since, min, max, { __VA_ARGS__ }, infer_quantized, run_quantized, prepare_quantized, \
-      .flops = count_flops, .domain = origin }
+      .flops = count_flops, .flags = INGOT_OP_LONG, .domain = origin }
 
 const ingot_op ingot_ops_quantized_matmul[] = {
     PRODUCT("MatMulInteger", 10, 2, 4, NULL, BYTES, BYTES, BYTES, BYTES),
@@ -534,7 +534,7 @@ const ingot_op ingot_ops_quantized_matmul[] = {
     { "QLinearMatMul", 21, 8, 8,
       { BYTES | INGOT_TYPES_FLOAT8, SCALES, BYTES | INGOT_TYPES_FLOAT8, BYTES | INGOT_TYPES_FLOAT8, SCALES,
         BYTES | INGOT_TYPES_FLOAT8 | SCALES },
-      infer_any, run_any, prepare_any, .flops = count_flops },
+      infer_any, run_any, prepare_any, .flops = count_flops, .flags = INGOT_OP_LONG },
     PRODUCT("MatMulIntegerToFloat", 1, 4, 7, "com.microsoft", BYTES, BYTES, SCALES, SCALES, BYTES, BYTES | SCALES),
     PRODUCT("DynamicQuantizeMatMul", 1, 3, 5, "com.microsoft", INGOT_TYPE(FLOAT), BYTES, SCALES, BYTES, SCALES),
     PRODUCT("QGemm", 1, 6, 9, "com.microsoft", BYTES, SCALES, BYTES, BYTES, SCALES,

@@ -1,12 +1,12 @@
 /* memory.c - a 64-byte header before each block holds its size, so that freeing gives back what was counted. */
 #include "engine/core/memory.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "engine/core/cgroup.h"
 
 /* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. */
 enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10 };
@@ -23,22 +23,13 @@ bool ingot_mul_size(size_t a, size_t b, size_t *result) { return !__builtin_mul_
 /* As ingot_mul_size(). */
 bool ingot_add_size(size_t a, size_t b, size_t *result) { return !__builtin_add_overflow(a, b, result); }
 
-/* Pages that the system would promise but could not give end a process long after the call that asked for them. A file
- * without a number ("max") is no limit. */
+/* Pages that the system would promise but could not give end a process long after the call that asked for them. */
 uint64_t ingot_memory_of_machine(void)
 {
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t limit = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : UINT64_MAX;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        uint64_t allowed = 0;
-        FILE *file = fopen(files[i], "re");
-        if (file && fscanf(file, "%" SCNu64, &allowed) == 1 && allowed && allowed < limit)
-            limit = allowed;
-        if (file)
-            fclose(file);
-    }
-    return limit;
+    const double allowed = ingot_cgroup_memory_bytes();
+    const uint64_t limit = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : UINT64_MAX;
+    return allowed > 0 && allowed < (double)limit ? (uint64_t)allowed : limit;
 }
 
 /* Count size_bytes more, unless that passes the limit. Adds first and takes back, so that two threads cannot both pass

@@ -3,7 +3,8 @@
  * Thread 0 publishes a job (task, argument, size) and bumps the generation in `word`, whose low half counts the chunks
  * that were claimed; every thread claims chunks by compare-and-swap until none is left, so a thread that was not
  * scheduled in time costs nothing but its share. A claim fails when the generation has moved on, so parameters read
- * too late are never used. Waiting threads spin for a short while and then yield.
+ * too late are never used. Waiting threads spin for a short while, yield, and sleep in the end: one that spins for long
+ * may keep the thread that it waits for from a processor.
  *
  * libgomp ends the process when it cannot create a thread, so ingot_team_create() tries first whether that many threads
  * can be had. */
@@ -12,15 +13,20 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "engine/core/cgroup.h"
 #include "engine/core/region.h"
 #include "engine/core/tensor.h"
 
-/* SPINS are pauses before a waiting thread yields; MAX_SPANS is what one thread can record in a run. */
-enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, MAX_THREADS = 256, MAX_SPANS = 16384 };
+/* SPINS are pauses before a waiting thread yields, YIELDS before it sleeps; MAX_SPANS is what one thread can record in
+ * a run. */
+enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, YIELDS = 1000, MAX_THREADS = 256, MAX_SPANS = 16384 };
+
+/* Work that takes longer is split into pieces of that length, between which it can be cancelled; microseconds of the
+ * planner, which holds machines for slow. */
+enum { LONG_US = 10000, PIECE_US = 2000 };
 
 /* What one thread recorded; only that thread writes it. */
 typedef struct record {
@@ -40,6 +46,9 @@ struct ingot_team {
     _Atomic uint32_t n_chunks;
     _Atomic uint32_t n_done;
     _Atomic bool stop;
+    _Atomic int64_t n_pieces;   /* of long work; 0: it is not long, or must be done whole */
+    const _Atomic bool *cancel; /* does not change while a region runs, as deadline_ns */
+    uint64_t deadline_ns;
     record **records;           /* one for each thread; NULL unless recording */
     _Atomic int64_t mark;
 };
@@ -52,9 +61,32 @@ static void relax(unsigned *spins)
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
-    } else {
+    } else if (*spins < SPINS + YIELDS) {
         sched_yield();
+    } else {
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
     }
+}
+
+/* Before a region, or between its jobs. */
+void ingot_team_watch(ingot_team *team, const _Atomic bool *cancel, uint64_t deadline_ns)
+{
+    team->cancel = cancel;
+    team->deadline_ns = deadline_ns;
+}
+
+/* Both hold from then on until the run ends. */
+bool ingot_team_cancelled(const ingot_team *team)
+{
+    return (team->cancel && atomic_load_explicit(team->cancel, memory_order_relaxed)) ||
+           (team->deadline_ns && ingot_now_ns() > team->deadline_ns);
+}
+
+/* Relaxed: the release of the next job publishes it along. */
+void ingot_team_expect(ingot_team *team, double work_us)
+{
+    const int64_t n_pieces = work_us > LONG_US ? (int64_t)MIN(work_us / PIECE_US, 1e6) : 0;
+    atomic_store_explicit(&team->n_pieces, n_pieces, memory_order_relaxed);
 }
 
 /* One clock for spans, the executor's times, deadlines and measurements, so that they can be compared. */
@@ -74,6 +106,8 @@ static bool work(ingot_team *team, uint32_t generation, int thread)
     void *argument = atomic_load_explicit(&team->argument, memory_order_relaxed);
     const int64_t n = atomic_load_explicit(&team->n, memory_order_relaxed);
     const uint32_t n_chunks = atomic_load_explicit(&team->n_chunks, memory_order_relaxed);
+    const bool may_skip =
+        atomic_load_explicit(&team->n_pieces, memory_order_relaxed) && n_chunks > (unsigned)team->size;
     uint64_t word = atomic_load_explicit(&team->word, memory_order_acquire);
     bool worked = false;
     while (word >> 32 == generation && (uint32_t)word < n_chunks) {
@@ -82,7 +116,8 @@ static bool work(ingot_team *team, uint32_t generation, int thread)
         const int64_t chunk = (uint32_t)word;
         const int64_t size = n / n_chunks, larger = n % n_chunks; /* the first `larger` chunks have one item more */
         const int64_t begin = chunk * size + MIN(chunk, larger);
-        task(argument, begin, begin + size + (chunk < larger), thread);
+        if (!may_skip || !ingot_team_cancelled(team))
+            task(argument, begin, begin + size + (chunk < larger), thread);
         worked = true;
         atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
         word = atomic_load_explicit(&team->word, memory_order_acquire);
@@ -122,6 +157,14 @@ static void wait_for_work(ingot_team *team, int thread)
     }
 }
 
+/* Long work on one thread, in pieces. */
+static void run_alone(ingot_team *team, int64_t n, int64_t n_chunks, ingot_task *task, void *argument)
+{
+    const int64_t size = (n + n_chunks - 1) / n_chunks;
+    for (int64_t begin = 0; begin < n && !ingot_team_cancelled(team); begin += size)
+        task(argument, begin, MIN(begin + size, n), 0);
+}
+
 /* Every chunk has at least `grain` items, and there are a few more chunks than threads so that a slow thread delays
  * little. The release store of `word` publishes the parameters; the caller works too and returns when all chunks are
  * done. Chunk borders depend on n, grain and the number of threads, which is why a task may not let an element's value
@@ -130,9 +173,14 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
 {
     if (n <= 0)
         return;
-    const int64_t n_chunks = MIN(n / MAX(grain, 1), (int64_t)team->active * CHUNKS_PER_THREAD);
-    if (team->active <= 1 || n_chunks <= 1) {
+    const int64_t n_pieces = atomic_load_explicit(&team->n_pieces, memory_order_relaxed);
+    const int64_t n_chunks = MIN(n / MAX(grain, 1), MAX((int64_t)team->active * CHUNKS_PER_THREAD, n_pieces));
+    if (n_chunks <= 1 || (team->active <= 1 && !n_pieces)) {
         task(argument, 0, n, 0);
+        return;
+    }
+    if (team->active <= 1) {
+        run_alone(team, n, n_chunks, task, argument);
         return;
     }
     const uint32_t generation = (uint32_t)(atomic_load_explicit(&team->word, memory_order_relaxed) >> 32) + 1;
@@ -203,35 +251,15 @@ void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
 
 /* ---- how many threads ---- */
 
-/* Processors that a cgroup file grants, rounded down but at least 1; 0 where there is no file or no limit. Version 1
- * keeps the period in a file of its own, version 2 behind the quota. Source: the kernel's documentation of cgroup v1
- * (cpu.cfs_quota_us) and v2 (cpu.max). */
-static int read_quota(const char *path, const char *period_path)
-{
-    double quota = 0, period = 0;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return 0;
-    int n = fscanf(file, "%lf %lf", &quota, &period); /* v2: "max 100000" or "200000 100000" */
-    fclose(file);
-    if (n == 1 && period_path && (file = fopen(period_path, "re"))) {
-        n += fscanf(file, "%lf", &period);
-        fclose(file);
-    }
-    return n == 2 && quota > 0 && period > 0 ? (int)MAX(1.0, quota / period) : 0;
-}
-
 /* Hyperthreads and offline processors are not told apart: what the mask allows is what is counted. 1 where the mask
  * cannot be read, as with more processors than cpu_set_t holds. */
 int ingot_default_threads(void)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    int quota = read_quota("/sys/fs/cgroup/cpu.max", NULL);
-    if (!quota)
-        quota = read_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    if (quota)
-        n = MIN(n, quota);
+    const double granted = ingot_cgroup_processors(); /* rounded down, but at least 1 */
+    if (granted > 0 && granted < n)
+        n = (int)granted;
     return MAX(1, MIN(n, MAX_THREADS));
 }
 

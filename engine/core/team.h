@@ -38,6 +38,16 @@ void ingot_team_mark(ingot_team *team, int64_t mark); /* by the thread that call
 /* What `thread` recorded, in order of time; the end is left out when there was too much. *n is 0 where nothing was. */
 const ingot_team_span *ingot_team_spans(const ingot_team *team, int thread, size_t *n);
 
+/* When work may be given up: *cancel becomes true (NULL: never), or the monotonic clock passes deadline_ns (0:
+ * never). */
+void ingot_team_watch(ingot_team *team, const _Atomic bool *cancel, uint64_t deadline_ns);
+bool ingot_team_cancelled(const ingot_team *team);
+
+/* The calls of ingot_parallel() from now on take about work_us microseconds together. Where that is long they are
+ * split into more ranges, and ranges that have not begun are left out once the team is cancelled: only for tasks whose
+ * results nobody follows as indices. 0: none of this. By the thread that calls ingot_parallel(). */
+void ingot_team_expect(ingot_team *team, double work_us);
+
 /* Split [0, n) into ranges of at least `grain` items and run the task on them; returns when all are done. Runs on the
  * calling thread alone outside ingot_team_run() and for n < 2 * grain. Not to be called from within a task. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);

@@ -21,6 +21,8 @@ typedef struct ingot_pass_options {
     ingot_status (*evaluate)(void *engine, ingot_graph *graph, int node, ingot_error *error);
     void *engine;
 
+    uint64_t deadline_ns; /* of the monotonic clock, after which a pass more ends in INGOT_CANCELLED; 0: none */
+
     /* Stop after so many runs of passes; 0: no limit. `ran` (or NULL) is told of each run. */
     size_t most_runs;
     void (*ran)(void *sink, const char *name);

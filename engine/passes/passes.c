@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/core/team.h"
 #include "engine/passes/rewrite.h"
 #include "ops/microsoft.h"
 #include "ops/upgrade.h"
@@ -124,7 +125,10 @@ static ingot_status run_pass(ingot_graph *graph, const struct row *row, ingot_pa
         const int before = c->n_done;
         c->graph = graphs[g];
         c->is_main = g == 0;
-        status = row->run(c);
+        if (c->options->deadline_ns && ingot_now_ns() > c->options->deadline_ns)
+            status = ingot_fail(c->error, INGOT_CANCELLED, "loading was cancelled: its time is up (--timeout)");
+        else
+            status = row->run(c);
         if (!status && c->n_done != before)
             status = ingot_graph_sort(graphs[g], c->error);
     }

@@ -100,7 +100,8 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
     char *scratch = NULL;
     /* Packs made here go into the model's cache, hence its lock. */
     if (c->op->prepare) {
-        ingot_pack_cache_lock(plan->env->packs);
+        if ((status = ingot_plan_lock(plan->env, error)))
+            return status;
         status = c->op->prepare(c);
         if (!status)
             status = ingot_files_check(plan->env->files, error);
@@ -261,7 +262,7 @@ ingot_status ingot_plan_infer(ingot_plan *plan, const ingot_plan_input *inputs, 
         return ingot_out_of_memory(error);
     ingot_status status = INGOT_OK;
     for (int i = 0; i < plan->graph->n_nodes; i++)
-        if ((status = add_step(plan, i, error)))
+        if ((status = ingot_plan_stopped(plan->env, error)) || (status = add_step(plan, i, error)))
             return status;
     if ((status = ingot_plan_merge(plan, wanted, error)))
         return status;

@@ -1,6 +1,7 @@
 /* pack_cache.c - packed weights, made once per (node, tag), and constants that were read from a file. A plan holds the
  * lock while it prepares its steps, so a second session waits and then finds them made. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "engine/plan/plan.h"
 
@@ -81,6 +82,17 @@ void *ingot_pack_cache_get(ingot_pack_cache *cache, const void *node, uint64_t t
     cache->size_bytes += size_bytes;
     *fill = true;
     return p->data;
+}
+
+/* False where another thread has it for so long. */
+bool ingot_pack_cache_try_lock(ingot_pack_cache *cache, int milliseconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += milliseconds * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return !pthread_mutex_timedlock(&cache->mutex, &until);
 }
 
 /* Not recursive: whoever prepares steps holds it once around all of them. */

@@ -96,7 +96,7 @@ ingot_step *ingot_plan_make_step(ingot_plan *plan, const ingot_node *node, const
     step->outputs = ingot_arena_copy(arena, outputs, (size_t)n_outputs * sizeof *outputs);
     ingot_op_ctx *c = &step->ctx;
     *c = (ingot_op_ctx){.node = node, .op = node->op, .n_in = n_inputs, .n_out = n_outputs, .kernel = "",
-                        .kernels = plan->env->kernels, .team = plan->env->team, .cancel = plan->env->cancel,
+                        .kernels = plan->env->kernels, .team = plan->env->team,
                         .host = &plan->host, .conv_algorithm = plan->env->conv_algorithm,
                         .batch_invariant = plan->env->batch_invariant};
     c->in = ingot_arena_array(arena, (size_t)n_inputs, sizeof *c->in);
@@ -162,6 +162,15 @@ ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
     return INGOT_OK;
 }
 
+/* Another session may hold the lock for as long as it packs. */
+ingot_status ingot_plan_lock(const ingot_plan_env *env, ingot_error *error)
+{
+    ingot_status status = INGOT_OK;
+    while (!status && !ingot_pack_cache_try_lock(env->packs, 5))
+        status = ingot_plan_stopped(env, error);
+    return status;
+}
+
 /* Give a lazy constant memory: the model's, which all plans share, or the plan's own where constants are read for the
  * moment only. The cache must not be locked by the caller. */
 static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_tensor *tensor, ingot_error *error)
@@ -171,8 +180,8 @@ static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_
     ingot_pack_cache *packs = plan->env->keep_constants ? plan->env->packs : NULL;
     const size_t size_bytes = ingot_storage_bytes(&constant->tensor);
     bool fill = true;
-    if (packs)
-        ingot_pack_cache_lock(packs);
+    if (packs && ingot_plan_lock(plan->env, error))
+        return INGOT_CANCELLED;
     void *data = packs ? ingot_pack_cache_get(packs, constant, 0, size_bytes, &fill)
                        : ingot_arena_alloc(&plan->arena, size_bytes);
     if (data && fill)
@@ -241,7 +250,7 @@ static double step_work_us(const ingot_step *step)
         bytes += step->ctx.in[i] ? (double)ingot_storage_bytes(step->ctx.in[i]) : 0;
     for (int i = 0; i < step->ctx.n_out; i++)
         bytes += step->ctx.out[i] ? (double)ingot_storage_bytes(step->ctx.out[i]) : 0;
-    return (double)step->flops / 50e3 + bytes / 10e3 + 0.1;
+    return (double)step->flops / INGOT_FLOPS_IN_US + bytes / 10e3 + 0.1;
 }
 
 /* What was read while preparing is packed by now. */
@@ -256,8 +265,9 @@ void ingot_plan_drop_block(ingot_plan_env *env)
  * model waits and finds the packs made. After a failure the cache forgets this plan's new packs. */
 static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
 {
-    ingot_status status = INGOT_OK;
-    ingot_pack_cache_lock(plan->env->packs);
+    ingot_status status = ingot_plan_lock(plan->env, error);
+    if (status)
+        return status;
     for (int i = 0; i < plan->n_steps && !status; i++) {
         ingot_step *step = plan->steps[i];
         ingot_op_ctx *c = &step->ctx;
@@ -266,6 +276,8 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
             plan->work_us += step_work_us(step);
             continue;
         }
+        if ((status = ingot_plan_stopped(plan->env, error)))
+            break;
         if (c->op->prepare && (status = c->op->prepare(c)))
             ingot_step_error(step, status, error);
         step->flops = !status && c->op->flops ? c->op->flops(c) : 0;

@@ -64,7 +64,6 @@ typedef struct ingot_plan_env {
     bool keep_constants;           /* those that are read stay with the packs, for all plans; else with the plan */
     ingot_team *team;
     const ingot_kernels *kernels;
-    const _Atomic bool *cancel;
     uint64_t deadline_ns;          /* monotonic clock; 0: none */
     bool profile;
     ingot_observe_fn *observe;     /* told of every value of graph `observed`, or NULL */
@@ -114,6 +113,14 @@ void ingot_plan_free_list(ingot_plan *plans);
  * the oldest plans are freed so that one more can be put in front of the list: it never holds more than eight. */
 ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *inputs,
                             const ingot_tensor *const *captures);
+
+/* INGOT_CANCELLED, with a line, once the run has to end. */
+ingot_status ingot_plan_stopped(const ingot_plan_env *env, ingot_error *error);
+/* Lock the packs, unless that takes so long that the run has to end meanwhile. */
+ingot_status ingot_plan_lock(const ingot_plan_env *env, ingot_error *error);
+
+/* The planner's guess at a middling machine's thread: floating-point operations in a microsecond. */
+#define INGOT_FLOPS_IN_US 50e3
 
 /* Give back the memory that constants are read into; due after prepare(). */
 void ingot_plan_drop_block(ingot_plan_env *env);
@@ -201,6 +208,7 @@ ingot_pack_cache *ingot_pack_cache_create(ingot_memory *memory);
 void ingot_pack_cache_free(ingot_pack_cache *cache);
 void *ingot_pack_cache_get(ingot_pack_cache *cache, const void *node, uint64_t tag, size_t size_bytes,
                            bool *fill);
+bool ingot_pack_cache_try_lock(ingot_pack_cache *cache, int milliseconds);
 void ingot_pack_cache_lock(ingot_pack_cache *cache);
 void ingot_pack_cache_unlock(ingot_pack_cache *cache, bool keep_new); /* false: forget what was added since locking */
 uint64_t ingot_pack_cache_bytes(const ingot_pack_cache *cache);

@@ -1,7 +1,9 @@
 """What fails around the engine: memory, files, disks, threads, forks, standard streams. Programs are those of tests/robust."""
 import errno
+import json
 import os
 import subprocess
+import time
 
 import numpy as np
 import onnx
@@ -229,6 +231,82 @@ def test_full_disk(external):
     with open("/dev/full", "w") as full:
         done = subprocess.run([INGOT, "run", "model/model.onnx"], cwd=external, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == IO and done.stderr == "ingot: cannot write standard output: No space left on device\n"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A file system of 64 KiB; skips where none may be mounted."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_disk_that_is_full(tiny, large):
+    """Outputs and models that do not fit leave what was there, and nothing else."""
+    old = tiny / "y.npy"
+    np.save(old, np.zeros(3))
+    model = tiny / "out.onnx"
+    model.write_bytes(b"old")
+    before = old.read_bytes()
+    (tiny / "rest").write_bytes(bytes(40 << 10))
+    for arguments in (["run", large / "large.onnx", "--output-dir", tiny, "--quiet"], ["optimize", large / "large.onnx", "-o", model]):
+        done = subprocess.run([INGOT, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert done.returncode == IO and done.stderr.count("\n") == 1 and "No space left" in done.stderr, done.stderr
+    assert sorted(os.listdir(tiny)) == ["out.onnx", "rest", "y.npy"] and old.read_bytes() == before and model.read_bytes() == b"old"
+
+
+def test_killed_while_writing(large, ingot):
+    """Whenever the process is killed, the output is the old file or the new one, whole."""
+    new = large / "new.onnx"
+    assert ingot("optimize", large / "large.onnx", "-o", new).code == OK
+    whole = {b"old", new.read_bytes()}
+    random = np.random.default_rng(0)
+    begun = time.monotonic()
+    ingot("optimize", large / "large.onnx", "-o", new)
+    takes = time.monotonic() - begun
+    seen = set()
+    for moment in random.uniform(0, 1.2 * takes, 60):
+        new.write_bytes(b"old")
+        with subprocess.Popen([INGOT, "optimize", str(large / "large.onnx"), "-o", str(new)]) as process:
+            time.sleep(moment)
+            process.kill()
+        seen.add(new.read_bytes())
+        assert seen <= whole
+    assert seen
+
+
+def test_quota_of_a_control_group(external):
+    """Threads and memory as the process's own group is granted them, not only the root."""
+    groups = {line.split(":")[1]: line.split(":")[2] for line in open("/proc/self/cgroup").read().splitlines()}
+    version2 = "cpu" not in ",".join(groups)
+    above = "/sys/fs/cgroup" + ("" if version2 else "/cpu")
+    outer = os.path.join(above, f"ingot-test-{os.getpid()}")
+    inner = os.path.join(outer, "inner")
+    try:
+        os.makedirs(inner)
+        with open(os.path.join(outer, "cpu.max" if version2 else "cpu.cfs_quota_us"), "w") as file:
+            file.write("100000 100000" if version2 else "100000")
+    except OSError as error:
+        for folder in (inner, outer):
+            if os.path.isdir(folder):
+                os.rmdir(folder)
+        pytest.skip(f"no group can be made here: {error}")
+    try:
+        command = f'echo $$ > {inner}/cgroup.procs && exec {INGOT} bench {MYNET} --iterations 1 --json'
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        assert done.returncode == OK and json.loads(done.stdout)["threads"] == 1, done.stdout + done.stderr
+    finally:
+        os.rmdir(inner)
+        os.rmdir(outer)
+
+
+def test_affinity_is_respected():
+    one = min(os.sched_getaffinity(0))
+    done = subprocess.run(["taskset", "-c", str(one), INGOT, "bench", MYNET, "--iterations", "1", "--json"], capture_output=True, text=True)
+    assert json.loads(done.stdout)["threads"] == 1
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])

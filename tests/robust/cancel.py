@@ -1,0 +1,73 @@
+"""How long a cancelled run goes on: cancel.py [--build DIR] [--moments 200] [--limit 20] CORPUS [NAME ...]
+
+Each model is cancelled at random moments by ingot_session_cancel() and by a deadline, on one thread and on all (cancel.c). Without
+names: models of CORPUS that are measured otherwise too, and ones of a single long node, made here.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BENCH = ["mynet_ts_bn_dyn", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "unet", "dcgan", "yolo", "vit_tiny", "bert6",
+         "diffusion_block", "char_lstm", "densenet121", "squeezenet", "shufflenet", "googlenet", "regnet_x_400mf", "convnext_atto", "gru",
+         "bilstm", "espcn", "mobilenet_v3_small", "decoder_step"]
+
+
+def single(folder, name, node, inputs, weights, output):
+    """A model of one node: inputs and output by shape, weights by name and shape."""
+    random = np.random.default_rng(0)
+    constants = [numpy_helper.from_array(random.standard_normal(shape, np.float32) * 0.05, key) for key, shape in weights.items()]
+    values = [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in inputs.items()]
+    graph = helper.make_graph([node], name, values, [helper.make_tensor_value_info("y", TensorProto.FLOAT, output)], constants)
+    path = os.path.join(folder, name + ".onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def long_nodes(folder):
+    """Nodes of half a second or so: Winograd and other convolutions, a product, a recurrent cell."""
+    conv = {"pads": [1, 1, 1, 1]}
+    return [
+        single(folder, "conv3x3", helper.make_node("Conv", ["x", "w"], ["y"], **conv), {"x": [1, 128, 384, 384]}, {"w": [256, 128, 3, 3]},
+               [1, 256, 384, 384]),
+        single(folder, "conv1x1", helper.make_node("Conv", ["x", "w"], ["y"]), {"x": [1, 512, 256, 256]}, {"w": [1024, 512, 1, 1]}, [1, 1024, 256, 256]),
+        single(folder, "conv7x7", helper.make_node("Conv", ["x", "w"], ["y"], pads=[3] * 4), {"x": [1, 32, 384, 384]}, {"w": [128, 32, 7, 7]},
+               [1, 128, 384, 384]),
+        single(folder, "product", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [3000, 3000]}, {"w": [3000, 3000]}, [3000, 3000]),
+        single(folder, "product_of_inputs", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [2500, 2500], "w": [2500, 2500]}, {}, [2500, 2500]),
+        single(folder, "lstm", helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=512), {"x": [200, 32, 512]},
+               {"w": [1, 2048, 512], "r": [1, 2048, 512]}, [200, 1, 32, 512]),
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--moments", type=int, default=200)
+    parser.add_argument("--limit", type=float, default=20)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        made = {os.path.basename(path)[:-5]: path for path in long_nodes(folder)}
+        late = []
+        for name in given.names or BENCH + list(made):
+            path = made.get(name) or os.path.join(given.corpus, name, "model.onnx")
+            if not os.path.exists(path):
+                continue
+            done = subprocess.run([os.path.join(given.build, "tests", "robust", "cancel"), str(given.moments), str(given.limit), path],
+                                  capture_output=True, text=True)
+            print(done.stdout.replace(path, name), done.stderr, sep="", end="", flush=True)
+            late += [name] * (done.returncode != 0)
+    print("late:", *late or ["none"])
+    sys.exit(len(late) > 0)
+
+
+if __name__ == "__main__":
+    main()
