@@ -35,6 +35,17 @@ def test_only_public_symbols_are_exported(prefix):
     assert names == set(re.findall(r"\b(ingot_\w+)\(", "\n".join(re.findall(r"^INGOT_API[^;]*;", header, re.M))))
 
 
+def test_nothing_is_imported_that_a_host_would_mind(prefix):
+    """No way to end the process, to print, to handle signals, to reach a network, to map files or to start programs."""
+    listed = subprocess.run(["nm", "-D", "--undefined-only", find(prefix, "libingot.so")], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[-1].split("@")[0] for line in listed.splitlines()}
+    unwanted = {"abort", "exit", "_exit", "_Exit", "quick_exit", "__assert_fail", "atexit", "kill", "raise", "signal", "sigaction", "printf",
+                "__printf_chk", "puts", "putchar", "perror", "stdout", "stderr", "stdin", "socket", "connect", "getaddrinfo", "mmap", "mmap64",
+                "system", "popen", "fork", "execve", "posix_spawn", "setlocale", "umask", "chdir", "setenv", "putenv", "fesetenv", "fesetround"}
+    assert "pread64" in names or "pread" in names  # the list is read as it should be
+    assert not names & unwanted, names & unwanted
+
+
 def test_library_is_small(prefix, tmp_path):
     stripped = tmp_path / "libingot.so"
     subprocess.run(["strip", "-o", str(stripped), find(prefix, "libingot.so")], check=True)
