@@ -175,26 +175,31 @@ INGOT_INLINE int next_pixels(int64_t left, int64_t most)
 }
 
 /* One unit of output channels of a window: `rows` rows of `columns` pixels each, whose first is pixel `at` of dst's
- * planes. */
+ * planes. An activation that is more than clipping follows row by row. */
 static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const float *window, float *dst,
-                     const float *residual, int64_t at, int64_t rows, int64_t columns, bool two)
+                     const float *residual, const ingot_epilogue *act, int64_t at, int64_t rows, int64_t columns,
+                     bool two)
 {
-    const int64_t most = two ? CONV_PX2 : CONV_PX1;
+    const int64_t most = two ? CONV_PX2 : CONV_PX1, blocks = ceil_div(t->end.channels, BLOCK);
 
-    for (int64_t y = 0; y < rows; y++)
+    for (int64_t y = 0; y < rows; y++) {
+        const int64_t row = (at + y * d->out[2]) * BLOCK;
+
         for (int64_t x = 0; x < columns;) {
             const int px = next_pixels(columns - x, most);
-            const int64_t to = (at + y * d->out[2] + x) * BLOCK;
 
             t->src = window + y * d->stride[1] * w->pitch + x * d->stride[2];
-            t->end.dst = dst + to;
-            t->end.residual = residual ? residual + to : NULL;
+            t->end.dst = dst + row + x * BLOCK;
+            t->end.residual = residual ? residual + row + x * BLOCK : NULL;
             if (two)
                 tile_two(t, px);
             else
                 tile_one(t, px);
             x += px;
         }
+        if (act)
+            INGOT_FN(act_rows_f32)(dst + row, t->end.plane, blocks, columns * BLOCK, act);
+    }
 }
 
 /* Windows [i0, i1). */
@@ -224,7 +229,8 @@ void INGOT_FN(conv_first_run)(const ingot_conv *d, const float *packed, const fl
 
             t.end.pixel = BLOCK;
             t.end.plane = pixels * BLOCK;
-            run_unit(d, &w, &t, window, dst + to, e->residual ? e->residual + to : NULL,
+            t.end.act = NULL;
+            run_unit(d, &w, &t, window, dst + to, e->residual ? e->residual + to : NULL, act_follows(e) ? e : NULL,
                      (z * d->out[1] + y) * d->out[2] + x, rows, columns, width == UNIT);
         }
     }
