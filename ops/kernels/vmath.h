@@ -62,6 +62,12 @@ INGOT_INLINE vf32 vf32_exp(vf32 x)
     return vf32_exp_within(vf32_max(vf32_set1(-110.0f), vf32_min(vf32_set1(90.0f), x)));
 }
 
+/* 2^(k / 2^EXP2_BITS) where that is no denormal, for k in the low bits */
+INGOT_INLINE vf32 vf32_exp2_steps(vi32 k)
+{
+    return vf32_from_bits(vi32_add(vi32_shl(k, 23 - EXP2_BITS), vi32_exp2_table(k)));
+}
+
 /* For sums with something larger: 1e-38 where exp(x) is less, infinity from 3.2e38 on, in fewer steps; 5e-8 from the
  * square that ends the series with 32 steps. */
 INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
@@ -71,10 +77,9 @@ INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
 
     const vf32 one = vf32_set1(1.0f);
     const vf32_power p = vf32_power_of(vf32_max(vf32_set1(-87.3f), vf32_min(vf32_set1(88.73f), x)));
-    const vi32 power = vi32_add(vi32_shl(p.k, 23 - EXP2_BITS), vi32_exp2_table(p.k));
     const vf32 slope = EXP2_BITS == 5 ? vf32_fma(p.r, vf32_set1(0.49999997f), vf32_set1(1.00001466f))
         : vf32_fma(p.r, vf32_fma(p.r, vf32_set1(0.166642934f), vf32_set1(0.500064909f)), one);
-    return vf32_mul(vf32_from_bits(power), vf32_fma(p.r, slope, one));
+    return vf32_mul(vf32_exp2_steps(p.k), vf32_fma(p.r, slope, one));
 }
 
 /* The sign bit cleared, and the sign bit taken from another number: exact, also for NaN and zeros. */
@@ -85,12 +90,24 @@ INGOT_INLINE vf32 vf32_copysign(vf32 magnitude, vf32 sign)
     return vf32_from_bits(vi32_or(vf32_bits(vf32_abs(magnitude)), vi32_and(vf32_bits(sign), vi32_set1(INT32_MIN))));
 }
 
-/* sigmoid(x) = 1 / (1 + exp(-x)); 2.3 ulp, but 0 where exp(-x) is past the largest float (below 1e-38) */
-INGOT_INLINE vf32 vf32_sigmoid(vf32 x)
+/* 1 + exp(-x), infinity for x < -88.73: exp_normal() with the signs turned around in its constants, and the sum in the
+ * last multiply-add */
+INGOT_INLINE vf32 vf32_exp_plus_one(vf32 x)
 {
-    const vf32 one = vf32_set1(1.0f);
-    return vf32_div(one, vf32_add(one, vf32_exp_normal(vf32_sub(vf32_zero(), x))));
+    const vf32 one = vf32_set1(1.0f), near = vf32_min(vf32_set1(87.3f), vf32_max(vf32_set1(-88.73f), x));
+    const vf32 magic = vf32_set1((float)(12582912 >> EXP2_BITS));
+
+    if (EXP2_BITS == 0)
+        return vf32_add(one, vf32_exp(vf32_sub(vf32_zero(), x)));
+    const vf32 sum = vf32_fma(near, vf32_set1(-1.44269504f), magic), n = vf32_sub(sum, magic);
+    const vf32 r = vf32_fma(n, vf32_set1(1.42860677e-6f), vf32_fma(n, vf32_set1(0.693145752f), near));
+    const vf32 slope = EXP2_BITS == 5 ? vf32_fma(r, vf32_set1(0.49999997f), vf32_set1(-1.00001466f))
+        : vf32_fma(r, vf32_fma(r, vf32_set1(-0.166642934f), vf32_set1(0.500064909f)), vf32_set1(-1.0f));
+    return vf32_fma(vf32_exp2_steps(vf32_bits(sum)), vf32_fma(r, slope, one), one);
 }
+
+/* sigmoid(x) = 1 / (1 + exp(-x)); 4 ulp, but 0 where exp(-x) is past the largest float (below 1e-38) */
+INGOT_INLINE vf32 vf32_sigmoid(vf32 x) { return vf32_div(vf32_set1(1.0f), vf32_exp_plus_one(x)); }
 
 /* tanh(x) = x + x^3 P(x^2) for |x| < 0.625, else sign(x) (1 - 2 / (exp(2 |x|) + 1)); 1.3 ulp */
 INGOT_INLINE vf32 vf32_tanh(vf32 x)
@@ -263,7 +280,7 @@ INGOT_INLINE vf32 vf32_elu(vf32 x, vf32 below, vf32 width, vf32 above)
 /* x sigmoid(x), written as one division */
 INGOT_INLINE vf32 vf32_silu(vf32 x)
 {
-    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp_normal(vf32_sub(vf32_zero(), x))));
+    return vf32_div(x, vf32_exp_plus_one(x));
 }
 
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
@@ -279,29 +296,43 @@ INGOT_INLINE vf32 vf32_mish(vf32 x)
     return vf32_mul(x, vf32_div(w, vf32_add(w, two)));
 }
 
-/* x/2 (1 + erf(x / sqrt 2)) = max(x, 0) - |x|/2 erfc(|x| / sqrt 2), and erfc(z) = exp(-z Q(z)). Q is fitted to 9.3,
- * where erfc is below all floats, and summed in pairs, as what follows waits for it; 5e-8, or 8 ulp. */
+/* 2^r / 2 for |r| at most half a step of vf32_exp2_steps(): the series of vf32_exp_normal() and of exp() in powers of
+ * r ln 2 */
+INGOT_INLINE vf32 vf32_half_exp2(vf32 r)
+{
+    const vf32 half = vf32_set1(0.5f), s = vf32_mul(r, vf32_set1(0.693147181f));
+
+    if (EXP2_BITS == 0)
+        return vf32_fma(half, vf32_fma(vf32_mul(s, s), vf32_exp_tail(s), s), half);
+    const vf32 slope = EXP2_BITS == 5 ? vf32_fma(r, vf32_set1(0.120113246f), vf32_set1(0.346578658f))
+        : vf32_fma(r, vf32_fma(r, vf32_set1(0.0277481023f), vf32_set1(0.120128848f)), vf32_set1(0.346573591f));
+    return vf32_fma(r, slope, half);
+}
+
+/* x/2 (1 + erf(x / sqrt 2)) = max(x, 0) + t/2 erfc(-t / sqrt 2) for t = -|x|, and erfc(-t / sqrt 2) = 2^(t Q(t)). Q is
+ * fitted to where erfc is below all floats, and summed in pairs, as what follows waits for it; 5e-8, or 8 ulp. From
+ * -12.8 on, where this is -1e-36, it stays so. */
 INGOT_INLINE vf32 vf32_gelu(vf32 x)
 {
-    const vf32 magnitude = vf32_min(vf32_set1(13.1f), vf32_abs(x)), z = vf32_mul(magnitude, vf32_set1(0.707106781f));
-    const vf32 z2 = vf32_mul(z, z), z4 = vf32_mul(z2, z2);
-    const vf32 q01 = vf32_fma(vf32_set1(0.636512339f), z, vf32_set1(1.12838697f));
-    const vf32 q23 = vf32_fma(vf32_set1(-0.0203056298f), z, vf32_set1(0.103285372f));
-    const vf32 q45 = vf32_fma(vf32_set1(0.000666762644f), z, vf32_set1(0.00126184151f));
-    const vf32 q67 = vf32_fma(vf32_set1(3.49862603e-5f), z, vf32_set1(-0.000234780964f));
-    const vf32 q89 = vf32_fma(vf32_set1(7.411014e-8f), z, vf32_set1(-2.55634768e-6f));
-    const vf32 low = vf32_fma(q23, z2, q01), high = vf32_fma(vf32_fma(q89, z2, q67), z2, q45);
-    const vf32 q = vf32_fma(high, z4, low);
+    const vf32 below = vf32_from_bits(vi32_or(vf32_bits(x), vi32_set1(INT32_MIN)));
+    const vf32 t = vf32_max(vf32_set1(-12.8f), below), t2 = vf32_mul(t, t), t4 = vf32_mul(t2, t2);
+    const vf32 q01 = vf32_fma(vf32_set1(-0.459146589f), t, vf32_set1(1.15111208f));
+    const vf32 q23 = vf32_fma(vf32_set1(0.00732370792f), t, vf32_set1(0.0526827425f));
+    const vf32 q45 = vf32_fma(vf32_set1(-0.000120241893f), t, vf32_set1(0.000321813568f));
+    const vf32 q67 = vf32_fma(vf32_set1(-3.1546565e-6f), t, vf32_set1(-2.99386647e-5f));
+    const vf32 q89 = vf32_fma(vf32_set1(-3.34119776e-9f), t, vf32_set1(-1.62989451e-7f));
+    const vf32 low = vf32_fma(q23, t2, q01), high = vf32_fma(vf32_fma(q89, t2, q67), t2, q45);
+    const vf32 q = vf32_fma(high, t4, low), magic = vf32_set1((float)(12582912 >> EXP2_BITS));
 
-    const vf32 tail = vf32_exp_within(vf32_fnma(q, z, vf32_zero()));
-    return vf32_fnma(vf32_mul(magnitude, vf32_set1(0.5f)), tail, vf32_relu(x));
+    const vf32 sum = vf32_fma(t, q, magic), r = vf32_fma(t, q, vf32_sub(magic, sum));
+    return vf32_fma(vf32_mul(t, vf32_exp2_steps(vf32_bits(sum))), vf32_half_exp2(r), vf32_relu(x));
 }
 
 /* x/2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x / (1 + exp(-2 u)); 4e-8, or 4 ulp */
 INGOT_INLINE vf32 vf32_gelu_tanh(vf32 x)
 {
-    const vf32 slope = vf32_fma(vf32_mul(x, x), vf32_set1(-0.0713548163f), vf32_set1(-1.59576912f));
-    return vf32_div(x, vf32_add(vf32_set1(1.0f), vf32_exp_normal(vf32_mul(x, slope))));
+    const vf32 slope = vf32_fma(vf32_mul(x, x), vf32_set1(0.0713548163f), vf32_set1(1.59576912f));
+    return vf32_div(x, vf32_exp_plus_one(vf32_mul(x, slope)));
 }
 
 #endif
