@@ -234,9 +234,8 @@ bool ingot_conv_reads_plain(const ingot_conv_shape *shape)
     return !shape->transposed && shape->group == 1 && shape->ic <= FEW_CHANNELS;
 }
 
-/* The convolution in the kernels' terms: three axes, those that are missing first. Missing axes have size and stride 1
- * and no padding. */
-static void describe(const ingot_conv_shape *shape, ingot_conv *d)
+/* Three axes, those that are missing first. Missing axes have size and stride 1 and no padding. */
+void ingot_conv_describe(const ingot_conv_shape *shape, ingot_conv *d)
 {
     const ingot_window *v = &shape->window;
 
@@ -297,7 +296,7 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     const int64_t out_blocks = (shape->oc + INGOT_BLOCK - 1) / INGOT_BLOCK;
 
     memset(b, 0, sizeof *b);
-    describe(shape, &b->conv);
+    ingot_conv_describe(shape, &b->conv);
     b->conv.plain_src = src_layout == INGOT_PLAIN && ingot_conv_reads_plain(shape);
     b->algorithm = shape->transposed ? &algorithms[TRANSPOSED] : algorithms;
     ingot_conv one = b->conv; /* what the algorithm is chosen for: another has other roundings */

@@ -21,6 +21,9 @@ typedef struct ingot_conv_blocked {
 /* Can the kernels do it? Rank, and sizes that are not zero. */
 bool ingot_conv_blocked_fits(const ingot_conv_shape *shape);
 
+/* The convolution in the kernels' terms. */
+void ingot_conv_describe(const ingot_conv_shape *shape, ingot_conv *d);
+
 /* Does a convolution of these channels read its source best as it is, row-major? */
 bool ingot_conv_reads_plain(const ingot_conv_shape *shape);
 

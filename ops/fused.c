@@ -145,6 +145,22 @@ static bool take_activation(const ingot_stage *s, ingot_epilogue *e)
     return false;
 }
 
+/* Asked while planning: nothing is kept. */
+bool ingot_chain_is_activation(const ingot_op_ctx *c)
+{
+    ingot_tensor out = *c->out[0];
+    ingot_op_ctx copy = *c;
+    ingot_epilogue e;
+    ingot_stage s;
+
+    if (c->node->n_fused != 1)
+        return c->node->n_fused == 0;
+    if (bind_stage(&copy, 0, &s, &out))
+        return false;
+    s.chain = out;
+    return take_activation(&s, &e);
+}
+
 /* One element for each position of the last dimension, the same everywhere else? Such an Add can be done while a row of
  * results is in registers. */
 static bool is_bias(const ingot_tensor *other, const ingot_tensor *result)

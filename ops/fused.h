@@ -33,6 +33,9 @@ ingot_status ingot_chain_infer(ingot_op_ctx *c);
 /* The host's layout, as its fused nodes allow it: adds their inputs that should be blocked, or becomes plain. */
 ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own);
 
+/* Are the host's fused nodes nothing, or one activation that its kernel can apply before it stores a result? */
+bool ingot_chain_is_activation(const ingot_op_ctx *c);
+
 /* What the host's kernel can do before it stores a result. */
 enum { INGOT_CHAIN_ACT = 1, INGOT_CHAIN_RESIDUAL = 2, INGOT_CHAIN_BIAS = 4 /* along the last dimension */ };
 

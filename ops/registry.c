@@ -46,6 +46,7 @@
     X(recurrent) \
     X(sequence) \
     X(conv) \
+    X(conv_pair) \
     X(matmul) \
     X(concat) \
     X(gather) \

@@ -52,6 +52,8 @@ ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error 
     ingot_uses uses;
     if (!count_uses(plan, wanted, &uses))
         return ingot_out_of_memory(error);
-    const ingot_status status = ingot_plan_attention(plan, &uses, error);
-    return status ? status : ingot_plan_channel_norm(plan, &uses, error);
+    ingot_status status = ingot_plan_attention(plan, &uses, error);
+    if (!status)
+        status = ingot_plan_channel_norm(plan, &uses, error);
+    return status ? status : ingot_plan_conv_pair(plan, &uses, error);
 }

@@ -488,3 +488,33 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
         run_item(&it);
     }
 }
+
+/* What run_row() does, for rows of one tap that each go to a place of their own. */
+void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t ring,
+                             ptrdiff_t dst_row, ptrdiff_t dst_plane, const ingot_epilogue *e, int64_t unit, int64_t y0,
+                             int64_t y1)
+{
+    const conv_shape s = conv_shape_of(d, NULL);
+    const bool wide = unit_width_of(s.group_oc, unit) == UNIT;
+    const int64_t width = d->in[2], most = wide ? CONV_PX2 : CONV_PX1, tiles = ceil_div(width, most);
+    tile_job t = unit_job(d, &s, e, 0, unit);
+
+    t.weights = packed + unit * s.unit_floats;
+    t.taps[0] = t.taps[1] = t.taps[2] = 1;
+    t.first = t.last = (tap_range){ 0, 1 };
+    t.end.plane = dst_plane;
+    for (int64_t y = y0; y < y1; y++) {
+        t.src = src + y * width * BLOCK;
+        t.end.dst = dst + y % ring * dst_row;
+        for (int64_t left = width, n = tiles; n > 0; n--) {
+            const int px = (int)ceil_div(left, n);
+            if (wide)
+                tile_two(&t, px);
+            else
+                tile_one(&t, px);
+            t.src += px * BLOCK;
+            t.end.dst += px * BLOCK;
+            left -= px;
+        }
+    }
+}

@@ -6,6 +6,7 @@
  * copied. Depth, dilation and large kernels take the general way: pixel by pixel, tap by tap.
  *
  * Work items are (image, channel block, band of rows). */
+#include "ops/kernels/dwconv.h"
 #include "ops/kernels/epilogue.h"
 
 enum {
@@ -30,6 +31,8 @@ typedef struct dw_shape {
 /* Pixels of a row of the buffer: one more than seen, as the last vector may reach beyond, and whole vectors, so that
  * rows start on cache lines. */
 static int64_t buffer_row(int64_t columns) { return ceil_div(columns + 1, PIXELS) * PIXELS; }
+
+int64_t INGOT_FN(dwconv_row)(int64_t columns) { return buffer_row(columns); }
 
 /* Source pixels along an axis that n outputs see. */
 static int64_t reach(const ingot_conv *d, int axis, int64_t n) { return (n - 1) * d->stride[axis] + d->kernel[axis]; }
@@ -104,11 +107,10 @@ typedef struct dw_job {
     const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
 } dw_job;
 
-/* Pixels of a row of a tile: `dst` and `residual` at its first pixel, `src` in the buffer. */
+/* Pixels of a row of a tile: `dst` and `residual` at its first pixel, `src` the kh rows that it sees. */
 typedef struct dw_row {
-    const float *src, *weights, *residual;
+    const float *src[MAX_KERNEL], *weights, *residual;
     float *dst;
-    ptrdiff_t src_row;                  /* floats from one row of the buffer to the next */
     int64_t kh, kw, stride;
     int64_t pixels;                     /* that exist in the last vector of the row's last tile */
 } dw_row;
@@ -129,14 +131,15 @@ INGOT_INLINE vf32 shifted(const vf32 *v, int t) { return t % 2 ? vf32_middle8(v[
 INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int kw, int pixels)
 {
     const vf32 bias = vf32_repeat8(j->bias), low = vf32_repeat8(j->low), high = vf32_repeat8(j->high);
-    const float *src = r->src + x * BLOCK, *w = r->weights;
+    const float *w = r->weights;
     float *dst = r->dst + x * BLOCK;
     vf32 acc[MAX_VECTORS];
 
     INGOT_UNROLL
     for (int i = 0; i < count; i++)
         acc[i] = bias;
-    for (int64_t y = 0; y < r->kh; y++, src += r->src_row) {
+    for (int64_t y = 0; y < r->kh; y++) {
+        const float *src = r->src[y] + x * BLOCK;
         /* each vector of the row is loaded once, and shifted by the taps in between */
         vf32 v[MAX_VECTORS + MAX_KERNEL / 2];
         INGOT_UNROLL
@@ -168,15 +171,15 @@ INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count
 INGOT_INLINE void dw_strided_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int64_t kw)
 {
     const ptrdiff_t step = r->stride * BLOCK;
-    const float *row = r->src + x * step, *w = r->weights;
+    const float *w = r->weights;
     const vf32 low = vf32_repeat8(j->low), high = vf32_repeat8(j->high);
     vf8 acc[MAX_VECTORS];
 
     INGOT_UNROLL
     for (int i = 0; i < count; i++)
         acc[i] = j->bias;
-    for (int64_t y = 0; y < r->kh; y++, row += r->src_row) {
-        const float *src = row;
+    for (int64_t y = 0; y < r->kh; y++) {
+        const float *src = r->src[y] + x * step;
         for (int64_t t = 0; t < kw; t++, w += BLOCK, src += BLOCK) {
             const vf8 wv = vf8_load(w);
             INGOT_UNROLL
@@ -293,21 +296,34 @@ static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, 
     }
 }
 
-/* Outputs [x0, x1) of row y, whose window's rows [k0, k1) begin at src. The activation takes the vectors as they were
- * stored. */
-static void dw_run(const dw_job *j, dw_row_fn *run_row, const float *src, ptrdiff_t src_row, int64_t y, int64_t x0,
-                   int64_t x1, int64_t k0, int64_t k1)
+/* Outputs [x0, x1) of row y, by the window's rows [k0, k1), which r->src has already. The activation takes the vectors
+ * as they were stored. */
+static void dw_run_rows(const dw_job *j, dw_row_fn *run_row, dw_row *r, int64_t y, int64_t x0, int64_t x1, int64_t k0,
+                        int64_t k1)
 {
     const ingot_conv *d = j->d;
     const int64_t at = (y * d->out[2] + x0) * BLOCK;
-    const dw_row r = {
-        .src = src, .src_row = src_row, .weights = j->weights + k0 * d->kernel[2] * BLOCK, .dst = j->dst + at,
-        .residual = j->residual ? j->residual + at : NULL, .kh = k1 - k0, .kw = d->kernel[2], .stride = d->stride[2],
-    };
 
-    run_row(j, &r, x1 - x0);
+    r->weights = j->weights + k0 * d->kernel[2] * BLOCK;
+    r->dst = j->dst + at;
+    r->residual = j->residual ? j->residual + at : NULL;
+    r->kh = k1 - k0;
+    r->kw = d->kernel[2];
+    r->stride = d->stride[2];
+    run_row(j, r, x1 - x0);
     if (j->act)
-        INGOT_FN(act_rows_f32)(r.dst, 0, 1, (x1 - x0) * BLOCK, j->act);
+        INGOT_FN(act_rows_f32)(r->dst, 0, 1, (x1 - x0) * BLOCK, j->act);
+}
+
+/* The same where the window's rows begin at src, src_row floats apart. */
+static void dw_run(const dw_job *j, dw_row_fn *run_row, const float *src, ptrdiff_t src_row, int64_t y, int64_t x0,
+                   int64_t x1, int64_t k0, int64_t k1)
+{
+    dw_row r;
+
+    for (int64_t k = k0; k < k1; k++, src += src_row)
+        r.src[k - k0] = src;
+    dw_run_rows(j, run_row, &r, y, x0, x1, k0, k1);
 }
 
 /* Rows [y0, y1) and columns [x0, x1) by way of the buffer. */
@@ -391,25 +407,34 @@ static void dw_general(const dw_job *j, int64_t row0, int64_t row1)
     }
 }
 
+/* The job of one channel block of an image, which is `plane` of the tensors. */
+static dw_job job_of(const ingot_conv *d, const dw_shape *s, const float *packed, const float *src, float *dst,
+                     const ingot_epilogue *e, int64_t plane)
+{
+    /* the last block may have fewer channels than lanes */
+    const int64_t block = plane % s->blocks;
+    const size_t channels = (size_t)min64(BLOCK, d->oc - block * BLOCK);
+    float low, high;
+
+    clip_range(e, &low, &high);
+    return (dw_job){
+        .d = d, .src = src, .weights = packed + block * s->taps * BLOCK,
+        .dst = dst + plane * s->out_plane, .residual = e->residual ? e->residual + plane * s->out_plane : NULL,
+        .bias = e->bias ? vf8_load_n(e->bias + block * BLOCK, channels) : vf8_zero(),
+        .low = vf8_set1(low), .high = vf8_set1(high), .act = act_follows(e) ? e : NULL,
+    };
+}
+
 /* Items [i0, i1): each is a band of one channel block, by the way that dw_shape_of() chose. */
 void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
                           const ingot_epilogue *e, int64_t i0, int64_t i1)
 {
     const dw_shape s = dw_shape_of(d);
-    float low, high;
 
-    clip_range(e, &low, &high);
     for (int64_t i = i0; i < i1; i++) {
-        const int64_t band = i % s.bands, plane = i / s.bands, block = plane % s.blocks;
+        const int64_t band = i % s.bands, plane = i / s.bands;
         const int64_t row0 = band * s.band, row1 = min64(s.rows, row0 + s.band);
-        /* what the rows of one item share: the last block may have fewer channels than lanes */
-        const size_t channels = (size_t)min64(BLOCK, d->oc - block * BLOCK);
-        const dw_job j = {
-            .d = d, .src = src + plane * s.in_plane, .weights = packed + block * s.taps * BLOCK,
-            .dst = dst + plane * s.out_plane, .residual = e->residual ? e->residual + plane * s.out_plane : NULL,
-            .bias = e->bias ? vf8_load_n(e->bias + block * BLOCK, channels) : vf8_zero(),
-            .low = vf8_set1(low), .high = vf8_set1(high), .act = act_follows(e) ? e : NULL,
-        };
+        const dw_job j = job_of(d, &s, packed, src + plane * s.in_plane, dst, e, plane);
 
         if (!s.buffered)
             dw_general(&j, row0, row1);
@@ -418,5 +443,23 @@ void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float 
         else
             for (int64_t x = 0; x < d->out[2] && row0 < row1; x += s.strip)
                 dw_buffered(&j, row0, row1, x, min64(d->out[2], x + s.strip));
+    }
+}
+
+/* No buffer is needed, as the rows have their padding. */
+void INGOT_FN(dwconv_padded)(const ingot_conv *d, const float *packed, const dw_source *src, float *dst,
+                             const ingot_epilogue *e, int64_t plane, int64_t y0, int64_t y1)
+{
+    const dw_shape s = dw_shape_of(d);
+    const dw_job j = job_of(d, &s, packed, NULL, dst, e, plane);
+    dw_row_fn *run_row = choose_row(d->stride[2], d->kernel[2]);
+    dw_row r;
+
+    for (int64_t y = y0; y < y1; y++) {
+        for (int64_t k = 0; k < d->kernel[1]; k++) {
+            const int64_t row = y * d->stride[1] - d->pad[1] + k;
+            r.src[k] = row < 0 || row >= d->in[1] ? src->zeros : src->first + row % src->ring * src->step;
+        }
+        dw_run_rows(&j, run_row, &r, y, 0, d->out[2], 0, d->kernel[1]);
     }
 }

@@ -97,6 +97,13 @@ typedef struct ingot_conv {
     bool plain_src;            /* src is row-major (N, C, D, H, W); meant for few input channels */
 } ingot_conv;
 
+/* Two convolutions one after the other, with their packed weights and what follows each; src and dst are blocked. */
+typedef struct ingot_pair {
+    ingot_conv mix, depthwise;
+    const float *mix_packed, *depthwise_packed;
+    ingot_epilogue mix_end, depthwise_end;
+} ingot_pair;
+
 /* A pool over blocked tensors, with a convolution's axes: the largest element, or the mean. */
 typedef struct ingot_pool {
     int64_t in[3], out[3], kernel[3], stride[3], dilation[3];
@@ -276,6 +283,12 @@ enum { INGOT_STRIPE = 16 };
        far. */ \
     X(void, depthwise_i8, (void *dst, const int16_t *src, ptrdiff_t step, const int64_t *tap_at, int64_t taps, \
                            const int32_t *weights, int64_t n, const ingot_dot_out *o)) \
+    /* depthwise_pair.c: a convolution that only mixes channels, and a depthwise one of its result, which lies in \
+       scratch memory alone; both packed by the kernels above. 0 items: not for these two, or not worth it. scratch is \
+       best aligned to 64 bytes and belongs to one call at a time. */ \
+    X(int64_t, pair_items_f32, (const ingot_pair *x)) \
+    X(int64_t, pair_scratch_f32, (const ingot_pair *x)) \
+    X(void, pair_f32, (const ingot_pair *x, const float *src, float *dst, float *scratch, int64_t i0, int64_t i1)) \
     /* gemm.c: B[l][j] is b[l * b_row + j * b_col] when packed, panels [p0, p1) at a time; then rows [m0, m1) of the \
        columns of panels [p0, p1). gemm_packed_f32 counts floats. */ \
     X(int64_t, gemm_panels_f32, (int64_t n)) \

@@ -330,6 +330,108 @@ static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_c
     }
 }
 
+/* A 1x1 convolution and a depthwise one of its result, by the latter's sizes; ic of the former. */
+typedef struct pair_case {
+    const char *name;
+    int n, ic, oc;
+    int in[2], kernel[2], stride[2], before[2], after[2];
+} pair_case;
+
+/* Rings that hold a few rows or the whole band, bands for several items, units of one and of two vectors that are not
+ * full, padding of any kind and none, sources of which the result does not see the end. */
+static const pair_case pair_cases[] = {
+    { "pair 3x3", 1, 16, 40, { 56, 56 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+    { "pair 3x3 stride 2", 2, 8, 96, { 30, 112 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 } },
+    { "pair 3x3 even stride 2", 1, 24, 24, { 15, 29 }, { 3, 3 }, { 2, 2 }, { 0, 0 }, { 1, 1 } },
+    { "pair 5x5", 1, 11, 72, { 28, 28 }, { 5, 5 }, { 1, 1 }, { 2, 2 }, { 2, 2 } },
+    { "pair 5x5 stride 2", 1, 40, 19, { 29, 31 }, { 5, 5 }, { 2, 2 }, { 2, 2 }, { 2, 2 } },
+    { "pair 7x7", 1, 8, 8, { 20, 23 }, { 7, 7 }, { 1, 1 }, { 3, 3 }, { 3, 3 } },
+    { "pair 3x5 no padding", 1, 16, 16, { 4, 40 }, { 3, 5 }, { 1, 1 }, { 0, 0 }, { 0, 0 } },
+    { "pair one row", 3, 8, 48, { 1, 33 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+    { "pair odd strides", 1, 8, 32, { 21, 44 }, { 3, 4 }, { 3, 2 }, { 2, 0 }, { 0, 3 } },
+    { "pair high", 1, 8, 8, { 150, 20 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 } },
+};
+
+/* The two kernels one after the other; what lies in between is given back. */
+static float *run_apart(const ingot_kernels *k, const ingot_pair *x, const float *src, float *dst)
+{
+    const int64_t n = x->mix.n * pixels_of(x->mix.out) * blocks_of(x->mix.oc) * 8;
+    float *middle = check_floats(n);
+
+    k->conv_f32(&x->mix, x->mix_packed, src, middle, &x->mix_end, 0, k->conv_items_f32(&x->mix));
+    k->dwconv_f32(&x->depthwise, x->depthwise_packed, middle, dst, &x->depthwise_end, 0,
+                  k->dwconv_items_f32(&x->depthwise));
+    check_free(middle, n, "pair apart");
+    return dst;
+}
+
+/* The pair must give what its two kernels give, whatever the items' order and however they are cut into ranges. */
+static void check_pair(const ingot_kernels *k, const pair_case *t, ingot_act act)
+{
+    ingot_pair x = { 0 };
+    x.mix = (ingot_conv){ .n = t->n, .groups = 1, .ic = t->ic, .oc = t->oc, .in = { 1, t->in[0], t->in[1] },
+                          .out = { 1, t->in[0], t->in[1] }, .kernel = ONES, .stride = ONES, .dilation = ONES };
+    x.depthwise = x.mix;
+    x.depthwise.ic = x.depthwise.groups = t->oc;
+    for (int i = 0; i < 2; i++) {
+        x.depthwise.kernel[1 + i] = t->kernel[i];
+        x.depthwise.stride[1 + i] = t->stride[i];
+        x.depthwise.pad[1 + i] = t->before[i];
+        x.depthwise.out[1 + i] = (t->in[i] + t->before[i] + t->after[i] - t->kernel[i]) / t->stride[i] + 1;
+    }
+    const int64_t n_src = t->n * pixels_of(x.mix.in) * blocks_of(t->ic) * 8;
+    const int64_t n_dst = t->n * pixels_of(x.depthwise.out) * blocks_of(t->oc) * 8;
+    const int64_t n_mix = k->conv_packed_f32(&x.mix), n_depthwise = k->dwconv_packed_f32(&x.depthwise);
+    const int64_t items = k->pair_items_f32(&x), n_scratch = k->pair_scratch_f32(&x);
+    float *src = check_randoms(n_src), *weights = check_randoms(t->oc * (t->ic + t->kernel[0] * t->kernel[1]));
+    float *mix = check_floats(n_mix), *depthwise = check_floats(n_depthwise), *bias = check_randoms(t->oc);
+    float *dst = check_floats(n_dst), *again = check_floats(n_dst), *want = check_floats(n_dst);
+    float *scratch = check_floats(n_scratch);
+
+    pack_direct(k, &x.mix, mix, weights);
+    pack_depthwise(k, &x.depthwise, depthwise, weights + t->oc * t->ic);
+    x.mix_packed = mix;
+    x.depthwise_packed = depthwise;
+    x.mix_end = (ingot_epilogue){ .act = act, .alpha = -0.5f, .beta = 0.7f, .bias = bias };
+    x.depthwise_end = (ingot_epilogue){ .act = act == INGOT_ACT_NONE ? INGOT_ACT_SILU : act, .alpha = -0.3f,
+                                        .beta = 0.4f, .bias = act == INGOT_ACT_NONE ? NULL : bias };
+    run_apart(k, &x, src, want);
+    for (int64_t i = items - 1; i >= 0; i--)
+        k->pair_f32(&x, src, dst, scratch, i, i + 1);
+    k->pair_f32(&x, src, again, scratch, 0, items);
+    if (items == 0)
+        check_fail("%s %s: not taken", t->name, k->isa);
+    for (int64_t i = 0; i < n_dst; i++)
+        check_near(dst[i], (double)want[i], 0, t->name, i);
+    if (memcmp(dst, again, (size_t)n_dst * sizeof *dst))
+        check_fail("%s %s: ranges change the result", t->name, k->isa);
+    check_free(src, n_src, t->name), check_free(weights, t->oc * (t->ic + t->kernel[0] * t->kernel[1]), t->name);
+    check_free(mix, n_mix, t->name), check_free(depthwise, n_depthwise, t->name), check_free(bias, t->oc, t->name);
+    check_free(dst, n_dst, t->name), check_free(again, n_dst, t->name), check_free(want, n_dst, t->name);
+    check_free(scratch, n_scratch, t->name);
+}
+
+/* All pairs, without and with activations; and what is none, or too narrow. */
+static void check_pairs(const ingot_kernels *k)
+{
+    const ingot_conv mix = { .n = 1, .groups = 1, .ic = 8, .oc = 8, .in = { 1, 30, 30 }, .out = { 1, 30, 30 },
+                             .kernel = ONES, .stride = ONES, .dilation = ONES };
+    ingot_pair not = { .mix = mix, .depthwise = mix };
+
+    for (size_t i = 0; i < sizeof pair_cases / sizeof *pair_cases; i++) {
+        check_pair(k, &pair_cases[i], INGOT_ACT_NONE);
+        check_pair(k, &pair_cases[i], i % 2 ? INGOT_ACT_CLIP : INGOT_ACT_HARD_SWISH);
+    }
+    if (k->pair_items_f32(&not) || k->pair_scratch_f32(&not))
+        check_fail("pair %s: two convolutions without groups are none", k->isa);
+    not.depthwise.groups = 8;
+    if (!k->pair_items_f32(&not))
+        check_fail("pair %s: a depthwise one of 1x1 is taken", k->isa);
+    not.depthwise.dilation[2] = 2;
+    if (k->pair_items_f32(&not))
+        check_fail("pair %s: one with a dilation is not", k->isa);
+}
+
 /* The lists above, each by its algorithms; then every width up to 32 in a 3x3 convolution, direct and depthwise, so
  * that each cut of a row into tiles comes up. */
 static void test(const ingot_kernels *k)
@@ -347,6 +449,7 @@ static void test(const ingot_kernels *k)
     winograd = k;
     const algorithm two = { reference, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { reference, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
+    check_pairs(k);
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     /* all widths, with one to seven blocks of output channels and strides of 1 to 3 */

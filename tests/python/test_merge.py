@@ -1,4 +1,5 @@
-"""Steps that the planner makes of several: attention, channels normalized. One step where it can be, right in any case."""
+"""Steps that the planner makes of several: attention, channels normalized, convolutions of mobile networks. One step
+where it can be, right in any case."""
 import json
 
 import numpy as np
@@ -180,6 +181,7 @@ def test_two_layers(check):
 
 
 NORM = ("over channels nchw8c",)
+PAIR = ("1x1 and depthwise nchw8c",)
 
 
 def normalize(g, x, perm, channels, axis=-1, bias=True):
@@ -216,6 +218,61 @@ def test_channels_not_one_step(check, what):
               axis=2 if what == "other axis" else -1)
     z = y if what == "last" else g.add("Transpose", y, perm=[0, 3, 1, 2])
     assert check(g, {"x": random(2, c, 6, 7)}, [z, y] if what == "read twice" else [z], NORM) == 0
+
+
+ACTIVATIONS = {
+    "none": lambda g, x: x,
+    "relu": lambda g, x: g.add("Relu", x),
+    "relu6": lambda g, x: g.add("Clip", x, np.float32(0), np.float32(6)),
+    "silu": lambda g, x: g.add("Mul", x, g.add("Sigmoid", x)),
+    "hard swish": lambda g, x: g.add("HardSwish", x),
+}
+
+
+def mobile(g, x, ic, oc, act, bias=True, stride=1, kernel=3, group=None):
+    """Channels are mixed, then filtered each for itself; returns both results."""
+    biases = [[random(oc)] if bias else [] for _ in range(2)]
+    middle = ACTIVATIONS[act](g, g.add("Conv", x, random(oc, ic, 1, 1) / 4, *biases[0]))
+    y = g.add("Conv", middle, random(oc, oc // (group or oc), kernel, kernel) / 4, *biases[1], group=group or oc,
+              strides=[stride, stride], pads=[kernel // 2] * 4)
+    return middle, y
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("stride, kernel, bias", [(1, 3, True), (2, 3, False), (1, 5, True), (2, 7, True)])
+def test_conv_pair(check, act, stride, kernel, bias):
+    """A block of a mobile network: two of its three convolutions are one step."""
+    g = Graph()
+    _, y = mobile(g, "x", 16, 48, act, bias, stride, kernel)
+    y = g.add("Conv", ACTIVATIONS[act](g, y), random(16, 48, 1, 1) / 4)
+    y = g.add("Add", y, "x") if stride == 1 else y
+    assert check(g, {"x": random(2, 16, 29, 30)}, [y], PAIR) == 1
+
+
+def test_conv_pairs_in_a_row(check):
+    """The result of one pair goes into the next; odd channels, and no Conv behind the last."""
+    g = Graph()
+    _, x = mobile(g, "x", 11, 19, "relu")
+    _, y = mobile(g, x, 19, 35, "silu")
+    assert check(g, {"x": random(1, 11, 24, 40)}, [y], PAIR) == 2
+
+
+@pytest.mark.parametrize("what", ["middle wanted", "middle read", "narrow", "groups", "weights", "bias"])
+def test_not_a_conv_pair(check, what):
+    g, inputs = Graph(), {"x": random(1, 16, 28, 12 if what == "narrow" else 28)}
+    if what == "weights":
+        inputs["w"] = random(16, 16, 1, 1)
+        middle = g.add("Conv", "x", "w")
+        y = g.add("Conv", middle, random(16, 1, 3, 3), group=16, pads=[1] * 4)
+    elif what == "bias":
+        inputs["b"] = random(16)
+        middle = g.add("Conv", "x", random(16, 16, 1, 1))
+        y = g.add("Conv", middle, random(16, 1, 3, 3), "b", group=16, pads=[1] * 4)
+    else:
+        middle, y = mobile(g, "x", 16, 16, "relu", group=4 if what == "groups" else None)
+    if what == "middle read":
+        y = g.add("Add", g.add("Relu", g.add("MaxPool", middle, kernel_shape=[1, 1])), y)
+    assert check(g, inputs, [middle, y] if what == "middle wanted" else [y], PAIR) == 0
 
 
 @pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {})])
