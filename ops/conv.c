@@ -1,5 +1,7 @@
 /* conv.c - Conv and ConvTranspose. float goes to the blocked kernels, in whatever layout the planner chose; the other
  * types to loops that follow the definition. */
+#include "ops/conv_scaled.h"
+
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
 #include "ops/weights.h"
@@ -19,6 +21,7 @@ typedef struct conv_state {
     bool fast;                           /* by the blocked kernels */
     ingot_conv_blocked blocked;
     ingot_tensor host;                   /* own result, before fused nodes */
+    size_t scaled_at;                    /* in scratch memory: weights that are scaled in every run */
 } conv_state;
 
 /* The two operators differ in shapes, kernel and plain loops, which the shape tells apart from there on. Both share
@@ -127,7 +130,7 @@ static ingot_status run_slow(ingot_op_ctx *c, conv_state *s)
 
 /* The kernel writes to the chain's host tensor and applies the epilogue; the chain finishes the rest. Scratch memory:
  * the chain's first, then the way's own. */
-static ingot_status run_conv(ingot_op_ctx *c)
+static ingot_status run_with(ingot_op_ctx *c, const ingot_conv_blocked *blocked)
 {
     conv_state *s = c->state;
     ingot_epilogue kernel;
@@ -137,12 +140,18 @@ static ingot_status run_conv(ingot_op_ctx *c)
     if (s->fast) {
         if (c->node->n_inputs > B && c->in[B])
             kernel.bias = (s->bias ? s->bias : c->in[B])->data;
-        ingot_conv_blocked_run(c, &s->blocked, c->in[X]->data, c->in[W]->data, s->host.data, &kernel,
+        ingot_conv_blocked_run(c, blocked, c->in[X]->data, c->in[W]->data, s->host.data, &kernel,
                                c->scratch + s->chain.scratch_bytes);
     } else {
         st = run_slow(c, s);
     }
     return st ? st : ingot_chain_finish(c, &s->chain);
+}
+
+static ingot_status run_conv(ingot_op_ctx *c)
+{
+    const conv_state *s = c->state;
+    return run_with(c, &s->blocked);
 }
 
 /* Asks for blocked input where the fast way fits, but for few channels, which are read as they are. The output is
@@ -176,8 +185,80 @@ static void describe_conv(const ingot_op_ctx *c, ingot_op_work *work)
         ingot_conv_blocked_describe(c, &s->blocked, work);
 }
 
+/* --- a Conv whose weights are scaled in every run, instead of its input --- */
+
+/* In squeeze-and-excitation blocks, weights are much fewer than the pixels that a Mul would go over; with as many
+ * output channels as pixels they are not. Each image of a batch has scales of its own, so a batch keeps its Mul: then
+ * so must one image where the bits may not depend on that. */
+bool ingot_conv_scaled_fits(const ingot_op_ctx *conv, const ingot_op_ctx *mul, int scale)
+{
+    const ingot_tensor *x = mul->in[1 - scale], *by = mul->in[scale];
+    ingot_op_ctx copy = *conv;
+    ingot_conv_shape shape;
+    bool fits = !conv->batch_invariant && mul->node->n_fused == 0 && mul->n_in == 2 && x->rank == by->rank &&
+                conv->constants[W] && ingot_same_shape(x, mul->out[0]) && !read_shape(&copy, &shape) &&
+                ingot_conv_blocked_fits(&shape) && !ingot_conv_reads_plain(&shape) && shape.n == 1 &&
+                shape.group == 1 && by->shape[1] == shape.ic && ingot_count(by) == shape.ic &&
+                shape.oc < ingot_window_volume(shape.window.in, shape.window.rank);
+
+    for (int i = 0; fits && i < shape.window.rank; i++)
+        fits = shape.window.kernel[i] == 1;
+    return fits;
+}
+
+/* The scale is the last input, behind those of fused nodes. */
+static ingot_layout layout_scaled(const ingot_op_ctx *c)
+{
+    ingot_layout layout = layout_conv(c);
+
+    if (layout.kind == INGOT_LAYOUT_NATIVE)
+        layout.inputs |= UINT32_C(1) << (c->n_in - 1);
+    return layout;
+}
+
+/* Room for the scaled weights behind the scratch memory of the convolution itself. */
+static ingot_status prepare_scaled(ingot_op_ctx *c)
+{
+    const ingot_status st = prepare_conv(c);
+    conv_state *s = c->state;
+
+    if (st)
+        return st;
+    s->scaled_at = c->scratch_bytes;
+    ingot_want_scratch(c, c->scratch_bytes + s->blocked.packed_bytes, c->thread_scratch_bytes);
+    c->kernel = "direct nchw8c, scaled weights";
+    return INGOT_OK;
+}
+
+/* Blocked or not, a single pixel's channels lie one after the other. */
+static ingot_status run_scaled(ingot_op_ctx *c)
+{
+    const conv_state *s = c->state;
+    ingot_conv_blocked blocked = s->blocked;
+    float *scaled = (float *)(void *)(c->scratch + s->scaled_at);
+
+    ingot_conv_blocked_scale(c, &s->blocked, c->in[c->n_in - 1]->data, scaled);
+    blocked.packed = scaled;
+    return run_with(c, &blocked);
+}
+
+/* Models cannot name this operator; the planner has checked the shapes. */
+static ingot_status infer_scaled(ingot_op_ctx *c)
+{
+    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
+}
+
 #define CONV(name) \
     { name, 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv, \
       .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG }
 
-const ingot_op ingot_ops_conv[] = { CONV("Conv"), CONV("ConvTranspose"), { 0 } };
+const ingot_op ingot_ops_conv[] = {
+    CONV("Conv"),
+    CONV("ConvTranspose"),
+    { "ScaledConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_scaled, run_scaled, .prepare = prepare_scaled,
+      .layout = layout_scaled, .flops = count_flops, .describe = describe_conv,
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
+    { 0 }
+};
+
+const ingot_op *ingot_conv_scaled_op(void) { return &ingot_ops_conv[2]; }

@@ -369,6 +369,23 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
         ingot_unblock(c, &out, call.dst, dst);
 }
 
+/* Task over units. */
+static void scale_units(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+
+    (void)thread;
+    call->k->conv_scale_f32(&call->b->conv, call->to_pack, call->packed, call->weights, begin, end);
+}
+
+/* `weights` of the call are the scale here. */
+void ingot_conv_blocked_scale(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *scale, float *scaled)
+{
+    run_call call = { .ctx = c, .b = b, .k = c->kernels, .weights = scale, .packed = b->packed, .to_pack = scaled };
+
+    ingot_parallel(c->team, c->kernels->conv_units_f32(&b->conv), 1, scale_units, &call);
+}
+
 /* What profiles show; a variant without a name is never chosen. */
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }
 

@@ -36,6 +36,10 @@ ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape 
 void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *src, const float *weights,
                             float *dst, const ingot_epilogue *epilogue, char *scratch);
 
+/* Constant weights of a convolution of one group by the direct kernel, as they are packed (b->packed_bytes), with each
+ * input channel times scale[channel]: for a run with b->packed set to them. */
+void ingot_conv_blocked_scale(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *scale, float *scaled);
+
 /* What a run computes, for profiles. */
 void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked *b, ingot_op_work *work);
 

@@ -198,6 +198,27 @@ void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *we
     INGOT_FN(conv_pack_view)(d, packed, &view, u0, u1);
 }
 
+/* Only for one group. Channels past the last have weights of zero. */
+void INGOT_FN(conv_scale_f32)(const ingot_conv *d, float *dst, const float *packed, const float *scale, int64_t u0,
+                              int64_t u1)
+{
+    const conv_shape s = conv_shape_of(d, NULL);
+
+    for (int64_t u = u0; u < u1; u++) {
+        const int width = unit_width_of(s.group_oc, u);
+        const float *from = packed + u * s.unit_floats;
+        float *to = dst + u * s.unit_floats;
+
+        for (int64_t row = 0; row < s.ic_blocks * s.taps * s.ic_block; row++) {
+            const int64_t channel = row / s.ic_block / s.taps * s.ic_block + row % s.ic_block;
+            const vf32 by = vf32_set1(channel < d->ic ? scale[channel] : 0.0f);
+
+            for (int i = 0; i < width; i += VF32_LANES, from += VF32_LANES, to += VF32_LANES)
+                vf32_store(to, vf32_mul(by, vf32_load(from)));
+        }
+    }
+}
+
 /* Taps [from, to) of one axis. */
 typedef struct tap_range { int64_t from, to; } tap_range;
 

@@ -261,6 +261,9 @@ enum { INGOT_STRIPE = 16 };
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \
     X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
     X(void, conv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \
+    /* Weights packed in units [u0, u1), each input channel of them times its scale. */ \
+    X(void, conv_scale_f32, (const ingot_conv *d, float *dst, const float *packed, const float *scale, int64_t u0, \
+                             int64_t u1)) \
     X(int64_t, conv_items_f32, (const ingot_conv *d)) \
     X(void, conv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
                        const ingot_epilogue *e, int64_t i0, int64_t i1)) \

@@ -330,6 +330,27 @@ static void check_cases(const ingot_kernels *k, const algorithm *a, const conv_c
     }
 }
 
+/* Packed weights that are scaled are those that come from scaled weights. */
+static void check_scale(const ingot_kernels *k, int ic, int oc, int taps)
+{
+    const ingot_conv d = { .n = 1, .groups = 1, .ic = ic, .oc = oc, .in = { 1, 1, 9 }, .out = { 1, 1, 10 - taps },
+                           .kernel = { 1, 1, taps }, .stride = ONES, .dilation = ONES };
+    const int64_t n_weights = (int64_t)ic * oc * taps, n_packed = k->conv_packed_f32(&d);
+    float *weights = check_randoms(n_weights), *scale = check_randoms(ic);
+    float *packed = check_floats(n_packed), *want = check_floats(n_packed), *got = check_floats(n_packed);
+
+    pack_direct(k, &d, packed, weights);
+    for (int64_t u = k->conv_units_f32(&d) - 1; u >= 0; u--)
+        k->conv_scale_f32(&d, got, packed, scale, u, u + 1);
+    for (int64_t i = 0; i < n_weights; i++)
+        weights[i] *= scale[i / taps % ic];
+    pack_direct(k, &d, want, weights);
+    for (int64_t i = 0; i < n_packed; i++)
+        check_near(got[i], (double)want[i], 0, "scaled weights", i);
+    check_free(weights, n_weights, "scaled"), check_free(scale, ic, "scaled"), check_free(packed, n_packed, "scaled");
+    check_free(want, n_packed, "scaled"), check_free(got, n_packed, "scaled");
+}
+
 /* A 1x1 convolution and a depthwise one of its result, by the latter's sizes; ic of the former. */
 typedef struct pair_case {
     const char *name;
@@ -450,6 +471,10 @@ static void test(const ingot_kernels *k)
     const algorithm two = { reference, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { reference, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_pairs(k);
+    for (int channels = 1; channels <= 81; channels += 8) {
+        check_scale(k, channels, 82 - channels, 1);
+        check_scale(k, 16, channels + 7, 3);
+    }
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     /* all widths, with one to seven blocks of output channels and strides of 1 to 3 */

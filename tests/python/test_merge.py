@@ -181,6 +181,7 @@ def test_two_layers(check):
 
 
 NORM = ("over channels nchw8c",)
+SCALED = ("direct nchw8c, scaled weights",)
 PAIR = ("1x1 and depthwise nchw8c",)
 
 
@@ -273,6 +274,55 @@ def test_not_a_conv_pair(check, what):
     if what == "middle read":
         y = g.add("Add", g.add("Relu", g.add("MaxPool", middle, kernel_shape=[1, 1])), y)
     assert check(g, inputs, [middle, y] if what == "middle wanted" else [y], PAIR) == 0
+
+
+def squeeze(g, x, channels, other_way=False):
+    """Each channel gets a weight that its mean decides."""
+    y = g.add("Conv", g.add("GlobalAveragePool", x), random(8, channels, 1, 1), random(8))
+    y = g.add("Sigmoid", g.add("Conv", g.add("Relu", y), random(channels, 8, 1, 1), random(channels)))
+    return g.add("Mul", *([y, x] if other_way else [x, y]))
+
+
+@pytest.mark.parametrize("other_way", [False, True])
+@pytest.mark.parametrize("channels, oc", [(16, 24), (19, 80), (72, 11)])
+def test_scaled_weights(check, channels, oc, other_way):
+    g = Graph()
+    x = g.add("Relu", g.add("Conv", "x", random(channels, 12, 1, 1)))
+    y = g.add("Conv", squeeze(g, x, channels, other_way), random(oc, channels, 1, 1), random(oc))
+    y = g.add("Relu", g.add("Add", y, "z"))
+    assert check(g, {"x": random(1, 12, 10, 11), "z": random(1, oc, 10, 11)}, [y], SCALED) == 1
+
+
+@pytest.mark.parametrize("what", ["batch", "few pixels", "wanted", "read twice", "kernel", "groups", "by pixel",
+                                  "weights"])
+def test_not_scaled_weights(check, what):
+    g, few = Graph(), what == "few pixels"
+    inputs = {"x": random(2 if what == "batch" else 1, 16, 4 if few else 9, 5 if few else 9)}
+    x = g.add("Relu", "x")
+    y = g.add("Mul", x, random(1, 1, 9, 9)) if what == "by pixel" else squeeze(g, x, 16)
+    size, group = 3 if what == "kernel" else 1, 2 if what == "groups" else 1
+    weights = random(24, 16 // group, size, size)
+    if what == "weights":
+        inputs["w"], weights = weights, "w"
+    z = g.add("Conv", y, weights, group=group)
+    if what == "read twice":
+        z = g.add("Add", z, g.add("Conv", y, random(24, 16, 1, 1)))
+    assert check(g, inputs, [y, z] if what == "wanted" else [z], SCALED) == 0
+
+
+def test_scaled_weights_batch_invariant(ingot, tmp_path):
+    """An image alone has the bits that it has in a batch, where that is asked for."""
+    g, x = Graph(), random(3, 16, 9, 9)
+    y = g.add("Conv", squeeze(g, g.add("Relu", "x"), 16), random(24, 16, 1, 1))
+    onnx.save(g.model({"x": x}, [y]), tmp_path / "model.onnx")
+    results = []
+    for images in (x, x[1:2]):
+        np.save(tmp_path / "x.npy", images)
+        done = ingot("run", tmp_path / "model.onnx", "--input", tmp_path / "x.npy", "--output-dir", tmp_path,
+                     "--batch-invariant")
+        assert done.code == 0, done.err
+        results.append(np.load(tmp_path / f"{y}.npy"))
+    assert results[0][1:2].tobytes() == results[1].tobytes()
 
 
 @pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {})])
