@@ -127,6 +127,9 @@ char *cli_info_text(const ingot_value_info *info, char *text, size_t capacity);
 /* "4.2 M" with the given unit behind it. Returns text. */
 char *cli_amount(double amount, const char *unit, char *text, size_t capacity);
 
+/* The file with the folder it lies in, since many models are called model.onnx; a part of path. */
+const char *cli_short_path(const char *path);
+
 /* "[1,1,1,1]", "'linear'", "a graph": what an attribute holds; long lists are cut. Returns text. */
 char *cli_attribute_text(const ingot_attribute_info *attribute, char *text, size_t capacity);
 

@@ -24,15 +24,47 @@ static bool takes_file(const cli_option *o)
     return o->argument && (strstr(o->argument, "FILE") || strstr(o->argument, "DIR") || strstr(o->argument, "OUT"));
 }
 
+/* Words to choose from, as "auto|never": what is in capitals stands for something else. */
+static bool has_choices(const cli_option *o)
+{
+    return o->argument && strchr(o->argument, '|') && !strpbrk(o->argument, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+}
+
+/* Does it take names of passes? */
+static bool takes_pass(const cli_option *o) { return !strcmp(o->name, "disable-pass"); }
+
+/* The words that an option's value may be, with spaces between. */
+static void print_choices(const cli_option *o)
+{
+    const char *name;
+    if (takes_pass(o))
+        printf("all");
+    for (size_t i = 0; takes_pass(o) && (name = ingot_pass_name(i)); i++)
+        printf(" %s", name);
+    for (const char *c = has_choices(o) ? o->argument : ""; *c; c++)
+        putchar(*c == '|' ? ' ' : *c);
+}
+
 /* ---- completions ------------------------------------------------------------------------------------------------ */
 
 /* One option as a word that the shell may complete. */
 static void print_word(const cli_option *o) { printf("%s%s ", dashes(o), o->name); }
 
-/* A function that offers the commands as first word, then the options of the command that was typed, else files. */
+/* A branch for an option whose values are known, or that takes a value that is no file. */
+static void print_bash_value(const cli_option *o)
+{
+    if (!o->argument || (takes_file(o) && !has_choices(o)))
+        return;
+    printf("        %s%s) values=\"", dashes(o), o->name);
+    print_choices(o);
+    printf(" \" ;;\n");
+}
+
+/* A function that offers the commands as first word, then the options of the command that was typed and the values of
+ * the option before, else models and other files. */
 static void print_bash(const cli_command *const *commands, size_t n)
 {
-    printf("# bash completion for ingot\n_ingot() {\n    local word=${COMP_WORDS[COMP_CWORD]} options=\n"
+    printf("# bash completion for ingot\n_ingot() {\n    local word=${COMP_WORDS[COMP_CWORD]} options= values=\n"
            "    if [ \"$COMP_CWORD\" = 1 ]; then\n        COMPREPLY=($(compgen -W \"");
     for (size_t i = 0; i < n; i++)
         printf("%s ", commands[i]->name);
@@ -40,10 +72,14 @@ static void print_bash(const cli_command *const *commands, size_t n)
     for (size_t i = 0; i < n; i++) {
         printf("    %s) options=\"", commands[i]->name);
         visit(commands[i], print_word);
-        printf("\" ;;\n");
+        printf("\"\n        case ${COMP_WORDS[COMP_CWORD-1]} in\n");
+        visit(commands[i], print_bash_value);
+        printf("        esac ;;\n");
     }
-    printf("    esac\n    case $word in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
-           "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\ncomplete -o filenames -F _ingot ingot\n");
+    printf("    esac\n    if [ -n \"$values\" ]; then\n        COMPREPLY=($(compgen -W \"$values\" -- \"$word\"))\n"
+           "        return\n    fi\n    case $word in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
+           "    *) mapfile -t COMPREPLY < <(compgen -f -- \"$word\") ;;\n    esac\n}\n"
+           "complete -o filenames -F _ingot ingot\n");
 }
 
 /* Text between single quotes, with what zsh and fish would read as more than text taken out. */
@@ -63,8 +99,15 @@ static void print_zsh_option(const cli_option *o)
 {
     printf(" \\\n        '*%s%s[", dashes(o), o->name);
     print_quoted(o->help);
-    printf("]%s%s%s'", o->argument ? ":" : "", o->argument ? "value" : "",
-           takes_file(o) ? ":_files" : o->argument ? ": " : "");
+    printf("]%s%s", o->argument ? ":value:" : "", takes_file(o) ? "_files" : "");
+    if (has_choices(o) || takes_pass(o)) {
+        printf("(");
+        print_choices(o);
+        printf(")");
+    } else if (o->argument && !takes_file(o)) {
+        printf(" ");
+    }
+    printf("'");
 }
 
 /* Commands with their summaries as the second word, then the command's own options and files. */
@@ -96,7 +139,13 @@ static void print_fish_option(const cli_option *o)
            o->name[1] ? 'l' : 's', o->name, !o->argument ? "" : takes_file(o) ? " -r -F" : " -x");
     for (const char *text = o->help; *text; text++)
         printf(*text == '\'' ? "\\'" : "%c", *text);
-    printf("'\n");
+    printf("'");
+    if (has_choices(o) || takes_pass(o)) {
+        printf(" -a '");
+        print_choices(o);
+        printf("'");
+    }
+    printf("\n");
 }
 
 /* Commands where none is typed yet, then the options of each. */
@@ -178,7 +227,8 @@ static void print_manual(const cli_command *const *commands, size_t n)
            "type or version that is not there; 4 a malformed model; 5 an input or dump that does not fit or is "
            "malformed; 6 a limit was reached or memory ran out; 7 a file cannot be read or written; 130 cancelled.\n"
            ".SH ENVIRONMENT\n.TP\n.B INGOT_ISA\nThe highest instruction set that kernels may use: baseline, "
-           "avx2, avxvnni, avx512, avx512vnni or neon.\n");
+           "avx2, avxvnni, avx512, avx512vnni or neon.\n.TP\n.B NO_COLOR\nWhere it is set and not empty, nothing is "
+           "coloured unless \\-\\-color says so.\n");
 }
 
 /* ---- the way in ------------------------------------------------------------------------------------------------- */

@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const char cli_html_css[], cli_html_js[]; /* made by embed_text.py */
+/* Made by embed_text.py; the hashes let browsers run these scripts and no others. */
+extern const char cli_html_css[], cli_html_js[], cli_view_js[], cli_html_js_sha256[], cli_view_js_sha256[];
 
 /* A stream into memory: what does not fit shows when it is closed. */
 struct cli_page {
     FILE *out; /* into `text`, until it is closed */
     char *text;
     size_t size_bytes;
-    bool in_section;
+    bool in_section, in_chapter, has_view;
 };
 
 /* ---- the frame -------------------------------------------------------------------------------------------------- */
@@ -68,7 +69,10 @@ ingot_status cli_page_new(cli_page **result, const char *title, const char *subt
     }
     cli_page_add(page, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+                       "<meta name=\"color-scheme\" content=\"light dark\">\n"
+                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                       "style-src 'unsafe-inline'; script-src 'sha256-%s' 'sha256-%s'; base-uri 'none'; "
+                       "form-action 'none'\">\n<title>", cli_html_js_sha256, cli_view_js_sha256);
     cli_page_text(page, title);
     cli_page_add(page, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><div><h1>", cli_html_css);
     cli_page_text(page, title);
@@ -92,10 +96,12 @@ void cli_page_free(cli_page *page)
 /* The tip's element and the script come last, when everything that they look for is there. */
 ingot_status cli_page_write(cli_page *page, const char *path, ingot_error *error)
 {
-    if (page->in_section)
-        cli_page_add(page, "</section>\n");
-    cli_page_add(page, "</main>\n<footer>Ingot %s</footer>\n<div id=\"tip\" hidden></div>\n<script>\n%s</script>\n"
-                       "</body>\n</html>\n", ingot_version(), cli_html_js);
+    cli_page_add(page, "%s%s", page->in_section ? "</section>\n" : "", page->in_chapter ? "</div>\n" : "");
+    cli_page_add(page, "</main>\n<footer>Ingot %s</footer>\n<div id=\"tip\" hidden></div>\n<script>\n%s</script>\n",
+                 ingot_version(), cli_html_js);
+    if (page->has_view)
+        cli_page_add(page, "<script>\n%s</script>\n", cli_view_js);
+    cli_page_add(page, "</body>\n</html>\n");
     const bool failed = ferror(page->out) != 0;
     if ((fclose(page->out) != 0) | failed) { /* closed either way */
         page->out = NULL;
@@ -104,6 +110,29 @@ ingot_status cli_page_write(cli_page *page, const char *path, ingot_error *error
     page->out = NULL;
     return cli_write_file(path, &(cli_bytes){page->text, page->size_bytes}, 1, error);
 }
+
+/* A chapter ends where the next begins; sections outside any are those of a page that has none. */
+void cli_page_chapter(cli_page *page, const char *title)
+{
+    cli_page_add(page, "%s%s<div class=\"chapter\" data-title=\"", page->in_section ? "</section>\n" : "",
+                 page->in_chapter ? "</div>\n" : "");
+    page->in_section = false;
+    page->in_chapter = true;
+    cli_page_text(page, title);
+    cli_page_add(page, "\">\n");
+}
+
+/* The script finds its parts by their classes, and its data in the element that no browser runs. */
+void cli_page_view_begin(cli_page *page)
+{
+    page->has_view = true;
+    cli_page_add(page, "<div class=\"view\"><input type=\"search\" placeholder=\"search nodes\" "
+                       "aria-label=\"search nodes\"><div class=\"tabs\"></div><div class=\"outline\"></div>"
+                       "<div class=\"canvas\"></div><div class=\"side\"></div>"
+                       "<script type=\"application/json\">[");
+}
+
+void cli_page_view_end(cli_page *page) { cli_page_add(page, "]</script></div>\n"); }
 
 /* Sections are flat: each ends where the next begins. */
 void cli_page_section(cli_page *page, const char *title, const char *note)
@@ -297,6 +326,16 @@ void cli_chart_dot(cli_chart *chart, double x, double y, double radius, const ch
 {
     cli_page_add(chart->page, "<circle class=\"dot %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" data-tip=\"", css_class,
                  x_of(chart, x), y_of(chart, y), radius);
+    cli_page_text(chart->page, tip);
+    cli_page_add(chart->page, "\"/>\n");
+}
+
+void cli_chart_rect(cli_chart *chart, double x0, double y0, double x1, double y1, const char *css_class,
+                    const char *tip)
+{
+    cli_page_add(chart->page, "<rect class=\"rect %s\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" "
+                 "data-tip=\"", css_class, x_of(chart, x0), y_of(chart, y1), x_of(chart, x1) - x_of(chart, x0),
+                 y_of(chart, y0) - y_of(chart, y1));
     cli_page_text(chart->page, tip);
     cli_page_add(chart->page, "\"/>\n");
 }

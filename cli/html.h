@@ -37,6 +37,10 @@ void cli_page_text(cli_page *page, const char *text);
 /* The same from a format. */
 void cli_page_textf(cli_page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/** End the chapter before, if any, and begin one: the sections that follow belong to it. Of several chapters the page
+ * shows one at a time. */
+void cli_page_chapter(cli_page *page, const char *title);
+
 /** End the section before, if any, and begin one; it gets an entry in the page's navigation. note may be "". */
 void cli_page_section(cli_page *page, const char *title, const char *note);
 
@@ -85,10 +89,18 @@ void cli_chart_end(cli_chart *chart);
 void cli_chart_line(cli_chart *chart, double x0, double y0, double x1, double y1, const char *css_class);
 /* A dot with a tip that shows when it is pointed at. */
 void cli_chart_dot(cli_chart *chart, double x, double y, double radius, const char *css_class, const char *tip);
+/* A filled rectangle between two corners, with a tip. */
+void cli_chart_rect(cli_chart *chart, double x0, double y0, double x1, double y1, const char *css_class,
+                    const char *tip);
 /* Text beside a point: dx and dy in pixels. */
 void cli_chart_label(cli_chart *chart, double x, double y, double dx, double dy, const char *text);
 /* Text that begins above the first point and runs along the line to the second. */
 void cli_chart_line_label(cli_chart *chart, double x0, double y0, double x1, double y1, const char *text);
+
+/* ---- a graph that can be searched and folded (view.js): between the two stands JSON, graphs with commas between -- */
+
+void cli_page_view_begin(cli_page *page);
+void cli_page_view_end(cli_page *page);
 
 /* ---- graphs (html_graph.c): boxes from top to bottom, edges between them ---- */
 

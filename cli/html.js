@@ -1,12 +1,33 @@
 "use strict";
 // Navigation and the switch between light and dark.
 const nav = document.querySelector("nav");
-document.querySelectorAll("section").forEach((section, i) => {
+const links = [...document.querySelectorAll("section")].map((section, i) => {
   section.id = "s" + i;
   const link = nav.appendChild(document.createElement("a"));
   link.href = "#s" + i;
   link.textContent = section.dataset.title;
+  return {link, chapter: section.closest(".chapter")};
 });
+
+// Of several chapters one is shown at a time, with its own sections in the navigation.
+const chapters = [...document.querySelectorAll(".chapter")];
+if (chapters.length > 1) {
+  const buttons = document.createElement("nav");
+  buttons.className = "chapters";
+  nav.before(buttons);
+  const open = k => {
+    chapters.forEach((chapter, i) => { chapter.hidden = i !== k; buttons.children[i].classList.toggle("on", i === k); });
+    links.forEach(x => { x.link.hidden = x.chapter !== chapters[k]; });
+    scrollTo(0, 0);
+  };
+  chapters.forEach((chapter, i) => {
+    const button = buttons.appendChild(document.createElement("button"));
+    button.textContent = chapter.dataset.title;
+    button.onclick = () => open(i);
+  });
+  const wanted = chapters.findIndex(chapter => location.hash === "#" + chapter.dataset.title.toLowerCase());
+  open(Math.max(0, wanted));
+}
 const theme = nav.appendChild(document.createElement("button"));
 const dark = () => document.documentElement.dataset.theme
   ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;

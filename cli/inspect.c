@@ -1,16 +1,23 @@
 /* inspect.c - `ingot inspect`: what a model is made of, what it costs, and everything in it that would not run. */
-#include "cli/cli.h"
+#include "cli/inspect.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static cli_list dims, no_files;
+static cli_list no_files;
+static inspect_options page;
 static bool json, dot, support;
 
 static const cli_option options[] = {
-    {"dim", OPTION_LIST, &dims, "NAME=N", "size of a free dimension, for the FLOPs and memory (default 1)", 0},
+    {"dim", OPTION_LIST, &page.dims, "NAME=N", "size of a free dimension, for the FLOPs and memory (default 1)", 0},
     {"json", OPTION_FLAG, &json, NULL, "print one line of JSON", 0},
     {"support", OPTION_FLAG, &support, NULL, "list the operators, versions and types that run; takes no model", 0},
+    {"html", OPTION_TEXT, &page.html, "FILE.html",
+     "write a page: the graph before and after the passes, memory over time, parameters", 0},
+    {"profile", OPTION_FLAG, &page.profile, NULL, "with --html: profile the model too, as a chapter of the page", 0},
+    {"dump", OPTION_TEXT, &page.dump, "DUMP", "with --html: verify it against a dump, as another chapter (FILE or DIR)",
+     0},
+    {"layers", OPTION_TEXT, &page.layers, "FILE", "with --dump: layer by layer", 0},
     {"dot", OPTION_FLAG, &dot, NULL, "print the graph in Graphviz form", 0},
     {NULL, OPTION_FLAG, NULL, NULL, NULL, 0},
 };
@@ -79,7 +86,7 @@ static void plan(findings *f, ingot_model *model)
     cli_inputs inputs = {.n = 0};
     ingot_step_info step;
     ingot_status st = cli_open(model, false, &session, &f->plan_error);
-    if (!st && !(st = cli_bind_inputs(model, session, &no_files, &dims, MISSING_ZERO, &inputs, &f->plan_error)))
+    if (!st && !(st = cli_bind_inputs(model, session, &no_files, &page.dims, MISSING_ZERO, &inputs, &f->plan_error)))
         st = ingot_session_plan(session, &f->plan_error);
     f->plan_status = st;
     f->planned = !st;
@@ -279,11 +286,19 @@ static ingot_status run(const char *const *operands, ingot_error *error)
     /* what excludes each other, before anything is loaded */
     if (dot && (json || support))
         return cli_fail(error, INGOT_USAGE, "inspect: --dot excludes --json and --support");
+    if ((json || dot || support) && page.html)
+        return cli_fail(error, INGOT_USAGE, "inspect: --html excludes --json, --dot and --support");
+    if ((page.profile || page.dump) && !page.html)
+        return cli_fail(error, INGOT_USAGE, "inspect: --%s needs --html FILE.html", page.profile ? "profile" : "dump");
+    if (page.layers && !page.dump)
+        return cli_fail(error, INGOT_USAGE, "inspect: --layers needs --dump DUMP");
     if (support != !operands[0])
         return cli_fail(error, INGOT_USAGE, support ? "inspect --support takes no model"
                                                     : "inspect needs MODEL; see 'ingot inspect --help'");
     if (support)
         return cli_print_support(json, error);
+    if (page.html)
+        return inspect_write_html(operands[0], &page, error);
     ingot_status st = json ? cli_json_new(&object, error) : INGOT_OK;
     if (!st && !(st = cli_load(operands[0], true, &model, error))) {
         f.model = model;
@@ -321,6 +336,8 @@ const cli_command command_inspect = {
     .run = run,
     .examples = "  ingot inspect MyNet.onnx\n"
                 "  ingot inspect MyNet.onnx --json | jq .operators\n"
+                "  ingot inspect MyNet.onnx --html MyNet.html\n"
+                "  ingot inspect MyNet.onnx --html MyNet.html --profile --dump dump.pt --layers dump.pt\n"
                 "  ingot inspect --support > ops/SUPPORT.md\n"
                 "  ingot inspect MyNet.onnx --dot | dot -Tsvg > MyNet.svg\n",
 };

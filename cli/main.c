@@ -1,5 +1,6 @@
 /* main.c - the table of commands, and the way in and out: options before, error line and exit code behind. */
 #include "cli/cli.h"
+#include "cli/features_found.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,32 @@ static void print_overview(void)
            "version,\n'ingot --describe bash|zsh|fish|manual' completions for a shell and the manual page.\n"
            "\nexit codes: 0 done, 1 outputs differ, 2 wrong usage, 3 not supported, 4 malformed model, 5 bad input or\n"
            "dump, 6 limit reached or out of memory, 7 a file cannot be read or written, 130 cancelled\n");
+}
+
+/* The first line stays as it is: programs read it. With --json for those that want more. */
+static ingot_status print_version(bool json, ingot_error *error)
+{
+    cli_json *object = NULL;
+    if (!json) {
+        printf("ingot %s (%s)\nthreads: %d\nbuilt with: %s\n", ingot_version(), ingot_isa(), (int)ingot_n_threads(),
+               CLI_FEATURES);
+        return INGOT_OK;
+    }
+    const ingot_status st = cli_json_new(&object, error);
+    if (st)
+        return st;
+    cli_json_text(object, "version", ingot_version());
+    cli_json_text(object, "isa", ingot_isa());
+    cli_json_int(object, "threads", ingot_n_threads());
+    cli_json *features = cli_json_array(object, "features");
+    for (const char *at = CLI_FEATURES, *end; *at; at = end + (*end == ' ')) {
+        char feature[40];
+        end = at + strcspn(at, " ");
+        snprintf(feature, sizeof feature, "%.*s", (int)(end - at), at);
+        cli_json_append_text(features, feature);
+    }
+    cli_json_print(object);
+    return INGOT_OK;
 }
 
 /* NULL where there is none of that name. */
@@ -55,10 +82,8 @@ static ingot_status dispatch(int n, char **arguments, ingot_error *error)
         print_overview();
         return INGOT_OK;
     }
-    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
-        printf("ingot %s (%s)\n", ingot_version(), ingot_isa());
-        return INGOT_OK;
-    }
+    if (!strcmp(name, "--version") || !strcmp(name, "version"))
+        return print_version(n > 2 && !strcmp(arguments[2], "--json"), error);
     if (!strcmp(name, "--describe"))
         return cli_describe(n > 2 ? arguments[2] : NULL, commands, N_COMMANDS, error);
     /* "help COMMAND" and "COMMAND --help" are the same */

@@ -394,6 +394,26 @@ static ingot_status tell(const profile *p, cli_json *object, cli_json *trace, in
     return st;
 }
 
+static void free_profile(profile *p)
+{
+    free(p->steps);
+    free(p->stretches);
+}
+
+ingot_status profile_add(cli_page *page, const char *path, const cli_list *sizes, ingot_error *error)
+{
+    static const cli_list no_files;
+    cli_setup s = {.model = NULL};
+    profile p = {.model = path};
+    ingot_status st = cli_set_up(path, &no_files, sizes, true, &s, error);
+    p.session = s.session;
+    if (!st && !(st = make_profile(&p, s.session, error)))
+        st = profile_add_sections(&p, page, error);
+    free_profile(&p);
+    cli_tear_down(&s);
+    return st;
+}
+
 /* JSON objects are made first, since a tool without json-c cannot make them: nothing is measured in vain. */
 static ingot_status run(const char *const *operands, ingot_error *error)
 {
@@ -414,8 +434,7 @@ static ingot_status run(const char *const *operands, ingot_error *error)
         cli_json_free(object);
     if (trace)
         cli_json_free(trace);
-    free(p.steps);
-    free(p.stretches);
+    free_profile(&p);
     cli_tear_down(&s);
     return st;
 }

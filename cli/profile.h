@@ -3,7 +3,7 @@
 #ifndef CLI_PROFILE_H
 #define CLI_PROFILE_H
 
-#include "cli/cli.h"
+#include "cli/html.h"
 
 /* A step with its shortest time; `info` has the times of the fastest run. */
 typedef struct profile_step {
@@ -49,5 +49,11 @@ double profile_gflops(const profile_step *step);
 double profile_share(const profile_step *step);
 
 ingot_status profile_write_html(const profile *p, const char *path, ingot_error *error);
+
+/** Put the sections of a profile on a page (profile_html.c). */
+ingot_status profile_add_sections(const profile *p, cli_page *page, ingot_error *error);
+
+/** Profile a model on made-up inputs and put it on a page. */
+ingot_status profile_add(cli_page *page, const char *path, const cli_list *sizes, ingot_error *error);
 
 #endif

@@ -348,38 +348,33 @@ static void tell_machine(const telling *t)
     cli_table_end(t->page);
 }
 
-/* The file with the folder it lies in, since many models are called model.onnx. */
-static const char *short_name(const char *path)
+/* In the order in which a reader asks: how long, where, when, how well, which step exactly, of what graph. */
+ingot_status profile_add_sections(const profile *p, cli_page *page, ingot_error *error)
 {
-    const char *name = path + strlen(path);
-    for (int slashes = 0; name > path && (name[-1] != '/' || slashes++ < 1); name--)
-        ;
-    return name;
+    telling t = {.p = p, .page = page};
+    if (!(t.groups = profile_groups(p, &t.n_groups)))
+        return cli_fail(error, INGOT_LIMIT, "out of memory");
+    tell_facts(&t);
+    tell_groups(&t);
+    tell_timeline(&t);
+    tell_roofline(&t);
+    tell_steps(&t);
+    const ingot_status st = tell_graph(&t, error);
+    tell_machine(&t);
+    free(t.groups);
+    return st;
 }
 
-/* In the order in which a reader asks: how long, where, when, how well, which step exactly, of what graph. */
+/* A page of its own. */
 ingot_status profile_write_html(const profile *p, const char *path, ingot_error *error)
 {
     char subtitle[200];
-    telling t = {.p = p, .groups = NULL};
+    cli_page *page = NULL;
     snprintf(subtitle, sizeof subtitle, "profile: %zu steps, %d thread%s, %s", p->n_steps, p->n_threads,
              p->n_threads == 1 ? "" : "s", p->machine.isa);
-    ingot_status st = cli_page_new(&t.page, short_name(p->model), subtitle, error);
-    if (!st && !(t.groups = profile_groups(p, &t.n_groups)))
-        st = cli_fail(error, INGOT_LIMIT, "out of memory");
-    if (!st) {
-        tell_facts(&t);
-        tell_groups(&t);
-        tell_timeline(&t);
-        tell_roofline(&t);
-        tell_steps(&t);
-        st = tell_graph(&t, error);
-    }
-    if (!st) {
-        tell_machine(&t);
-        st = cli_page_write(t.page, path, error);
-    }
-    free(t.groups);
-    cli_page_free(t.page);
+    ingot_status st = cli_page_new(&page, cli_short_path(p->model), subtitle, error);
+    if (!st && !(st = profile_add_sections(p, page, error)))
+        st = cli_page_write(page, path, error);
+    cli_page_free(page);
     return st;
 }

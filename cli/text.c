@@ -171,6 +171,15 @@ char *cli_amount(double amount, const char *unit, char *text, size_t capacity)
     return text;
 }
 
+/* Behind the last slash but one. */
+const char *cli_short_path(const char *path)
+{
+    const char *name = path + strlen(path);
+    for (int slashes = 0; name > path && (name[-1] != '/' || slashes++ < 1); name--)
+        ;
+    return name;
+}
+
 /* One item; the text is cut where it is full. */
 static size_t item_text(const ingot_attribute_info *a, size_t i, char *text, size_t capacity)
 {

@@ -3,7 +3,7 @@
 #ifndef CLI_VERIFY_H
 #define CLI_VERIFY_H
 
-#include "cli/cli.h"
+#include "cli/html.h"
 
 enum { VERIFY_NONE = -1 };
 
@@ -125,6 +125,13 @@ ingot_status verify_bisect(const char *path, cli_dump *dump, const ingot_model *
 /** Write what was found as one page (verify_html.c). */
 ingot_status verify_write_html(const verify_graph *graph, const verify_rows *rows, const char *path, const char *model,
                                const char *note, ingot_error *error);
+
+/** Verify a model against a dump and put what was found on a page: its outputs, and with a file of layers (or NULL) all
+ * that verify_write_html() tells (verify_page.c). */
+ingot_status verify_add(cli_page *page, const char *path, const char *dump_path, const char *layers_path,
+                        ingot_error *error);
+ingot_status verify_add_sections(cli_page *page, const verify_graph *graph, const verify_rows *rows, const char *note,
+                                 ingot_error *error);
 
 /* What a row was found to be, as a word. */
 const char *verify_verdict_name(const verify_row *row);

@@ -337,6 +337,18 @@ static void add_facts(cli_page *page, const verify_graph *graph, const verify_ro
 
 /* In the order in which a reader asks: the verdict, where it begins, in which part of the graph, in figures, and how
  * it looks in the elements. */
+ingot_status verify_add_sections(cli_page *page, const verify_graph *graph, const verify_rows *rows, const char *note,
+                                 ingot_error *error)
+{
+    add_facts(page, graph, rows, note);
+    add_growth(page, graph, rows);
+    const ingot_status st = add_graph(page, graph, rows, error);
+    add_table(page, graph, rows);
+    add_histograms(page, graph, rows);
+    return st;
+}
+
+/* A page of its own. */
 ingot_status verify_write_html(const verify_graph *graph, const verify_rows *rows, const char *path, const char *model,
                                const char *note, ingot_error *error)
 {
@@ -345,12 +357,7 @@ ingot_status verify_write_html(const verify_graph *graph, const verify_rows *row
     ingot_status st = cli_page_new(&page, name, "Ingot beside a dump of layers", error);
     if (st)
         return st;
-    add_facts(page, graph, rows, note);
-    add_growth(page, graph, rows);
-    st = add_graph(page, graph, rows, error);
-    add_table(page, graph, rows);
-    add_histograms(page, graph, rows);
-    if (!st)
+    if (!(st = verify_add_sections(page, graph, rows, note, error)))
         st = cli_page_write(page, path, error);
     cli_page_free(page);
     return st;

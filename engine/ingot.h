@@ -194,6 +194,10 @@ typedef struct ingot_node_info {
 /** Fill `node` for the index-th node; false past the last. */
 INGOT_API bool ingot_model_node(const ingot_model *model, size_t index, ingot_node_info *node);
 
+/** Name of the index-th value that a node reads beside its inputs: what its subgraphs take from the graph around them,
+ * then what the operators fused into it read. NULL past the last. */
+INGOT_API const char *ingot_model_node_reads(const ingot_model *model, size_t node, size_t index);
+
 /* An attribute of a node, in the newest form of its operator. Texts and arrays stay valid until the model is freed. */
 typedef struct ingot_attribute_info {
     const char *name;

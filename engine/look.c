@@ -63,6 +63,17 @@ bool ingot_model_weight_read(const ingot_model *model, size_t index, void *data)
     return !ingot_files_check(model->onnx->files, NULL);
 }
 
+/* NULL past the last node, too. */
+const char *ingot_model_node_reads(const ingot_model *model, size_t node, size_t index)
+{
+    const ingot_graph *graph = model->onnx->graph;
+    const ingot_node *reader = node < (size_t)graph->n_nodes ? graph->nodes[node] : NULL;
+    if (!reader || index >= (size_t)(reader->n_all_inputs - reader->n_inputs))
+        return NULL;
+    const int id = reader->inputs[reader->n_inputs + (int)index];
+    return id == INGOT_NONE ? "" : graph->values[id].name;
+}
+
 /* ---- attributes ------------------------------------------------------------------------------------------------- */
 
 /* FNV-1a, as the hash of names; `hash` is what came before. */

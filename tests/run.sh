@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 packages=(gcc g++ cmake libc6-dev meson ninja-build pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libzip-dev
           libpng-dev libjpeg-dev libwebp-dev libtiff-dev libopenjp2-7-dev libjson-c-dev libpcre2-dev libcmocka-dev python3
-          python3-dev python3-venv strace valgrind clang libomp-dev gcc-aarch64-linux-gnu
+          python3-dev python3-venv strace valgrind zsh fish man-db groff clang libomp-dev gcc-aarch64-linux-gnu
           libc6-dev-arm64-cross qemu-user universal-ctags doxygen git)
 missing=()
 for package in "${packages[@]}"; do

@@ -119,7 +119,7 @@ def output(*command):
 
 def write_page(data, options):
     threads = sorted({int(k.rsplit("/", 1)[1]) for k in data})
-    isa = output(options.ingot, "--version").rsplit("(", 1)[-1].rstrip(")")
+    isa = output(options.ingot, "--version").splitlines()[0].rsplit("(", 1)[-1].rstrip(")")
     commit = output("git", "rev-parse", "--short", "HEAD")
     today = datetime.date.today().isoformat()
     history = []

@@ -62,7 +62,10 @@ def test_help(ingot, command):
 def test_overview(ingot):
     done = ingot("--help")
     assert done.code == 0 and all(re.search(rf"^  {c} ", done.out, re.M) for c in COMMANDS)
-    assert re.fullmatch(r"ingot \d+\.\d+\.\d+ \(\w+\)\n", ingot("--version").out)
+    lines = ingot("--version").out.splitlines()
+    about = json.loads(ingot("--version", "--json").out)
+    assert re.fullmatch(r"ingot \d+\.\d+\.\d+ \(\w+\)", lines[0]) and lines[0] == f"ingot {about['version']} ({about['isa']})"
+    assert lines[1] == f"threads: {about['threads']}" and lines[2] == "built with: " + " ".join(about["features"])
 
 
 @pytest.mark.parametrize("arguments, words", [
