@@ -5,10 +5,11 @@
 
 enum { N_STATUSES = 256, MEMORY_BYTES = 1 << 30 };
 
-/* How often each status came out, and the longest that one file took. */
+/* How often each status came out, and the longest that one file took: which change of the model it was. */
 typedef struct tally {
     long n[N_STATUSES];
     double worst_ms;
+    char worst[64];
 } tally;
 
 /* Load and run; the status of whatever failed first. Inputs have the declared shapes, free dimensions being 1; a
@@ -52,12 +53,15 @@ static ingot_status use(const void *data, size_t size)
 }
 
 /* Use one damaged model and add what came of it to the tally. */
-static void count(tally *t, const void *data, size_t size)
+static void count(tally *t, const void *data, size_t size, const char *change, uint64_t place)
 {
     const double start = now_ms();
     t->n[use(data, size) & (N_STATUSES - 1)]++;
     const double took = now_ms() - start;
-    t->worst_ms = took > t->worst_ms ? took : t->worst_ms;
+    if (took > t->worst_ms) {
+        t->worst_ms = took;
+        snprintf(t->worst, sizeof t->worst, "%s %llu", change, (unsigned long long)place);
+    }
 }
 
 /* The cuts and flips of one model, at places that are the same each time. */
@@ -76,14 +80,14 @@ static void damage(const char *path, int n_cuts, int n_flips, tally *t)
         uint8_t *copy = malloc(n + 1); /* of its own, so that a sanitizer sees reads past its end */
         NEED(copy);
         memcpy(copy, data, n);
-        count(t, copy, n);
+        count(t, copy, n, "cut at byte", n);
         free(copy);
     }
     /* single bits, each put back after its turn */
     for (int i = 0; i < n_flips; i++) {
         const uint64_t bit = next_random(&seed) % ((uint64_t)size * 8);
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        count(t, data, (size_t)size);
+        count(t, data, (size_t)size, "bit", bit);
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     free(data);
@@ -106,6 +110,6 @@ int main(int argc, char **argv)
         if (t.n[s])
             printf(" %s %ld,", ingot_status_name((ingot_status)s), t.n[s]);
     }
-    printf(" %ld in all; the longest took %.0f ms\n", total, t.worst_ms);
+    printf(" %ld in all; the longest took %.0f ms (%s)\n", total, t.worst_ms, t.worst);
     return 0;
 }
