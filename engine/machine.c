@@ -18,6 +18,11 @@ enum {
     FMA_ROUNDS = 200000,
 };
 
+#ifndef _SC_LEVEL2_CACHE_SIZE      /* musl: sysconf() knows nothing of caches */
+#define _SC_LEVEL2_CACHE_SIZE (-1)
+#define _SC_LEVEL3_CACHE_SIZE (-1)
+#endif
+
 /* For each rate; three rounds are made however long they take. */
 #define SECONDS_EACH 0.03
 

@@ -13,12 +13,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* What openat2() takes. Source: the kernel's linux/openat2.h, which not every libc comes with. */
+typedef struct open_how {
+    uint64_t flags, mode, resolve;
+} open_how;
+enum { RESOLVE_NO_MAGICLINKS = 0x02, RESOLVE_BENEATH = 0x08 };
 
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK }; /* a pipe without writer must not block */
 
@@ -147,7 +152,7 @@ static int open_each(int folder, const char *location)
  * Linux 5.6; a sandbox may answer EPERM to calls it does not know. */
 static int open_beneath(int folder, const char *location)
 {
-    const struct open_how how = {.flags = (uint64_t)OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    const open_how how = {.flags = (uint64_t)OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     if (*location == '/') {
         errno = EXDEV;
         return -1;

@@ -11,7 +11,7 @@
 
 /* Context of fused node f: its chain input is s->chain, its output *out, and its other inputs are those of the host
  * from fused->first_input on. UNSUPPORTED: a node of more inputs than a stage has room for. */
-static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_stage *s, ingot_tensor *out)
+static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_chain_stage *s, ingot_tensor *out)
 {
     const ingot_fused *fused = &c->node->fused[f];
     const ingot_node *node = fused->node;
@@ -45,7 +45,7 @@ static ingot_status bind_stage(ingot_op_ctx *c, int f, ingot_stage *s, ingot_ten
 ingot_status ingot_chain_infer(ingot_op_ctx *c)
 {
     for (int f = 0; f < c->node->n_fused; f++) {
-        ingot_stage s;
+        ingot_chain_stage s;
         ingot_status st = bind_stage(c, f, &s, c->out[0]);
         s.chain = *c->out[0];
         s.chain.data = NULL;
@@ -64,7 +64,7 @@ ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own)
     for (int f = 0; f < c->node->n_fused && own.kind != INGOT_LAYOUT_PLAIN; f++) {
         ingot_tensor out = *c->out[0];
         ingot_op_ctx copy = *c;
-        ingot_stage s;
+        ingot_chain_stage s;
         if (bind_stage(&copy, f, &s, &out) || !s.ctx.op->layout)
             return plain;
         s.chain = out;                           /* an elementwise chain that grows is refused by its shapes */
@@ -84,7 +84,7 @@ ingot_layout ingot_chain_layout(const ingot_op_ctx *c, ingot_layout own)
 
 /* A scalar constant of fused node s's input i; `otherwise` when it is left out. NaN when it is no constant. Those of
  * type float only, as the kernels have no other. */
-static float scalar_constant(const ingot_stage *s, int i, float otherwise)
+static float scalar_constant(const ingot_chain_stage *s, int i, float otherwise)
 {
     float value = NAN;
 
@@ -116,7 +116,7 @@ static const struct {
 
 /* Make fused node s the kernel's activation; false when the kernel has none like it. Clip takes its bounds from inputs,
  * which must be constants. */
-static bool take_activation(const ingot_stage *s, ingot_epilogue *e)
+static bool take_activation(const ingot_chain_stage *s, ingot_epilogue *e)
 {
     const ingot_node *node = s->ctx.node;
 
@@ -151,7 +151,7 @@ bool ingot_chain_is_activation(const ingot_op_ctx *c)
     ingot_tensor out = *c->out[0];
     ingot_op_ctx copy = *c;
     ingot_epilogue e;
-    ingot_stage s;
+    ingot_chain_stage s;
 
     if (c->node->n_fused != 1)
         return c->node->n_fused == 0;
@@ -173,7 +173,7 @@ static bool is_bias(const ingot_tensor *other, const ingot_tensor *result)
 /* Make fused node s part of the kernel's epilogue; false when it has to be a pass of its own. Only what comes first can
  * be: once there is a stage, or an activation, the kernel is done. An Add is a bias or a residual, each once; anything
  * else must be an activation. */
-static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *chain, const ingot_stage *s)
+static bool take_into_kernel(ingot_op_ctx *c, unsigned in_kernel, ingot_chain *chain, const ingot_chain_stage *s)
 {
     if (!in_kernel || chain->n_stages || chain->kernel.act != INGOT_ACT_NONE || s->chain.dtype != INGOT_FLOAT)
         return false;
@@ -204,7 +204,7 @@ static bool shares_output(const ingot_op_ctx *c, const ingot_chain *chain, int f
 }
 
 /* The other inputs of stage s that are lazy constants. A pass of its own reads elements, not packed weights. */
-static ingot_status load_constants(ingot_op_ctx *c, ingot_stage *s)
+static ingot_status load_constants(ingot_op_ctx *c, ingot_chain_stage *s)
 {
     ingot_status st = INGOT_OK;
 
@@ -245,7 +245,7 @@ ingot_status ingot_chain_prepare(ingot_op_ctx *c, const ingot_tensor *host, unsi
         return ingot_op_out_of_memory(c);
     /* Each fused node in order; `now` is the result before it. */
     for (int f = 0; f < n; f++) {
-        ingot_stage *s = &chain->stages[chain->n_stages];
+        ingot_chain_stage *s = &chain->stages[chain->n_stages];
         ingot_tensor after = now;
         ingot_status st = bind_stage(c, f, s, &after);
         s->chain = now;
@@ -288,7 +288,7 @@ void *ingot_chain_begin(ingot_op_ctx *c, ingot_chain *chain, char *scratch, ingo
 
     scratch += own_scratch(c, chain);
     for (int f = 0; f < chain->n_stages; f++) {
-        ingot_stage *s = &chain->stages[f];
+        ingot_chain_stage *s = &chain->stages[f];
         s->ctx.scratch = own;
         s->chain.data = c->out[0]->data;
         if (!shares_output(c, chain, f)) {
@@ -317,7 +317,7 @@ ingot_status ingot_chain_finish(ingot_op_ctx *c, ingot_chain *chain)
     ingot_status st = INGOT_OK;
 
     for (int f = 0; f < chain->n_stages && !st; f++) {
-        ingot_stage *s = &chain->stages[f];
+        ingot_chain_stage *s = &chain->stages[f];
         s->ctx.team = c->team;
         s->ctx.error = c->error;
         s->ctx.host = c->host;

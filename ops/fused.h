@@ -8,14 +8,14 @@
 enum { INGOT_FUSED_INPUTS = 8 };           /* inputs that a fused node may have */
 
 /* A fused node that runs as a pass of its own. */
-typedef struct ingot_stage {
+typedef struct ingot_chain_stage {
     ingot_op_ctx ctx;
     ingot_tensor *in[INGOT_FUSED_INPUTS];
     const ingot_const *constants[INGOT_FUSED_INPUTS];
     ingot_tensor *loaded[INGOT_FUSED_INPUTS];  /* inputs that are constants read from the file; else NULL */
     ingot_tensor chain, *out;              /* chain: the result before it */
     int chain_slot, first_input;
-} ingot_stage;
+} ingot_chain_stage;
 
 /* The fused nodes of one node, compiled by ingot_chain_prepare(). */
 typedef struct ingot_chain {
@@ -23,7 +23,7 @@ typedef struct ingot_chain {
     int residual, bias;                    /* the inputs that are kernel.residual and kernel.bias, or INGOT_NONE */
     ingot_tensor *loaded_residual, *loaded_bias; /* these when they are constants read from the file; else NULL */
     int n_stages;                          /* what the kernel does not do */
-    ingot_stage *stages;
+    ingot_chain_stage *stages;
     size_t scratch_bytes;                  /* for results in the middle that do not fit the output's memory */
 } ingot_chain;
 

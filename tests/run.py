@@ -5,12 +5,13 @@
 Parts: unit (C tests, every instruction set), python (command line, passes, reader and writer, from outside), corpus (models
 beside their PyTorch dumps), malformed (the tables of tests/malformed: an exit code and one line for each), conformance (the
 ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests, malformed and other models under the address and
-undefined sanitizers), clang (builds without warnings), arm (NEON kernels under qemu-user), docs (the site is built without a
-warning, and no link of it leads nowhere).
+undefined sanitizers), clang (builds without warnings), musl (unit tests of a build for musl, without OpenMP), arm (NEON kernels
+under qemu-user), docs (the site is built without a warning, and no link of it leads nowhere).
 """
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -194,6 +195,14 @@ def clang():
     return int(good), int(not good)
 
 
+def musl():
+    """Without OpenMP and optional libraries, for another libc: tests/musl.sh counts."""
+    done = run("bash", "tests/musl.sh", env=VENV, capture_output=True)
+    print("".join(line + "\n" for line in done.stdout.splitlines() if not line.startswith("passed:")), end="")
+    counts = re.search(r"(\d+) passed, (\d+) failed$", done.stdout.strip())
+    return (int(counts[1]), int(counts[2])) if counts else (0, 1)
+
+
 def arm():
     if not shutil.which("qemu-aarch64"):
         return 0, 1
@@ -214,7 +223,7 @@ def docs():
     return good, 2 - good
 
 
-PARTS = [unit, python, corpus, malformed, conformance, sanitize, clang, arm, docs]
+PARTS = [unit, python, corpus, malformed, conformance, sanitize, clang, musl, arm, docs]
 
 
 def main():

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 packages=(gcc g++ cmake libc6-dev meson ninja-build pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libzip-dev
           libpng-dev libjpeg-dev libwebp-dev libtiff-dev libopenjp2-7-dev libjson-c-dev libpcre2-dev libcmocka-dev python3
           python3-dev python3-venv strace valgrind zsh fish man-db groff clang libomp-dev gcc-aarch64-linux-gnu
-          libc6-dev-arm64-cross qemu-user universal-ctags doxygen git)
+          libc6-dev-arm64-cross qemu-user universal-ctags doxygen musl-tools git)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

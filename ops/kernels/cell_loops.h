@@ -156,7 +156,7 @@ void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k,
 /* ---- the gates of one block of a row ---- */
 
 /* The function of a gate, of what is left of x between the limits; NaN passes both. */
-INGOT_INLINE vector gate(const ingot_gate *g, float limit, vector x)
+INGOT_INLINE vector pass_gate(const ingot_gate *g, float limit, vector x)
 {
     x = V(min)(V(set1)(limit), V(max)(V(set1)(-limit), x));
     return g->function == INGOT_GATE_SIGMOID ? V(sigmoid)(x) : g->function == INGOT_GATE_TANH ? V(tanh)(x)
@@ -195,15 +195,15 @@ INGOT_INLINE void finish_lstm(const ingot_cell *d, const ingot_cell_step *s, con
 {
     T *cell = (T *)s->cell + p->at;
     const vector before = V(load)(cell);
-    const vector i = gate(&d->gate[0], d->clip, peep(d, p, 0, before, V(load)(g)));
-    const vector c = gate(&d->gate[1], d->clip, V(load)(g + 3 * LANES));
+    const vector i = pass_gate(&d->gate[0], d->clip, peep(d, p, 0, before, V(load)(g)));
+    const vector c = pass_gate(&d->gate[1], d->clip, V(load)(g + 3 * LANES));
     const vector f = d->input_forget ? V(sub)(V(set1)(1), i)
-                                     : gate(&d->gate[0], d->clip, peep(d, p, 2, before, V(load)(g + 2 * LANES)));
+                                     : pass_gate(&d->gate[0], d->clip, peep(d, p, 2, before, V(load)(g + 2 * LANES)));
     const vector now = V(fma)(f, before, V(mul)(i, c));
-    const vector o = gate(&d->gate[0], d->clip, peep(d, p, 1, now, V(load)(g + LANES)));
+    const vector o = pass_gate(&d->gate[0], d->clip, peep(d, p, 1, now, V(load)(g + LANES)));
 
     V(store)(cell, now);
-    put_state(s, p, V(mul)(o, gate(&d->gate[2], INFINITY, now)));
+    put_state(s, p, V(mul)(o, pass_gate(&d->gate[2], INFINITY, now)));
 }
 
 /* (1 - z) candidate + z h */
@@ -218,21 +218,22 @@ INGOT_INLINE void finish_gru(const ingot_cell_step *s, const place *p, vector z,
 INGOT_INLINE void finish_gru_before(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g,
                                     const T *inputs)
 {
-    const vector z = gate(&d->gate[0], d->clip, V(load)(g)), r = gate(&d->gate[0], d->clip, V(load)(g + LANES));
+    const vector z = pass_gate(&d->gate[0], d->clip, V(load)(g));
+    const vector r = pass_gate(&d->gate[0], d->clip, V(load)(g + LANES));
     const vector candidate = V(fma)(r, V(load)(g + 2 * LANES), V(load)(inputs + 2 * LANES));
 
-    finish_gru(s, p, z, gate(&d->gate[1], d->clip, candidate));
+    finish_gru(s, p, z, pass_gate(&d->gate[1], d->clip, candidate));
 }
 
 /* The first half leaves z with the inputs' part, and what the second multiplies by the candidate's weights. */
 INGOT_INLINE void finish_gru_half(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g, T *inputs)
 {
     if (s->half) {
-        finish_gru(s, p, V(load)(inputs), gate(&d->gate[1], d->clip, V(load)(g)));
+        finish_gru(s, p, V(load)(inputs), pass_gate(&d->gate[1], d->clip, V(load)(g)));
         return;
     }
-    const vector r = gate(&d->gate[0], d->clip, V(load)(g + LANES));
-    V(store)(inputs, gate(&d->gate[0], d->clip, V(load)(g)));
+    const vector r = pass_gate(&d->gate[0], d->clip, V(load)(g + LANES));
+    V(store)(inputs, pass_gate(&d->gate[0], d->clip, V(load)(g)));
     V(store)((T *)s->reset + p->at, V(mul)(r, V(load)((const T *)s->h + p->at)));
 }
 
@@ -243,7 +244,7 @@ INGOT_INLINE void finish(const ingot_cell *d, const ingot_cell_step *s, const pl
     case INGOT_CELL_LSTM: finish_lstm(d, s, p, g); break;
     case INGOT_CELL_GRU_BEFORE: finish_gru_before(d, s, p, g, inputs); break;
     case INGOT_CELL_GRU: finish_gru_half(d, s, p, g, inputs); break;
-    case INGOT_CELL_RNN: put_state(s, p, gate(&d->gate[0], d->clip, V(load)(g))); break;
+    case INGOT_CELL_RNN: put_state(s, p, pass_gate(&d->gate[0], d->clip, V(load)(g))); break;
     }
 }
 

@@ -6,11 +6,11 @@
 
 #include "ops/kernels/kernels.h"
 
-typedef struct ingot_isa {
+typedef struct ingot_isa_level {
     const ingot_kernels *kernels;
     bool (*usable)(void);        /* by processor and operating system; NULL: always */
-} ingot_isa;
+} ingot_isa_level;
 
-extern const ingot_isa ingot_isas[];    /* slowest first; ends with kernels NULL */
+extern const ingot_isa_level ingot_isas[];    /* slowest first; ends with kernels NULL */
 
 #endif

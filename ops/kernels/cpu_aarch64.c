@@ -3,7 +3,7 @@
 
 extern const ingot_kernels ingot_kernels_baseline, ingot_kernels_neon;
 
-const ingot_isa ingot_isas[] = {
+const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_baseline, NULL },
     { &ingot_kernels_neon, NULL },
     { NULL, NULL },

@@ -3,7 +3,7 @@
 
 extern const ingot_kernels ingot_kernels_baseline;
 
-const ingot_isa ingot_isas[] = {
+const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_baseline, NULL },
     { NULL, NULL },
 };

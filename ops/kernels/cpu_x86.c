@@ -51,7 +51,7 @@ static bool has_avx512vnni(void)
     return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && has(c, LEAF7_ECX_AVX512_VNNI);
 }
 
-const ingot_isa ingot_isas[] = {
+const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_baseline, NULL },
     { &ingot_kernels_avx2, has_avx2 },
     { &ingot_kernels_avxvnni, has_avxvnni },

@@ -33,7 +33,7 @@ static double clip(double x, double low, double high)
     X(COSH, cosh(x)) \
     X(TANH, tanh(x)) \
     X(ASINH, asinh(x)) \
-    X(ACOSH, acosh(x)) \
+    X(ACOSH, x < 1 ? NAN : acosh(x)) /* musl's gives numbers */ \
     X(ATANH, atanh(x)) \
     X(ERF, erf(x)) \
     X(RELU, x < 0 ? 0 : x) \
