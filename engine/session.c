@@ -337,13 +337,13 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
     return j.status;
 }
 
-/* The deadline is taken before planning, so that planning counts. A cancel that came in holds for this run only.
- * `running` keeps a second thread out, and tells ingot_session_free() to wait. */
+/* The deadline is taken before planning, so that planning for a run counts; planning alone has none. A cancel that came
+ * in holds for this call only. `running` keeps a second thread out, and tells ingot_session_free() to wait. */
 static ingot_status start_alone(ingot_session *session, bool only_plan, ingot_error *error)
 {
     if (atomic_exchange(&session->running, true))
         return ingot_fail(error, INGOT_USAGE, "the session runs on another thread already");
-    session->env.deadline_ns = ingot_deadline_ns(session->timeout_s);
+    session->env.deadline_ns = only_plan ? 0 : ingot_deadline_ns(session->timeout_s);
     ingot_team_watch(session->env.team, &session->cancel, session->env.deadline_ns);
     const ingot_status status = start_job(session, only_plan, error);
     atomic_store(&session->cancel, false);
