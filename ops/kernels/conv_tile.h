@@ -46,12 +46,8 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
         for (int v = 0; v < nv; v++)
             wv[v] = vf32_load(w + v * VF32_LANES);
         INGOT_UNROLL
-        for (int p = 0; p < px; p++) {
-            const vf32 a = vf32_set1(p == 0 ? first[c] : p == px - 1 ? last[c] : src[p * pixel]);
-            INGOT_UNROLL
-            for (int v = 0; v < nv; v++)
-                acc[p][v] = vf32_acc(acc[p][v], a, wv[v]);
-        }
+        for (int p = 0; p < px; p++)
+            vf32_acc_row(acc[p], p == 0 ? first + c : p == px - 1 ? last + c : src + p * pixel, wv, nv, p);
         src++;
         w += nv * VF32_LANES;
     }

@@ -99,6 +99,17 @@ INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n)
     return vf32_mul(y, vf32_from_bits(vi32_shl(vi32_add(rest, bias), 23)));
 }
 
+/* Row `row` of a tile: acc[v] += *a * b[v], n times. */
+INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, int row)
+{
+    const vf32 repeated = vf32_set1(*a);
+
+    (void)row;
+    INGOT_UNROLL
+    for (int v = 0; v < n; v++)
+        acc[v] = vf32_acc(acc[v], repeated, b[v]);
+}
+
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
 
 INGOT_INLINE vf32 vf32_join8(const vf8 *a) { return a[0]; }                    /* as many as there is room for */

@@ -90,6 +90,23 @@ INGOT_INLINE vf32 vf32_acc(vf32 acc, vf32 a, vf32 b)
     return acc;
 }
 
+/* Row `row` of a tile: acc[v] += *a * b[v], n times. A broadcast inside the multiply-add saves an instruction and costs
+ * a load where the row has another vector: every second row does so, which keeps both below what a cycle has room for.
+ */
+INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, int row)
+{
+    const bool inside = n == 1 || row % 2;
+    const vf32 repeated = vf32_set1(*a);
+
+    INGOT_UNROLL
+    for (int v = 0; v < n; v++) {
+        if (inside)
+            __asm__("vfmadd231ps %1%{1to16%}, %2, %0" : "+v"(acc[v]) : "m"(*a), "v"(b[v]));
+        else
+            acc[v] = vf32_acc(acc[v], repeated, b[v]);
+    }
+}
+
 INGOT_INLINE vf32 vf32_sqrt(vf32 a) { return _mm512_sqrt_ps(a); }
 INGOT_INLINE vf32 vf32_round(vf32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INGOT_INLINE vf32 vf32_floor(vf32 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }

@@ -8,6 +8,7 @@
  *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
  *   acc(c, a, b)      fma for loops that accumulate; by way of double here, so that the products of long sums are not
  *                     rounded and results stay as near to PyTorch's as with a fused multiply-add
+ *   acc_row           a row of a tile: acc[v] = acc(acc[v], *a, b[v]) for n vectors; the row number only says how
  *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
  *   to_i32            to nearest even; outside of the int32 range the result is unspecified
  *   bits, from_bits   the same 32 bits seen as integers and back
