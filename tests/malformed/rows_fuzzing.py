@@ -27,3 +27,8 @@ for text, made, code, pattern in [
      "output_dtype"),
 ]:
     op_case("fuzzing: " + text, pattern, made, code)
+
+for text, inputs in [("Mean", ["s"]), ("Add", ["s", "zero"]), ("Mul", ["s", "one"])]:
+    constants = [numpy_helper.from_array(np.float32(v), k) for k, v in [("zero", 0), ("one", 1)] if k in inputs]
+    made = graph([node("SequenceConstruct", ["x"], ["s"], name="n"), node(text, inputs, ["y"])], [X], ["y"], constants)
+    op_case(f"fuzzing: {text}: of a sequence, which would stay as it is", "sequence", model(made))
