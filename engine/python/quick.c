@@ -271,6 +271,8 @@ static PyType_Slot runner_slots[] = {
 static PyType_Spec runner_spec = { "ingot._quick.Runner", sizeof(runner), 0, Py_TPFLAGS_DEFAULT, runner_slots };
 static PyModuleDef module = { PyModuleDef_HEAD_INIT, "ingot._quick", NULL, -1, NULL, NULL, NULL, NULL, NULL };
 
+PyMODINIT_FUNC PyInit__quick(void);    /* Python's headers declare no such function */
+
 PyMODINIT_FUNC PyInit__quick(void)
 {
     PyObject *m = PyModule_Create(&module);
