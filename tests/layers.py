@@ -30,6 +30,13 @@ def inputs_of(folder, model):
     return {name: numpy_helper.to_array(onnx.load_tensor(path)) for name, path in zip(names, paths)}
 
 
+def tolerances(name, corpus):
+    """Those that the corpus states for the model, as verify_all.py takes them."""
+    with open(os.path.join(corpus, "manifest.json")) as f:
+        entry = json.load(f)[name]
+    return ["--rtol", str(entry["rtol"]), "--atol", str(entry["atol"])]
+
+
 def check(name, corpus):
     folder = os.path.join(corpus, name)
     layers = os.path.join(folder, "layers.npz")
@@ -38,7 +45,7 @@ def check(name, corpus):
         if not os.path.exists(layers):
             model, layers, source = onnx.load(os.path.join(folder, "model.onnx")), os.path.join(place, "layers.npz"), "onnxruntime"
             np.savez(layers, **every_value(model, inputs_of(folder, model)))
-        done = subprocess.run([INGOT, "verify", os.path.join(folder, "model.onnx"), os.path.join(folder, "test_data_set_0"), "--layers", layers, "--json"],
+        done = subprocess.run([INGOT, "verify", os.path.join(folder, "model.onnx"), os.path.join(folder, "test_data_set_0"), "--layers", layers, "--json", *tolerances(name, corpus)],
                               capture_output=True, text=True, timeout=300)
     report = json.loads(done.stdout) if done.stdout.startswith("{") else {"layers": []}
     verdicts = collections.Counter(row["verdict"] for row in report["layers"])
