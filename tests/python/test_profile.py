@@ -120,7 +120,7 @@ def test_html(ingot, branches, tmp_path):
     page = Page()
     page.feed(text)
     assert not page.open and page.titles == ["Overview", "Timeline", "Roofline", "Steps", "Graph", "Machine"]
-    assert not page.links and "http" not in text and "@import" not in text and "url(" not in text.replace("url(#", "")
+    assert not page.links and "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text.replace("url(#", "")
     assert "branches &lt;&amp;&quot;&gt;.onnx" in text and "<&" not in text.split("<script>")[0]
     assert page.count["circle"] >= 2 and page.count["rect"] >= 3 and page.count["tr"] >= 5
     assert ingot("profile", branches, "--html", tmp_path / "no" / "p.html", "--quiet").code == 7
