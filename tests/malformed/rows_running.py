@@ -46,7 +46,7 @@ for text, made, code, pattern, *options in [
     ("for ever, twice nested", loop(body=nested), CANCELLED, "", "--timeout", "0.3"),
     ("that doubles each time", loop(body=growing), LIMIT, "culprit|memory", "--max-memory", "64M"),
     ("that doubles constants each time", loop(body=growing, inputs=(), constants=(TRUE, MANY, W)), LIMIT, "culprit|memory", "--max-memory", "64M"),
-    ("that collects for ever", loop(body=collecting, outputs=("y", "z")), LIMIT, "culprit|memory", "--max-memory", "64M"),
+    ("that collects for ever", loop(body=collecting, outputs=("y", "z")), LIMIT, "culprit|memory", "--max-memory", "24M"),
     ("without a body", model(graph([node("Loop", ["m", "c", "x"], ["y"])], [X], ["y"], [TRUE, MANY])), INVALID, "culprit.*body"),
     ("whose body is a number", loop(body=5), INVALID, "culprit.*body"),
     ("with more outputs than the body", loop(outputs=("y", "z", "q")), INVALID, "culprit"),
