@@ -37,7 +37,7 @@ void cli_progress(const char *what, size_t done, size_t total)
 {
     const double now = cli_now_ms();
     char bar[BAR + 1];
-    if (!started_ms)
+    if (started_ms == 0)
         started_ms = now;
     if (!total || now - started_ms < 200 || now - drawn_ms < 100 || !cli_shows_progress())
         return;
