@@ -69,16 +69,21 @@ static double noise_of(const widening *w, const ingot_graph *graph, const ingot_
     const ingot_tensor *t = &value->constant->tensor;
     int64_t length = 1; /* of a sum of products, as far as the shape tells */
     for (const ingot_use *use = value->uses; use; use = use->next) {
+        const ingot_node *node = graph->nodes[use->node];
         bool known = false;
         for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-            known |= ingot_is_op(graph->nodes[use->node], readers[i]);
+            known |= ingot_is_op(node, readers[i]);
+        if (!strcmp(node->op_type, "MatMulNBits") && use->slot == 2) { /* scales: the noise of the weights is theirs */
+            length = MAX(length, ingot_attr_int(node, "K", 1));
+            known = true;
+        }
         if (!known)
             return 0;
     }
     if (t->rank == 2)
-        length = MAX(t->shape[0], t->shape[1]);
+        length = MAX(length, MAX(t->shape[0], t->shape[1]));
     else if (t->rank > 2 && t->shape[0])
-        length = ingot_count(t) / t->shape[0];
+        length = MAX(length, ingot_count(t) / t->shape[0]);
     return w->noise * fmax(1, 0.5 * sqrt((double)length));
 }
 

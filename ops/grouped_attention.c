@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/op.h"
+#include "ops/weights.h"
 
 /* The inputs in the operator's order. LENGTHS is seqlens_k, TOTAL total_sequence_length, PLACES position_ids, BIAS
  * attention_bias, SINK head_sink. ROWS: queries of one task, whose scores lie in its scratch memory. */
@@ -23,9 +23,10 @@ typedef struct grouped {
     int64_t q_row, k_row, angles;        /* elements of a row of Q and K; rows of the caches */
     int64_t window;
     bool packed, rotary, interleaved, smooth, prompt;
-    float scale, softcap;
+    double scale;
+    float softcap;
     size_t cache_bytes;                  /* of keys or values in scratch memory, where no output takes them */
-    float *keys, *values;                /* (batch, kv_heads, present, depth) */
+    void *keys, *values;                 /* (batch, kv_heads, present, depth) */
     const ingot_op_ctx *c;
 } grouped;
 
@@ -64,12 +65,12 @@ static ingot_status read_attributes(ingot_op_ctx *c, grouped *g)
                     .window = ingot_attr_int(c->node, "local_window_size", -1),
                     .smooth = ingot_attr_int(c->node, "smooth_softmax", 0) != 0,
                     .softcap = ingot_attr_float(c->node, "softcap", 0), .packed = !ingot_has(c, K),
-                    .scale = ingot_attr_float(c->node, "scale", 0) };
+                    .scale = (double)ingot_attr_float(c->node, "scale", 0) };
     if (g->heads < 1 || g->kv_heads < 1 || g->heads % g->kv_heads || g->heads > INT32_MAX)
         return ingot_op_fail(c, INGOT_INVALID, "%lld heads cannot share %lld", (long long)g->heads,
                              (long long)g->kv_heads);
     for (int i = LENGTHS; i < c->n_in; i++) {
-        const uint64_t types = i <= TOTAL || i == PLACES ? INGOT_TYPES_INDEX : INGOT_TYPE(FLOAT);
+        const uint64_t types = i <= TOTAL || i == PLACES ? INGOT_TYPES_INDEX : INGOT_TYPES_FLOAT;
         if (ingot_has(c, i) && !(types >> c->in[i]->dtype & 1))
             return ingot_op_fail(c, INGOT_UNSUPPORTED, "input %d has type %s", i, ingot_dtype_name(c->in[i]->dtype));
     }
@@ -122,7 +123,7 @@ static ingot_status read_grouped(ingot_op_ctx *c, grouped *g)
     if (ingot_has(c, SINK) && ingot_count(c->in[SINK]) != g->heads)
         return ingot_op_fail(c, INGOT_INVALID, "head_sink does not have a number for each head");
     if (g->scale == 0)
-        g->scale = 1.0f / sqrtf((float)g->depth);
+        g->scale = 1 / sqrt((double)g->depth);
     return read_rotary(c, g);
 }
 
@@ -136,17 +137,18 @@ static ingot_status infer_grouped(ingot_op_ctx *c)
     const int64_t y[3] = { g.batch, g.length, g.heads * g.depth };
     const int64_t present[4] = { g.batch, g.kv_heads, g.present, g.depth };
     for (int i = 0; i < 3 && !st; i++)
-        st = ingot_out(c, i, INGOT_FLOAT, i == Y ? 3 : 4, i == Y ? y : present);
+        st = ingot_out(c, i, c->in[Q]->dtype, i == Y ? 3 : 4, i == Y ? y : present);
     return st;
 }
 
-/* Scratch memory: keys and values where no output takes them; a thread's rows of queries and of scores. LIMIT where the
- * sizes do not fit an address. */
+/* Scratch memory: what widening takes; keys and values where no output takes them; a thread's rows of queries and of
+ * scores. LIMIT where the sizes do not fit an address. */
 static ingot_status prepare_grouped(ingot_op_ctx *c)
 {
     grouped *g = c->state = ingot_keep(c, sizeof *g);
     const ingot_status st = g ? read_grouped(c, g) : ingot_op_out_of_memory(c);
-    size_t bytes = sizeof(float);
+    const size_t size = ingot_any_double(c) ? sizeof(double) : sizeof(float);
+    size_t bytes = size;
 
     if (st || ingot_count(c->in[Q]) == 0)
         return st;
@@ -154,7 +156,7 @@ static ingot_status prepare_grouped(ingot_op_ctx *c)
         !ingot_mul_size(bytes, (size_t)g->present, &bytes) || !ingot_mul_size(bytes, (size_t)g->depth, &bytes))
         return ingot_op_fail(c, INGOT_LIMIT, "the caches are too large");
     g->cache_bytes = (bytes + INGOT_ALIGNMENT) / INGOT_ALIGNMENT * INGOT_ALIGNMENT;
-    ingot_want_scratch(c, 2 * g->cache_bytes, sizeof(float) * ROWS * (size_t)(g->depth + g->present));
+    ingot_want_scratch(c, ingot_one_type_bytes(c) + 2 * g->cache_bytes, size * ROWS * (size_t)(g->depth + g->present));
     return INGOT_OK;
 }
 
@@ -172,126 +174,71 @@ static int64_t place_of(const grouped *g, int64_t batch, int64_t row)
     return ingot_has(g->c, PLACES) ? ingot_int_at(g->c->in[PLACES], batch * g->length + row) : past_of(g, batch) + row;
 }
 
-/* A head's row, turned by its place: pairs of elements of both halves of what the caches know, or neighbours
- * (rotary_interleaved). Elements past the pairs stay as they are. Without do_rotary this is a copy. Source: Su et al.,
- * RoFormer, 2021. */
-static void turn(const grouped *g, float *to, const float *from, int64_t batch, int64_t row)
+/* scores = scale Q K' of `rows` queries and `all` keys; both have rows of `depth`. */
+static void dot_f32(const grouped *g, int64_t rows, int64_t all, const float *q, const float *k, float *scores)
 {
-    memcpy(to, from, (size_t)g->depth * sizeof *to);
-    if (!g->rotary)
-        return;
-    const int64_t pairs = g->c->in[COSINE]->shape[1], place = place_of(g, batch, row);
-    const float *cosine = (const float *)g->c->in[COSINE]->data + place * pairs;
-    const float *sine = (const float *)g->c->in[SINE]->data + place * pairs;
-    for (int64_t i = 0; i < pairs; i++) {
-        const int64_t a = g->interleaved ? 2 * i : i, b = g->interleaved ? 2 * i + 1 : i + pairs;
-        to[a] = from[a] * cosine[i] - from[b] * sine[i];
-        to[b] = from[a] * sine[i] + from[b] * cosine[i];
+    const ingot_gemm p = { .m = rows, .n = all, .k = g->depth, .alpha = (float)g->scale, .a_row = g->depth, .a_col = 1,
+                           .ldc = all };
+    g->c->kernels->gemm_dot_f32(&p, q, k, g->depth, scores, &(ingot_epilogue){ .act = INGOT_ACT_NONE }, 0, all);
+}
+
+static void dot_f64(const grouped *g, int64_t rows, int64_t all, const double *q, const double *k, double *scores)
+{
+    for (int64_t i = 0; i < rows * all; i++) {
+        double sum = 0;
+        for (int64_t d = 0; d < g->depth; d++)
+            sum += q[i / all * g->depth + d] * k[i % all * g->depth + d];
+        scores[i] = g->scale * sum;
     }
 }
 
-/* Row `row` of a head: `first` is that of the head in a row of the tensor. `width` is the length of a row of the
- * tensor, in elements. */
-static const float *row_at(const grouped *g, const ingot_tensor *t, int64_t batch, int64_t row, int64_t width,
-                           int64_t first)
+/* y = weights V; the rows of y are those of the output. */
+static void mix_f32(const grouped *g, int64_t rows, int64_t all, const float *weights, const float *v, float *y)
 {
-    return (const float *)t->data + (batch * g->length + row) * width + first * g->depth;
+    const ingot_gemm p = { .m = rows, .n = g->depth, .k = all, .alpha = 1, .a_row = all, .a_col = 1,
+                           .ldc = g->heads * g->depth };
+    g->c->kernels->gemm_axpy_f32(&p, weights, v, g->depth, y, &(ingot_epilogue){ .act = INGOT_ACT_NONE }, 0, g->depth);
 }
 
-/* Task over (batch, heads of keys): the past, then this run's rows, then zeros. memmove(), because the present may lie
- * in the memory of the past. */
-static void fill_caches(void *argument, int64_t begin, int64_t end, int thread)
+static void mix_f64(const grouped *g, int64_t rows, int64_t all, const double *weights, const double *v, double *y)
 {
-    const grouped *g = argument;
-    const ingot_op_ctx *c = g->c;
-    const ingot_tensor *kt = g->packed ? c->in[Q] : c->in[K], *vt = g->packed ? c->in[Q] : c->in[V];
-
-    (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t batch = i / g->kv_heads, head = i % g->kv_heads, past = past_of(g, batch);
-        float *keys = g->keys + i * g->present * g->depth, *values = g->values + i * g->present * g->depth;
-        const int64_t rest = (g->present - past - g->length) * g->depth;
-        if (past > 0) {
-            memmove(keys, (const float *)c->in[PAST_K]->data + i * g->past * g->depth,
-                    (size_t)(past * g->depth) * sizeof *keys);
-            memmove(values, (const float *)c->in[PAST_V]->data + i * g->past * g->depth,
-                    (size_t)(past * g->depth) * sizeof *keys);
-        }
-        for (int64_t row = 0; row < g->length; row++) {
-            const int64_t first = head + (g->packed ? g->heads : 0);
-            turn(g, keys + (past + row) * g->depth, row_at(g, kt, batch, row, g->k_row, first), batch, row);
-            memcpy(values + (past + row) * g->depth,
-                   row_at(g, vt, batch, row, g->k_row, first + (g->packed ? g->kv_heads : 0)),
-                   (size_t)g->depth * sizeof *values);
-        }
-        memset(keys + (past + g->length) * g->depth, 0, (size_t)rest * sizeof *keys);
-        memset(values + (past + g->length) * g->depth, 0, (size_t)rest * sizeof *values);
+    for (int64_t r = 0; r < rows; r++, y += g->heads * g->depth, weights += all) {
+        memset(y, 0, (size_t)g->depth * sizeof *y);
+        for (int64_t t = 0; t < all; t++)
+            for (int64_t d = 0; d < g->depth; d++)
+                y[d] += weights[t] * v[t * g->depth + d];
     }
 }
 
-/* Scores of a row that sees places [0, seen) into weights; those outside of the window count nothing. A sink takes a
- * part of the weights that goes nowhere. `all` scores are stored for the row; those from `seen` on belong to rows that
- * come after it. The largest score is taken off before exp(), which then cannot overflow. smooth_softmax is a sink of
- * score 0. */
-static void weigh(const grouped *g, float *scores, int64_t batch, int64_t head, int64_t row, int64_t seen, int64_t all)
+static void softmax_f32(const ingot_op_ctx *c, float *scores, int64_t n)
 {
-    const ingot_op_ctx *c = g->c;
-    const int64_t first = g->window > 0 && seen > g->window ? seen - g->window : 0;
-    const bool sink = g->smooth || ingot_has(c, SINK);
+    c->kernels->softmax_f32(scores, scores, n);
+}
 
-    for (int64_t t = first; t < seen && g->softcap > 0; t++)
-        scores[t] = g->softcap * tanhf(scores[t] / g->softcap);
-    if (ingot_has(c, BIAS)) {
-        const ingot_tensor *bias = c->in[BIAS];
-        const int64_t b = bias->shape[0] == 1 ? 0 : batch, h = bias->shape[1] == 1 ? 0 : head;
-        const float *from = (const float *)bias->data + ((b * bias->shape[1] + h) * g->length + row) * bias->shape[3];
-        for (int64_t t = first; t < seen; t++)
-            scores[t] += from[t];
-    }
-    memset(scores, 0, (size_t)first * sizeof *scores);
-    memset(scores + seen, 0, (size_t)(all - seen) * sizeof *scores);
-    if (!sink) {
-        c->kernels->softmax_f32(scores + first, scores + first, seen - first);
-        return;
-    }
-    float most = ingot_has(c, SINK) ? ((const float *)c->in[SINK]->data)[head] : 0.0f, sum;
-    const float extra = most;
-    for (int64_t t = first; t < seen; t++)
+static void softmax_f64(const ingot_op_ctx *c, double *scores, int64_t n)
+{
+    double most = -INFINITY, sum = 0;
+
+    (void)c;
+    for (int64_t t = 0; t < n; t++)
         most = MAX(most, scores[t]);
-    sum = expf(extra - most);
-    for (int64_t t = first; t < seen; t++)
-        sum += scores[t] = expf(scores[t] - most);
-    for (int64_t t = first; t < seen; t++)
+    for (int64_t t = 0; t < n; t++)
+        sum += scores[t] = exp(scores[t] - most);
+    for (int64_t t = 0; t < n; t++)
         scores[t] /= sum;
 }
 
-/* Task over (batch, head, block of rows). Scores are Q K' for all rows of the block at once, then each row's weights,
- * then weights times V into Y. The key head is that of the group. */
-static void attend(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const grouped *g = argument;
-    const ingot_op_ctx *c = g->c;
-    const int64_t parts = (g->length + ROWS - 1) / ROWS, width = g->heads * g->depth;
-    const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };
-    float *queries = (float *)(void *)ingot_thread_scratch(c, thread), *scores = queries + ROWS * g->depth;
-
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t batch = i / parts / g->heads, head = i / parts % g->heads, row = i % parts * ROWS;
-        const int64_t rows = MIN(ROWS, g->length - row), past = past_of(g, batch), all = past + row + rows;
-        const int64_t cache = (batch * g->kv_heads + head / (g->heads / g->kv_heads)) * g->present * g->depth;
-        ingot_gemm p = { .m = rows, .n = all, .k = g->depth, .alpha = g->scale, .a_row = g->depth, .a_col = 1,
-                         .ldc = all };
-        for (int64_t r = 0; r < rows; r++)
-            turn(g, queries + r * g->depth, row_at(g, c->in[Q], batch, row + r, g->q_row, head), batch, row + r);
-        c->kernels->gemm_dot_f32(&p, queries, g->keys + cache, g->depth, scores, &nothing, 0, all);
-        for (int64_t r = 0; r < rows; r++)
-            weigh(g, scores + r * all, batch, head, row + r, past + row + r + 1, all);
-        p = (ingot_gemm){ .m = rows, .n = g->depth, .k = all, .alpha = 1, .a_row = all, .a_col = 1, .ldc = width };
-        c->kernels->gemm_axpy_f32(&p, scores, g->values + cache, g->depth,
-                                  (float *)c->out[Y]->data + (batch * g->length + row) * width + head * g->depth,
-                                  &nothing, 0, g->depth);
-    }
-}
+#define T float
+#define MATH(name) name##f
+#define TYPED(name) name##_f32
+#include "ops/grouped_attention_loops.h"
+#undef T
+#undef MATH
+#undef TYPED
+#define T double
+#define MATH(name) name
+#define TYPED(name) name##_f64
+#include "ops/grouped_attention_loops.h"
 
 /* Lengths and places come from data and are checked before anything is read by them. All of it INVALID, in one thread,
  * before tasks begin that could not report it. */
@@ -313,24 +260,29 @@ static ingot_status check_data(ingot_op_ctx *c, const grouped *g)
 }
 
 /* Caches first, for all heads: queries of several heads read the same ones. */
-static ingot_status run_grouped(ingot_op_ctx *c)
+static ingot_status run_plain(ingot_op_ctx *c)
 {
     grouped *g = c->state;
+    const bool in_double = c->in[Q]->dtype == INGOT_DOUBLE;
+    g->c = c;
     const ingot_status st = check_data(c, g);
 
     if (st || ingot_count(c->in[Q]) == 0)
         return st;
-    g->c = c;
     g->keys = c->n_out > PRESENT_K && c->out[PRESENT_K] ? c->out[PRESENT_K]->data : (void *)c->scratch;
     g->values = c->n_out > PRESENT_V && c->out[PRESENT_V] ? c->out[PRESENT_V]->data
                                                           : (void *)(c->scratch + g->cache_bytes);
-    ingot_parallel(c->team, g->batch * g->kv_heads, 1, fill_caches, g);
-    ingot_parallel(c->team, g->batch * g->heads * ((g->length + ROWS - 1) / ROWS), 1, attend, g);
+    ingot_parallel(c->team, g->batch * g->kv_heads, 1, in_double ? fill_caches_f64 : fill_caches_f32, g);
+    ingot_parallel(c->team, g->batch * g->heads * ((g->length + ROWS - 1) / ROWS), 1,
+                   in_double ? attend_f64 : attend_f32, g);
     return INGOT_OK;
 }
 
-/* the last set of types stands for the inputs after it as well: all are float or integers there */
-#define F INGOT_TYPE(FLOAT)
+static ingot_status run_grouped(ingot_op_ctx *c) { return ingot_run_in_one_type(c, run_plain); }
+
+/* The last set of types stands for the inputs after it as well: all are float or integers there. Double is more than
+ * there is elsewhere: float64 runs beside need it. */
+#define F INGOT_TYPES_FLOAT
 
 const ingot_op ingot_ops_grouped_attention[] = {
     { "GroupQueryAttention", 1, 1, N_INPUTS, { F, F, F, F, F, F | INGOT_TYPES_INDEX }, infer_grouped, run_grouped,

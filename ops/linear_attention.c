@@ -16,11 +16,32 @@ enum { INPUT, WEIGHT, BIAS, STATE };
 typedef struct recurrence {
     int64_t batch, length, heads, kv_heads, depth, v_depth;
     int64_t n_decay, n_beta;             /* per place: one per head or per element; one per head or one */
-    float scale;
-    const float *query, *key, *value, *past, *decay, *beta;
-    float *y, *state;
+    double scale;
+    const void *query, *key, *value, *past, *decay, *beta;
+    void *y, *state;
     const ingot_op_ctx *ctx;
 } recurrence;
+
+/* CausalConvWithState while it runs. bias and past are NULL where they are left out, y and state where nobody wants
+ * them. */
+typedef struct causal {
+    int64_t batch, channels, length, taps;
+    bool silu;
+    const void *x, *weight, *bias, *past;
+    void *y, *state;
+} causal;
+
+#define T float
+#define EXP expf
+#define TYPED(name) name##_f32
+#include "ops/linear_attention_loops.h"
+#undef T
+#undef EXP
+#undef TYPED
+#define T double
+#define EXP exp
+#define TYPED(name) name##_f64
+#include "ops/linear_attention_loops.h"
 
 /* Is t (d0, d1, any)? */
 static bool is_shape3(const ingot_tensor *t, int64_t d0, int64_t d1)
@@ -80,7 +101,7 @@ static ingot_status read_recurrence(ingot_op_ctx *c, recurrence *r)
     if (ingot_has(c, PAST) && (c->in[PAST]->rank != 4 || memcmp(c->in[PAST]->shape, want, sizeof want)))
         return ingot_op_fail(c, INGOT_INVALID, "the shape of past_state does not fit");
     const float scale = ingot_attr_float(c->node, "scale", 0);
-    r->scale = scale != 0 ? scale : r->depth ? 1 / sqrtf((float)r->depth) : 1;
+    r->scale = scale != 0 ? (double)scale : r->depth ? 1 / sqrt((double)r->depth) : 1;
     return INGOT_OK;
 }
 
@@ -97,10 +118,11 @@ static ingot_status infer_linear_attention(ingot_op_ctx *c)
                      (int64_t[]){ r.batch, r.kv_heads, r.depth, r.v_depth });
 }
 
-/* The state is kept in f32 whatever the inputs are. 16-bit ones are widened and rounded around the run. */
-static size_t state_bytes(const recurrence *r)
+/* The state is kept as wide as the inputs are computed. */
+static size_t state_bytes(const ingot_op_ctx *c, const recurrence *r)
 {
-    return (size_t)(r->batch * r->kv_heads * r->depth * r->v_depth) * sizeof(float);
+    const size_t size = ingot_any_double(c) ? sizeof(double) : sizeof(float);
+    return (size_t)(r->batch * r->kv_heads * r->depth * r->v_depth) * size;
 }
 
 /* The state needs scratch when nobody takes it as an output; each thread needs one row of values. */
@@ -110,73 +132,8 @@ static ingot_status prepare_linear_attention(ingot_op_ctx *c)
     ingot_status st = read_recurrence(c, &r);
 
     if (!st)
-        ingot_want_scratch(c, ingot_widen_bytes(c) + state_bytes(&r), (size_t)r.v_depth * sizeof(float));
+        ingot_want_scratch(c, ingot_one_type_bytes(c) + state_bytes(c, &r), (size_t)r.v_depth * sizeof(double));
     return st;
-}
-
-/* One place of one key head: S = exp(decay) S, then S += beta k (v - k' S) in the delta rules, or k v without them.
- * `lacks` holds v_depth floats: the value, less what the decayed state already gives for the key. */
-static void update(const recurrence *r, int64_t place, int64_t head, float *state, float *lacks)
-{
-    const float *key = r->key + (place * r->kv_heads + head) * r->depth;
-    const float *value = r->value + (place * r->kv_heads + head) * r->v_depth;
-    const int64_t decay_step = r->n_decay == r->kv_heads ? 0 : 1;
-    const float *decay = r->decay ? r->decay + place * r->n_decay + head * (decay_step ? r->depth : 1) : NULL;
-    const float beta = r->beta ? r->beta[place * r->n_beta + (r->n_beta == 1 ? 0 : head)] : 1;
-
-    /* What the state lacks: the value, less what the decayed state gives for the key. */
-    for (int64_t m = 0; m < r->v_depth; m++)
-        lacks[m] = value[m];
-    for (int64_t d = 0; d < r->depth; d++) {
-        float *row = state + d * r->v_depth;
-        const float keeps = decay ? expf(decay[d * decay_step]) : 1, k = r->beta ? key[d] : 0;
-        for (int64_t m = 0; m < r->v_depth; m++) {
-            row[m] *= keeps;
-            lacks[m] -= k * row[m];
-        }
-    }
-    for (int64_t d = 0; d < r->depth; d++) {
-        float *row = state + d * r->v_depth;
-        const float k = key[d] * beta;
-        for (int64_t m = 0; m < r->v_depth; m++)
-            row[m] += k * lacks[m];
-    }
-}
-
-/* Y of one head at one place = scale * q^T S, with S (depth, v_depth). Heads of one group read the same state. */
-static void read_state(const recurrence *r, int64_t place, int64_t head, const float *state)
-{
-    const float *query = r->query + (place * r->heads + head) * r->depth;
-    float *y = r->y + (place * r->heads + head) * r->v_depth;
-
-    for (int64_t m = 0; m < r->v_depth; m++)
-        y[m] = 0;
-    for (int64_t d = 0; d < r->depth; d++)
-        for (int64_t m = 0; m < r->v_depth; m++)
-            y[m] += query[d] * state[d * r->v_depth + m];
-    for (int64_t m = 0; m < r->v_depth; m++)
-        y[m] *= r->scale;
-}
-
-/* Key heads [begin, end) of all sequences. Places follow each other, since each one's state comes from the one before;
- * a place is read after it has been written. */
-static void recur(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const recurrence *r = argument;
-    float *lacks = (float *)(void *)ingot_thread_scratch(r->ctx, thread);
-    const int64_t group = r->heads / r->kv_heads;
-
-    for (int64_t item = begin; item < end; item++) {
-        /* The state of one head stays in the cache while all places go by. */
-        const int64_t sequence = item / r->kv_heads, head = item % r->kv_heads;
-        float *state = r->state + item * r->depth * r->v_depth;
-        for (int64_t i = 0; i < r->length; i++) {
-            const int64_t place = sequence * r->length + i;
-            update(r, place, head, state, lacks);
-            for (int64_t g = 0; g < group; g++)
-                read_state(r, place, head * group + g, state);
-        }
-    }
 }
 
 /* An optional input's elements, or NULL. */
@@ -201,40 +158,20 @@ static ingot_status run_linear_plain(ingot_op_ctx *c)
     r.beta = data_of(c, BETA);
     r.y = c->out[0]->data;
     r.state = c->n_out > 1 && c->out[1] ? c->out[1]->data : (void *)c->scratch;
-    if (r.past && state_bytes(&r))
-        memcpy(r.state, r.past, state_bytes(&r));
-    else
-        memset(r.state, 0, state_bytes(&r));
-    ingot_parallel(c->team, r.batch * r.kv_heads, 1, recur, &r);
+    const size_t bytes = state_bytes(c, &r);
+    if (r.past && bytes)
+        memcpy(r.state, r.past, bytes);
+    else if (bytes)
+        memset(r.state, 0, bytes);
+    ingot_parallel(c->team, r.batch * r.kv_heads, 1, c->in[QUERY]->dtype == INGOT_DOUBLE ? recur_f64 : recur_f32, &r);
     return INGOT_OK;
 }
 
-/* Is any input of 16-bit floats? One is enough for the way that widens all of them. */
-static bool any_narrow(const ingot_op_ctx *c)
-{
-    bool narrow = false;
-    for (int i = 0; i < c->n_in; i++)
-        narrow |= c->in[i] && ingot_is_16bit(c->in[i]->dtype);
-    return narrow;
-}
-
-/* In float, after widening where it takes that. */
-static ingot_status run_linear_attention(ingot_op_ctx *c)
-{
-    return any_narrow(c) ? ingot_run_widened(c, run_linear_plain) : run_linear_plain(c);
-}
+/* The public way in: types first. */
+static ingot_status run_linear_attention(ingot_op_ctx *c) { return ingot_run_in_one_type(c, run_linear_plain); }
 
 /* ---- CausalConvWithState: y[i] = bias + sum weight[t] x[i - (k - 1) + t], where x goes on into the state before 0
  * ---- */
-
-/* CausalConvWithState while it runs. bias and past are NULL where they are left out, y and state where nobody wants
- * them. */
-typedef struct causal {
-    int64_t batch, channels, length, taps;
-    bool silu;
-    const float *x, *weight, *bias, *past;
-    float *y, *state;
-} causal;
 
 /* X (N, C, L), weight (C, 1, k), past_state (N, C, k - 1): a depthwise convolution that sees no later position.
  * INVALID: an unknown activation, or shapes that do not fit. swish is another name of silu. */
@@ -274,36 +211,8 @@ static ingot_status infer_causal(ingot_op_ctx *c)
 /* Only widening needs memory. */
 static ingot_status prepare_causal(ingot_op_ctx *c)
 {
-    ingot_want_scratch(c, ingot_widen_bytes(c), 0);
+    ingot_want_scratch(c, ingot_one_type_bytes(c), 0);
     return INGOT_OK;
-}
-
-/* Element i of a line that has its state in front: i may be as low as 1 - taps. Without a past state it is 0 there. */
-static float element(const causal *v, int64_t line, int64_t i)
-{
-    if (i >= 0)
-        return v->x[line * v->length + i];
-    return v->past ? v->past[line * (v->taps - 1) + v->taps - 1 + i] : 0;
-}
-
-/* Task over (image, channel) lines; positions before the first come from past_state or are 0. */
-static void convolve_lines(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const causal *v = argument;
-
-    (void)thread;
-    for (int64_t line = begin; line < end; line++) {
-        const float *weight = v->weight + line % v->channels * v->taps;
-        const float bias = v->bias ? v->bias[line % v->channels] : 0;
-        for (int64_t i = 0; i < v->length && v->y; i++) {
-            float sum = bias;
-            for (int64_t t = 0; t < v->taps; t++)
-                sum += weight[t] * element(v, line, i - (v->taps - 1) + t);
-            v->y[line * v->length + i] = v->silu ? sum / (1 + expf(-sum)) : sum;
-        }
-        for (int64_t i = 0; i < v->taps - 1 && v->state; i++)
-            v->state[line * (v->taps - 1) + i] = element(v, line, v->length - (v->taps - 1) + i);
-    }
 }
 
 /* Lines are independent; short ones are handed out several at a time. */
@@ -320,17 +229,16 @@ static ingot_status run_causal_plain(ingot_op_ctx *c)
     v.past = data_of(c, STATE);
     v.y = c->out[0] ? c->out[0]->data : NULL;
     v.state = c->n_out > 1 && c->out[1] ? c->out[1]->data : NULL;
-    ingot_parallel(c->team, v.batch * v.channels, 1 + 4096 / (1 + v.length * v.taps), convolve_lines, &v);
+    ingot_parallel(c->team, v.batch * v.channels, 1 + 4096 / (1 + v.length * v.taps),
+                   c->in[INPUT]->dtype == INGOT_DOUBLE ? convolve_lines_f64 : convolve_lines_f32, &v);
     return INGOT_OK;
 }
 
-/* In float, after widening where it takes that. */
-static ingot_status run_causal(ingot_op_ctx *c)
-{
-    return any_narrow(c) ? ingot_run_widened(c, run_causal_plain) : run_causal_plain(c);
-}
+/* Likewise. */
+static ingot_status run_causal(ingot_op_ctx *c) { return ingot_run_in_one_type(c, run_causal_plain); }
 
-#define F (INGOT_TYPE(FLOAT) | INGOT_TYPE(FLOAT16) | INGOT_TYPE(BFLOAT16))
+/* Double is more than the standard has: float64 runs beside need it. */
+#define F INGOT_TYPES_FLOAT
 
 const ingot_op ingot_ops_linear_attention[] = {
     { "LinearAttention", 27, 3, 6, { F, F, F, F, F, F }, infer_linear_attention, run_linear_attention,

@@ -1,8 +1,8 @@
 /* matmul_nbits.c - MatMulNBits: A times a B of 2, 4 or 8 bits an element, with a scale for every block of a column, as
  * quantizers of language models write it. A few columns at a time become floats in the thread's own memory, so that B
- * stays small in memory, and are multiplied from there.
+ * stays small in memory, and are multiplied from there. 16-bit floats are widened before and rounded behind.
  * Source: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits */
-#include "ops/op.h"
+#include "ops/weights.h"
 
 /* Inputs: A (..., K), packed B, and scales are required; zero points, g_idx (a block for each element of k) and bias
  * may be missing. */
@@ -87,7 +87,8 @@ static ingot_status prepare_nbits(ingot_op_ctx *c)
                     INGOT_ALIGNMENT * INGOT_ALIGNMENT;
     s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(MIN(COLUMNS, s->n), s->k) * sizeof(float)
                                        : 0;
-    ingot_want_scratch(c, 0, s->wide_bytes + s->packed_bytes);
+    ingot_want_scratch(c, ingot_one_type_bytes(c),
+                       ingot_any_double(c) ? (size_t)s->k * sizeof(double) : s->wide_bytes + s->packed_bytes);
     return INGOT_OK;
 }
 
@@ -99,14 +100,14 @@ static int element(const uint8_t *row, int64_t i, int64_t bits)
 
 /* The zero point of a block of a column: left out, it is the middle of the range; bytes hold it in as many bits as an
  * element; else it is a float already. */
-static float zero_of(const ingot_op_ctx *c, const nbits_state *s, int64_t column, int64_t block)
+static double zero_of(const ingot_op_ctx *c, const nbits_state *s, int64_t column, int64_t block)
 {
     if (!ingot_has(c, ZEROS))
-        return (float)(1 << (s->bits - 1));
+        return 1 << (s->bits - 1);
     const ingot_tensor *zeros = c->in[ZEROS];
     if (zeros->dtype != INGOT_UINT8)
-        return ((const float *)zeros->data)[column * s->blocks + block];
-    return (float)element((const uint8_t *)zeros->data + column * ((s->blocks * s->bits + 7) / 8), block, s->bits);
+        return ingot_double_at(zeros, column * s->blocks + block);
+    return element((const uint8_t *)zeros->data + column * ((s->blocks * s->bits + 7) / 8), block, s->bits);
 }
 
 /* A column of B as k floats: (element - zero point) * scale. With g_idx each element names its block; without, blocks
@@ -118,12 +119,13 @@ static void widen_column(const ingot_op_ctx *c, const nbits_state *s, int64_t co
 
     if (s->groups) {
         for (int64_t i = 0; i < s->k; i++)
-            to[i] = ((float)element(bytes, i, s->bits) - zero_of(c, s, column, s->groups[i])) * scales[s->groups[i]];
+            to[i] = ((float)element(bytes, i, s->bits) - (float)zero_of(c, s, column, s->groups[i])) *
+                    scales[s->groups[i]];
         return;
     }
     /* In order: the sixteen values of a 4-bit block are worked out once for all its elements. */
     for (int64_t block = 0; block < s->blocks; block++) {
-        const float zero = zero_of(c, s, column, block), scale = scales[block];
+        const float zero = (float)zero_of(c, s, column, block), scale = scales[block];
         const int64_t end = MIN(s->k, (block + 1) * s->block);
         float values[16];
         for (int v = 0; v < 16; v++)
@@ -165,8 +167,31 @@ static void multiply_columns(void *argument, int64_t begin, int64_t end, int thr
     }
 }
 
+/* Task over columns, in double: as the definition says. */
+static void multiply_columns_f64(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const ingot_op_ctx *c = argument;
+    const nbits_state *s = c->state;
+    double *wide = (double *)(void *)ingot_thread_scratch(c, thread);
+
+    for (int64_t j = begin; j < end; j++) {
+        const double *a = c->in[A]->data, *scales = (const double *)c->in[SCALES]->data + j * s->blocks;
+        const uint8_t *bytes = (const uint8_t *)c->in[B]->data + j * s->blocks * (s->block * s->bits / 8);
+        for (int64_t i = 0; i < s->k; i++) {
+            const int64_t block = s->groups ? s->groups[i] : i / s->block;
+            wide[i] = (element(bytes, i, s->bits) - zero_of(c, s, j, block)) * scales[block];
+        }
+        for (int64_t row = 0; row < s->m; row++, a += s->k) {
+            double sum = ingot_has(c, BIAS) ? ((const double *)c->in[BIAS]->data)[j] : 0;
+            for (int64_t i = 0; i < s->k; i++)
+                sum += a[i] * wide[i];
+            ((double *)c->out[0]->data)[row * s->n + j] = sum;
+        }
+    }
+}
+
 /* g_idx is an input, so its values are checked in every run before they index scales. */
-static ingot_status run_nbits(ingot_op_ctx *c)
+static ingot_status run_plain(ingot_op_ctx *c)
 {
     nbits_state *s = c->state;
 
@@ -175,10 +200,14 @@ static ingot_status run_nbits(ingot_op_ctx *c)
         if (s->groups[i] < 0 || s->groups[i] >= s->blocks)
             return ingot_op_fail(c, INGOT_INVALID, "g_idx %d is outside of %lld blocks", s->groups[i],
                                  (long long)s->blocks);
-    if (s->m > 0)
+    if (s->m > 0 && c->in[A]->dtype == INGOT_DOUBLE)
+        ingot_parallel(c->team, s->n, 1, multiply_columns_f64, c);
+    else if (s->m > 0)
         ingot_parallel(c->team, (s->n + COLUMNS - 1) / COLUMNS, 1, multiply_columns, c);
     return INGOT_OK;
 }
+
+static ingot_status run_nbits(ingot_op_ctx *c) { return ingot_run_in_one_type(c, run_plain); }
 
 /* A multiply and an add for each of K elements of every result. */
 static int64_t count_flops(const ingot_op_ctx *c)
@@ -186,7 +215,8 @@ static int64_t count_flops(const ingot_op_ctx *c)
     return 2 * ingot_count(c->out[0]) * ingot_attr_int(c->node, "K", 0);
 }
 
-#define FLOATS INGOT_TYPE(FLOAT)
+/* Double is more than there is elsewhere: float64 runs beside need it. */
+#define FLOATS INGOT_TYPES_FLOAT
 
 const ingot_op ingot_ops_matmul_nbits[] = {
     { "MatMulNBits", 1, 3, 6, { FLOATS, INGOT_TYPE(UINT8), FLOATS, FLOATS | INGOT_TYPE(UINT8), INGOT_TYPE(INT32),

@@ -169,3 +169,23 @@ static ingot_status run_on_copies(ingot_op_ctx *c, ingot_dtype dtype, ingot_op_f
 /* 16-bit tensors as float; 16-bit and float ones as double. */
 ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run) { return run_on_copies(c, INGOT_FLOAT, run); }
 ingot_status ingot_run_in_double(ingot_op_ctx *c, ingot_op_fn *run) { return run_on_copies(c, INGOT_DOUBLE, run); }
+
+bool ingot_any_double(const ingot_op_ctx *c)
+{
+    bool any = false;
+    for (int i = 0; i < c->n_in; i++)
+        any |= c->in[i] && c->in[i]->dtype == INGOT_DOUBLE;
+    return any;
+}
+
+/* Scratch memory of ingot_run_in_one_type(). */
+size_t ingot_one_type_bytes(const ingot_op_ctx *c)
+{
+    return all_copies(c, ingot_any_double(c) ? INGOT_DOUBLE : INGOT_FLOAT);
+}
+
+/* Where all inputs are float already nothing is copied. */
+ingot_status ingot_run_in_one_type(ingot_op_ctx *c, ingot_op_fn *run)
+{
+    return run_on_copies(c, ingot_any_double(c) ? INGOT_DOUBLE : INGOT_FLOAT, run);
+}

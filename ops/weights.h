@@ -10,7 +10,7 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
 
 /* Run `run` on float copies of the 16-bit float inputs and outputs (at most INGOT_WIDEN_MAX of each). The copies take
  * ingot_widen_bytes() of scratch memory from c->scratch on; `run` sees the scratch memory after them. */
-enum { INGOT_WIDEN_MAX = 8 };
+enum { INGOT_WIDEN_MAX = 16 };
 size_t ingot_widen_bytes(const ingot_op_ctx *c);
 ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run);
 bool ingot_is_16bit(ingot_dtype dtype);
@@ -18,6 +18,11 @@ bool ingot_is_16bit(ingot_dtype dtype);
 /* The same with double copies of all other floats, for inputs of which some are double. */
 size_t ingot_widen_bytes_to_double(const ingot_op_ctx *c);
 ingot_status ingot_run_in_double(ingot_op_ctx *c, ingot_op_fn *run);
+
+/* One of the two ways: in double where an input is double, else in float. */
+bool ingot_any_double(const ingot_op_ctx *c);
+size_t ingot_one_type_bytes(const ingot_op_ctx *c);
+ingot_status ingot_run_in_one_type(ingot_op_ctx *c, ingot_op_fn *run);
 
 /* In a copy of a context: the first `bytes` of the shared scratch memory are taken. */
 void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes);

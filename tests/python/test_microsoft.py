@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 
 F, I, L, U = np.float32, np.int32, np.int64, np.uint8
 TYPES = {np.float32: TensorProto.FLOAT, np.int32: TensorProto.INT32, np.int64: TensorProto.INT64, np.uint8: TensorProto.UINT8,
-         np.int8: TensorProto.INT8, np.uint16: TensorProto.UINT16, np.int16: TensorProto.INT16, np.bool_: TensorProto.BOOL}
+         np.int8: TensorProto.INT8, np.uint16: TensorProto.UINT16, np.int16: TensorProto.INT16, np.bool_: TensorProto.BOOL, np.float16: TensorProto.FLOAT16, np.float64: TensorProto.DOUBLE}
 
 
 def floats(rng, *shape):
@@ -215,6 +215,29 @@ def test_against_onnxruntime(ingot, tmp_path, name):
             assert np.abs(got.astype(int) - w.astype(int)).max() <= row["steps"], o
         else:
             np.testing.assert_allclose(got, w, rtol=row["tolerance"], atol=row["tolerance"], err_msg=o)
+
+
+# Operators whose floats are scales of integers, for which onnxruntime has float32 alone as well.
+SCALES = ("QLinear", "QGemm", "DynamicQuantize", "MatMulIntegerToFloat", "DequantizeLinear", "QuantizeLinear")
+
+
+@pytest.mark.parametrize("name", [n for n, row in CASES.items() if not row["op_type"].startswith(SCALES)])
+def test_in_16_bits_and_in_64(ingot, tmp_path, name):
+    """float16 is what exporters write for smaller files; in double, a verification tells rounding from mistakes. Both must give
+    what float gives for the same numbers, rounded once or not at all."""
+    rounded = [a.astype(np.float16).astype(F) if a is not None and a.dtype == F else a for a in CASES[name]["inputs"]]
+    outputs = ["o0", "", "", "o3"] if CASES[name]["op_type"].startswith("Skip") else [f"o{k}" for k in range(CASES[name]["outputs"])]
+    results = {}
+    for dtype in (F, np.float16, np.float64):
+        folder = tmp_path / np.dtype(dtype).name
+        folder.mkdir()
+        row = {**CASES[name], "inputs": [a.astype(dtype) if a is not None and a.dtype == F else a for a in rounded]}
+        results[dtype] = run(ingot, folder, row, outputs)[2]
+    for dtype, tolerance in ((np.float16, 4e-3), (np.float64, 4e-5)):
+        for want, got in zip(results[F], results[dtype]):
+            assert got.dtype == (dtype if want.dtype == F else want.dtype) and got.shape == want.shape
+            np.testing.assert_allclose(got.astype(np.float64), want.astype(np.float64), rtol=tolerance,
+                                       atol=tolerance * max(1, np.abs(want).max(initial=0)))
 
 
 def test_packed_heads(ingot, tmp_path):

@@ -174,6 +174,26 @@ def test_operators_without_a_double_form_stay_float(ingot, tmp_path):
     assert done.code == 0 and "stay float32: 'quantize' (QuantizeLinear)" in done.out, done.out
 
 
+@pytest.mark.parametrize("fault, verdict", [(1, "rounding"), (1.001, "MISTAKE")])
+def test_a_long_sum_over_packed_weights_is_rounding(ingot, tmp_path, fault, verdict):
+    """MatMulNBits, whose K products are added one by one in the dump; and a scale that is wrong by a thousandth."""
+    k, n, block = 8192, 4, 32
+    packed, scales = RNG.integers(0, 256, (n, k // block, block // 2)).astype(np.uint8), RNG.uniform(0.01, 0.1, (n, k // block)).astype(np.float32)
+    node = helper.make_node("MatMulNBits", ["x", "b", "s"], ["y"], domain="com.microsoft", name="product", K=k, N=n, bits=4, block_size=block)
+    x, broken = weights(2, k, scale=1), scales.copy()
+    broken[1, 7] *= fault
+    save_model(tmp_path / "m.onnx", [node], [("x", TensorProto.FLOAT, [2, k])], [("y", TensorProto.FLOAT, [2, n])], [("b", packed), ("s", broken)],
+               domains=[("com.microsoft", 1)])
+    w = (np.stack([packed & 15, packed >> 4], -1).reshape(n, -1).astype(np.float32) - 8) * scales.repeat(block, 1)
+    y = np.cumsum(x[:, None] * w, -1, dtype=np.float32)[..., -1]
+    np.savez(tmp_path / "dump.npz", input_0=x, output_0=y)
+    np.savez(tmp_path / "layers.npz", y=y)
+    done = ingot("verify", tmp_path / "m.onnx", tmp_path / "dump.npz", "--layers", tmp_path / "layers.npz", "--rtol", "1e-7", "--atol", "1e-7", "--json")
+    assert done.out, done.err
+    report = json.loads(done.out)
+    assert [r["verdict"] for r in report["layers"] if r["value"] == "y"] == [verdict], done.out
+
+
 def test_bisect_passes_names_the_pass_and_the_node(ingot, net):
     broken = os.path.join(os.path.dirname(INGOT), "tests", "ingot_broken")
     if not os.path.exists(broken):
