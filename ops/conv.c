@@ -1,11 +1,14 @@
 /* conv.c - Conv and ConvTranspose. float goes to the blocked kernels, in whatever layout the planner chose; the other
  * types to loops that follow the definition. */
+#include "ops/conv_normalized.h"
 #include "ops/conv_scaled.h"
 
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
+#include "ops/strip.h"
 #include "ops/weights.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Inputs: X (N, ic, D1...), W (oc, ic / group, kernel...) or transposed (ic, oc / group, kernel...), and B (oc), which
@@ -248,6 +251,90 @@ static ingot_status infer_scaled(ingot_op_ctx *c)
     return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
 }
 
+/* --- a 1x1 Conv whose source is normalized on the way --- */
+
+/* Inputs of BatchNormalization after X, as they come behind those of the Conv. */
+enum { SCALE, BIAS, MEAN, VARIANCE, N_STATISTICS };
+
+/* Statistics are constants, and nothing but an activation lies between the two. */
+bool ingot_conv_normalized_fits(const ingot_op_ctx *conv, const ingot_op_ctx *norm)
+{
+    ingot_op_ctx copy = *conv;
+    ingot_conv_shape shape;
+    bool fits = !ingot_attr_int(norm->node, "training_mode", 0) && ingot_attr_int(norm->node, "spatial", 1) &&
+                norm->n_out == 1 && norm->in[X]->dtype == INGOT_FLOAT && ingot_chain_is_activation(norm) &&
+                conv->constants[W] && conv->node->n_inputs > W && !read_shape(&copy, &shape) &&
+                ingot_conv_takes_prologue(conv->kernels, &shape);
+
+    for (int i = 0; i < N_STATISTICS; i++)
+        fits = fits && norm->constants[1 + i] && ingot_count(norm->in[1 + i]) == norm->in[X]->shape[1];
+    return fits;
+}
+
+/* Per block of channels: means, then factors, then biases. Lanes past the last channel become 0. */
+static ingot_status read_statistics(ingot_op_ctx *norm, ingot_prologue *prologue)
+{
+    const int64_t channels = norm->in[0]->shape[1], blocks = (channels + INGOT_BLOCK - 1) / INGOT_BLOCK;
+    const double epsilon = (double)ingot_attr_float(norm->node, "epsilon", 1e-5f);
+    float *p = ingot_keep(norm, (size_t)(blocks * 3 * INGOT_BLOCK) * sizeof *p);
+    ingot_tensor *in[N_STATISTICS];
+
+    prologue->parameters = p;
+    if (!p)
+        return ingot_op_out_of_memory(norm);
+    for (int i = 0; i < N_STATISTICS; i++) {
+        const ingot_status st = ingot_load_constant(norm, 1 + i, &in[i]);
+        if (st)
+            return st;
+        in[i] = in[i] ? in[i] : norm->in[1 + i];
+    }
+    for (int64_t i = 0; i < channels; i++) {
+        float *at = p + i / INGOT_BLOCK * 3 * INGOT_BLOCK + i % INGOT_BLOCK;
+        at[0] = (float)ingot_parameter(in[MEAN], i);
+        at[INGOT_BLOCK] =
+            (float)(ingot_parameter(in[SCALE], i) / sqrt(ingot_parameter(in[VARIANCE], i) + epsilon));
+        at[2 * INGOT_BLOCK] = (float)ingot_parameter(in[BIAS], i);
+    }
+    return INGOT_OK;
+}
+
+/* The Conv as ever, and a context for the BatchNormalization with its activation. */
+static ingot_status prepare_normalized(ingot_op_ctx *c)
+{
+    const ingot_conv_normalized form = *(const ingot_conv_normalized *)c->state;
+    const int first = c->n_in - (form.n_norm - 1);
+    ingot_prologue *prologue = ingot_keep(c, sizeof *prologue);
+    ingot_tensor **in = ingot_keep(c, (size_t)form.n_norm * sizeof *in), source = *c->in[X], *out = &source;
+    const ingot_const **constants = ingot_keep(c, (size_t)form.n_norm * sizeof *constants);
+    ingot_op_ctx norm = *c;
+    ingot_chain chain;
+    ingot_status st;
+
+    if (!prologue || !in || !constants)
+        return ingot_op_out_of_memory(c);
+    in[X] = c->in[X];
+    for (int i = 1; i < form.n_norm; i++) {
+        in[i] = c->in[first + i - 1];
+        constants[i] = c->constants[first + i - 1];
+    }
+    norm.parent = c;
+    norm.node = form.norm;
+    norm.n_in = form.n_norm;
+    norm.in = in;
+    norm.constants = constants;
+    norm.out = &out;
+    if ((st = prepare_conv(c)) || (st = read_statistics(&norm, prologue)) ||
+        (st = ingot_chain_prepare(&norm, &source, INGOT_CHAIN_ACT, &chain)))
+        return st;
+
+    conv_state *s = c->state;
+    prologue->act = chain.kernel;
+    ingot_conv_blocked_normalize(c, &s->blocked, prologue);
+    ingot_want_scratch(c, c->scratch_bytes, s->blocked.thread_scratch_bytes);
+    c->kernel = "direct nchw8c, normalized source";
+    return INGOT_OK;
+}
+
 #define CONV(name) \
     { name, 1, 2, 3, { INGOT_TYPES_FLOAT }, infer_conv, run_conv, .prepare = prepare_conv, .layout = layout_conv, \
       .flops = count_flops, .describe = describe_conv, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG }
@@ -258,7 +345,11 @@ const ingot_op ingot_ops_conv[] = {
     { "ScaledConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_scaled, run_scaled, .prepare = prepare_scaled,
       .layout = layout_scaled, .flops = count_flops, .describe = describe_conv,
       .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
+    { "NormalizedConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_scaled, run_conv, .prepare = prepare_normalized,
+      .layout = layout_conv, .flops = count_flops, .describe = describe_conv,
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }
 };
 
 const ingot_op *ingot_conv_scaled_op(void) { return &ingot_ops_conv[2]; }
+const ingot_op *ingot_conv_normalized_op(void) { return &ingot_ops_conv[3]; }

@@ -74,6 +74,33 @@ static void direct_run(const run_call *call, int64_t begin, int64_t end, float *
     call->k->conv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
 }
 
+/* --- mixing: 1x1, of a source that is made ready on the way; weights are packed as for direct --- */
+
+/* Without a prologue, where a stride leaves pixels that lie apart, and they are read a few times. */
+static int mixing_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
+{
+    (void)choice;
+    return d->stride[2] > 1 && d->oc >= 4 * k->lanes && k->conv_mix_scratch_f32(d) > 0 ? 0 : -1;
+}
+
+/* The head, then a band of the source. */
+static int64_t mixing_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return HEAD_FLOATS + k->conv_mix_scratch_f32(&b->conv);
+}
+
+static int64_t mixing_items(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->conv_mix_items_f32(&b->conv);
+}
+
+/* The band's number lies in the first bytes of the scratch, as for Winograd. */
+static void mixing_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
+{
+    call->k->conv_mix_f32(&call->b->conv, call->b->prologue, call->packed, call->src, call->dst, call->epilogue,
+                          scratch + HEAD_FLOATS, (int64_t *)(void *)scratch, begin, end);
+}
+
 /* --- depthwise: every channel is a group --- */
 
 /* One filter for each channel: blocks are independent lanes, and there is no sum over channels to make a product of. */
@@ -198,6 +225,14 @@ static const ingot_conv_algorithm algorithms[] = {
       winograd_scratch,
       winograd_items,
       winograd_run },
+    { { "direct nchw8c, collected pixels" },
+      mixing_variant,
+      direct_packed,
+      direct_units,
+      direct_pack,
+      mixing_scratch,
+      mixing_items,
+      mixing_run },
     { { "direct nchw8c", "direct nchw to nchw8c" },
       direct_variant,
       direct_packed,
@@ -216,7 +251,7 @@ static const ingot_conv_algorithm algorithms[] = {
       transposed_run },
 };
 
-enum { TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
+enum { MIXING = 2, TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
 
 /* A dimension of size 0 leaves nothing to compute or to sum, and more than three spatial axes have no kernel: the plain
  * loops deal with both. */
@@ -322,6 +357,26 @@ ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape 
 
     plan(c, shape, src_layout, dst_layout, constant, b);
     return constant ? pack_constant(c, weights, b) : INGOT_OK;
+}
+
+/* Blocked sources only. */
+bool ingot_conv_takes_prologue(const ingot_kernels *k, const ingot_conv_shape *shape)
+{
+    ingot_conv d;
+
+    if (shape->transposed || !ingot_conv_blocked_fits(shape) || ingot_conv_reads_plain(shape))
+        return false;
+    ingot_conv_describe(shape, &d);
+    return k->conv_mix_scratch_f32(&d) > 0;
+}
+
+/* The weights stay as they are packed. */
+void ingot_conv_blocked_normalize(const ingot_op_ctx *c, ingot_conv_blocked *b, const ingot_prologue *prologue)
+{
+    b->algorithm = &algorithms[MIXING];
+    b->variant = 0;
+    b->prologue = prologue;
+    b->thread_scratch_bytes = ingot_aligned_bytes(b->algorithm->scratch(b, c->kernels), sizeof(float));
 }
 
 /* Task over the algorithm's items. */

@@ -16,6 +16,7 @@ typedef struct ingot_conv_blocked {
     bool block_src, unblock_dst;         /* through scratch memory of our own */
     size_t src_bytes, dst_bytes;         /* of those */
     size_t scratch_bytes, thread_scratch_bytes;
+    const ingot_prologue *prologue;      /* what happens to the source before, or NULL */
 } ingot_conv_blocked;
 
 /* Can the kernels do it? Rank, and sizes that are not zero. */
@@ -31,6 +32,13 @@ bool ingot_conv_reads_plain(const ingot_conv_shape *shape);
  * is a constant, else in every run. The caller asks for the scratch memory. */
 ingot_status ingot_conv_blocked_prepare(ingot_op_ctx *c, const ingot_conv_shape *shape, int weights, int src_layout,
                                         int dst_layout, ingot_conv_blocked *b);
+
+/* Could the kernels normalize the source of this convolution on the way? */
+bool ingot_conv_takes_prologue(const ingot_kernels *k, const ingot_conv_shape *shape);
+
+/* From now on the source of such a convolution, which is prepared, is normalized on the way; asks for more scratch
+ * memory. */
+void ingot_conv_blocked_normalize(const ingot_op_ctx *c, ingot_conv_blocked *b, const ingot_prologue *prologue);
 
 /* src and dst in the layouts that prepare was told; scratch: b->scratch_bytes. `weights` is not read when packed. */
 void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const float *src, const float *weights,

@@ -349,6 +349,7 @@ typedef struct item {
     float *dst;
     const float *residual;
     int64_t row0, row1;                 /* flat: pixels */
+    int64_t src_from;                   /* flat: the pixel that src begins with */
     int width;                          /* of the unit */
     tile_job job;
 } item;
@@ -388,7 +389,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         const tap_range first = x == x0 || px == 1 ? taps_at(d, s, 2, x) : taps;
         const tap_range last = x + px == x1 ? taps_at(d, s, 2, x1 - 1) : taps;
 
-        t->src = it->src + ((in_z * s->in[1] + in_y) * s->in[2] + in_x) * s->ic_block;
+        t->src = it->src + ((in_z * s->in[1] + in_y) * s->in[2] + in_x - it->src_from) * s->ic_block;
         t->end.dst = it->dst + at;
         t->end.residual = it->residual ? it->residual + at : NULL;
         t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
@@ -480,32 +481,43 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
         INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
 }
 
-/* Items [i0, i1), each where its image, group, band and unit are. A source band is cold for its first unit, whose
- * tiles fetch pixels ahead; on the way each unit fetches the weights of the next one. */
+/* Item i of those before `end`, where its image, group, band and unit are. On the way it fetches the weights of the
+ * item behind it, unless they have been in use before. */
+static item item_of(const ingot_conv *d, const conv_shape *s, const float *packed, const float *src, float *dst,
+                    const ingot_epilogue *e, int64_t i, int64_t end)
+{
+    const int64_t unit = i % s->units, band = i / s->units % s->bands;
+    const int64_t group = i / s->units / s->bands % s->groups, image = i / s->units / s->bands / s->groups;
+    const int64_t out = image * s->out_image + (group * s->group_oc + unit * UNIT) / BLOCK * s->out_plane;
+    item it = {
+        .d = d, .s = s, .e = e,
+        .src = src + image * s->in_image + group * s->group_ic / s->ic_block * s->in_plane,
+        .weights = packed + group * s->group_floats + unit * s->unit_floats,
+        .dst = dst + out,
+        .residual = e->residual ? e->residual + out : NULL,
+        .row0 = band * s->band, .row1 = min64(s->rows, (band + 1) * s->band),
+        .width = unit_width_of(s->group_oc, unit),
+        .job = unit_job(d, s, e, group, unit),
+    };
+    const float *next = it.weights + it.width * (s->unit_floats / UNIT);
+    const int64_t left = group + 1 < s->groups && band + 1 == s->bands ? s->units : s->units - unit - 1;
+
+    if (left > 0 && i + 1 < end)
+        it.job.next_unit = (ahead){ next, next + unit_width_of(s->group_oc, (unit + 1) % s->units) *
+                                                (s->unit_floats / UNIT) };
+    return it;
+}
+
+/* Items [i0, i1). A source band is cold for its first unit, whose tiles fetch pixels ahead. */
 void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, const float *packed, const float *src,
                               float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1)
 {
     const conv_shape s = conv_shape_of(d, place);
 
     for (int64_t i = i0; i < i1; i++) {
-        const int64_t unit = i % s.units, band = i / s.units % s.bands;
-        const int64_t group = i / s.units / s.bands % s.groups, image = i / s.units / s.bands / s.groups;
-        const int64_t out = image * s.out_image + (group * s.group_oc + unit * UNIT) / BLOCK * s.out_plane;
-        item it = {
-            .d = d, .s = &s, .e = e,
-            .src = src + image * s.in_image + group * s.group_ic / s.ic_block * s.in_plane,
-            .weights = packed + group * s.group_floats + unit * s.unit_floats,
-            .dst = dst + out,
-            .residual = e->residual ? e->residual + out : NULL,
-            .row0 = band * s.band, .row1 = min64(s.rows, (band + 1) * s.band),
-            .width = unit_width_of(s.group_oc, unit),
-            .job = unit_job(d, &s, e, group, unit),
-        };
+        item it = item_of(d, &s, packed, src, dst, e, i, i1);
 
-        it.job.cold = unit == 0 || i == i0;
-        if (unit + 1 < s.units && i + 1 < i1)
-            it.job.next_unit = (ahead){ it.weights + s.unit_floats, it.weights + s.unit_floats +
-                                        unit_width_of(s.group_oc, unit + 1) * (s.unit_floats / UNIT) };
+        it.job.cold = i % s.units == 0 || i == i0;
         run_item(&it);
     }
 }
@@ -537,5 +549,113 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const flo
             t.end.dst += px * BLOCK;
             left -= px;
         }
+    }
+}
+
+/* --- mixing channels of a source that is made ready first, band by band, in scratch memory --- */
+
+/* The convolution over pixels that are ready: those of the outputs, side by side. */
+static ingot_conv ready_conv(const ingot_conv *d)
+{
+    ingot_conv ready = *d;
+
+    for (int i = 0; i < 3; i++) {
+        ready.in[i] = d->out[i];
+        ready.stride[i] = ready.dilation[i] = 1;
+    }
+    return ready;
+}
+
+/* From a channel block of the scratch memory to the next: a line more than the pixels keeps them out of each other's
+ * cache sets. */
+static int64_t ready_plane(const conv_shape *s) { return s->band * BLOCK + 16; }
+
+int64_t INGOT_FN(conv_mix_scratch_f32)(const ingot_conv *d)
+{
+    bool fits = d->groups == 1 && !d->plain_src;
+
+    for (int i = 0; i < 3; i++)
+        fits &= d->kernel[i] == 1 && d->pad[i] == 0 && (d->out[i] - 1) * d->stride[i] < d->in[i];
+    if (!fits)
+        return 0;
+
+    const ingot_conv ready = ready_conv(d);
+    const conv_shape s = conv_shape_of(&ready, NULL);
+    return s.ic_blocks * ready_plane(&s);
+}
+
+int64_t INGOT_FN(conv_mix_items_f32)(const ingot_conv *d)
+{
+    const ingot_conv ready = ready_conv(d);
+    return INGOT_FN(conv_place_items)(&ready, NULL);
+}
+
+/* Pixels [from, to) of the outputs, in one channel block, row by row. */
+static void collect_pixels(const ingot_conv *d, float *dst, const float *src, int64_t from, int64_t to)
+{
+    const int64_t step = d->stride[2] * BLOCK;
+
+    while (from < to) {
+        const int64_t row = from / d->out[2], x = from % d->out[2], n = min64(to - from, d->out[2] - x);
+        const int64_t in_row = row / d->out[1] * d->stride[0] * d->in[1] + row % d->out[1] * d->stride[1];
+        const float *pixel = src + in_row * d->in[2] * BLOCK + x * step;
+
+        for (int64_t i = 0; i < n; i++, pixel += step, dst += BLOCK)
+            vf8_store(dst, vf8_load(pixel));
+        from += n;
+    }
+}
+
+/* n pixels of a channel block, normalized and clipped; dst may be src. */
+static void normalize_pixels(float *dst, const float *src, int64_t n, const float *p, float low, float high)
+{
+    const vf8 sub = vf8_load(p), mul = vf8_load(p + BLOCK), add = vf8_load(p + 2 * BLOCK);
+    const vf8 least = vf8_set1(low), most = vf8_set1(high);
+
+    for (int64_t i = 0; i < n * BLOCK; i += BLOCK) {
+        const vf8 x = vf8_fma(vf8_sub(vf8_load(src + i), sub), mul, add);
+        vf8_store(dst + i, vf8_min(most, vf8_max(least, x)));
+    }
+}
+
+/* All channels of pixels [from, to) of an image: those that the stride leaves, normalized, through the activation. */
+static void make_ready(const ingot_conv *d, const ingot_prologue *first, const conv_shape *s, float *dst,
+                       const float *src, int64_t from, int64_t to)
+{
+    const int64_t plane = d->in[0] * d->in[1] * d->in[2] * BLOCK, n = to - from;
+    const bool moves = !first || plane != s->in_plane;
+    float low = 0, high = 0;
+
+    if (first)
+        clip_range(&first->act, &low, &high);
+    for (int64_t b = 0; b < s->ic_blocks; b++, src += plane, dst += ready_plane(s)) {
+        if (moves)
+            collect_pixels(d, dst, src, from, to);
+        if (first)
+            normalize_pixels(dst, moves ? dst : src + from * BLOCK, n, first->parameters + 3 * BLOCK * b, low, high);
+        if (first && act_follows(&first->act))
+            INGOT_FN(act_rows_f32)(dst, 0, 1, n * BLOCK, &first->act);
+    }
+}
+
+/* Items [i0, i1): images by bands by units, as above. */
+void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, const float *packed, const float *src,
+                            float *dst, const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
+{
+    const ingot_conv ready = ready_conv(d);
+    const conv_shape s = conv_shape_of(&ready, NULL);
+    const int64_t image = d->in[0] * d->in[1] * d->in[2] * BLOCK * s.ic_blocks;
+
+    for (int64_t i = i0; i < i1; i++) {
+        item it = item_of(&ready, &s, packed, src, dst, e, i, i1);
+        const int64_t band = i / s.units;
+
+        if (band != *held)
+            make_ready(d, first, &s, scratch, src + band / s.bands * image, it.row0, it.row1);
+        *held = band;
+        it.src = scratch;
+        it.src_from = it.row0;
+        it.job.plane = ready_plane(&s);
+        run_item(&it);
     }
 }

@@ -97,6 +97,13 @@ typedef struct ingot_conv {
     bool plain_src;            /* src is row-major (N, C, D, H, W); meant for few input channels */
 } ingot_conv;
 
+/* What becomes of a convolution's source before: (x - mean) factor + bias, with eight of each for every channel block
+ * one after the other, and then an activation. */
+typedef struct ingot_prologue {
+    const float *parameters;
+    ingot_epilogue act;
+} ingot_prologue;
+
 /* Two convolutions one after the other, with their packed weights and what follows each; src and dst are blocked. */
 typedef struct ingot_pair {
     ingot_conv mix, depthwise;
@@ -267,6 +274,14 @@ enum { INGOT_STRIPE = 16 };
     X(int64_t, conv_items_f32, (const ingot_conv *d)) \
     X(void, conv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
                        const ingot_epilogue *e, int64_t i0, int64_t i1)) \
+    /* A convolution that only mixes channels (1x1, one group, blocked src), of what a stride leaves and a prologue \
+       (NULL: none) makes of its source; weights as above. scratch holds conv_mix_scratch_f32 floats (0: not for this \
+       one), is best aligned to 64 bytes, and belongs to one call at a time. *held as for winograd_f32. */ \
+    X(int64_t, conv_mix_scratch_f32, (const ingot_conv *d)) \
+    X(int64_t, conv_mix_items_f32, (const ingot_conv *d)) \
+    X(void, conv_mix_f32, (const ingot_conv *d, const ingot_prologue *first, const float *packed, const float *src, \
+                           float *dst, const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, \
+                           int64_t i1)) \
     /* deconv.c: transposed convolutions, src and dst blocked. d->in and d->out are the operator's, the rest its \
        attributes; weights are [ic][oc / groups][kernel...]. Units and items as above. */ \
     X(int64_t, deconv_units_f32, (const ingot_conv *d)) \

@@ -325,7 +325,7 @@ def test_scaled_weights_batch_invariant(ingot, tmp_path):
     assert results[0][1:2].tobytes() == results[1].tobytes()
 
 
-@pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {})])
+@pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {}), ("NormalizedConv", {})])
 def test_models_cannot_name_it(ingot, tmp_path, op, attributes):
     """The step's operator is no part of the format: a file that uses it is refused."""
     node = helper.make_node(op, ["q", "k", "v"], ["y"], domain="ingot.internal", **attributes)
@@ -335,3 +335,43 @@ def test_models_cannot_name_it(ingot, tmp_path, op, attributes):
                                 ir_version=8), tmp_path / "model.onnx")
     done = ingot("run", tmp_path / "model.onnx")
     assert done.code == 3 and "no part of a model" in done.err
+
+
+NORMALIZED = ("direct nchw8c, normalized source",)
+
+
+def statistics(channels):
+    """Scale, bias, mean and variance."""
+    return [random(channels) + 2, random(channels, 1)[:, 0], random(1, channels)[0], random(channels) ** 2 + 0.5]
+
+
+@pytest.mark.parametrize("act", ["relu", "relu6", "silu", "hard swish"])
+@pytest.mark.parametrize("channels, oc, stride", [(16, 24, 1), (35, 80, 1), (72, 19, 2)])
+def test_normalized_source(check, act, channels, oc, stride):
+    """After a pool the BatchNormalization stays; the Conv has a bias, a residual and an activation of its own."""
+    g = Graph()
+    x = g.add("MaxPool", "x", kernel_shape=[2, 2])
+    x = ACTIVATIONS[act](g, g.add("BatchNormalization", x, *statistics(channels), epsilon=1e-3))
+    y = g.add("Conv", x, random(oc, channels, 1, 1) / 4, random(oc), strides=[stride, stride])
+    y = g.add("Relu", g.add("Add", y, "z"))
+    z = random(2, oc, 12 // stride, 10 // stride)
+    assert check(g, {"x": random(2, channels, 13, 11), "z": z}, [y], NORMALIZED) == 1
+
+
+@pytest.mark.parametrize("what", ["wanted", "read twice", "kernel", "groups", "padding", "weights", "statistics"])
+def test_not_normalized_source(check, what):
+    g, inputs = Graph(), {"x": random(2, 16, 9, 10)}
+    numbers = statistics(16)
+    if what == "statistics":
+        inputs["mean"] = numbers[2]
+        numbers[2] = "mean"
+    if what == "weights":
+        inputs["w"] = random(8, 16, 1, 1)
+    kernel = 3 if what == "kernel" else 1
+    pooled = g.add("MaxPool", "x", kernel_shape=[1, 1])
+    middle = g.add("Relu", g.add("BatchNormalization", pooled, *numbers))
+    w = "w" if what == "weights" else random(8, 8 if what == "groups" else 16, kernel, kernel)
+    y = g.add("Conv", middle, w, group=2 if what == "groups" else 1, pads=[1 if what == "padding" else 0] * 4)
+    if what == "read twice":
+        y = g.add("Concat", middle, y, axis=1)
+    assert check(g, inputs, [middle, y] if what == "wanted" else [y], NORMALIZED) == 0
