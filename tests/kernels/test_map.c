@@ -147,6 +147,8 @@ static void check_binary(const ingot_kernels *k, ingot_binary function, int x_pe
         y[2] = NAN;
     snprintf(what, sizeof what, "binary %s %d, periods %d and %d", k->isa, (int)function, x_period, y_period);
     k->binary_f32(function, z, (ingot_operand){ x, x_period }, (ingot_operand){ y, y_period }, n);
+    if (!check_upper_halves())
+        check_fail("%s: leaves upper halves set", what);
     for (int64_t i = 0; i < n; i++)
         check_near(z[i], binary(function, x[i % n_x], y[i % n_y]), 2e-7, what, i);
     check_free(z, n, what);
