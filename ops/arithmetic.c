@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/row_loops.h"
+#include "ops/weights.h"
 
 /* ---- rows: T and W are the element type and the unsigned type that wraps ---- */
 
@@ -225,26 +226,69 @@ static ingot_status run_div(ingot_op_ctx *c) { return run_pair(c, INGOT_BINARY_D
 static ingot_status run_prelu(ingot_op_ctx *c) { return run_pair(c, INGOT_BINARY_PRELU); }
 static ingot_status run_min(ingot_op_ctx *c) { return run_many(c, INGOT_BINARY_MIN); }
 static ingot_status run_max(ingot_op_ctx *c) { return run_many(c, INGOT_BINARY_MAX); }
-static ingot_status run_sum(ingot_op_ctx *c) { return run_many(c, INGOT_BINARY_ADD); }
+/* Are terms added up in float, beside the output, and the result rounded once? */
+static bool sums_aside(const ingot_op_ctx *c)
+{
+    return c->out[0] && c->n_in > 1 && (c->out[0]->dtype == INGOT_FLOAT16 || c->out[0]->dtype == INGOT_BFLOAT16);
+}
+
+/* Scratch memory of that way: the sum, then the term that is added to it. */
+static ingot_status prepare_sum(ingot_op_ctx *c)
+{
+    int64_t most = 0;
+
+    if (!sums_aside(c))
+        return INGOT_OK;
+    for (int i = 0; i < c->n_in; i++)
+        most = MAX(most, ingot_count(c->in[i]));
+    ingot_want_scratch(c, ingot_aligned_bytes(ingot_count(c->out[0]), sizeof(float)) +
+                              ingot_aligned_bytes(most, sizeof(float)), 0);
+    return INGOT_OK;
+}
+
+/* The sum starts at -0, which leaves every first term what it is, -0 too. */
+static ingot_status sum_aside(ingot_op_ctx *c, bool divide)
+{
+    const int64_t n = ingot_count(c->out[0]);
+    float *total = (float *)(void *)c->scratch, count = (float)c->n_in;
+    ingot_tensor sum = *c->out[0], divisor = { .dtype = INGOT_FLOAT, .data = &count };
+    ingot_status st = INGOT_OK;
+
+    sum.dtype = INGOT_FLOAT;
+    sum.data = total;
+    for (int64_t i = 0; i < n; i++)
+        total[i] = -0.0f;
+    for (int i = 0; i < c->n_in && !st; i++) {
+        ingot_tensor term = *c->in[i];
+        term.dtype = INGOT_FLOAT;
+        term.data = c->scratch + ingot_aligned_bytes(n, sizeof(float));
+        ingot_widen_tensor(c->team, term.data, c->in[i]);
+        st = apply(c, INGOT_BINARY_ADD, &sum, &term, &sum);
+    }
+    if (!st && divide)
+        st = apply(c, INGOT_BINARY_DIV, &sum, &divisor, &sum);
+    if (!st)
+        ingot_narrow_tensor(c->team, c->out[0], total);
+    return st;
+}
+
+static ingot_status run_sum(ingot_op_ctx *c)
+{
+    return sums_aside(c) ? sum_aside(c, false) : run_many(c, INGOT_BINARY_ADD);
+}
 
 /* Mean = Sum / n. The divisor is made in the output's own element type, so the division is an ordinary one. */
 static ingot_status run_mean(ingot_op_ctx *c)
 {
     float n_float = (float)c->n_in;
     double n_double = c->n_in;
-    uint16_t n_narrow;
-    ingot_tensor n = { .dtype = c->out[0]->dtype, .data = &n_float };
-    const ingot_status st = run_many(c, INGOT_BINARY_ADD);
+    const bool wide = c->out[0]->dtype == INGOT_DOUBLE;
+    ingot_tensor n = { .dtype = c->out[0]->dtype, .data = wide ? (void *)&n_double : (void *)&n_float };
 
-    if (st || c->n_in == 1)
-        return st;
-    if (n.dtype == INGOT_DOUBLE) {
-        n.data = &n_double;
-    } else if (n.dtype != INGOT_FLOAT) {
-        ingot_narrow_to(&n_narrow, &n_float, 1, n.dtype);
-        n.data = &n_narrow;
-    }
-    return apply(c, INGOT_BINARY_DIV, c->out[0], &n, c->out[0]);
+    if (sums_aside(c))
+        return sum_aside(c, true);
+    const ingot_status st = run_many(c, INGOT_BINARY_ADD);
+    return st || c->n_in == 1 ? st : apply(c, INGOT_BINARY_DIV, c->out[0], &n, c->out[0]);
 }
 
 /* Y has the broadcast shape of all inputs. ONNX has no mixed-type arithmetic: a second element type is INVALID. */
@@ -268,8 +312,8 @@ static int64_t count_flops(const ingot_op_ctx *c) { return ingot_count(c->out[0]
 #define PAIR(name, since, types, infer, run) \
     { name, since, 2, 2, { types, 0 }, infer, run, .flags = INGOT_OP_INPLACE, .layout = follow_blocked, \
       .flops = count_flops }
-#define MANY(name, since, types, run) \
-    { name, since, 1, INGOT_MANY, { types, 0 }, infer_broadcast, run, .flops = count_flops }
+#define MANY(name, since, types, run, get_ready) \
+    { name, since, 1, INGOT_MANY, { types, 0 }, infer_broadcast, run, .prepare = get_ready, .flops = count_flops }
 
 const ingot_op ingot_ops_arithmetic[] = {
     PAIR("Add", 7, INGOT_TYPES_NUMERIC, infer_broadcast, run_add),
@@ -277,9 +321,9 @@ const ingot_op ingot_ops_arithmetic[] = {
     PAIR("Mul", 7, INGOT_TYPES_NUMERIC, infer_broadcast, run_mul),
     PAIR("Div", 7, INGOT_TYPES_NUMERIC, infer_broadcast, run_div),
     PAIR("PRelu", 7, INGOT_TYPES_NUMERIC, infer_like_first, run_prelu),
-    MANY("Min", 1, INGOT_TYPES_NUMERIC, run_min),
-    MANY("Max", 1, INGOT_TYPES_NUMERIC, run_max),
-    MANY("Sum", 1, INGOT_TYPES_FLOAT, run_sum),
-    MANY("Mean", 1, INGOT_TYPES_FLOAT, run_mean),
+    MANY("Min", 1, INGOT_TYPES_NUMERIC, run_min, NULL),
+    MANY("Max", 1, INGOT_TYPES_NUMERIC, run_max, NULL),
+    MANY("Sum", 1, INGOT_TYPES_FLOAT, run_sum, prepare_sum),
+    MANY("Mean", 1, INGOT_TYPES_FLOAT, run_mean, prepare_sum),
     {0},
 };

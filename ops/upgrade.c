@@ -373,9 +373,11 @@ static ingot_status broadcast_7(upgrade *u)
 static ingot_status prelu_7(upgrade *u)
 {
     const int slope = input(u, 1);
-    const ingot_const *constant = slope == INGOT_NONE ? NULL : u->graph->values[slope].constant;
-    if (slope == INGOT_NONE || input(u, 0) == INGOT_NONE ||
-        (constant && (ingot_count(&constant->tensor) == 1 || constant->tensor.rank != 1)))
+    if (slope == INGOT_NONE || input(u, 0) == INGOT_NONE)
+        return INGOT_OK;
+    const ingot_value *value = &u->graph->values[slope];
+    if (value->constant ? ingot_count(&value->constant->tensor) == 1 || value->constant->tensor.rank != 1
+                        : value->type.rank >= 0 && value->type.rank != 1)
         return INGOT_OK;
     return done_if(u, set_input(u, 1, align_second(u, 1)));
 }

@@ -120,6 +120,16 @@ static void narrow(void *argument, int64_t begin, int64_t end, int thread)
             dst[i] = ingot_float_to_bfloat(call->floats[i]);
 }
 
+void ingot_widen_tensor(ingot_team *team, float *to, const ingot_tensor *from)
+{
+    ingot_parallel(team, ingot_count(from), 16384, widen, &(convert_call){ from, to });
+}
+
+void ingot_narrow_tensor(ingot_team *team, const ingot_tensor *to, float *from)
+{
+    ingot_parallel(team, ingot_count(to), 16384, narrow, &(convert_call){ to, from });
+}
+
 /* Put copies of `tensors` in the type `dtype` into copies[] and wide[]; tensors of other types stay themselves. `fill`:
  * convert their elements now, as inputs need. Returns the memory after the copies. */
 static char *make_copies(ingot_op_ctx *c, ingot_tensor **tensors, int n, ingot_tensor *copies, ingot_tensor **wide,

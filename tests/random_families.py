@@ -663,9 +663,12 @@ def instance_norm(d, op):
 
 
 def group_norm(d, op):
+    """Groups of one element, or of four and more: of two near elements alone the reference's variance is nothing but rounding."""
     groups = d.between(1, 3)
-    c = groups * d.between(1, 3)
-    shape = (d.between(1, 2), c) + d.shape(1, 2, zero=0)
+    each = d.between(1, 3)
+    c = groups * each
+    sizes = d.pick([(d.between(4, 6),), (d.between(2, 4), d.between(2, 4)), (1,) if each == 1 else (5, 1)])
+    shape = (d.between(1, 2), c) + sizes
     return Case(op, [d.array(np.float32, shape), d.array(np.float32, (c,)), d.array(np.float32, (c,))],
                 {"num_groups": groups, "epsilon": 1e-2})
 

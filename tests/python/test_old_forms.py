@@ -51,6 +51,7 @@ FORMS = [
     ("Max", 1, {"consumed_inputs": [0, 0]}, [X, ONES], [np.maximum(X, 1)]),
     ("PRelu", 1, {"consumed_inputs": [0, 0]}, [X, ROW], [np.where(X < 0, X * ROW.reshape(3, 1, 1), X)]),
     ("PRelu", 6, {}, [X, ROW[:1]], [np.where(X < 0, X * ROW[0], X)]),
+    ("PRelu", 6, {}, [X, ROW.reshape(3, 1, 1)], [np.where(X < 0, X * ROW.reshape(3, 1, 1), X)]),
     ("Pad", 1, {"paddings": [0, 1, 0, 0, 0, 0, 2, 0], "value": 1.5}, [X],
      [np.pad(X, ((0, 0), (1, 0), (0, 2), (0, 0)), constant_values=1.5)]),
     ("Pad", 2, {"pads": [0, 0, 1, 1, 0, 0, 1, 1], "mode": "reflect"}, [X], [np.pad(X, ((0, 0), (0, 0), (1, 1), (1, 1)), "reflect")]),
