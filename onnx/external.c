@@ -122,6 +122,17 @@ void ingot_close_sources(ingot_onnx *onnx)
     onnx->files = NULL;
 }
 
+/* The next folder of a path, or its file where `more` is false: -1 with errno, ELOOP for a link. Where a folder is asked
+ * for, the kernel calls a link no folder, which would not tell what is wrong. */
+static int open_part(int at, const char *part, bool more)
+{
+    struct stat found;
+    const int next = openat(at, part, OPEN_FLAGS | O_NOFOLLOW | (more ? O_DIRECTORY : 0));
+    if (next < 0 && errno == ENOTDIR)
+        errno = !fstatat(at, part, &found, AT_SYMLINK_NOFOLLOW) && S_ISLNK(found.st_mode) ? ELOOP : ENOTDIR;
+    return next;
+}
+
 /* Open component by component without following any link, for systems without openat2. Returns a descriptor, or -1 with
  * errno. ".." and links are refused. The folder's own descriptor stays open. */
 static int open_each(int folder, const char *location)
@@ -135,7 +146,7 @@ static int open_each(int folder, const char *location)
         if (length && length <= NAME_MAX && !(length == 2 && !memcmp(location, "..", 2))) {
             memcpy(part, location, length);
             part[length] = 0;
-            next = openat(at, part, OPEN_FLAGS | O_NOFOLLOW | (location[length] ? O_DIRECTORY : 0));
+            next = open_part(at, part, location[length] != 0);
         }
         const int failed = errno;
         close(at);

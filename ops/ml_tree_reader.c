@@ -8,9 +8,17 @@
 
 #include "ops/ml_trees.h"
 
-/* What every failed allocation says. */
-/* The elements of a tensor attribute as doubles, *n of them, in memory of the plan; NULL when there is none. */
-static double *tensor_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
+/* Memory of the plan; where there is none, t remembers it: a list that is NULL for that reason is no mistake of the
+ * model's. */
+static void *keep(ingot_op_ctx *c, ingot_trees *t, size_t size_bytes)
+{
+    void *memory = ingot_keep(c, size_bytes);
+    t->ran_out |= !memory;
+    return memory;
+}
+
+/* The elements of a tensor attribute as doubles, *n of them; NULL and 0 when there is none. */
+static double *tensor_doubles(ingot_op_ctx *c, ingot_trees *t, const char *name, int64_t *n)
 {
     const ingot_attr *a = ingot_node_attr(c->node, name);
 
@@ -20,8 +28,8 @@ static double *tensor_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
     ingot_tensor elements = a->tensors[0]->tensor;
     if (!((INGOT_TYPES_FLOAT | INGOT_TYPE(UINT8)) >> elements.dtype & 1))
         return NULL;
-    double *values = ingot_keep(c, (size_t)ingot_count(&elements) * sizeof *values);
-    elements.data = values ? ingot_keep(c, ingot_storage_bytes(&elements)) : NULL;
+    double *values = keep(c, t, (size_t)ingot_count(&elements) * sizeof *values);
+    elements.data = values ? keep(c, t, ingot_storage_bytes(&elements)) : NULL;
     if (!elements.data)
         return NULL;
     ingot_const_read(a->tensors[0], elements.data);
@@ -32,16 +40,17 @@ static double *tensor_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
 }
 
 /* The attribute `name`, floats, or its form in doubles, `name`_as_tensor; NULL and *n = 0 when neither is given. */
-double *ingot_tree_doubles(ingot_op_ctx *c, const char *name, int64_t *n)
+static double *doubles_of(ingot_op_ctx *c, ingot_trees *t, const char *name, int64_t *n)
 {
     char tensor_name[60];
     const float *floats = ingot_ml_floats(c, name, n);
 
     snprintf(tensor_name, sizeof tensor_name, "%s_as_tensor", name);
     if (!floats)
-        return tensor_doubles(c, tensor_name, n);
-    double *values = ingot_keep(c, (size_t)*n * sizeof *values);
-    for (int64_t i = 0; i < *n && values; i++)
+        return tensor_doubles(c, t, tensor_name, n);
+    double *values = keep(c, t, (size_t)*n * sizeof *values);
+    *n = values ? *n : 0;
+    for (int64_t i = 0; i < *n; i++)
         values[i] = (double)floats[i];
     return values;
 }
@@ -82,7 +91,7 @@ static ingot_status read_members(ingot_op_ctx *c, ingot_trees *t)
 {
     int64_t n = 0, at = 0;
 
-    t->members = tensor_doubles(c, "membership_values", &n);
+    t->members = tensor_doubles(c, t, "membership_values", &n);
     for (int64_t i = 0; i < t->n_nodes; i++) {
         ingot_tree_node *node = &t->nodes[i];
         if (node->mode != INGOT_TREE_MEMBER)
@@ -113,7 +122,7 @@ static ingot_status read_nodes(ingot_op_ctx *c, ingot_trees *t, int64_t width, c
 {
     const int64_t n = t->n_nodes;
     int64_t n_splits;
-    const double *splits = tensor_doubles(c, "nodes_splits", &n_splits);
+    const double *splits = tensor_doubles(c, t, "nodes_splits", &n_splits);
     const int64_t *features = ints_of(c, "nodes_featureids", n),
                   *missing = ints_of(c, "nodes_missing_value_tracks_true", n);
     const int64_t *yes = ints_of(c, "nodes_truenodeids", n), *no = ints_of(c, "nodes_falsenodeids", n);
@@ -139,10 +148,10 @@ static ingot_status read_nodes(ingot_op_ctx *c, ingot_trees *t, int64_t width, c
 
 /* Trees of TreeEnsemble (opset 5 of ai.onnx.ml) for rows of `width` features. In t, n_targets is given, all else is
  * filled. Each leaf has exactly one weight. INVALID where lists do not fit each other. */
-ingot_status ingot_read_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width)
+static ingot_status read_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width)
 {
-    const double *modes = tensor_doubles(c, "nodes_modes", &t->n_nodes);
-    const double *weights = tensor_doubles(c, "leaf_weights", &t->n_leaves);
+    const double *modes = tensor_doubles(c, t, "nodes_modes", &t->n_nodes);
+    const double *weights = tensor_doubles(c, t, "leaf_weights", &t->n_leaves);
     const int64_t *targets = ints_of(c, "leaf_targetids", t->n_leaves);
     const int64_t *roots = ingot_ml_ints(c, "tree_roots", &t->n_roots);
 
@@ -214,7 +223,7 @@ static int64_t find_node(const old_nodes *o, int64_t tree, int64_t node)
 }
 
 /* The lists as they are, all of one length, and names sorted; two nodes of one name are INVALID. */
-static ingot_status read_old_lists(ingot_op_ctx *c, old_nodes *o)
+static ingot_status read_old_lists(ingot_op_ctx *c, ingot_trees *t, old_nodes *o)
 {
     int64_t n_splits;
     o->modes = ingot_ml_strings(c, "nodes_modes", &o->n);
@@ -225,7 +234,7 @@ static ingot_status read_old_lists(ingot_op_ctx *c, old_nodes *o)
     o->yes = ints_of(c, "nodes_truenodeids", n);
     o->no = ints_of(c, "nodes_falsenodeids", n);
     o->missing = ints_of(c, "nodes_missing_value_tracks_true", n);
-    o->splits = ingot_tree_doubles(c, "nodes_values", &n_splits);
+    o->splits = doubles_of(c, t, "nodes_values", &n_splits);
     if (!n || !o->trees || !o->ids || !o->features || !o->yes || !o->no || !o->splits || n_splits != n)
         return ingot_op_fail(c, INGOT_INVALID, "the attributes nodes_* do not all have the same number of elements");
     /* Names are sorted, so that children are found by bisection and twins are neighbours. */
@@ -302,7 +311,7 @@ static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_node
 
     snprintf(name, sizeof name, "%s_weights", kind);
     /* The three lists that say which leaf and target a weight is for. */
-    const double *weights = ingot_tree_doubles(c, name, &t->n_weights);
+    const double *weights = doubles_of(c, t, name, &t->n_weights);
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "%s_%s", kind, parts[i]);
         lists[i] = ints_of(c, name, t->n_weights);
@@ -336,18 +345,33 @@ static ingot_status fill_weights(ingot_op_ctx *c, ingot_trees *t, const old_node
 
 /* Trees of the two older operators; kind: "target" or "class", the prefix of the lists of weights. base_values is one
  * number for each target, or one for all, or missing. */
-ingot_status ingot_read_old_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width, const char *kind)
+static ingot_status read_old_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width, const char *kind)
 {
     old_nodes o = { 0 };
     ingot_status st;
 
-    t->base = ingot_tree_doubles(c, "base_values", &t->n_base);
+    t->base = doubles_of(c, t, "base_values", &t->n_base);
     if (t->n_base > 1 && t->n_base != t->n_targets)
         return ingot_op_fail(c, INGOT_INVALID, "base_values has %lld elements for %lld targets", (long long)t->n_base,
                              (long long)t->n_targets);
-    if ((st = read_old_lists(c, &o)) || (st = number_nodes(c, t, &o)) || (st = allocate(c, t)) ||
+    if ((st = read_old_lists(c, t, &o)) || (st = number_nodes(c, t, &o)) || (st = allocate(c, t)) ||
         (st = fill_nodes(c, t, &o, width)) || (st = fill_weights(c, t, &o, kind)))
         return st;
     note_plain(t);
     return INGOT_OK;
+}
+
+/* ---- both ---- */
+
+/* Lists that could not be had for want of memory look as if they were missing; this tells the two apart. */
+ingot_status ingot_read_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width)
+{
+    const ingot_status status = read_trees(c, t, width);
+    return t->ran_out ? ingot_op_out_of_memory(c) : status;
+}
+
+ingot_status ingot_read_old_trees(ingot_op_ctx *c, ingot_trees *t, int64_t width, const char *kind)
+{
+    const ingot_status status = read_old_trees(c, t, width, kind);
+    return t->ran_out ? ingot_op_out_of_memory(c) : status;
 }

@@ -41,6 +41,7 @@ typedef struct ingot_trees {
     double *members;
     const double *base;              /* n_base numbers that are added at the end: none, one, or one for each target */
     int64_t n_nodes, n_leaves, n_roots, n_weights, n_targets, n_base;
+    bool ran_out;                    /* a list is missing because memory was */
     bool plain;                      /* every node is LEQ and treats NaN as false */
     ingot_tree_aggregate aggregate;
     ingot_ml_transform transform;
@@ -51,8 +52,5 @@ typedef struct ingot_trees {
  * are below `width`. Memory is that of the plan. */
 ingot_status ingot_read_trees(ingot_op_ctx *c, ingot_trees *trees, int64_t width);
 ingot_status ingot_read_old_trees(ingot_op_ctx *c, ingot_trees *trees, int64_t width, const char *kind);
-
-/* The attribute `name` (floats) or `name`_as_tensor as doubles in memory of the plan, *n of them; or NULL and 0. */
-double *ingot_tree_doubles(ingot_op_ctx *c, const char *name, int64_t *n);
 
 #endif
