@@ -230,8 +230,9 @@ static ingot_status plan_axes(ingot_op_ctx *c, resize_state *s, ingot_resize_axi
     /* Tables for all axes in between, those that stay included. */
     for (int i = 0; i < s->n_axes; i++) {
         s->axes[i] = all[first + i];
-        if (!ingot_resize_fill(c, &s->rule, &s->axes[i]))
-            return ingot_op_out_of_memory(c);
+        const ingot_status status = ingot_resize_fill(c, &s->rule, &s->axes[i]);
+        if (status)
+            return status;
         for (int64_t o = 0; o < s->axes[i].out && s->axes[i].outside; o++)
             s->extrapolates |= s->axes[i].outside[o];
     }

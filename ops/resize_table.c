@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+enum { LOOK_EVERY = 100000 }; /* table entries, about a millisecond */
+
 /* Does the axis stay as it is? Size and scale say so, and a crop must take all of it. A scale that is 1 but for
  * rounding counts as 1. */
 bool ingot_resize_keeps(const ingot_resize_rule *rule, const ingot_resize_axis *axis)
@@ -79,9 +81,9 @@ static void fill_taps(const ingot_resize_rule *rule, const ingot_resize_axis *ax
             weight[i] /= sum;
 }
 
-/* The tables of one axis, in memory of the plan: for each output position its inputs and weights. False when memory
- * is out or the tables would be too large. */
-bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_resize_axis *axis)
+/* The tables of one axis, in memory of the plan: for each output position its inputs and weights. LIMIT when memory is
+ * out or the tables would be too large. An axis of many millions takes seconds, so that a cancel is looked for. */
+ingot_status ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_resize_axis *axis)
 {
     const double support = rule->mode == INGOT_RESIZE_CUBIC ? 2 : 1;
     const double stretch = rule->antialias ? MIN(axis->scale, 1) : 1;
@@ -90,19 +92,24 @@ bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_res
     size_t n, bytes;
 
     if (!(reach < 0x1p40))
-        return false;
+        return ingot_op_out_of_memory(c);
     axis->taps = nearest ? 1 : 2 * (int64_t)reach;
     if (!ingot_mul_size((size_t)axis->out, (size_t)axis->taps, &n) || !ingot_mul_size(n, sizeof(double), &bytes))
-        return false;
+        return ingot_op_out_of_memory(c);
     /* Memory for the tables. */
     axis->index = ingot_keep(c, bytes);
     axis->weight_f64 = nearest ? NULL : ingot_keep(c, bytes);
     axis->weight_f32 = nearest ? NULL : ingot_keep(c, bytes);
     axis->outside = crops ? ingot_keep(c, (size_t)axis->out) : NULL;
     if (!axis->index || (!nearest && (!axis->weight_f64 || !axis->weight_f32)) || (crops && !axis->outside))
-        return false;
+        return ingot_op_out_of_memory(c);
     const double last = (double)(axis->in - 1), margin = 2 * reach + 8;    /* no position past it reads anything else */
-    for (int64_t y = 0; y < axis->out; y++) {
+    for (int64_t y = 0, next = 0; y < axis->out; y++) {
+        if (y >= next) {
+            if (ingot_cancelled(c))
+                return ingot_op_fail(c, INGOT_CANCELLED, "the run was cancelled");
+            next = y + 1 + LOOK_EVERY / axis->taps;
+        }
         double x = position(rule, axis, (double)y);
         if (crops && !(x >= 0 && x <= last)) {
             axis->outside[y] = true;
@@ -118,5 +125,5 @@ bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_res
     }
     for (size_t i = 0; i < n && !nearest; i++)
         axis->weight_f32[i] = (float)axis->weight_f64[i];
-    return true;
+    return INGOT_OK;
 }

@@ -38,7 +38,7 @@ typedef struct ingot_resize_axis {
 /* Does the axis come out as it went in? */
 bool ingot_resize_keeps(const ingot_resize_rule *rule, const ingot_resize_axis *axis);
 
-/* Fill taps, index, weights and outside; the rest is given. False: memory is out. */
-bool ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_resize_axis *axis);
+/* Fill taps, index, weights and outside; the rest is given. LIMIT where memory is out. */
+ingot_status ingot_resize_fill(ingot_op_ctx *c, const ingot_resize_rule *rule, ingot_resize_axis *axis);
 
 #endif

@@ -37,7 +37,8 @@ def damage(program, path, options):
     if done.returncode:
         return {"failed": f"code {done.returncode}\n{done.stderr[-4000:]}"}
     counts = {name.strip(): int(n) for name, n in re.findall(r"([a-z/ ]+) (\d+),", done.stdout)}
-    return {"counts": counts, "longest_ms": float(re.search(r"took (\d+) ms", done.stdout)[1]), "seconds": time.time() - start}
+    return {"counts": counts, "longest_ms": float(re.search(r"took (\d+) ms", done.stdout)[1]),
+            "refusal_ms": float(re.search(r"refusal (\d+) ms", done.stdout)[1]), "seconds": time.time() - start}
 
 
 def main():
@@ -70,9 +71,10 @@ def main():
     total, failed = collections.Counter(), sorted(name for name in results if "failed" in results[name])
     for result in results.values():
         total.update(result.get("counts", {}))
-    longest = max(((r["longest_ms"], name) for name, r in results.items() if "longest_ms" in r), default=(0, "none"))
-    print(f"damage: {len(results)} models ({left} left), {sum(total.values())} files: {dict(total)}; the longest took {longest[0]:.0f} ms "
-          f"({longest[1]}); {len(failed)} failed", *failed)
+    def longest(key):
+        return "{:.0f} ms ({})".format(*max(((r[key], name) for name, r in results.items() if key in r), default=(0, "none")))
+    print(f"damage: {len(results)} models ({left} left), {sum(total.values())} files: {dict(total)}; the longest took {longest('longest_ms')} of "
+          f"processor time, the longest refusal {longest('refusal_ms')}; {len(failed)} failed", *failed)
     sys.exit(bool(failed or not results))
 
 

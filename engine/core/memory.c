@@ -1,4 +1,5 @@
-/* memory.c - a 64-byte header before each block holds its size, so that freeing gives back what was counted. */
+/* memory.c - a 64-byte header before each block holds its size, so that freeing gives back what was counted, and where
+ * it begins. */
 #include "engine/core/memory.h"
 
 #include <stdlib.h>
@@ -8,13 +9,15 @@
 
 #include "engine/core/cgroup.h"
 
-/* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. */
-enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10 };
+/* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. Blocks from FRESH_FROM bytes on come
+ * cleared from the system, page by page as they are touched. */
+enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10, FRESH_FROM = 1 << 20 };
 
 /* Padded to a whole line, so that what follows it keeps the alignment. */
 typedef struct header {
     size_t size_bytes;
-    char padding[INGOT_ALIGNMENT - sizeof(size_t)];
+    void *start;               /* what free() takes */
+    char padding[INGOT_ALIGNMENT - sizeof(size_t) - sizeof(void *)];
 } header;
 
 /* The builtin stores the wrapped product on overflow; callers read *result only where true came back. */
@@ -49,35 +52,41 @@ static bool reserve(ingot_memory *memory, size_t size_bytes)
 }
 
 /* Rounds up to whole lines and puts the header in the line before; from HUGE_FROM bytes on it asks for huge pages,
- * which saves TLB misses in weights and activations. NULL past the limit, and when the system has none: ran_out tells
- * afterwards that it happened. */
-void *ingot_alloc(ingot_memory *memory, size_t size_bytes)
+ * which saves TLB misses in weights and activations. Fresh memory is aligned by hand. NULL past the limit, and when the
+ * system has none: ran_out tells afterwards that it happened. */
+static void *allocate(ingot_memory *memory, size_t size_bytes, bool fresh)
 {
     size_t total;
-    if (!ingot_add_size(size_bytes, sizeof(header) + INGOT_ALIGNMENT - 1, &total) || total > PTRDIFF_MAX)
+    if (!ingot_add_size(size_bytes, sizeof(header) + 2 * INGOT_ALIGNMENT - 1, &total) || total > PTRDIFF_MAX)
         return NULL;
-    total &= ~(size_t)(INGOT_ALIGNMENT - 1);
+    total = (total & ~(size_t)(INGOT_ALIGNMENT - 1)) - (fresh ? 0 : INGOT_ALIGNMENT);
     if (!reserve(memory, total))
         return NULL;
-    header *block = aligned_alloc(INGOT_ALIGNMENT, total);
-    if (!block) {
+    char *start = fresh ? calloc(1, total) : aligned_alloc(INGOT_ALIGNMENT, total);
+    if (!start) {
         atomic_fetch_sub(&memory->used_bytes, total);
         atomic_store(&memory->ran_out, true);
         return NULL;
     }
+    header *block = (header *)(void *)(start + (-(uintptr_t)start & (INGOT_ALIGNMENT - 1)));
     if (total >= HUGE_FROM) {
         const uintptr_t page = 4096, begin = ((uintptr_t)block + page - 1) & ~(page - 1);
-        madvise((void *)begin, ((uintptr_t)block + total - begin) & ~(page - 1), MADV_HUGEPAGE);
+        madvise((void *)begin, ((uintptr_t)start + total - begin) & ~(page - 1), MADV_HUGEPAGE);
     }
     block->size_bytes = total;
+    block->start = start;
     return block + 1;
 }
 
-/* Cleared as far as was asked for; what rounding adds is not. */
+void *ingot_alloc(ingot_memory *memory, size_t size_bytes) { return allocate(memory, size_bytes, false); }
+
+/* Cleared as far as was asked for; what rounding adds is not. Where much is asked for and little used, as by tables that
+ * turn out to be too large, the system's own pages cost nothing. */
 void *ingot_zalloc(ingot_memory *memory, size_t size_bytes)
 {
-    void *pointer = ingot_alloc(memory, size_bytes);
-    if (pointer)
+    const bool fresh = size_bytes >= FRESH_FROM;
+    void *pointer = allocate(memory, size_bytes, fresh);
+    if (pointer && !fresh)
         memset(pointer, 0, size_bytes);
     return pointer;
 }
@@ -90,7 +99,7 @@ void ingot_release(ingot_memory *memory, void *pointer)
         return;
     header *block = (header *)pointer - 1;
     atomic_fetch_sub(&memory->used_bytes, block->size_bytes);
-    free(block);
+    free(block->start);
 }
 
 /* Chunks form a list, newest first, for freeing them. A header of a whole line keeps the pieces aligned. */

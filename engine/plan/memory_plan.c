@@ -129,6 +129,13 @@ static void bind_tensors(ingot_plan *plan)
             plan->steps[s]->ctx.scratch = plan->memory + plan->arena_bytes;
 }
 
+/* Returns INGOT_LIMIT with a line; a part of a MiB counts as a whole one. */
+static ingot_status needs_too_much(size_t bytes, ingot_error *error)
+{
+    return ingot_fail(error, INGOT_LIMIT, "the plan needs %zu MiB of memory, which are not to be had or more than "
+                                          "--max-memory allows", (bytes >> 20) + (bytes % (1 << 20) != 0));
+}
+
 /* The line for a plan that is too large names the node of its largest value, which is where to look. Returns
  * INGOT_LIMIT. */
 static ingot_status too_large(const ingot_plan *plan, size_t total, ingot_error *error)
@@ -138,9 +145,26 @@ static ingot_status too_large(const ingot_plan *plan, size_t total, ingot_error 
         if (plan->values[v]->place == INGOT_PLACE_ARENA && plan->values[v]->producer != INGOT_NONE &&
             (!largest || plan->values[v]->size_bytes > largest->size_bytes))
             largest = plan->values[v];
-    ingot_fail(error, INGOT_LIMIT, "the plan needs %zu MiB of memory, which are not to be had or more than "
-                                   "--max-memory allows", total >> 20);
+    needs_too_much(total, error);
     return largest ? ingot_step_error(plan->steps[largest->producer], INGOT_LIMIT, error) : INGOT_LIMIT;
+}
+
+/* A value that alone is more than everything may take. Preparing its step could take long, and tables as large. */
+ingot_status ingot_plan_check_sizes(const ingot_plan *plan, ingot_error *error)
+{
+    const uint64_t limit = plan->env->memory->limit_bytes;
+    for (int s = 0; s < plan->n_steps && limit; s++) {
+        const ingot_step *step = plan->steps[s];
+        for (int i = 0; i < step->ctx.n_out && !step->dynamic; i++) {
+            const size_t bytes = step->ctx.out[i] && step->ctx.out[i]->kind == INGOT_TENSOR
+                                     ? ingot_storage_bytes(step->ctx.out[i]) : 0;
+            if (bytes > limit) {
+                needs_too_much(bytes, error);
+                return ingot_step_error(step, INGOT_LIMIT, error);
+            }
+        }
+    }
+    return INGOT_OK;
 }
 
 /* One allocation holds the arena and the scratch. Order matters: sharing needs lifetimes and makes them longer, offsets

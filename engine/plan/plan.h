@@ -156,6 +156,8 @@ ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error 
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
 /* memory_plan.c: lifetimes, sharing, offsets; allocates the arena and binds the tensors. */
 ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error);
+/* Before steps are prepared: LIMIT where one value alone is too much. */
+ingot_status ingot_plan_check_sizes(const ingot_plan *plan, ingot_error *error);
 /* share.c: views, parts of a whole, in-place results. Lifetimes must be known, and grow with what is shared. */
 void ingot_plan_share(ingot_plan *plan);
 /* The value whose memory `id` uses in the end, and where in it, in bytes. */
