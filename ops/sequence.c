@@ -87,7 +87,10 @@ static ingot_status run_construct(ingot_op_ctx *c)
 /* A sequence without items, of the type that dtype names. */
 static ingot_status run_empty(ingot_op_ctx *c)
 {
-    const ingot_dtype dtype = (ingot_dtype)ingot_attr_int(c->node, "dtype", INGOT_FLOAT);
+    const ingot_dtype dtype = ingot_attr_dtype(c->node, "dtype", INGOT_FLOAT);
+    if (!dtype)
+        return ingot_op_fail(c, INGOT_UNSUPPORTED, "attribute dtype: element type %lld",
+                             (long long)ingot_attr_int(c->node, "dtype", INGOT_FLOAT));
     return make_items(c, c->out[0], INGOT_SEQUENCE, dtype, 0);
 }
 

@@ -28,6 +28,13 @@ int64_t ingot_attr_int(const ingot_node *node, const char *name, int64_t otherwi
     return attr ? attr->ints[0] : otherwise;
 }
 
+/* The number is compared before it becomes an enumeration's: one beyond 32 bits must not look like a type. */
+ingot_dtype ingot_attr_dtype(const ingot_node *node, const char *name, ingot_dtype otherwise)
+{
+    const int64_t number = ingot_attr_int(node, name, (int64_t)otherwise);
+    return number > 0 && number < INGOT_N_DTYPES ? (ingot_dtype)number : INGOT_UNDEFINED;
+}
+
 /* As ingot_attr_int(), for floats. */
 float ingot_attr_float(const ingot_node *node, const char *name, float otherwise)
 {

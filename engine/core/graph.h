@@ -163,6 +163,8 @@ ingot_status ingot_graph_sort(ingot_graph *graph, ingot_error *error);
 /* Attributes. The getters return the default where the attribute is absent; types were checked when loading. */
 const ingot_attr *ingot_node_attr(const ingot_node *node, const char *name);
 int64_t ingot_attr_int(const ingot_node *node, const char *name, int64_t otherwise);
+/* An element type; UNDEFINED for a number that stands for none. */
+ingot_dtype ingot_attr_dtype(const ingot_node *node, const char *name, ingot_dtype otherwise);
 float ingot_attr_float(const ingot_node *node, const char *name, float otherwise);
 const char *ingot_attr_string(const ingot_node *node, const char *name, const char *otherwise);
 const ingot_graph *ingot_attr_graph(const ingot_node *node, const char *name); /* or NULL */

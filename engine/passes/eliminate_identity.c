@@ -54,7 +54,7 @@ static bool dropout(const lookup *l)
  * the first must be set. */
 static bool cast(const lookup *l)
 {
-    return in(l, 0)->dtype && in(l, 0)->dtype == (ingot_dtype)ingot_attr_int(l->node, "to", INGOT_UNDEFINED);
+    return in(l, 0)->dtype && in(l, 0)->dtype == ingot_attr_dtype(l->node, "to", INGOT_UNDEFINED);
 }
 
 /* The axes stay where they are, each of them. Without perm they are reversed, which matters from rank 2 on. */

@@ -114,7 +114,7 @@ static void compare(walk *w)
 static void cast(walk *w)
 {
     *w->out = *in(w, 0);
-    w->out->dtype = (ingot_dtype)ingot_attr_int(w->node, "to", INGOT_UNDEFINED);
+    w->out->dtype = ingot_attr_dtype(w->node, "to", INGOT_UNDEFINED);
 }
 
 static void cast_like(walk *w)

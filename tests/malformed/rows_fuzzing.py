@@ -32,3 +32,10 @@ for text, inputs in [("Mean", ["s"]), ("Add", ["s", "zero"]), ("Mul", ["s", "one
     constants = [numpy_helper.from_array(np.float32(v), k) for k, v in [("zero", 0), ("one", 1)] if k in inputs]
     made = graph([node("SequenceConstruct", ["x"], ["s"], name="n"), node(text, inputs, ["y"])], [X], ["y"], constants)
     op_case(f"fuzzing: {text}: of a sequence, which would stay as it is", "sequence", model(made))
+
+# Numbers that stand for no element type, or for one if they were cut to 32 bits.
+for number in (256, 1 << 32 | 1, MIN64):
+    twice = graph([node("Cast", ["x"], ["t"], name="n", to=number), node("Cast", ["t"], ["y"], to=number)], [X], ["y"])
+    case(f"fuzzing: Cast: twice to type {number}", UNSUPPORTED, f"element type {number}", model(twice))
+    empty = graph([node("SequenceEmpty", [], ["s"], dtype=number), node("SequenceLength", ["s"], ["y"], name="n")], [X], ["y"])
+    case(f"fuzzing: SequenceEmpty: of type {number}", UNSUPPORTED, f"culprit.*element type {number}", model(empty))
