@@ -5,8 +5,9 @@
 Parts: unit (C tests, every instruction set), python (command line, passes, reader and writer, from outside), corpus (models
 beside their PyTorch dumps), malformed (the tables of tests/malformed: an exit code and one line for each), conformance (the
 ONNX project's cases listed in tests/conformance.txt), sanitize (unit tests, malformed and other models under the address and
-undefined sanitizers), clang (builds without warnings), musl (unit tests of a build for musl, without OpenMP), arm (NEON kernels
-under qemu-user), docs (the site is built without a warning, and no link of it leads nowhere).
+undefined sanitizers), clang (builds without warnings, and programs of many threads have no race under the thread sanitizer), musl
+(unit tests of a build for musl, without OpenMP), arm (NEON kernels under qemu-user), docs (the site is built without a warning, and
+no link of it leads nowhere).
 """
 import glob
 import json
@@ -191,8 +192,25 @@ def sanitize():
 
 
 def clang():
-    good = build(os.path.join(ROOT, "build", "clang"), env={"CC": "clang"})
-    return int(good), int(not good)
+    """A build by another compiler, without warnings; it has the thread sanitizer, under which programs of many threads then run. With
+    libomp and its tool archer the sanitizer knows what OpenMP orders. A race that is made on purpose shows that it looks."""
+    folder = os.path.join(ROOT, "build", "clang")
+    options = ["--buildtype=plain", "-Doptimization=1", "-Dc_args=-gline-tables-only", "-Db_sanitize=thread", "-Db_lundef=false"]
+    good = build(folder, *options, env={"CC": "clang"})
+    archers = glob.glob("/usr/lib/llvm-*/lib/libarcher.so")
+    environment = dict(os.environ, OMP_TOOL_LIBRARIES=archers[-1] if archers else "", TSAN_OPTIONS="ignore_noninstrumented_modules=1")
+    mynet, raced = os.path.join(ROOT, "models", "MyNet.onnx"), 66
+    models = [mynet] + [os.path.join(folder, name, "model.onnx") for folder in [corpus_folder()] if folder for name in
+                        ("ctrl_loop", "ctrl_if", "mynet_int8", "gru")]
+    rows = [(["crowd", "--race", 2, 2, 1, mynet], raced), (["crowd", 6, 6, 1, *models], 0), (["crowd", 4, 6, 2, *models], 0),
+            (["cancel", 20, 0, mynet], 0)]
+    bad = 0
+    for row, expected in rows:
+        done = run(os.path.join(folder, "tests", "robust", row[0]), *row[1:], env=environment, capture_output=True)
+        if done.returncode != expected:
+            bad += 1
+            print(f"clang: {row}: exit code {done.returncode}\n{done.stderr[:4000]}")
+    return int(good) + len(rows) - bad, int(not good) + bad
 
 
 def musl():

@@ -1,6 +1,6 @@
-/* crowd.c - one model, many threads: crowd THREADS ROUNDS SESSION_THREADS MODEL... Every thread makes sessions, runs
- * them, frees them, and cancels one now and then; all outputs must have the same bits. Meant for the thread sanitizer.
- */
+/* crowd.c - one model, many threads: crowd [--race] THREADS ROUNDS SESSION_THREADS MODEL... Every thread makes sessions,
+ * runs them, frees them, and cancels one now and then; all outputs must have the same bits. Meant for the thread
+ * sanitizer. After --race the threads count their rounds in one place without a lock, which it has to notice. */
 #include <pthread.h>
 
 #include "tests/robust/robust.h"
@@ -10,6 +10,10 @@ static ingot_model *model;
 static ingot_tensor inputs[MAX_INPUTS];
 static uint64_t expected;
 static int n_rounds, session_threads;
+
+/* What --race counts. Volatile, so that it is written each time. */
+static volatile long n_raced;
+static bool races;
 
 /* A session with session_threads threads and all inputs bound. */
 static ingot_session *open_session(void)
@@ -30,6 +34,8 @@ static void *take_part(void *argument)
     for (int round = 0; round < n_rounds; round++) {
         ingot_session *session = open_session();
         ingot_node_info node;
+        if (races)
+            n_raced = n_raced + 1;
         /* the first run plans, the others reuse the plan */
         for (int run = 0; run < 3; run++) {
             NEED(!ingot_session_run(session, NULL));
@@ -51,6 +57,9 @@ int main(int argc, char **argv)
 {
     pthread_t threads[64];
     ingot_error error;
+    races = argc > 1 && !strcmp(argv[1], "--race");
+    argv += races;
+    argc -= races;
     if (argc < 5)
         return 2;
     const int n_threads = atoi(argv[1]);
