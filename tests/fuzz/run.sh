@@ -30,7 +30,7 @@ status=0
 
 run_libfuzzer() {
     "$build/tests/fuzz/fuzz_$1" "$found/$1" "tests/fuzz/corpus/$1" -max_total_time="$seconds" -max_len=16384 \
-        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity="${VERBOSITY:-0}" -artifact_prefix="$build/failed/$1-" \
+        -timeout="${HANG_SECONDS:-10}" -rss_limit_mb=2048 -print_final_stats=1 -verbosity="${VERBOSITY:-0}" -artifact_prefix="$build/failed/$1-" \
         >"$build/last" 2>&1 || status=1
     grep -E "ERROR|SUMMARY|runtime error|not so|with passes|    #[0-9]+ .* in ingot|    #[0-9]+ .*/(onnx|ops|engine|cli)/|Test unit" "$build/last" || true
     executions=$(sed -n 's/.*number_of_executed_units: *//p' "$build/last")
@@ -50,7 +50,7 @@ run_afl() {
     esac
     ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:symbolize=0 \
         AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_AFFINITY=1 AFL_IGNORE_SEED_PROBLEMS=1 AFL_FAST_CAL=1 \
-        AFL_CMPLOG_ONLY_NEW=1 afl-fuzz -V "$seconds" -i "$seeds" -o "$out" -m none -t 5000+ -g 1 -G 16384 -- "$build/tests/fuzz/fuzz_$1" \
+        AFL_CMPLOG_ONLY_NEW=1 afl-fuzz -V "$seconds" -i "$seeds" -o "$out" -m none -t "${HANG_SECONDS:-5}000+" -g 1 -G 16384 -- "$build/tests/fuzz/fuzz_$1" \
         >"$build/last" 2>&1 || { status=1; tail -n 5 "$build/last"; }
     executions=$(sed -n 's/^execs_done *: *//p' "$out/default/fuzzer_stats")
     ls "$out"/default/crashes/id* "$out"/default/hangs/id* 2>/dev/null && status=1
