@@ -3,7 +3,8 @@
     python3 tests/malformed/run.py INGOT MEASURE [--only TEXT] [--sanitize] [--json FILE] [--show]
 
 Each model runs with passes, without passes, and with its constants given as inputs, on a stack of 256 KiB. A rejection may take
-1 s and 64 MiB over an idle start; its message is one line. INGOT is the command, MEASURE the program built from measure.c.
+1 s of the processor and 64 MiB over an idle start; its message is one line. INGOT is the command, MEASURE the program built from
+measure.c.
 """
 import argparse
 import json
