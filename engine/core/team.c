@@ -1,10 +1,11 @@
 /* team.c - work sharing inside one region of threads (region.h).
  *
- * Thread 0 publishes a job (task, argument, size) and bumps the generation in `word`, whose low half counts the chunks
- * that were claimed; every thread claims chunks by compare-and-swap until none is left, so a thread that was not
- * scheduled in time costs nothing but its share. A claim fails when the generation has moved on, so parameters read
- * too late are never used. Waiting threads spin for a short while, yield, and sleep in the end: one that spins for long
- * may keep the thread that it waits for from a processor.
+ * Thread 0 publishes a job (task, argument, size) with a new generation. Each thread has a share of the chunks and
+ * claims them in order by compare-and-swap: what lies side by side stays in one thread's cache. Then it helps the
+ * others, so a thread that was not scheduled in time costs nothing but its share. A claim fails when the generation has
+ * moved on, and shares are closed before a job's parameters change, so that parameters read too late are never used.
+ * Waiting threads spin for a short while, yield, and sleep in the end: one that spins for long may keep the thread that
+ * it waits for from a processor.
  *
  * libgomp ends the process when it cannot create a thread, so ingot_team_create() tries first whether that many threads
  * can be had. */
@@ -34,12 +35,21 @@ typedef struct record {
     ingot_team_span spans[MAX_SPANS];
 } record;
 
-/* One job at a time: task to n_chunks are its parameters, written by thread 0 before `word` is. n_done counts chunks
- * that are finished, stop ends the helpers' loops. */
+/* What was claimed of one thread's share, in a cache line of its own. */
+typedef struct share {
+    _Alignas(64) _Atomic uint64_t word; /* generation << 32 | next chunk */
+} share;
+
+enum { CLOSED = UINT32_MAX / 2 }; /* more chunks than a job can have */
+
+/* One job at a time: task to n_chunks are its parameters, written by thread 0 before the shares and `generation` are.
+ * n_done counts chunks that are finished, stop ends the helpers' loops. */
 struct ingot_team {
     int size;
     int active;                 /* threads of the region that is running; 0 outside */
-    _Atomic uint64_t word;      /* generation << 32 | claimed chunks */
+    share *shares;              /* one for each thread */
+    _Atomic uint32_t generation;
+    _Atomic int n_shares;
     _Atomic(ingot_task *) task;
     _Atomic(void *) argument;
     _Atomic int64_t n;
@@ -97,30 +107,37 @@ uint64_t ingot_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Claim and run chunks of generation `generation` until none is left. Returns whether there was any. Parameters are
- * read before `word`: if a new job has been published since, the generation differs and no claim succeeds. The release
- * of n_done makes the results visible to thread 0. */
+/* Border number i of `parts` nearly equal parts of n. */
+static int64_t border(int64_t n, int64_t i, int64_t parts) { return n / parts * i + n % parts * i / parts; }
+
+/* Claim and run chunks of generation `generation` until none is left, those of the own share first. Returns whether
+ * there was any. Parameters are read before the shares: if a new job is published meanwhile, those are closed or of its
+ * generation, and no claim succeeds. The release of n_done makes the results visible to thread 0. */
 static bool work(ingot_team *team, uint32_t generation, int thread)
 {
     ingot_task *task = atomic_load_explicit(&team->task, memory_order_relaxed);
     void *argument = atomic_load_explicit(&team->argument, memory_order_relaxed);
     const int64_t n = atomic_load_explicit(&team->n, memory_order_relaxed);
-    const uint32_t n_chunks = atomic_load_explicit(&team->n_chunks, memory_order_relaxed);
-    const bool may_skip =
-        atomic_load_explicit(&team->n_pieces, memory_order_relaxed) && n_chunks > (unsigned)team->size;
-    uint64_t word = atomic_load_explicit(&team->word, memory_order_acquire);
+    const int64_t n_chunks = atomic_load_explicit(&team->n_chunks, memory_order_relaxed);
+    const int n_shares = atomic_load_explicit(&team->n_shares, memory_order_relaxed);
+    const bool may_skip = atomic_load_explicit(&team->n_pieces, memory_order_relaxed) && n_chunks > team->size;
     bool worked = false;
-    while (word >> 32 == generation && (uint32_t)word < n_chunks) {
-        if (!atomic_compare_exchange_weak(&team->word, &word, word + 1))
-            continue;
-        const int64_t chunk = (uint32_t)word;
-        const int64_t size = n / n_chunks, larger = n % n_chunks; /* the first `larger` chunks have one item more */
-        const int64_t begin = chunk * size + MIN(chunk, larger);
-        if (!may_skip || !ingot_team_cancelled(team))
-            task(argument, begin, begin + size + (chunk < larger), thread);
-        worked = true;
-        atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
-        word = atomic_load_explicit(&team->word, memory_order_acquire);
+    atomic_thread_fence(memory_order_acquire);
+    for (int i = 0; i < n_shares; i++) {
+        const int owner = (thread + i) % n_shares;
+        const int64_t end = border(n_chunks, owner + 1, n_shares);
+        share *s = &team->shares[owner];
+        uint64_t word = atomic_load_explicit(&s->word, memory_order_acquire);
+        while (word >> 32 == generation && (uint32_t)word < end) {
+            if (!atomic_compare_exchange_weak(&s->word, &word, word + 1))
+                continue;
+            const int64_t chunk = (uint32_t)word;
+            if (!may_skip || !ingot_team_cancelled(team))
+                task(argument, border(n, chunk, n_chunks), border(n, chunk + 1, n_chunks), thread);
+            worked = true;
+            atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
+            word = atomic_load_explicit(&s->word, memory_order_acquire);
+        }
     }
     return worked;
 }
@@ -146,7 +163,7 @@ static void wait_for_work(ingot_team *team, int thread)
     uint32_t seen = 0;
     unsigned spins = 0;
     while (!atomic_load_explicit(&team->stop, memory_order_acquire)) {
-        const uint32_t generation = (uint32_t)(atomic_load_explicit(&team->word, memory_order_acquire) >> 32);
+        const uint32_t generation = atomic_load_explicit(&team->generation, memory_order_acquire);
         if (generation == seen) {
             relax(&spins);
             continue;
@@ -165,10 +182,19 @@ static void run_alone(ingot_team *team, int64_t n, int64_t n_chunks, ingot_task 
         task(argument, begin, MIN(begin + size, n), 0);
 }
 
+/* Shares of generation `generation`: closed, or beginning with their first chunks. */
+static void set_shares(ingot_team *team, uint32_t generation, bool closed, int64_t n_chunks)
+{
+    for (int i = 0; i < team->active; i++) {
+        const uint64_t next = closed ? CLOSED : (uint64_t)border(n_chunks, i, team->active);
+        atomic_store_explicit(&team->shares[i].word, (uint64_t)generation << 32 | next, memory_order_release);
+    }
+}
+
 /* Every chunk has at least `grain` items, and there are a few more chunks than threads so that a slow thread delays
- * little. The release store of `word` publishes the parameters; the caller works too and returns when all chunks are
+ * little. The release stores of the shares publish the parameters; the caller works too and returns when all chunks are
  * done. Chunk borders depend on n, grain and the number of threads, which is why a task may not let an element's value
- * depend on them. word's low half starts at 0 claimed chunks. */
+ * depend on them. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument)
 {
     if (n <= 0)
@@ -183,13 +209,17 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
         run_alone(team, n, n_chunks, task, argument);
         return;
     }
-    const uint32_t generation = (uint32_t)(atomic_load_explicit(&team->word, memory_order_relaxed) >> 32) + 1;
+    const uint32_t generation = atomic_load_explicit(&team->generation, memory_order_relaxed) + 1;
+    set_shares(team, generation, true, n_chunks);
+    atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&team->task, task, memory_order_relaxed);
     atomic_store_explicit(&team->argument, argument, memory_order_relaxed);
     atomic_store_explicit(&team->n, n, memory_order_relaxed);
     atomic_store_explicit(&team->n_chunks, (uint32_t)n_chunks, memory_order_relaxed);
+    atomic_store_explicit(&team->n_shares, team->active, memory_order_relaxed);
     atomic_store_explicit(&team->n_done, 0, memory_order_relaxed);
-    atomic_store_explicit(&team->word, (uint64_t)generation << 32, memory_order_release);
+    set_shares(team, generation, false, n_chunks);
+    atomic_store_explicit(&team->generation, generation, memory_order_release);
     work_and_record(team, generation, 0);
     for (unsigned spins = 0; atomic_load_explicit(&team->n_done, memory_order_acquire) < (uint32_t)n_chunks;)
         relax(&spins);
@@ -245,7 +275,7 @@ void ingot_team_run(ingot_team *team, void (*body)(void *), void *argument)
     }
     region r = {team, body, argument};
     atomic_store(&team->stop, false);
-    atomic_store(&team->word, 0);
+    atomic_store(&team->generation, 0);
     ingot_region_run(team->size, run_in_region, &r);
 }
 
@@ -296,6 +326,13 @@ ingot_team *ingot_team_create(int n_threads)
         return NULL;
     const int wanted = ingot_region_most(n_threads > 0 ? MIN(n_threads, (int)MAX_THREADS) : ingot_default_threads());
     team->size = wanted > 1 ? 1 + probe_threads(wanted - 1) : 1;
+    team->shares = aligned_alloc(_Alignof(share), (size_t)team->size * sizeof *team->shares);
+    if (!team->shares) {
+        free(team);
+        return NULL;
+    }
+    for (int i = 0; i < team->size; i++)
+        atomic_init(&team->shares[i].word, CLOSED);
     return team;
 }
 
@@ -304,8 +341,10 @@ void ingot_team_free(ingot_team *team)
 {
     for (int i = 0; team && team->records && i < team->size; i++)
         free(team->records[i]);
-    if (team)
+    if (team) {
         free(team->records);
+        free(team->shares);
+    }
     free(team);
 }
 
