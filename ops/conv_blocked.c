@@ -12,6 +12,7 @@
 enum {
     FEW_CHANNELS = 4,                        /* that would fill less than half of a block */
     HEAD_FLOATS = 16,                        /* of a thread's scratch: what the rest holds, an int64_t */
+    MOST_SOON = 32 * 1024,                   /* floats of weights that the step before asks for */
 };
 
 typedef struct run_call run_call;
@@ -317,6 +318,8 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
         ingot_unread_constant(c, owned);
     }
     b->packed = packed;
+    if (packed)
+        c->reads = (ingot_reads){ packed, MIN((int64_t)(b->packed_bytes / sizeof(float)), (int64_t)MOST_SOON) };
     return packed ? INGOT_OK : ingot_op_out_of_memory(c);
 }
 
@@ -396,6 +399,7 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
     /* Shapes for the conversion of layouts, which does not care how the pixels are divided into axes. */
     const ingot_tensor in = { .rank = 5, .shape = { d->n, d->ic, d->in[0], d->in[1], d->in[2] } };
     const ingot_tensor out = { .rank = 5, .shape = { d->n, d->oc, d->out[0], d->out[1], d->out[2] } };
+    ingot_epilogue end = *epilogue;
     run_call call = { .ctx = c,
                       .b = b,
                       .k = c->kernels,
@@ -403,7 +407,10 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
                       .weights = weights,
                       .packed = b->packed,
                       .dst = dst,
-                      .epilogue = epilogue };
+                      .epilogue = &end };
+
+    end.soon = c->soon.first;
+    end.n_soon = c->soon.n;
 
     /* The source in blocks, room for the result in blocks, the weights where they are not packed yet. */
     if (b->block_src) {

@@ -32,6 +32,12 @@ typedef struct ingot_layout {
     uint32_t inputs;         /* bit i: input i takes part; the others stay plain */
 } ingot_layout;
 
+/* What run() reads first of packed weights, so that the step before may ask for it; or nothing. */
+typedef struct ingot_reads {
+    const float *first;
+    int64_t n;
+} ingot_reads;
+
 struct ingot_op_ctx {
     const ingot_node *node;          /* attributes and fused nodes */
     const ingot_op *op;
@@ -48,6 +54,7 @@ struct ingot_op_ctx {
     ingot_error *error;
     ingot_conv_choice conv_algorithm; /* what the session asks for */
     bool batch_invariant;            /* choices must not depend on the size of the batch */
+    ingot_reads reads, soon;         /* what prepare() found, and, when running, that of the next step which has any */
     ingot_host *host;                /* the engine's side: the functions below use it */
     ingot_op_ctx *parent;            /* of a copy that an operator made to call another one: the original; else NULL */
 };

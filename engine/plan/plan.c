@@ -260,6 +260,16 @@ void ingot_plan_drop_block(ingot_plan_env *env)
     env->read_block = (ingot_read_block){0};
 }
 
+/* Each step learns what the next one that reads weights will read first; steps in between are few and short. */
+static void link_reads(ingot_plan *plan)
+{
+    enum { NEAR = 3 };
+
+    for (int i = 0; i < plan->n_steps; i++)
+        for (int j = i + 1; j < plan->n_steps && j <= i + NEAR && !plan->steps[i]->ctx.soon.first; j++)
+            plan->steps[i]->ctx.soon = plan->steps[j]->ctx.reads;
+}
+
 /* Prepare static steps under the cache's lock, as weights are packed on the way. scratch_bytes becomes the most that
  * one step asks for; work_us sums up the estimates. One lock around all of them: a second session that plans the same
  * model waits and finds the packs made. After a failure the cache forgets this plan's new packs. */
@@ -285,6 +295,7 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
         const size_t scratch = c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(plan->env->team);
         plan->scratch_bytes = MAX(plan->scratch_bytes, scratch);
     }
+    link_reads(plan);
     if (!status)
         status = ingot_files_check(plan->env->files, error);
     ingot_pack_cache_unlock(plan->env->packs, !status);

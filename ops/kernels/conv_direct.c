@@ -481,10 +481,10 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
         INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
 }
 
-/* Item i of those before `end`, where its image, group, band and unit are. On the way it fetches the weights of the
- * item behind it, unless they have been in use before. */
+/* Item i, where its image, group, band and unit are. On the way it fetches the weights of the item behind it, unless
+ * they have been in use before, and what is read behind the last. */
 static item item_of(const ingot_conv *d, const conv_shape *s, const float *packed, const float *src, float *dst,
-                    const ingot_epilogue *e, int64_t i, int64_t end)
+                    const ingot_epilogue *e, int64_t i)
 {
     const int64_t unit = i % s->units, band = i / s->units % s->bands;
     const int64_t group = i / s->units / s->bands % s->groups, image = i / s->units / s->bands / s->groups;
@@ -502,7 +502,9 @@ static item item_of(const ingot_conv *d, const conv_shape *s, const float *packe
     const float *next = it.weights + it.width * (s->unit_floats / UNIT);
     const int64_t left = group + 1 < s->groups && band + 1 == s->bands ? s->units : s->units - unit - 1;
 
-    if (left > 0 && i + 1 < end)
+    if (i + 1 == d->n * s->groups * s->bands * s->units)
+        it.job.next_unit = (ahead){ e->soon, e->soon + e->n_soon };
+    else if (left > 0)
         it.job.next_unit = (ahead){ next, next + unit_width_of(s->group_oc, (unit + 1) % s->units) *
                                                 (s->unit_floats / UNIT) };
     return it;
@@ -515,7 +517,7 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
     const conv_shape s = conv_shape_of(d, place);
 
     for (int64_t i = i0; i < i1; i++) {
-        item it = item_of(d, &s, packed, src, dst, e, i, i1);
+        item it = item_of(d, &s, packed, src, dst, e, i);
 
         it.job.cold = i % s.units == 0 || i == i0;
         run_item(&it);
@@ -647,7 +649,7 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
     const int64_t image = d->in[0] * d->in[1] * d->in[2] * BLOCK * s.ic_blocks;
 
     for (int64_t i = i0; i < i1; i++) {
-        item it = item_of(&ready, &s, packed, src, dst, e, i, i1);
+        item it = item_of(&ready, &s, packed, src, dst, e, i);
         const int64_t band = i / s.units;
 
         if (band != *held)

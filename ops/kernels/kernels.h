@@ -35,6 +35,8 @@ typedef struct ingot_epilogue {
     const float *bias;         /* one per column of a product, or per output channel of a convolution; or NULL */
     const float *row_bias;     /* matrix products only: one per row of the result; or NULL */
     const float *residual;     /* laid out as the result, and may be the result's own memory; or NULL */
+    const float *soon;         /* what is read next: convolutions ask for n_soon floats of it on the way; or NULL */
+    int64_t n_soon;
 } ingot_epilogue;
 
 /* Functions of one variable; a and b are their parameters. */

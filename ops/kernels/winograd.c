@@ -22,6 +22,7 @@ enum {
     MAX_POINTS = 6,
     MAX_M = 4,
     V_BYTES = 384 * 1024,               /* of a block's transformed source */
+    FILTER_BYTES = 640 * 1024,          /* of filters that stay in the second-level cache */
     LEAST_TILES = 28, MOST_TILES = 64,  /* of a block, unless there are fewer */
     SHARED_BLOCKS = 4, SHARED_TILES = 8, /* blocks and their tiles, where units are too few for threads to share */
     LINE = 16,                          /* floats; keeps the points out of each other's cache sets */
@@ -45,9 +46,10 @@ static int64_t choose_blocks(const wino_shape *s, int64_t ic)
     const int64_t point_bytes = (int64_t)sizeof(float) * s->points * s->points * ic;
     const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, V_BYTES / point_bytes)), least = ceil_div(s->tiles, most);
 
-    if (s->units >= SHARED_BLOCKS || point_bytes * s->units * UNIT > V_BYTES)
+    if (s->units >= SHARED_BLOCKS || point_bytes * s->units * UNIT > FILTER_BYTES)
         return least;
-    return max64(least, min64(ceil_div(SHARED_BLOCKS, s->units), s->tiles / SHARED_TILES));
+    const int64_t shared = max64(least, min64(ceil_div(SHARED_BLOCKS, s->units), s->tiles / SHARED_TILES));
+    return s->units % 2 && shared % 2 && shared > 1 ? shared + 1 : shared;
 }
 
 /* Blocks are made nearly equal after their number is chosen. V's channel blocks hold whole vectors of tiles, and a
@@ -415,8 +417,8 @@ static void multiply_two(const wino_shape *s, const float *v, const float *w, fl
 }
 
 /* All products of a unit: point by point, strips of tiles of nearly equal length. The next point's filters are asked
- * for in even portions over the strips, except after the very last point. */
-static void multiply_points(const wino_job *j, int64_t unit, int64_t count)
+ * for in even portions over the strips; at the very last point, what is read after the convolution. */
+static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool last)
 {
     const wino_shape *s = j->s;
     const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? CONV_PX2 : CONV_PX1;
@@ -432,7 +434,7 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count)
         ahead soon = { w + width * ic, w + 2 * width * ic };
 
         if (point == points - 1 && unit + 1 == s->units)
-            soon.next = soon.end;
+            soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
         for (int64_t t = 0; t < count; strips--) {
             const int px = (int)ceil_div(count - t, strips);
             if (width == UNIT)
@@ -554,7 +556,7 @@ void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, con
             *held = block;
         }
         /* products at all points, then back to outputs, one vector of channels at a time */
-        multiply_points(&j, unit, count);
+        multiply_points(&j, unit, count, i + 1 == s.blocks * s.units);
         for (int v = 0; v < unit_width_of(d->oc, unit) / VF32_LANES; v++)
             finish_vector(&j, unit * UNIT + v * VF32_LANES, j.products + v * VF32_LANES, tile0, count);
     }
