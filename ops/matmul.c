@@ -3,6 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/conv_band.h"
+#include "ops/conv_plain.h"
+#include "ops/conv_product.h"
 #include "ops/fused.h"
 #include "ops/matmul_shape.h"
 #include "ops/scalar.h"
@@ -225,8 +228,9 @@ static ingot_status infer_gemm(ingot_op_ctx *c)
     return ingot_chain_infer(c);
 }
 
-/* As for MatMul; here A may come with the shape that it has before the Flatten that was dropped. */
-static ingot_status prepare_gemm(ingot_op_ctx *c)
+/* As for MatMul; here A may come with the shape that it has before the Flatten that was dropped, and be made in bands
+ * of so many pixels (0: it is there). */
+static ingot_status prepare_bands(ingot_op_ctx *c, int64_t band)
 {
     matmul_state *s = c->state = ingot_keep(c, sizeof *s);
     ingot_status st;
@@ -235,8 +239,11 @@ static ingot_status prepare_gemm(ingot_op_ctx *c)
         return ingot_op_out_of_memory(c);
     if ((st = read_gemm(c, true, &s->product)))
         return st;
+    s->product.band = band;
     return prepare_product(c, s, (const int64_t[]){ s->product.m, s->product.n }, 2);
 }
+
+static ingot_status prepare_gemm(ingot_op_ctx *c) { return prepare_bands(c, 0); }
 
 /* Asked by the pass that drops a Flatten before Gemm: may this node take the unflattened A, in blocks of channels?
  * Only where B is a constant that is packed for A's order of channels anyway, and every block of channels is full.
@@ -343,6 +350,94 @@ static void describe_product(const ingot_op_ctx *c, ingot_op_work *work)
     }
 }
 
+/* --- a Gemm whose A is made by a Conv on the way, and never lies in memory as a whole --- */
+
+/* Of the step: the Gemm as a context of its own, whose A has no memory, and what makes that. */
+typedef struct conv_gemm {
+    ingot_op_ctx gemm;
+    ingot_tensor middle;
+    ingot_conv_band band;
+} conv_gemm;
+
+bool ingot_conv_product_fits(const ingot_op_ctx *conv, const ingot_op_ctx *gemm)
+{
+    return flattens_gemm(gemm) && ingot_conv_band_rows(conv) > 0;
+}
+
+/* Models cannot name this operator; the planner has checked the shapes. */
+static ingot_status infer_conv_gemm(ingot_op_ctx *c)
+{
+    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
+}
+
+/* A context for each of the two, with the value between them as a tensor without memory. */
+static ingot_status prepare_conv_gemm(ingot_op_ctx *c)
+{
+    const ingot_conv_product form = *(const ingot_conv_product *)c->state;
+    conv_gemm *s = ingot_keep(c, sizeof *s);
+    const int n = c->n_in - form.n_conv + 1;
+    ingot_tensor **in = ingot_keep(c, (size_t)n * sizeof *in), **out = ingot_keep(c, sizeof *out);
+    const ingot_const **constants = ingot_keep(c, (size_t)n * sizeof *constants);
+    ingot_op_ctx conv = *c;
+    ingot_conv_shape shape;
+    ingot_status st;
+
+    if (!s || !in || !out || !constants)
+        return ingot_op_out_of_memory(c);
+    c->state = s;
+    conv.parent = c;
+    conv.node = form.conv;
+    conv.n_in = form.n_conv;
+    if ((st = ingot_conv_shape_read(&conv, c->in[0], c->in[1], NULL, &shape)))
+        return st;
+    s->middle = (ingot_tensor){ .dtype = INGOT_FLOAT, .rank = 4, .layout = INGOT_BLOCKED,
+                                .shape = { shape.n, shape.oc, shape.window.out[0], shape.window.out[1] } };
+    in[A] = *out = &s->middle;
+    conv.out = out;
+    if ((st = ingot_conv_band_prepare(&conv, &s->band)))
+        return st;
+    for (int i = 1; i < n; i++) {
+        in[i] = c->in[form.n_conv + i - 1];
+        constants[i] = c->constants[form.n_conv + i - 1];
+    }
+    s->gemm = *c;
+    s->gemm.parent = c;
+    s->gemm.n_in = n;
+    s->gemm.in = in;
+    s->gemm.constants = constants;
+    if ((st = prepare_bands(&s->gemm, s->band.rows * shape.window.out[1])))
+        return st;
+    ingot_want_scratch(c, s->gemm.scratch_bytes, s->gemm.thread_scratch_bytes);
+    c->kernel = "first layer and dot, k in bands";
+    return INGOT_OK;
+}
+
+static ingot_status run_conv_gemm(ingot_op_ctx *c)
+{
+    conv_gemm *s = c->state;
+    ingot_product *p = &((matmul_state *)s->gemm.state)->product;
+    ingot_op_ctx gemm = s->gemm;
+
+    s->band.src = c->in[0]->data;
+    p->make = ingot_conv_band_make;
+    p->argument = &s->band;
+    gemm.scratch = c->scratch;
+    gemm.scratch_bytes = c->scratch_bytes;
+    gemm.thread_scratch_bytes = c->thread_scratch_bytes;
+    gemm.error = c->error;
+    gemm.soon = c->soon;
+    return run_matmul(&gemm);
+}
+
+/* Two per multiply-add of both. */
+static int64_t count_both_flops(const ingot_op_ctx *c)
+{
+    const conv_gemm *s = c->state;
+    const ingot_product *p = &((const matmul_state *)s->gemm.state)->product;
+
+    return 2 * (p->m * p->n * p->k + ingot_count(&s->middle) * ingot_span(c->in[1], 1, c->in[1]->rank));
+}
+
 /* bfloat16 and float16 go by way of float; integers as the standard has them for both operators. */
 #define TYPES (INGOT_TYPES_FLOAT | INGOT_TYPE(INT32) | INGOT_TYPE(INT64) | INGOT_TYPE(UINT32) | INGOT_TYPE(UINT64))
 
@@ -352,5 +447,9 @@ const ingot_op ingot_ops_matmul[] = {
     { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
       .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .layout = layout_gemm,
       .flattens = flattens_gemm },
+    { "ConvGemm", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_conv_gemm, run_conv_gemm, .prepare = prepare_conv_gemm,
+      .flops = count_both_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }
 };
+
+const ingot_op *ingot_conv_product_op(void) { return &ingot_ops_matmul[2]; }

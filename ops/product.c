@@ -9,6 +9,7 @@
 enum {
     FEW_ROWS = 8,
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
+    BAND_ROWS = 4,                                        /* that are made together, and multiplied in the cache */
     ITEMS = 16,                                           /* that one matrix is cut into, to be shared out */
     ITEM_ROWS = 24,                                       /* at least; whole tiles, whose height divides TILE_ROWS */
     TILE_ROWS = 12,
@@ -30,6 +31,12 @@ typedef struct run_call {
 
 /* How many pieces of b elements a has, the last one perhaps shorter. */
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Into how many chunks a product that is split over k is cut: by bands, where A is made in such. */
+static int64_t chunks_of(const ingot_product *p)
+{
+    return p->band ? p->pixels / p->band : ceil_div(p->k, K_CHUNK);
+}
 
 /* The way follows from shape and steps alone, so that results do not depend on the number of threads. stored_nk: B
  * lies by columns, so that a dot product reads it straight on; then few rows need no packing. AXPY is the same for a
@@ -73,18 +80,24 @@ static void pack_panels(void *argument, int64_t begin, int64_t end, int thread)
 }
 
 /* One column of B, k floats, to its place in the stripes: in the order in which A's rows have them. When A is blocked,
- * they are in the order of positions and 8 channels; what is behind k is zeros. */
+ * they are in the order of positions and 8 channels, of each band for itself if there are bands; what is behind k is
+ * zeros. */
 static void pack_column(const ingot_product *p, const float *column, float *to)
 {
-    int64_t l = 0, pixel = 0, first = 0;         /* first: of the block of channels, when blocked */
+    const int64_t pixels = p->band ? p->band : p->pixels;
+    int64_t l = 0, pixel = 0, first = 0, band = 0;   /* first: of the block of channels, when blocked */
 
     for (; l < p->k; to += INGOT_STRIPE * p->n)
         for (int i = 0; i < INGOT_STRIPE; i++, l++) {
-            const int64_t row = p->pixels ? first + i % INGOT_BLOCK * p->pixels + pixel : l;
+            const int64_t row = p->pixels ? first + i % INGOT_BLOCK * p->pixels + band + pixel : l;
             to[i] = l < p->k ? column[row] : 0.0f;
-            if (p->pixels && i % INGOT_BLOCK == INGOT_BLOCK - 1 && ++pixel == p->pixels) {
-                pixel = 0;
-                first += INGOT_BLOCK * p->pixels;
+            if (!p->pixels || i % INGOT_BLOCK < INGOT_BLOCK - 1 || ++pixel < pixels)
+                continue;
+            pixel = 0;
+            first += INGOT_BLOCK * p->pixels;
+            if (p->band && first == p->k) {
+                first = 0;
+                band += p->band;
             }
         }
 }
@@ -114,7 +127,8 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
 {
     const int64_t n_stripes = ceil_div(p->k, INGOT_STRIPE);
     const int64_t n_floats = stripes ? n_stripes * INGOT_STRIPE * p->n : c->kernels->gemm_packed_f32(p->n, p->k);
-    const uint64_t form = stripes ? UINT64_C(2) << 9 | (uint64_t)p->pixels << 16 : p->b_row == 1 ? 1u << 8 : 0u;
+    const uint64_t form = stripes ? UINT64_C(2) << 9 | (uint64_t)p->pixels << 16 | (uint64_t)p->band << 36
+                                  : p->b_row == 1 ? 1u << 8 : 0u;
     const uint64_t tag = UINT64_C(0x50) << 56 | form | (uint64_t)c->kernels->lanes;
     bool fill = false;
     void *owned = NULL;
@@ -163,7 +177,9 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
             ingot_aligned_bytes(plan->matrix_floats, sizeof(float));
     }
     if (plan->way == INGOT_PRODUCT_SPLIT)
-        plan->scratch_bytes += ingot_aligned_bytes(ceil_div(p->k, K_CHUNK) * p->m * p->n, sizeof(float));
+        plan->scratch_bytes += ingot_aligned_bytes(chunks_of(p) * p->m * p->n, sizeof(float));
+    if (p->band)
+        plan->thread_scratch_bytes = ingot_aligned_bytes(p->k / chunks_of(p) * BAND_ROWS, sizeof(float));
     return INGOT_OK;
 }
 
@@ -236,6 +252,26 @@ static void run_split_items(void *argument, int64_t begin, int64_t end, int thre
     }
 }
 
+/* A band of some rows, made and multiplied, into the partial sums. Rows are made anew for no other item. */
+static void run_band_items(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const run_call *call = argument;
+    const ingot_product *p = call->p;
+    const int64_t row_items = ceil_div(p->m, BAND_ROWS), k = p->k / chunks_of(p);
+    float *made = (float *)(void *)ingot_thread_scratch(call->ctx, thread);
+
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t band = i / row_items, row = i % row_items * BAND_ROWS;
+        ingot_gemm g = call->gemm;
+
+        g.m = MIN(BAND_ROWS, p->m - row);
+        g.k = g.a_row = k;
+        for (int64_t r = 0; r < g.m; r++)
+            p->make(p->argument, row + r, band, made + r * k);
+        call->k->gemm_stripes_f32(&g, made, call->b + band * k * p->n, call->partial + (band * p->m + row) * p->n);
+    }
+}
+
 /* Add up the chunks in order, then the rest of the epilogue, for rows [begin, end). */
 static void finish_split(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -248,7 +284,7 @@ static void finish_split(void *argument, int64_t begin, int64_t end, int thread)
         float *c = (float *)p->c + row * p->n;
         for (int64_t j = 0; j < p->n; j++) {
             float sum = 0.0f;
-            for (int64_t chunk = 0; chunk < ceil_div(p->k, K_CHUNK); chunk++)
+            for (int64_t chunk = 0; chunk < chunks_of(p); chunk++)
                 sum += call->partial[(chunk * p->m + row) * p->n + j];
             sum += e->bias ? e->bias[j] : 0.0f;
             sum += e->row_bias ? e->row_bias[row] : 0.0f;
@@ -364,7 +400,8 @@ void ingot_product_run(ingot_op_ctx *c, const ingot_product *p, const ingot_prod
     scratch += plan->vector_bytes;
     if (plan->way == INGOT_PRODUCT_SPLIT) {
         call.partial = (float *)(void *)scratch;
-        ingot_parallel(c->team, ceil_div(p->k, K_CHUNK) * ceil_div(p->m, SPLIT_ROWS), 1, run_split_items, &call);
+        ingot_parallel(c->team, chunks_of(p) * ceil_div(p->m, p->band ? BAND_ROWS : SPLIT_ROWS), 1,
+                       p->band ? run_band_items : run_split_items, &call);
         ingot_parallel(c->team, p->m, 16, finish_split, &call);
     } else if (plan->whole_matrices) {
         ingot_parallel(c->team, p->matrices, 1 + 32768 / (1 + p->m * p->n * MAX(p->k, 1)), run_matrices, &call);

@@ -202,36 +202,81 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
     }
 }
 
+/* Where a window is among the outputs of an image, and where its results go: to the pixel `at` of planes of `pixels`
+ * each, of dst and residual, which are the image's. */
+typedef struct window_place {
+    int64_t z, y, x, rows, columns;
+    float *dst;
+    const float *residual;
+    int64_t pixels, at;
+} window_place;
+
+/* One window: copied, and passed over by all units. */
+static void run_window(const ingot_conv *d, const windows *w, const int32_t *taps, float *window, const float *packed,
+                       const float *image, const window_place *p, const ingot_epilogue *e)
+{
+    fill_window(d, w, window, image, p->z, p->y, p->x, seen(d, 1, p->rows), seen(d, 2, p->columns));
+    for (int64_t unit = 0; unit * UNIT < d->oc; unit++) {
+        const int width = unit_width_of(d->oc, unit);
+        const int64_t to = unit * UNIT * p->pixels;
+        first_tile t = {
+            .weights = packed + unit * UNIT * w->taps, .at = taps, .taps = w->taps, .pixel = d->stride[2],
+            .end = end_of(e, unit * UNIT, (int)min64(width, d->oc - unit * UNIT)),
+        };
+
+        t.end.pixel = BLOCK;
+        t.end.plane = p->pixels * BLOCK;
+        t.end.act = NULL;
+        run_unit(d, w, &t, window, p->dst + to, p->residual ? p->residual + to : NULL, act_follows(e) ? e : NULL, p->at,
+                 p->rows, p->columns, width == UNIT);
+    }
+}
+
 /* Windows [i0, i1). */
 void INGOT_FN(conv_first_run)(const ingot_conv *d, const float *packed, const float *src, float *dst,
                               const ingot_epilogue *e, int64_t i0, int64_t i1)
 {
     const windows w = windows_of(d);
     const int64_t in_image = d->ic * d->in[0] * d->in[1] * d->in[2], pixels = d->out[0] * d->out[1] * d->out[2];
-    int32_t at[MOST_TAPS];
+    const int64_t out_image = ceil_div(d->oc, BLOCK) * pixels * BLOCK;
+    int32_t taps[MOST_TAPS];
     _Alignas(64) float window[WINDOW_FLOATS];
 
-    list_taps(d, &w, at);
+    list_taps(d, &w, taps);
     for (int64_t i = i0; i < i1; i++) {
         /* the window: image, depth, band of rows, strip of columns */
         const int64_t strip = i % w.strips, band = i / w.strips % w.bands, z = i / w.strips / w.bands % d->out[0];
         const int64_t image = i / w.strips / w.bands / d->out[0], x = strip * w.columns, y = band * w.rows;
-        const int64_t rows = min64(w.rows, d->out[1] - y), columns = min64(w.columns, d->out[2] - x);
+        const window_place p = {
+            .z = z, .y = y, .x = x, .rows = min64(w.rows, d->out[1] - y), .columns = min64(w.columns, d->out[2] - x),
+            .dst = dst + image * out_image, .residual = e->residual ? e->residual + image * out_image : NULL,
+            .pixels = pixels, .at = (z * d->out[1] + y) * d->out[2] + x,
+        };
 
-        fill_window(d, &w, window, src + image * in_image, z, y, x, seen(d, 1, rows), seen(d, 2, columns));
-        for (int64_t unit = 0; unit * UNIT < d->oc; unit++) {
-            const int width = unit_width_of(d->oc, unit);
-            const int64_t to = (image * ceil_div(d->oc, BLOCK) + unit * UNIT / BLOCK) * pixels * BLOCK;
-            first_tile t = {
-                .weights = packed + unit * UNIT * w.taps, .at = at, .taps = w.taps, .pixel = d->stride[2],
-                .end = end_of(e, unit * UNIT, (int)min64(width, d->oc - unit * UNIT)),
-            };
+        run_window(d, &w, taps, window, packed, src + image * in_image, &p, e);
+    }
+}
 
-            t.end.pixel = BLOCK;
-            t.end.plane = pixels * BLOCK;
-            t.end.act = NULL;
-            run_unit(d, &w, &t, window, dst + to, e->residual ? e->residual + to : NULL, act_follows(e) ? e : NULL,
-                     (z * d->out[1] + y) * d->out[2] + x, rows, columns, width == UNIT);
-        }
+/* Whole rows only, of images without depth. */
+int64_t INGOT_FN(conv_band_floats_f32)(const ingot_conv *d, int64_t rows)
+{
+    if (!INGOT_FN(conv_first_fits)(d) || d->out[0] != 1 || windows_of(d).strips != 1)
+        return 0;
+    return ceil_div(d->oc, BLOCK) * BLOCK * rows * d->out[2];
+}
+
+void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
+                             const ingot_epilogue *e, int64_t y0, int64_t y1)
+{
+    const windows w = windows_of(d);
+    int32_t taps[MOST_TAPS];
+    _Alignas(64) float window[WINDOW_FLOATS];
+
+    list_taps(d, &w, taps);
+    for (int64_t y = y0; y < y1; y += w.rows) {
+        const window_place p = { .y = y, .rows = min64(w.rows, y1 - y), .columns = d->out[2], .dst = dst,
+                                 .pixels = (y1 - y0) * d->out[2], .at = (y - y0) * d->out[2] };
+
+        run_window(d, &w, taps, window, packed, src, &p, e);
     }
 }

@@ -421,6 +421,37 @@ static void check_mixes(const ingot_kernels *k)
         check_fail("mix %s: padding", k->isa);
 }
 
+/* Bands of rows in memory of their own hold the bits of the whole result. */
+static void check_bands(const ingot_kernels *k, int ic, int oc, int height, int width, int stride, ingot_act act)
+{
+    const int64_t rows = (height - 1) / stride + 1, columns = (width - 1) / stride + 1, out = rows * columns;
+    const ingot_conv d = { .n = 1, .groups = 1, .ic = ic, .oc = oc, .in = { 1, height, width },
+                           .out = { 1, rows, columns }, .kernel = { 1, 3, 3 }, .stride = { 1, stride, stride },
+                           .dilation = ONES, .pad = { 0, 1, 1 }, .plain_src = true };
+    const int64_t n_src = (int64_t)ic * height * width, n_dst = blocks_of(oc) * 8 * out, band = rows / 3 + 1;
+    const int64_t n_weights = (int64_t)oc * ic * 9, n_packed = k->conv_packed_f32(&d);
+    float *src = check_randoms(n_src), *weights = check_randoms(n_weights), *bias = check_randoms(oc);
+    float *packed = check_floats(n_packed), *want = check_floats(n_dst);
+    const ingot_epilogue e = { .act = act, .bias = bias };
+
+    pack_direct(k, &d, packed, weights);
+    k->conv_f32(&d, packed, src, want, &e, 0, k->conv_items_f32(&d));
+    for (int64_t y = 0; y < rows; y += band) {
+        const int64_t n = y + band < rows ? band : rows - y, n_got = k->conv_band_floats_f32(&d, n);
+        float *got = check_floats(n_got);
+
+        if (n_got != blocks_of(oc) * 8 * n * columns)
+            check_fail("bands %s: %lld floats", k->isa, (long long)n_got);
+        k->conv_band_f32(&d, packed, src, got, &e, y, y + n);
+        for (int64_t b = 0; b < blocks_of(oc); b++)
+            if (memcmp(got + b * n * columns * 8, want + (b * out + y * columns) * 8, (size_t)(n * columns * 32)))
+                check_fail("bands %s %d->%d %dx%d/%d: another result", k->isa, ic, oc, height, width, stride);
+        check_free(got, n_got, "band");
+    }
+    check_free(src, n_src, "bands"), check_free(weights, n_weights, "bands"), check_free(bias, oc, "bands");
+    check_free(packed, n_packed, "bands"), check_free(want, n_dst, "bands");
+}
+
 typedef struct pair_case {
     const char *name;
     int n, ic, oc;
@@ -540,6 +571,9 @@ static void test(const ingot_kernels *k)
     const algorithm two = { reference, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { reference, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_mixes(k);
+    check_bands(k, 3, 64, 32, 32, 1, INGOT_ACT_RELU);
+    check_bands(k, 1, 13, 17, 29, 2, INGOT_ACT_SILU);
+    check_bands(k, 4, 40, 90, 35, 1, INGOT_ACT_NONE);
     check_pairs(k);
     for (int channels = 1; channels <= 81; channels += 8) {
         check_scale(k, channels, 82 - channels, 1);

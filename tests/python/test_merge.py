@@ -325,7 +325,8 @@ def test_scaled_weights_batch_invariant(ingot, tmp_path):
     assert results[0][1:2].tobytes() == results[1].tobytes()
 
 
-@pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {}), ("NormalizedConv", {})])
+@pytest.mark.parametrize("op, attributes", [("Attention", {"form": [1] * 30}), ("LayerNormalization", {}),
+                                            ("NormalizedConv", {}), ("ConvGemm", {})])
 def test_models_cannot_name_it(ingot, tmp_path, op, attributes):
     """The step's operator is no part of the format: a file that uses it is refused."""
     node = helper.make_node(op, ["q", "k", "v"], ["y"], domain="ingot.internal", **attributes)
@@ -375,3 +376,38 @@ def test_not_normalized_source(check, what):
     if what == "read twice":
         y = g.add("Concat", middle, y, axis=1)
     assert check(g, inputs, [middle, y] if what == "wanted" else [y], NORMALIZED) == 0
+
+
+BANDS = ("first layer and dot, k in bands",)
+
+
+def classify(g, x, channels, side, classes, act="relu", view="Flatten"):
+    """MyNet: a Conv, its result flattened, and a Linear."""
+    x = g.add("Conv", x, random(channels, 3, 3, 3), random(channels), pads=[1, 1, 1, 1])
+    x = ACTIVATIONS[act](g, x)
+    k = channels * side * side
+    flat = g.add("Flatten", x) if view == "Flatten" else g.add("Reshape", x, ints(-1, k))
+    return x, g.add("Gemm", flat, random(classes, k) / 64, random(classes), transB=1)
+
+
+@pytest.mark.parametrize("batch, channels, side, classes, act, view", [
+    (1, 64, 32, 10, "relu", "Reshape"), (7, 64, 32, 10, "relu", "Flatten"), (9, 40, 24, 3, "silu", "Reshape"),
+    (2, 16, 60, 21, "none", "Flatten"), (5, 8, 46, 1, "relu6", "Flatten")])
+def test_conv_product(check, batch, channels, side, classes, act, view):
+    g = Graph()
+    _, y = classify(g, "x", channels, side, classes, act, view)
+    y = g.add("Relu", g.add("Add", y, random(classes)))
+    assert check(g, {"x": random(batch, 3, side, side)}, [y], BANDS) == 1
+
+
+@pytest.mark.parametrize("what", ["wanted", "read twice", "short", "many classes", "odd channels", "deep"])
+def test_not_a_conv_product(check, what):
+    g, channels, side = Graph(), 20 if what == "odd channels" else 16, 12 if what == "short" else 32
+    if what == "deep":                      # not a first layer
+        middle = g.add("Conv", g.add("Conv", "x", random(8, 3, 1, 1)), random(16, 8, 1, 1))
+        y = g.add("Gemm", g.add("Flatten", middle), random(10, 16 * side * side) / 64, transB=1)
+    else:
+        middle, y = classify(g, "x", channels, side, 40 if what == "many classes" else 10)
+    if what == "read twice":
+        y = g.add("Add", y, g.add("ReduceMean", middle))
+    assert check(g, {"x": random(3, 3, side, side)}, [middle, y] if what == "wanted" else [y], BANDS) == 0
