@@ -200,10 +200,24 @@ void cli_table_begin(cli_page *page, const cli_column *columns, size_t n)
 /* The cells that follow belong to this row. */
 void cli_table_row(cli_page *page) { cli_page_add(page, "<tr>"); }
 
-/* A cell with text. */
+/* A cell with text; of a long one the tip has the end as well. */
 void cli_table_text(cli_page *page, const char *text)
 {
-    cli_page_add(page, "<td>");
+    cli_page_add(page, "<td");
+    if (strlen(text) > 30) {
+        cli_page_add(page, " data-tip=\"");
+        cli_page_text(page, text);
+        cli_page_add(page, "\"");
+    }
+    cli_page_add(page, ">");
+    cli_page_text(page, text);
+    cli_page_add(page, "</td>");
+}
+
+/* A cell with text behind a dot of a colour. */
+void cli_table_marked(cli_page *page, const char *text, const char *css_class)
+{
+    cli_page_add(page, "<td><i class=\"%s\"></i>", css_class);
     cli_page_text(page, text);
     cli_page_add(page, "</td>");
 }
@@ -241,7 +255,7 @@ void cli_table_end(cli_page *page) { cli_page_add(page, "</tbody></table></div><
 
 /* ---- charts ----------------------------------------------------------------------------------------------------- */
 
-enum { CHART_WIDTH = 960, CHART_HEIGHT = 440, LEFT = 64, RIGHT = 24, TOP = 16, BOTTOM = 48 };
+enum { CHART_WIDTH = 960, CHART_HEIGHT = 440, LEFT = 74, RIGHT = 24, TOP = 16, BOTTOM = 48 };
 
 /* 0 to 1 along the axis, and beyond for what lies outside. */
 static double along(const cli_axis *axis, double value)
@@ -286,7 +300,8 @@ static void add_ticks(const cli_chart *chart, bool is_x)
     }
     /* steps of 1, 2 or 5 times a power of ten */
     const double span = axis->to - axis->from, rough = pow(10, floor(log10(span / 5)));
-    const double step = span / rough > 25 ? 5 * rough : span / rough > 10 ? 2 * rough : rough;
+    const double fine = span / rough > 25 ? 5 * rough : span / rough > 10 ? 2 * rough : rough;
+    const double step = axis->is_whole ? fmax(fine, 1) : fine;
     for (double at = ceil(axis->from / step); at * step <= axis->to * (1 + 1e-9); at++)
         add_tick(chart, is_x, at * step);
 }

@@ -62,6 +62,8 @@ typedef struct cli_column {
 void cli_table_begin(cli_page *page, const cli_column *columns, size_t n);
 void cli_table_row(cli_page *page);
 void cli_table_text(cli_page *page, const char *text);
+/* The same behind a dot in the colour of a class. */
+void cli_table_marked(cli_page *page, const char *text, const char *css_class);
 /* `format` shows a double, such as "%.2f ms"; NaN is shown as an empty cell. */
 void cli_table_number(cli_page *page, double value, const char *format) __attribute__((format(printf, 3, 0)));
 /* A number with a bar behind it; share from 0 to 1 is the bar's length. */
@@ -74,7 +76,7 @@ void cli_table_end(cli_page *page);
 typedef struct cli_axis {
     const char *title;
     double from, to; /* from < to; both > 0 where is_log */
-    bool is_log;
+    bool is_log, is_whole; /* is_whole: of things counted, so that no number between two is marked */
 } cli_axis;
 
 typedef struct cli_chart {
@@ -106,6 +108,7 @@ void cli_page_view_end(cli_page *page);
 
 typedef struct cli_graph_node {
     const char *title, *detail; /* two lines */
+    bool keeps_end;             /* of a detail that is too long the end is shown, not the beginning */
     const char *tip;            /* shows when the box is pointed at; or NULL */
     const char *css_class;      /* a colour; or "" */
     double heat;                /* 0 to 1: how strongly the box is filled */

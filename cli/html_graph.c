@@ -6,6 +6,7 @@
 #include "cli/html.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { BOX_WIDTH = 196, BOX_HEIGHT = 38, LANE = BOX_WIDTH + 20, ROW = BOX_HEIGHT + 26 };
 
@@ -83,6 +84,18 @@ static void add_edge(cli_page *page, const place *source, const place *reader)
                  x1, y1);
 }
 
+/* Text of at most `most` bytes, the last or the first ones, with a mark where some are missing. */
+static void add_cut(cli_page *page, const char *text, int most, bool keeps_end)
+{
+    const size_t n = strlen(text), kept = (size_t)most - 1;
+    if (n <= (size_t)most)
+        cli_page_text(page, text);
+    else if (keeps_end)
+        cli_page_textf(page, "\u2026%s", text + n - kept);
+    else
+        cli_page_textf(page, "%.*s\u2026", (int)kept, text);
+}
+
 /* Two lines of text, cut to the box's width; the tip has them whole. */
 static void add_box(cli_page *page, const cli_graph_node *node, const place *at)
 {
@@ -92,9 +105,9 @@ static void add_box(cli_page *page, const cli_graph_node *node, const place *at)
     cli_page_add(page, "\"><rect class=\"%s\" x=\"%zu\" y=\"%zu\" width=\"%d\" height=\"%d\" rx=\"6\" "
                  "style=\"--heat:%.0f%%\"/><text x=\"%zu\" y=\"%zu\">", node->css_class, x, y, BOX_WIDTH, BOX_HEIGHT,
                  6 + 44 * node->heat, x + 9, y + 16);
-    cli_page_textf(page, "%.28s", node->title);
+    add_cut(page, node->title, 26, false);
     cli_page_add(page, "</text><text x=\"%zu\" y=\"%zu\">", x + 9, y + 30);
-    cli_page_textf(page, "%.34s", node->detail);
+    add_cut(page, node->detail, 29, node->keeps_end);
     cli_page_add(page, "</text></g>\n");
 }
 

@@ -135,8 +135,8 @@ static void add_memory(cli_page *page, const planned *run)
     const double one = most >= 1 << 20 ? 1 << 20 : most >= 1 << 10 ? 1 << 10 : 1;
     cli_page_section(page, "Memory over time", "Every rectangle is a value of the plan: when it is in use, and which "
                      "part of the one block of memory it has. Point at one for its name.");
-    cli_chart chart = cli_chart_begin(page, (cli_axis){"step", 0, (double)n_steps, false},
-                                      (cli_axis){unit, 0, most / one, false});
+    cli_chart chart = cli_chart_begin(page, (cli_axis){"step", 0, (double)n_steps, false, true},
+                                      (cli_axis){unit, 0, most / one, false, false});
     for (size_t i = 0; ingot_session_place(run->session, i, &place); i++) {
         if (!place.size_bytes)
             continue;

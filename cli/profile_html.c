@@ -185,8 +185,9 @@ static void tell_roofline(const telling *t)
     }
     cli_chart chart = cli_chart_begin(
         t->page,
-        (cli_axis){"FLOP per byte", pow(10, fmax(-3, floor(log10(least)))), pow(10, ceil(log10(most * 1.5))), true},
-        (cli_axis){"GFLOP/s", fmax(p->rates->gflops * 1e-5, slowest / 2), p->rates->gflops * 2, true});
+        (cli_axis){"FLOP per byte", pow(10, fmax(-3, floor(log10(least)))), pow(10, ceil(log10(most * 1.5))), true,
+                   false},
+        (cli_axis){"GFLOP/s", fmax(p->rates->gflops * 1e-5, slowest / 2), p->rates->gflops * 2, true, false});
     /* the roofs, then a dot for each step, as large as its share of the time */
     tell_roofs(&chart, p->rates);
     for (size_t i = 0; i < p->n_steps; i++) {

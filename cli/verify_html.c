@@ -46,6 +46,21 @@ static const double LEAST = 1e-9, MOST = 1e3; /* what a plot shows */
 /* Into what the plot shows. */
 static double clamp(double x) { return fmin(MOST, fmax(LEAST, x)); }
 
+/* Whole powers of ten around all that the curves show. */
+static cli_axis axis_of(const verify_rows *rows)
+{
+    double low = MOST, high = LEAST;
+    for (size_t i = 0; i < rows->n; i++)
+        for (size_t k = 0; k < N_CURVES && rows->rows[i].seen; k++) {
+            const double y = curves[k].at(&rows->rows[i]);
+            low = y > 0 ? fmin(low, clamp(y)) : low;
+            high = y > 0 ? fmax(high, clamp(y)) : high;
+        }
+    if (low > high)
+        low = high;
+    return (cli_axis){"largest error / size", pow(10, floor(log10(low))), pow(10, floor(log10(high)) + 1), true, false};
+}
+
 /* Straight lines from layer to layer; layers that the curve says nothing of are passed over. */
 static void add_curve(cli_chart *chart, const verify_rows *rows, const curve *c)
 {
@@ -74,8 +89,8 @@ static void add_growth(cli_page *page, const verify_graph *graph, const verify_r
                      curves[i].title);
     cli_page_add(page, "</div>");
     cli_chart chart =
-        cli_chart_begin(page, (cli_axis){"layer, in running order", 0, fmax(1, (double)rows->n - 1), false},
-                        (cli_axis){"largest error / size", LEAST, MOST, true});
+        cli_chart_begin(page, (cli_axis){"layer, in running order", 0, fmax(1, (double)rows->n - 1), false, true},
+                        axis_of(rows));
     for (size_t i = 0; i < N_CURVES; i++)
         add_curve(&chart, rows, &curves[i]);
     for (size_t i = 0; i < rows->n; i++) {
@@ -130,11 +145,11 @@ static void add_box(const verify_graph *graph, const verify_rows *rows, size_t i
 {
     const ingot_node_info *node = &graph->nodes[index];
     const verify_row *row = row_of(graph, rows, node);
-    const size_t n = strlen(node->name);
     cli_graph_node *box = &to->items[to->n];
     char *tip = to->tips + to->n * TIP;
     *box = (cli_graph_node){.title = node->op_type,
-                            .detail = n > 30 ? node->name + n - 30 : node->name,
+                            .detail = node->name,
+                            .keeps_end = true,
                             .tip = tip,
                             .css_class = row ? verdict_classes[row->verdict] : "c8",
                             .sources = to->sources + to->n_sources};
@@ -193,9 +208,7 @@ static const cli_column columns[] = {
     {"#", "place in running order", true},
     {"verdict", NULL, false},
     {"value", "name in the graph", false},
-    {"node", "that makes it", false},
     {"operator", NULL, false},
-    {"type", NULL, false},
     {"max abs", "largest difference between Ingot and the dump", true},
     {"mean abs", NULL, true},
     {"max rel", "largest difference over the expected element", true},
@@ -204,6 +217,8 @@ static const cli_column columns[] = {
     {"Ingot", "largest distance of Ingot's result from the float64 one", true},
     {"dump", "largest distance of the dump from the float64 result", true},
     {"rounding", "how far rounding may carry a result from the float64 one", true},
+    {"type", NULL, false},
+    {"node", "that makes the value", false},
     {"key", "in the dump, and how it was paired", false},
 };
 
@@ -221,11 +236,9 @@ static void add_table(cli_page *page, const verify_graph *graph, const verify_ro
             continue;
         cli_table_row(page);
         cli_table_number(page, (double)i, "%.0f");
-        cli_table_text(page, verify_verdict_name(row));
+        cli_table_marked(page, verify_verdict_name(row), verdict_classes[row->verdict]);
         cli_table_text(page, value->name);
-        cli_table_text(page, graph->nodes[value->node].name);
         cli_table_text(page, graph->nodes[value->node].op_type);
-        cli_table_text(page, cli_type_text(&row->got.tensor, text, sizeof text));
         cli_table_number(page, row->errors.max_abs, "%.3g");
         cli_table_number(page, row->errors.mean_abs, "%.3g");
         cli_table_number(page, row->errors.max_rel, "%.3g");
@@ -234,6 +247,8 @@ static void add_table(cli_page *page, const verify_graph *graph, const verify_ro
         cli_table_number(page, row->has_bound ? row->ours.max : NAN, "%.3g");
         cli_table_number(page, row->has_bound ? row->theirs.max : NAN, "%.3g");
         cli_table_number(page, row->has_bound ? row->bound.max : NAN, "%.3g");
+        cli_table_text(page, cli_type_text(&row->got.tensor, text, sizeof text));
+        cli_table_text(page, graph->nodes[value->node].name);
         snprintf(text, sizeof text, "%.300s (%s)", row->key, matches[row->match]);
         cli_table_text(page, text);
     }
@@ -252,13 +267,23 @@ static double badness(const verify_row *row)
     return 1e9 * (double)row->verdict + fmin(share, 1e8);
 }
 
-/* Elements by the power of ten of their difference, as an outline of bars. */
+static double error_at(const verify_row *row, int64_t i)
+{
+    return fabs(cli_element(&row->got.tensor, i) - cli_element(&row->want.tensor, i));
+}
+
+/* Elements by the power of ten of their difference, as an outline of bars; what is very small is in the first. */
 static void add_histogram(cli_page *page, const verify_row *row, const char *name)
 {
     int64_t bins[N_BINS] = {0}, most = 1, n_equal = 0;
-    const double low = log10(fmax(row->errors.rms, 1e-20)) - 9, high = low + 12;
+    double least = fmax(largest(row), 1e-30), top = row->has_bound ? fmax(least, row->bound.max) : least;
+    for (int64_t i = 0; i < row->errors.n; i++)
+        least = error_at(row, i) > 0 ? fmin(least, error_at(row, i)) : least;
+    top = fmin(top, 1e30);
+    const double last = floor(log10(top)) + 1, low = fmax(floor(log10(least)), last - 12);
+    const double high = last + ceil((last - low) / 4); /* room for the words beside the bound */
     for (int64_t i = 0; i < row->errors.n; i++) {
-        const double error = fabs(cli_element(&row->got.tensor, i) - cli_element(&row->want.tensor, i));
+        const double error = error_at(row, i);
         const double at = error > 0 ? (log10(error) - low) / (high - low) * N_BINS : -1;
         if (!(error > 0)) {
             n_equal += error == 0;
@@ -271,8 +296,8 @@ static void add_histogram(cli_page *page, const verify_row *row, const char *nam
     cli_page_textf(page, "%s: %lld of %lld elements are equal", cli_printable(name), (long long)n_equal,
                    (long long)row->errors.n);
     cli_page_add(page, "</h3>");
-    cli_chart chart = cli_chart_begin(page, (cli_axis){"|difference|", pow(10, low), pow(10, high), true},
-                                      (cli_axis){"elements", 0, (double)most * 1.05, false});
+    cli_chart chart = cli_chart_begin(page, (cli_axis){"|difference|", pow(10, low), pow(10, high), true, false},
+                                      (cli_axis){"elements", 0, (double)most * 1.05, false, true});
     double before = 0;
     for (int b = 0; b <= N_BINS; b++) {
         const double x = pow(10, low + (high - low) * b / N_BINS), height = b < N_BINS ? (double)bins[b] : 0;
