@@ -67,6 +67,9 @@ static void free_dying(ingot_step *step)
 
 /* ---- steps ---- */
 
+/* With fewer operations for each byte that it writes, a step waits for memory. */
+enum { MOVING_FLOPS = 8 };
+
 /* Was the run cancelled (from any thread), or has its time run out? Asked between steps, while planning as well. */
 ingot_status ingot_plan_stopped(const ingot_plan_env *env, ingot_error *error)
 {
@@ -74,6 +77,19 @@ ingot_status ingot_plan_stopped(const ingot_plan_env *env, ingot_error *error)
         return INGOT_OK;
     const bool is_late = env->deadline_ns && ingot_now_ns() > env->deadline_ns;
     return ingot_fail(error, INGOT_CANCELLED, "the run was cancelled%s", is_late ? ": its time is up (--timeout)" : "");
+}
+
+/* Microseconds that a step may take which can be given up between its pieces: by its multiply-adds, and by the bytes it
+ * writes where those are what takes its time. 0 for other steps. */
+static double long_work_us(const ingot_step *step)
+{
+    double bytes = 0;
+    if (!(step->ctx.op->flags & INGOT_OP_LONG))
+        return 0;
+    for (int i = 0; i < step->ctx.n_out; i++)
+        bytes += step->ctx.out[i] ? (double)ingot_storage_bytes(step->ctx.out[i]) : 0;
+    const double flops_us = (double)step->flops / INGOT_FLOPS_IN_US, bytes_us = bytes / INGOT_FRESH_BYTES_IN_US;
+    return (double)step->flops < MOVING_FLOPS * bytes ? MAX(flops_us, bytes_us) : flops_us;
 }
 
 /* Run one step. A static view costs nothing but a pointer: its output is its input's memory; only further outputs
@@ -90,7 +106,7 @@ static ingot_status run_step(ingot_step *step, ingot_error *error)
     if (!status && (!step->view || c->n_out > 1)) {
         if (step->dynamic && c->op->flops)
             step->flops = c->op->flops(c);
-        ingot_team_expect(c->team, c->op->flags & INGOT_OP_LONG ? (double)step->flops / INGOT_FLOPS_IN_US : 0);
+        ingot_team_expect(c->team, long_work_us(step));
         status = c->op->run(c);
         ingot_team_expect(c->team, 0);
     }

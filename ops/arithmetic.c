@@ -310,10 +310,11 @@ static ingot_status infer_like_first(ingot_op_ctx *c)
 static int64_t count_flops(const ingot_op_ctx *c) { return ingot_count(c->out[0]) * MAX(c->n_in - 1, 1); }
 
 #define PAIR(name, since, types, infer, run) \
-    { name, since, 2, 2, { types, 0 }, infer, run, .flags = INGOT_OP_INPLACE, .layout = follow_blocked, \
-      .flops = count_flops }
+    { name, since, 2, 2, { types, 0 }, infer, run, .flags = INGOT_OP_INPLACE | INGOT_OP_LONG, \
+      .layout = follow_blocked, .flops = count_flops }
 #define MANY(name, since, types, run, get_ready) \
-    { name, since, 1, INGOT_MANY, { types, 0 }, infer_broadcast, run, .prepare = get_ready, .flops = count_flops }
+    { name, since, 1, INGOT_MANY, { types, 0 }, infer_broadcast, run, .prepare = get_ready, .flags = INGOT_OP_LONG, \
+      .flops = count_flops }
 
 const ingot_op ingot_ops_arithmetic[] = {
     PAIR("Add", 7, INGOT_TYPES_NUMERIC, infer_broadcast, run_add),

@@ -250,5 +250,5 @@ const ingot_op ingot_ops_batch_norm[] = { { "BatchNormalization",
                                             run_batch_norm,
                                             .prepare = prepare_batch_norm,
                                             .layout = layout_batch_norm,
-                                            .flags = INGOT_OP_FUSES },
+                                            .flags = INGOT_OP_FUSES | INGOT_OP_LONG },
                                           { 0 } };

@@ -154,6 +154,6 @@ static ingot_status run_reorder(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_blocked[] = {
     { "Reorder", 1, 1, 1, { INGOT_TYPE(FLOAT) | INGOT_TYPE(UINT8) | INGOT_TYPE(INT8) }, infer_reorder, run_reorder,
-      .domain = "ingot.internal" },
+      .flags = INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }
 };

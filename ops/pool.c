@@ -407,7 +407,8 @@ static ingot_status run_unpool(ingot_op_ctx *c)
 
 #define POOL(name, types)                                                                                              \
     {                                                                                                                  \
-        name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool                 \
+        name, 1, 1, 1, { types }, infer_pool, run_pool, .prepare = prepare_pool, .layout = layout_pool,                \
+            .flags = INGOT_OP_LONG                                                                                     \
     }
 
 const ingot_op ingot_ops_pool[] = {

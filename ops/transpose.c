@@ -162,7 +162,8 @@ static ingot_status run_space_to_depth(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_transpose[] = {
-    {"Transpose", 1, 1, 1, {INGOT_TYPES_ALL}, infer_transpose, run_transpose, .strided = strided_transpose},
+    {"Transpose", 1, 1, 1, {INGOT_TYPES_ALL}, infer_transpose, run_transpose, .flags = INGOT_OP_LONG,
+     .strided = strided_transpose},
     {"DepthToSpace", 1, 1, 1, {INGOT_TYPES_ALL}, infer_depth_to_space, run_depth_to_space},
     {"SpaceToDepth", 1, 1, 1, {INGOT_TYPES_ALL}, infer_space_to_depth, run_space_to_depth},
     {0},

@@ -173,8 +173,8 @@ static ingot_status infer_same(ingot_op_ctx *c) { return ingot_out_like(c, 0, c-
 
 #define MAP(name, since)                                                                                               \
     {                                                                                                                  \
-        name, since, 1, 1, { INGOT_TYPES_FLOAT }, infer_same, run_map, prepare_map, INGOT_OP_INPLACE,                  \
-            .layout = layout_map                                                                                       \
+        name, since, 1, 1, { INGOT_TYPES_FLOAT }, infer_same, run_map, prepare_map,                                    \
+            INGOT_OP_INPLACE | INGOT_OP_LONG, .layout = layout_map                                                     \
     }
 
 const ingot_op ingot_ops_unary[] = {

@@ -121,6 +121,8 @@ ingot_status ingot_plan_lock(const ingot_plan_env *env, ingot_error *error);
 
 /* The planner's guess at a middling machine's thread: floating-point operations in a microsecond. */
 #define INGOT_FLOPS_IN_US 50e3
+/* The same for bytes that are written for the first time since the system gave the memory. */
+#define INGOT_FRESH_BYTES_IN_US 1e3
 
 /* Give back the memory that constants are read into; due after prepare(). */
 void ingot_plan_drop_block(ingot_plan_env *env);

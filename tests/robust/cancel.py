@@ -31,7 +31,7 @@ def single(folder, name, node, inputs, weights, output):
 
 
 def long_nodes(folder):
-    """Nodes of half a second or so: Winograd and other convolutions, a product, a recurrent cell."""
+    """Nodes of up to a second: Winograd and other convolutions, products, what moves memory, a recurrent cell."""
     conv = {"pads": [1, 1, 1, 1]}
     return [
         single(folder, "conv3x3", helper.make_node("Conv", ["x", "w"], ["y"], **conv), {"x": [1, 128, 384, 384]}, {"w": [256, 128, 3, 3]},
@@ -41,6 +41,10 @@ def long_nodes(folder):
                [1, 128, 384, 384]),
         single(folder, "product", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [3000, 3000]}, {"w": [3000, 3000]}, [3000, 3000]),
         single(folder, "product_of_inputs", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [2500, 2500], "w": [2500, 2500]}, {}, [2500, 2500]),
+        single(folder, "erf", helper.make_node("Erf", ["x"], ["y"]), {"x": [1, 64, 1024, 1024]}, {}, [1, 64, 1024, 1024]),
+        single(folder, "sum_of_two", helper.make_node("Add", ["x", "z"], ["y"]), dict.fromkeys("xz", [64, 1024, 1024]), {}, [64, 1024, 1024]),
+        single(folder, "transpose", helper.make_node("Transpose", ["x"], ["y"], perm=[2, 1, 0]), {"x": [64, 1024, 1024]}, {}, [1024, 1024, 64]),
+        single(folder, "maxpool", helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4), {"x": [1, 64, 768, 768]}, {}, [1, 64, 768, 768]),
         single(folder, "lstm", helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=512), {"x": [200, 32, 512]},
                {"w": [1, 2048, 512], "r": [1, 2048, 512]}, [200, 1, 32, 512]),
     ]
