@@ -10,6 +10,16 @@ INGOT_INLINE vf32 scaled_score(const float *row, int v, vf32 scale, vf32 add)
     return vf32_fma(vf32_load(row + v * VF32_LANES), scale, add);
 }
 
+/* The larger ones of `most` and of what a row of nv vectors holds. */
+INGOT_INLINE void raise_most(vf32 most[2], const float *row, int nv, vf32 scale, const float *add)
+{
+    const vf32 plus = add ? vf32_set1(*add) : vf32_zero();
+
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++)
+        most[v] = vf32_max(scaled_score(row, v, scale, plus), most[v]);
+}
+
 /* Columns of nv vectors: the largest of each, then exp of what is left and its sum, and the sum's inverse. add is read
  * only where it is given. A column that holds NaN, or -infinity alone, becomes NaN, as Softmax has it. */
 INGOT_INLINE void softmax_vectors(float *data, int64_t rows, int nv, float scale, const float *add, float *inverse)
@@ -17,6 +27,7 @@ INGOT_INLINE void softmax_vectors(float *data, int64_t rows, int nv, float scale
     const int width = nv * VF32_LANES;
     const vf32 scales = vf32_set1(scale);
     vf32 most[2][2], sum[2];
+    int64_t i = 0;
 
     INGOT_UNROLL
     for (int v = 0; v < nv; v++) {
@@ -24,20 +35,22 @@ INGOT_INLINE void softmax_vectors(float *data, int64_t rows, int nv, float scale
         sum[v] = vf32_zero();
     }
     /* the largest score of each query, in two chains: each step of a maximum waits for the one before */
-    for (int64_t i = 0; i < rows; i++) {
-        const vf32 plus = add ? vf32_set1(add[i]) : vf32_zero();
+    for (; i + 2 <= rows; i += 2) {
         INGOT_UNROLL
-        for (int v = 0; v < nv; v++)
-            most[i & 1][v] = vf32_max(scaled_score(data + i * width, v, scales, plus), most[i & 1][v]);
+        for (int chain = 0; chain < 2; chain++)
+            raise_most(most[chain], data + (i + chain) * width, nv, scales, add ? add + i + chain : NULL);
     }
+    if (i < rows)
+        raise_most(most[0], data + i * width, nv, scales, add ? add + i : NULL);
     INGOT_UNROLL
     for (int v = 0; v < nv; v++)
         most[0][v] = vf32_max(most[0][v], most[1][v]);
-    for (int64_t i = 0; i < rows; i++) {
-        const vf32 plus = add ? vf32_set1(add[i]) : vf32_zero();
+    for (i = 0; i < rows; i++) {
         INGOT_UNROLL
         for (int v = 0; v < nv; v++) {
-            const vf32 e = vf32_exp(vf32_sub(scaled_score(data + i * width, v, scales, plus), most[0][v]));
+            const vf32 below = add ? vf32_sub(scaled_score(data + i * width, v, scales, vf32_set1(add[i])), most[0][v])
+                                   : scaled_score(data + i * width, v, scales, vf32_sub(vf32_zero(), most[0][v]));
+            const vf32 e = vf32_exp_below(below);
             sum[v] = vf32_add(sum[v], e);
             vf32_store(data + i * width + v * VF32_LANES, e);
         }

@@ -68,18 +68,33 @@ INGOT_INLINE vf32 vf32_exp2_steps(vi32 k)
     return vf32_from_bits(vi32_add(vi32_shl(k, 23 - EXP2_BITS), vi32_exp2_table(k)));
 }
 
-/* For sums with something larger: 1e-38 where exp(x) is less, infinity from 3.2e38 on, in fewer steps; 5e-8 from the
- * square that ends the series with 32 steps. */
+/* For -87.4 < x < 88.8, where exp(x) is no denormal; 5e-8 from the square that ends the series with 32 steps. Only
+ * where there are steps. */
+INGOT_INLINE vf32 vf32_exp_in_steps(vf32 x)
+{
+    const vf32 one = vf32_set1(1.0f);
+    const vf32_power p = vf32_power_of(x);
+    const vf32 slope = EXP2_BITS == 5 ? vf32_fma(p.r, vf32_set1(0.49999997f), vf32_set1(1.00001466f))
+        : vf32_fma(p.r, vf32_fma(p.r, vf32_set1(0.166642934f), vf32_set1(0.500064909f)), one);
+    return vf32_mul(vf32_exp2_steps(p.k), vf32_fma(p.r, slope, one));
+}
+
+/* For sums with something larger: 1e-38 where exp(x) is less, infinity from 3.2e38 on. */
 INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
 {
     if (EXP2_BITS == 0)
         return vf32_exp(x);
+    return vf32_exp_in_steps(vf32_max(vf32_set1(-87.3f), vf32_min(vf32_set1(88.73f), x)));
+}
 
-    const vf32 one = vf32_set1(1.0f);
-    const vf32_power p = vf32_power_of(vf32_max(vf32_set1(-87.3f), vf32_min(vf32_set1(88.73f), x)));
-    const vf32 slope = EXP2_BITS == 5 ? vf32_fma(p.r, vf32_set1(0.49999997f), vf32_set1(1.00001466f))
-        : vf32_fma(p.r, vf32_fma(p.r, vf32_set1(0.166642934f), vf32_set1(0.500064909f)), one);
-    return vf32_mul(vf32_exp2_steps(p.k), vf32_fma(p.r, slope, one));
+/* For x of at most 1, and 0 where exp(x) is below 1.2e-38. */
+INGOT_INLINE vf32 vf32_exp_below(vf32 x)
+{
+    const vf32 least = vf32_set1(-87.3f);
+
+    if (EXP2_BITS == 0)
+        return vf32_exp(x);
+    return vf32_select(vf32_lt(x, least), vf32_zero(), vf32_exp_in_steps(vf32_max(least, x)));
 }
 
 /* The sign bit cleared, and the sign bit taken from another number: exact, also for NaN and zeros. */
