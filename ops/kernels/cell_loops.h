@@ -7,7 +7,7 @@
  * step takes. A single row would leave the multipliers waiting for each other's sums, so it has several sums of each
  * gate, which take the steps of k in turn. */
 
-enum { MAX_ROWS = 8, MAX_GATES = 4, ROW_SUMS = SUMS < 8 ? SUMS : 8 /* of a single row */ };
+enum { LINE = 64, MAX_ROWS = 8, MAX_GATES = 4, ROW_SUMS = SUMS < 8 ? SUMS : 8 /* of a single row */ };
 
 /* A tile: rows of a (k numbers each) times the packed weights of a block, added to where each gate starts. */
 typedef struct tile_job {
@@ -17,6 +17,7 @@ typedef struct tile_job {
     const T *start[MAX_GATES];
     ptrdiff_t start_row[MAX_GATES];
     bool one_sum;                           /* of a single row too: it is added up as a row among others is */
+    const char *next;                       /* fetched into the second level meanwhile, a cache line a step */
     T *out;                                 /* [row][gate][lane] */
     ptrdiff_t out_row;
 } tile_job;
@@ -47,6 +48,7 @@ INGOT_INLINE void add_step(vector acc[MAX_ROWS][ROW_SUMS], const T *a, ptrdiff_t
 INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
 {
     const T *a = t->a, *w = t->weights;
+    const char *next = t->next;
     vector acc[MAX_ROWS][ROW_SUMS];
     int64_t l = 0;
 
@@ -61,6 +63,10 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
         INGOT_UNROLL
         for (int s = 0; s < sums; s++)
             add_step(acc, a + l + s, t->a_row, w + s * gates * LANES, rows, gates, s * gates);
+        if (rows > 1) {                                 /* a single row has no time to spare */
+            __builtin_prefetch(next, 0, 2);
+            next += LINE;
+        }
     }
     for (; l < t->k; l++, w += gates * LANES)           /* with one sum, nothing is left */
         add_step(acc, a + l, t->a_row, w, 1, gates, 0);
@@ -129,7 +135,8 @@ void INGOT_FN(TYPED(cell_pack))(void *packed, const void *weights, int gates, in
 }
 
 /* A product whose result has the blocks' order at once: rows of a block follow each other while its weights are
- * near. */
+ * near. Here the multipliers are what is waited for, so there is time to fetch the states' weights, which lie behind
+ * the inputs' in a layer and which the first step would wait for. */
 void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias,
                                   void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)
 {
@@ -138,7 +145,8 @@ void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k,
 
     for (int64_t b = b0; b < b1; b++) {
         tile_job t = { .weights = (const T *)packed + b * block * k, .k = k, .a_row = k, .out_row = row,
-                       .one_sum = d->one_sum };
+                       .one_sum = d->one_sum,
+                       .next = (const char *)((const T *)packed + row * k + b * block * d->hidden) };
         int64_t strips = ceil_div(m1 - m0, most_rows(gates));
 
         for (int g = 0; g < gates; g++)
@@ -148,6 +156,7 @@ void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k,
             t.a = (const T *)x + m * k;
             t.out = (T *)inputs + m * row + b * block;
             run_tile(&t, rows, gates);
+            t.next += k * LINE;
             m += rows;
         }
     }
@@ -261,6 +270,8 @@ INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const
                    .weights = s->summed ? NULL : (const T *)s->packed + p->unit * gates * d->hidden,
                    .k = s->summed ? 0 : d->hidden,
                    .one_sum = d->one_sum, .out = sums, .out_row = MAX_GATES * LANES };
+
+    t.next = (const char *)t.weights;
 
     for (int g = 0; g < gates; g++) {
         t.start[g] = inputs + (first + g) * LANES;
