@@ -308,7 +308,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                         fetch_pixels(t, src, px);
                     if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
-                    else if (nv == 1 && pixel == 2 * BLOCK && channels == BLOCK)
+                    else if (nv == 1 && px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
                         accumulate(acc, src, first, last, 2 * BLOCK, w, BLOCK, px, nv);
                     else
                         accumulate(acc, src, first, last, pixel, w, channels, px, nv);
