@@ -178,8 +178,8 @@ static ingot_status skip_normalization(ingot_rewrite *r)
 
 /* Rows of three tables (words, places, segments), added and normalized: the first layer of BERT. ids and segments are
  * (batch, sequence). Without place_ids the places are 0, 1, ..., so that the first `sequence` rows of the table are
- * sliced, and broadcast over the batch. Output 1 counts the ones of each mask row; output 2 is the sum before
- * normalization. */
+ * sliced, and broadcast over the batch. Output 1 counts the ones of each mask row, none where there is no mask;
+ * output 2 is the sum before normalization. */
 static ingot_status embed_normalization(ingot_rewrite *r)
 {
     enum { IDS, SEGMENTS, WORDS, PLACES, SEGMENT_TABLE, GAMMA, BETA, MASK, PLACE_IDS };
@@ -201,10 +201,9 @@ static ingot_status embed_normalization(ingot_rewrite *r)
     r->result[0] = INGOT_ADD(r, "LayerNormalization", 17, sum, ingot_rewrite_input(r, GAMMA),
                              ingot_rewrite_input(r, BETA));
     ingot_rewrite_float(r, "epsilon", ingot_attr_float(r->node, "epsilon", 1e-12f));
-    if (wants_mask && mask == INGOT_NONE)
-        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "mask_index without a mask");
     if (wants_mask) {
-        r->result[1] = INGOT_ADD(r, "ReduceSum", 13, mask, INGOT_INTS(r, 1));
+        const int counted = mask == INGOT_NONE ? INGOT_ADD(r, "Sub", 14, ids, ids) : mask;
+        r->result[1] = INGOT_ADD(r, "ReduceSum", 13, counted, INGOT_INTS(r, 1));
         ingot_rewrite_int(r, "keepdims", 0);
     }
     if (wants_sum)
@@ -214,31 +213,54 @@ static ingot_status embed_normalization(ingot_rewrite *r)
 
 /* ---- products and convolutions ---- */
 
+/* The operand in `slot`, with its first dimension moved behind those of the batch where the attribute `name` says so:
+ * (m, batch, k) to (batch, m, k). The rank must be declared then. */
+static int batched_operand(ingot_rewrite *r, int slot, const char *name)
+{
+    const int x = ingot_rewrite_input(r, slot), rank = ingot_rewrite_rank(r, x);
+    int64_t perm[INGOT_MAX_RANK];
+    if (!ingot_attr_int(r->node, name, 0) || rank == 2)
+        return x;
+    if (rank < 2 || rank > INGOT_MAX_RANK)
+        return INGOT_NONE;
+    for (int i = 0; i < rank; i++)
+        perm[i] = i < rank - 2 ? i + 1 : i == rank - 2 ? 0 : i;
+    const int moved = INGOT_ADD(r, "Transpose", 13, x);
+    r->failed |= !ingot_node_set_ints(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "perm", perm, rank);
+    return moved;
+}
+
 /* alpha op(A) op(B), where op may swap the last two dimensions: MatMul, or Einsum where transposing is a matter of
- * letters. Batches transposed as well are not supported. */
+ * letters. */
 static ingot_status fused_matmul(ingot_rewrite *r)
 {
     static const char *const equations[2][2] = {
         {"...ij,...jk->...ik", "...ij,...kj->...ik"}, {"...ji,...jk->...ik", "...ji,...kj->...ik"}};
-    const int a = ingot_rewrite_input(r, 0), b = ingot_rewrite_input(r, 1);
+    const int a = batched_operand(r, 0, "transBatchA"), b = batched_operand(r, 1, "transBatchB");
     const bool ta = ingot_attr_int(r->node, "transA", 0) != 0, tb = ingot_attr_int(r->node, "transB", 0) != 0;
     const float alpha = ingot_attr_float(r->node, "alpha", 1);
-    if (ingot_attr_int(r->node, "transBatchA", 0) || ingot_attr_int(r->node, "transBatchB", 0))
-        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "attribute transBatchA or transBatchB");
+    if (a == INGOT_NONE || b == INGOT_NONE)
+        return ingot_rewrite_refuse(r, INGOT_UNSUPPORTED, "transBatchA or transBatchB, and no declared rank");
     r->result[0] = INGOT_ADD(r, ta || tb ? "Einsum" : "MatMul", ta || tb ? 12 : 13, a, b);
     if (ta || tb)
         r->failed |= !ingot_node_set_string(r->graph, r->graph->nodes[r->graph->n_nodes - 1], "equation",
                                             equations[ta][tb]);
     if (alpha != 1)
-        r->result[0] = INGOT_ADD(r, "Mul", 14, r->result[0], ingot_rewrite_number(r, alpha, a));
+        r->result[0] = INGOT_ADD(r, "Mul", 14, r->result[0], ingot_rewrite_number(r, alpha, ingot_rewrite_input(r, 0)));
     return INGOT_OK;
 }
 
-/* Element i of the list attribute activation_params. */
+/* Attributes of FusedConv and FusedGemm that are the activation's. */
+static const char *const of_activation[] = {"activation_alpha", "activation_beta", "activation_gamma", "activation",
+                                            "activation_params"};
+
+/* Element i of the list attribute activation_params, or the attribute that FusedGemm has for it. */
 static float activation_param(const ingot_rewrite *r, size_t i, float otherwise)
 {
     const ingot_attr *attr = ingot_node_attr(r->node, "activation_params");
-    return attr && attr->type == INGOT_ATTR_FLOATS && i < attr->n ? attr->floats[i] : otherwise;
+    if (attr && attr->type == INGOT_ATTR_FLOATS && i < attr->n)
+        return attr->floats[i];
+    return ingot_attr_float(r->node, of_activation[i], otherwise);
 }
 
 /* act(x) by the name of the activation that a fused node carries; activation_params has its one or two numbers, the
@@ -272,18 +294,18 @@ static bool copy_attributes(ingot_rewrite *r)
     return node->attrs || !r->node->n_attrs;
 }
 
-/* act(Conv(X, W, B) + Z), B and Z optional: the new node takes all attributes of the old one, those of the activation
- * excepted. Later passes fuse the parts again, in the engine's own way. */
-static ingot_status fused_conv(ingot_rewrite *r)
+/* act(Conv(X, W, B) + Z), B and Z optional, or act(Gemm(A, B, C)): the new node takes all attributes of the old one,
+ * those of the activation excepted. Later passes fuse the parts again, in the engine's own way. */
+static ingot_status fused_activation(ingot_rewrite *r)
 {
-    const char *act = ingot_attr_string(r->node, "activation", "");
+    const char *const inner = r->node->op_type + strlen("Fused"), *act = ingot_attr_string(r->node, "activation", "");
     const int bias = ingot_rewrite_input(r, 2), z = ingot_rewrite_input(r, 3);
-    int x = bias == INGOT_NONE ? INGOT_ADD(r, "Conv", 11, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1))
-                               : INGOT_ADD(r, "Conv", 11, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1), bias);
-    ingot_node *conv = r->graph->nodes[r->graph->n_nodes - 1];
+    int x = bias == INGOT_NONE ? INGOT_ADD(r, inner, 13, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1))
+                               : INGOT_ADD(r, inner, 13, ingot_rewrite_input(r, 0), ingot_rewrite_input(r, 1), bias);
+    ingot_node *made = r->graph->nodes[r->graph->n_nodes - 1];
     r->failed |= !copy_attributes(r);
-    ingot_node_remove_attr(conv, "activation");
-    ingot_node_remove_attr(conv, "activation_params");
+    for (size_t i = 0; i < sizeof of_activation / sizeof *of_activation; i++)
+        ingot_node_remove_attr(made, of_activation[i]);
     if (z != INGOT_NONE)
         x = INGOT_ADD(r, "Add", 14, x, z);
     r->result[0] = x;
@@ -367,7 +389,8 @@ static const struct row {
     {"SkipLayerNormalization", skip_normalization, 0, false},
     {"SkipSimplifiedLayerNormalization", skip_normalization, 0, false},
     {"EmbedLayerNormalization", embed_normalization, 0, false},
-    {"FusedConv", fused_conv, 0, false},
+    {"FusedConv", fused_activation, 0, false},
+    {"FusedGemm", fused_activation, 0, false},
     {"FusedMatMul", fused_matmul, 0, false},
     {"RotaryEmbedding", rotary, 0, false},
     {"Attention", ingot_rewrite_attention, 0, false},

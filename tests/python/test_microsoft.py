@@ -81,6 +81,7 @@ def make_cases():
     yield "skip_simplified", case("SkipSimplifiedLayerNormalization", [x, x[::-1].copy(), row, row], 4, epsilon=1e-3)
     tables = [floats(rng, 9, 16), floats(rng, 12, 16), floats(rng, 9, 16), row, row]
     yield "embed", case("EmbedLayerNormalization", [ids, ids[::-1].copy(), *tables, mask], 2, epsilon=1e-3)
+    yield "embed_no_mask", case("EmbedLayerNormalization", [ids, None, tables[0], tables[1], None, row, row], 2)
     yield "embed_sum", case("EmbedLayerNormalization", [ids, None, tables[0], tables[1], None, row, row, mask, ids], 3)
 
     image, kernel = floats(rng, 1, 4, 7, 6), floats(rng, 8, 4, 3, 3)
@@ -92,6 +93,12 @@ def make_cases():
     yield "fused_matmul_a", case("FusedMatMul", [floats(rng, 2, 5, 3), floats(rng, 2, 5, 4)], transA=1)
     yield "fused_matmul_b", case("FusedMatMul", [floats(rng, 2, 3, 5), floats(rng, 4, 5)], transB=1, alpha=2.0)
     yield "fused_matmul_ab", case("FusedMatMul", [floats(rng, 5, 3), floats(rng, 4, 5)], transA=1, transB=1)
+    yield "fused_matmul_batch_a", case("FusedMatMul", [floats(rng, 4, 2, 3, 5), floats(rng, 2, 3, 5, 6)], transBatchA=1, alpha=2.0)
+    yield "fused_matmul_batch_b", case("FusedMatMul", [floats(rng, 2, 4, 5), floats(rng, 5, 2, 6)], transBatchB=1)
+    yield "fused_matmul_batch_ab", case("FusedMatMul", [floats(rng, 5, 2, 4), floats(rng, 6, 2, 5)], transBatchA=1, transA=1, transBatchB=1, transB=1)
+    yield "fused_gemm", case("FusedGemm", [floats(rng, 3, 4), floats(rng, 4, 5), floats(rng, 5)], activation="Relu", alpha=0.5, beta=2.0)
+    yield "fused_gemm_leaky", case("FusedGemm", [floats(rng, 3, 4), floats(rng, 5, 4), floats(rng, 5)], activation="LeakyRelu",
+                                   activation_alpha=0.3, transB=1)
 
     cosine, sine = caches(rng, 12, 4)
     places = rng.integers(0, 12, (2, 5)).astype(L)
