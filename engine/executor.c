@@ -246,15 +246,16 @@ static ingot_status plan_callee(ingot_step *step, ingot_callee *callee, const in
 
 /* A blocked value has a plain twin where it is an output; that one is handed out. The tensor stays the plan's and is
  * valid until its next run. */
-const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value)
+int ingot_plan_output_value(const ingot_plan *plan, int value)
 {
     const ingot_plan_value *v = plan->values[value];
-    if (v->tensor.layout != INGOT_PLAIN && v->twin != INGOT_NONE)
-        v = plan->values[v->twin];
-    return &v->tensor;
+    return v->tensor.layout != INGOT_PLAIN && v->twin != INGOT_NONE ? v->twin : value;
 }
 
-
+const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value)
+{
+    return &plan->values[ingot_plan_output_value(plan, value)]->tensor;
+}
 
 /* The context is part of a step, which leads to the plan and its captured values. Outputs point into the subgraph's
  * plan: the next call of the same graph may overwrite them, so an operator copies what it keeps. */

@@ -295,6 +295,18 @@ INGOT_API void ingot_session_free(ingot_session *session);
 INGOT_API ingot_status ingot_session_set_input(ingot_session *session, const char *name, const ingot_tensor *tensor,
                                                ingot_error *error);
 
+/**
+ * Have the runs that follow write a graph output to memory of the caller. Mostly the step that computes it writes there
+ * and nothing is copied; it is copied where the output is an input or a constant as it is, a part of another value, or of
+ * a shape that only the run finds out.
+ * tensor   element type and shape must be those that the run comes to (see ingot_session_plan() and
+ *          ingot_session_value_type()), else it ends with INGOT_BAD_INPUT. `data` is written to until another is bound;
+ *          it must not meet that of another output. NULL: into the session's own memory again.
+ * Returns  INGOT_OK, or INGOT_BAD_INPUT (no such output, or no tensor of numbers with memory).
+ */
+INGOT_API ingot_status ingot_session_set_output(ingot_session *session, const char *name, const ingot_tensor *tensor,
+                                                ingot_error *error);
+
 /** Ask for a value inside the graph by name, so that ingot_session_value() finds it after the runs that follow. Values
  * that the passes removed are not there: INGOT_BAD_INPUT. */
 INGOT_API ingot_status ingot_session_request(ingot_session *session, const char *name, ingot_error *error);

@@ -343,6 +343,11 @@ public:
     {
         return ingot_session_set_input(get(), name, t.get(), &e) == INGOT_OK;
     }
+    /* Where the runs that follow write an output; nullptr: into the session's own memory again. */
+    bool set_output(const char *name, const tensor *t, ingot_error &e) noexcept
+    {
+        return ingot_session_set_output(get(), name, t ? t->get() : nullptr, &e) == INGOT_OK;
+    }
     bool run(ingot_error &e) noexcept { return ingot_session_run(get(), &e) == INGOT_OK; }
 #if defined(__cpp_exceptions)
     explicit session(const model &m, const ingot_session_options *options = nullptr)
@@ -355,6 +360,11 @@ public:
     {
         ingot_error e;
         detail::check(set_input(name, t, e), e);
+    }
+    void set_output(const char *name, const tensor &t)
+    {
+        ingot_error e;
+        detail::check(set_output(name, &t, e), e);
     }
     void run()
     {

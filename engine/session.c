@@ -18,6 +18,7 @@ struct ingot_session {
     ingot_tensor *inputs;           /* one per graph input; those with is_bound are set */
     bool *is_bound;
     int next_input;                 /* for set_input without a name */
+    ingot_tensor *outputs;          /* one per graph output: where it goes; without data where the plan keeps it */
     bool *wanted;                   /* by value: asked for by ingot_session_request() */
     ingot_plan *plans;
     bool has_run, strict;
@@ -63,9 +64,10 @@ ingot_status ingot_session_create(ingot_model *model, const ingot_session_option
     session->inputs = calloc((size_t)graph->n_inputs + 1, sizeof *session->inputs);
     session->is_bound = calloc((size_t)graph->n_inputs + 1, sizeof *session->is_bound);
     session->wanted = calloc((size_t)graph->n_values + 1, sizeof *session->wanted);
+    session->outputs = calloc((size_t)graph->n_outputs + 1, sizeof *session->outputs);
     atomic_fetch_add(&model->n_users, 1);
     if (!session->env.team || (options->profile && !ingot_team_record(session->env.team)) || !session->inputs ||
-        !session->is_bound || !session->wanted) {
+        !session->is_bound || !session->wanted || !session->outputs) {
         ingot_session_free(session);
         return ingot_out_of_memory(error);
     }
@@ -89,6 +91,7 @@ void ingot_session_free(ingot_session *session)
     free(session->inputs);
     free(session->is_bound);
     free(session->wanted);
+    free(session->outputs);
     ingot_model_free(session->model); /* its own share of it */
     free(session);
 }
@@ -173,6 +176,26 @@ ingot_status ingot_session_set_input(ingot_session *session, const char *name, c
     session->inputs[i] = *tensor;
     session->inputs[i].layout = INGOT_PLAIN;
     session->is_bound[i] = true;
+    return INGOT_OK;
+}
+
+/* Keeps the tensor's description. Whether it fits is found out by the run, which has the output's shape. */
+ingot_status ingot_session_set_output(ingot_session *session, const char *name, const ingot_tensor *tensor,
+                                      ingot_error *error)
+{
+    const ingot_graph *graph = graph_of(session);
+    const char *file = ingot_model_name(session->model);
+    int i = 0;
+    while (i < graph->n_outputs && strcmp(graph->values[graph->outputs[i]].name, name))
+        i++;
+    if (i == graph->n_outputs)
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: there is no output '%.80s'", file, name);
+    if (tensor && (tensor->kind != INGOT_TENSOR || tensor->dtype == INGOT_STRING ||
+                   !ingot_checked_size(tensor, NULL, NULL) || !tensor->data))
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: what is bound to output '%.80s' is no tensor of numbers with "
+                                                  "a sensible shape and memory", file, name);
+    session->outputs[i] = tensor ? *tensor : (ingot_tensor){.data = NULL};
+    session->outputs[i].layout = INGOT_PLAIN;
     return INGOT_OK;
 }
 
@@ -281,11 +304,16 @@ static ingot_status collect_inputs(ingot_session *session, const ingot_tensor **
     return INGOT_OK;
 }
 
-/* Body that runs the newest plan. */
+/* Body that runs the newest plan, with its outputs where the caller wants them. */
 static void do_job(void *argument)
 {
     job *j = argument;
-    j->status = ingot_plan_run(j->session->plans, j->inputs, NULL, j->error);
+    ingot_plan *plan = j->session->plans;
+    j->status = ingot_plan_lend(plan, j->session->outputs, j->inputs, j->error);
+    if (!j->status)
+        j->status = ingot_plan_run(plan, j->inputs, NULL, j->error);
+    if (!j->status)
+        j->status = ingot_plan_deliver(plan, j->session->outputs, j->error);
     if (j->status)
         ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
 }

@@ -138,8 +138,15 @@ ingot_status ingot_plan_call(ingot_op_ctx *c, const ingot_graph *graph, const in
 /* The monotonic clock's time after which work that may take timeout_s (0: any time) has to stop; 0 for none. */
 uint64_t ingot_deadline_ns(double timeout_s);
 
-/* The tensor of graph value `value` after a run, row-major. */
+/* The tensor of graph value `value` after a run, row-major, and the plan's value that it is. */
 const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value);
+int ingot_plan_output_value(const ingot_plan *plan, int value);
+
+/* lend.c: before a run, let outputs lie in memory of the caller (`given`, one for each; NULL data: the plan's own); after
+ * it, copy those that could not. INGOT_BAD_INPUT where type or shape are others. */
+ingot_status ingot_plan_lend(ingot_plan *plan, const ingot_tensor *given, const ingot_tensor *const *inputs,
+                             ingot_error *error);
+ingot_status ingot_plan_deliver(const ingot_plan *plan, const ingot_tensor *given, ingot_error *error);
 
 /* Show the step's outputs to env->observe (observe.c). INGOT_LIMIT when memory is out. */
 ingot_status ingot_observe_step(ingot_step *step, ingot_error *error);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -33,9 +34,53 @@ static void test_sessions_outlive_the_model(void **state)
     }
 }
 
+/* An output that is bound is written where the caller wants it and no byte beyond, whatever its alignment; one that does
+ * not fit is refused before the run, and memory that is the input's too is written only after the run. */
+static void test_outputs_are_the_callers(void **state)
+{
+    static float pixels[3 * 32 * 32];
+    float room[2 + 10 + 2] = {7, 7}, *const at = room + 1, want[10];
+    const ingot_tensor x = {.dtype = INGOT_FLOAT, .rank = 4, .shape = {1, 3, 32, 32}, .data = pixels};
+    ingot_tensor y = {.dtype = INGOT_FLOAT, .rank = 2, .shape = {1, 10}, .data = at};
+    ingot_error error;
+    ingot_model *model;
+    ingot_session *session;
+    (void)state;
+    for (int i = 0; i < 3 * 32 * 32; i++)
+        pixels[i] = (float)(i % 17) / 8;
+    assert_int_equal(ingot_model_load(model_path, NULL, &model, &error), INGOT_OK);
+    assert_int_equal(ingot_session_create(model, NULL, &session, &error), INGOT_OK);
+    const char *name = ingot_model_output(model, 0)->name;
+    assert_int_equal(ingot_session_set_output(session, "nothing", &y, &error), INGOT_BAD_INPUT);
+    assert_int_equal(ingot_session_set_input(session, NULL, &x, &error), INGOT_OK);
+    assert_int_equal(ingot_session_run(session, &error), INGOT_OK);
+    const void *own = ingot_session_output(session, 0)->data;
+    memcpy(want, own, sizeof want);
+    room[11] = room[12] = 7;
+    assert_int_equal(ingot_session_set_output(session, name, &y, &error), INGOT_OK);
+    assert_int_equal(ingot_session_run(session, &error), INGOT_OK);
+    assert_ptr_equal(ingot_session_output(session, 0)->data, at);
+    assert_memory_equal(at, want, sizeof want);
+    assert_true(room[0] == 7 && room[11] == 7 && room[12] == 7);
+    y.shape[1] = 11;
+    assert_int_equal(ingot_session_set_output(session, name, &y, &error), INGOT_OK);
+    assert_int_equal(ingot_session_run(session, &error), INGOT_BAD_INPUT);
+    assert_non_null(strstr(error.message, "[1,10]"));
+    y.shape[1] = 10;
+    y.data = pixels;
+    assert_int_equal(ingot_session_set_output(session, name, &y, &error), INGOT_OK);
+    assert_int_equal(ingot_session_run(session, &error), INGOT_OK);
+    assert_memory_equal(pixels, want, sizeof want);
+    assert_int_equal(ingot_session_set_output(session, name, NULL, &error), INGOT_OK);
+    assert_int_equal(ingot_session_run(session, &error), INGOT_OK);
+    assert_ptr_equal(ingot_session_output(session, 0)->data, own);
+    ingot_session_free(session);
+    ingot_model_free(model);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sessions_outlive_the_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sessions_outlive_the_model), cmocka_unit_test(test_outputs_are_the_callers)};
     model_path = argc > 1 ? argv[1] : "models/MyNet.onnx";
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
