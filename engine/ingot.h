@@ -296,9 +296,9 @@ INGOT_API ingot_status ingot_session_set_input(ingot_session *session, const cha
                                                ingot_error *error);
 
 /**
- * Have the runs that follow write a graph output to memory of the caller. Mostly the step that computes it writes there
- * and nothing is copied; it is copied where the output is an input or a constant as it is, a part of another value, or of
- * a shape that only the run finds out.
+ * Have the runs that follow write a graph output to memory of the caller. Mostly the step that computes it writes it,
+ * and nothing is copied. It is copied where the output is an input or a constant as it is, a part of another value, or
+ * of a shape that only the run finds out.
  * tensor   element type and shape must be those that the run comes to (see ingot_session_plan() and
  *          ingot_session_value_type()), else it ends with INGOT_BAD_INPUT. `data` is written to until another is bound;
  *          it must not meet that of another output. NULL: into the session's own memory again.

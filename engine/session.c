@@ -192,8 +192,8 @@ ingot_status ingot_session_set_output(ingot_session *session, const char *name, 
         return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: there is no output '%.80s'", file, name);
     if (tensor && (tensor->kind != INGOT_TENSOR || tensor->dtype == INGOT_STRING ||
                    !ingot_checked_size(tensor, NULL, NULL) || !tensor->data))
-        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: what is bound to output '%.80s' is no tensor of numbers with "
-                                                  "a sensible shape and memory", file, name);
+        return ingot_fail(error, INGOT_BAD_INPUT, "%.150s: what is bound to output '%.80s' is no tensor of numbers "
+                                                  "with a sensible shape and memory", file, name);
     session->outputs[i] = tensor ? *tensor : (ingot_tensor){.data = NULL};
     session->outputs[i].layout = INGOT_PLAIN;
     return INGOT_OK;

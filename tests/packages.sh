@@ -76,6 +76,7 @@ fi
 
 if wanted consumers; then
     [ -x "$root/usr/bin/ingot" ] || { fresh_root; cp "$work"/ingot_*.deb "$work"/libingot*.deb "$root/"; }
+    mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
     check 'apt installs the library' inside sh -c 'apt-get install -y -q --no-install-recommends /libingot0_*.deb /libingot-dev_*.deb'
     check 'and compilers' inside apt-get install -y -q --no-install-recommends gcc g++ libc6-dev make pkg-config cmake meson ninja-build
     check 'pkg-config, shared' inside sh -ec 'mkdir /a && make -s -C /a -f /ingot/tests/consumer/Makefile EXAMPLES=/ingot/models && bash /ingot/tests/consumer/check.sh /a /ingot/models'
@@ -117,6 +118,18 @@ assert scores.shape == (2, 10) and np.isfinite(scores).all()
 print(ingot.__file__, scores.argmax(1))
 P
     check 'pip install of the wheel, and MyNet' inside sh -ec 'python3 -m venv /w && /w/bin/pip install -q --no-index --no-cache-dir --find-links /house /house/ingot_engine*.whl && /w/bin/python /mynet.py && /w/bin/python -m ingot verify /ingot/models/MyNet.onnx /ingot/models/MyNet/test_data_set_0'
+    cat >"$work/typed.py" <<'P'
+import ingot
+import numpy as np
+options = ingot.SessionOptions()
+options.intra_op_num_threads = 2
+session: ingot.InferenceSession = ingot.InferenceSession("MyNet.onnx", options, ["CPUExecutionProvider"])
+names: list[str] = [a.name for a in session.get_inputs()]
+results: list = session.run(None, {names[0]: np.ones(3)}, ingot.RunOptions())
+session.run(None, 3)                       # type: ignore[arg-type]
+options.intra_op_num_threads = "two"       # type: ignore[assignment]
+P
+    check 'mypy takes the types, and finds what does not fit them' bash -ec "'$work/venv/bin/pip' install -q mypy types-tqdm '$work'/dist/*.whl && cd '$work' && venv/bin/mypy --warn-unused-ignores typed.py && venv/bin/mypy --disable-error-code import-not-found -p ingot"
     check 'compilers' inside apt-get install -y -q --no-install-recommends gcc libc6-dev pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libpcre2-dev libzip-dev libpng-dev libjpeg-dev libjson-c-dev python3-dev
     check 'pip install of the sdist, and MyNet' inside sh -ec 'python3 -m venv /s && /s/bin/pip install -q --no-index --find-links /house /house/ingot_engine*.tar.gz && /s/bin/python /mynet.py'
 fi

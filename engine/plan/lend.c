@@ -1,6 +1,6 @@
-/* lend.c - outputs in memory of the caller. Where an output has memory of its own in the arena, everything that lies there
- * is moved to the caller's, so that the step that computes it writes it in place. Where it has none (it is an input, a
- * constant, a part of something larger, or its shape is known only while running) it is copied after the run. */
+/* lend.c - outputs in memory of the caller. Where an output has memory of its own in the arena, everything that lies
+ * there is moved to the caller's, so that the step that computes it writes it in place. Where it has none (it is an
+ * input, a constant, a part of something larger, or of a shape that only the run tells) it is copied after the run. */
 #include <string.h>
 
 #include "engine/plan/plan.h"
@@ -21,9 +21,9 @@ static int own_root(const ingot_plan *plan, int value)
     const int root = ingot_plan_root(plan, value, &shift);
     const ingot_plan_value *r = plan->values[root];
     const ingot_tensor *t = &plan->values[value]->tensor;
-    const bool owns = r->place == INGOT_PLACE_ARENA && r->producer != INGOT_NONE && !shift && t->kind == INGOT_TENSOR &&
-                      t->dtype != INGOT_STRING && t->rank >= 0 && ingot_storage_bytes(&r->tensor) == ingot_storage_bytes(t);
-    return owns ? root : INGOT_NONE;
+    const bool placed = r->place == INGOT_PLACE_ARENA && r->producer != INGOT_NONE && !shift;
+    const bool plain = t->kind == INGOT_TENSOR && t->dtype != INGOT_STRING && t->rank >= 0;
+    return placed && plain && ingot_storage_bytes(&r->tensor) == ingot_storage_bytes(t) ? root : INGOT_NONE;
 }
 
 /* Let all values that lie in the root's memory lie at `place`. */

@@ -142,8 +142,8 @@ uint64_t ingot_deadline_ns(double timeout_s);
 const ingot_tensor *ingot_plan_output(const ingot_plan *plan, int value);
 int ingot_plan_output_value(const ingot_plan *plan, int value);
 
-/* lend.c: before a run, let outputs lie in memory of the caller (`given`, one for each; NULL data: the plan's own); after
- * it, copy those that could not. INGOT_BAD_INPUT where type or shape are others. */
+/* lend.c: before a run, let outputs lie in memory of the caller (`given`, one for each; NULL data: the plan's own);
+ * after it, copy those that could not. INGOT_BAD_INPUT where type or shape are others. */
 ingot_status ingot_plan_lend(ingot_plan *plan, const ingot_tensor *given, const ingot_tensor *const *inputs,
                              ingot_error *error);
 ingot_status ingot_plan_deliver(const ingot_plan *plan, const ingot_tensor *given, ingot_error *error);

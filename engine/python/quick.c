@@ -11,7 +11,10 @@
 
 #include "engine/ingot.h"
 
-enum { CONTIGUOUS = 0x1, ALIGNED = 0x100, NATIVE = 0x200, MOST_INPUTS = 16 };
+enum { CONTIGUOUS = 0x1, ALIGNED = 0x100, NATIVE = 0x200, MOST_INPUTS = 16, MOST_OUTPUTS = 16 };
+
+/* From so many elements on an output is computed in its array's own memory; below it, a copy costs less. */
+enum { LEND_FROM = 1 << 14 };
 
 /* NumPy's PyArrayInterface, as its documentation lays it out. */
 typedef struct array_interface {
@@ -25,19 +28,23 @@ typedef struct array_interface {
 typedef ingot_status set_input_fn(ingot_session *, const char *, const ingot_tensor *, ingot_error *);
 typedef ingot_status run_fn(ingot_session *, ingot_error *);
 typedef const ingot_tensor *output_fn(const ingot_session *, size_t);
+typedef bool value_type_fn(const ingot_session *, const char *, ingot_tensor *);
 
 typedef struct runner {
     PyObject_HEAD
     set_input_fn *set_input;
-    run_fn *run;
+    set_input_fn *set_output;
+    run_fn *plan, *run;
     output_fn *output;
+    value_type_fn *value_type;
     ingot_session *session;
     PyObject *owner;           /* keeps the session */
     PyObject *inputs;          /* tuple of (name, name as bytes, element type) */
-    PyObject *outputs;         /* tuple of names */
+    PyObject *outputs;         /* tuple of (name, name as bytes) */
     PyObject *dtypes;          /* tuple: NumPy's type for each of the library's, or None */
     PyObject *array, *empty;   /* numpy.ndarray, numpy.empty */
     PyObject *fail;            /* raises: fail(status, message) */
+    bool large;                /* outputs may be worth lending */
     bool busy;                 /* a thread is in a run; guarded by Python's lock */
 } runner;
 
@@ -120,20 +127,22 @@ static Py_ssize_t bind(const runner *r, PyObject *feed, lent *held)
     return n ? -1 : 0;
 }
 
-/* An array of its own with an output's elements; Py_None where NumPy has no such type. */
-static PyObject *fetch(const runner *r, Py_ssize_t index)
+/* NumPy's type for an element type; NULL, without an exception, where it has none. */
+static PyObject *dtype_for(const runner *r, ingot_dtype dtype)
 {
-    const ingot_tensor *t = r->output(r->session, (size_t)index);
-    PyObject *dtype = t && t->kind == INGOT_TENSOR ? PyTuple_GetItem(r->dtypes, (Py_ssize_t)t->dtype) : Py_None;
+    PyObject *found = PyTuple_GetItem(r->dtypes, (Py_ssize_t)dtype);
 
-    if (!dtype || dtype == Py_None) {
-        PyErr_Clear();
-        Py_RETURN_NONE;
-    }
+    PyErr_Clear();
+    return found == Py_None ? NULL : found;
+}
+
+/* A new array of the tensor's type and shape, and where its elements are and how many bytes. */
+static PyObject *new_array(const runner *r, const ingot_tensor *t, void **data, size_t *size_bytes)
+{
     PyObject *shape = PyTuple_New(t->rank);
     for (int axis = 0; shape && axis < t->rank; axis++)
         PyTuple_SetItem(shape, axis, PyLong_FromLongLong(t->shape[axis]));
-    PyObject *array = shape ? PyObject_CallFunctionObjArgs(r->empty, shape, dtype, NULL) : NULL;
+    PyObject *array = shape ? PyObject_CallFunctionObjArgs(r->empty, shape, dtype_for(r, t->dtype), NULL) : NULL;
     lent held;
     const array_interface *a = array ? borrow(r, array, &held) : NULL;
     Py_XDECREF(shape);
@@ -143,33 +152,102 @@ static PyObject *fetch(const runner *r, Py_ssize_t index)
         Py_XDECREF(array);
         return NULL;
     }
-    size_t count = (size_t)a->itemsize;
+    *data = a->data;
+    *size_bytes = (size_t)a->itemsize;
     for (int axis = 0; axis < t->rank; axis++)
-        count *= (size_t)t->shape[axis];
-    if (count)
-        memcpy(a->data, t->data, count);
+        *size_bytes *= (size_t)t->shape[axis];
     give_back(&held, 1);
     return array;
+}
+
+static bool is_large(const ingot_tensor *t)
+{
+    int64_t count = 1;
+
+    for (int axis = 0; axis < t->rank; axis++)
+        count *= t->shape[axis];
+    return count >= LEND_FROM;
+}
+
+/* An array of its own with an output's elements; Py_None where NumPy has no such type. */
+static PyObject *fetch(runner *r, Py_ssize_t index)
+{
+    const ingot_tensor *t = r->output(r->session, (size_t)index);
+    void *data;
+    size_t size_bytes;
+
+    if (!t || t->kind != INGOT_TENSOR || !dtype_for(r, t->dtype))
+        Py_RETURN_NONE;
+    PyObject *array = new_array(r, t, &data, &size_bytes);
+    if (array && size_bytes)
+        memcpy(data, t->data, size_bytes);
+    r->large |= is_large(t);
+    return array;
+}
+
+static const char *output_name(const runner *r, Py_ssize_t index)
+{
+    return PyBytes_AsString(PyTuple_GetItem(PyTuple_GetItem(r->outputs, index), 1));
+}
+
+/* Let the run write large outputs to the arrays that are returned: one for each output, NULL where it is fetched. What
+ * goes wrong here goes wrong in the run, which tells. */
+static void lend(runner *r, PyObject **arrays)
+{
+    const Py_ssize_t n = PyTuple_Size(r->outputs);
+    ingot_tensor t;
+    size_t size_bytes;
+
+    if (!r->large || !r->plan || n > MOST_OUTPUTS)
+        return;
+    PyThreadState *state = PyEval_SaveThread();
+    const ingot_status status = r->plan(r->session, NULL);
+    PyEval_RestoreThread(state);
+    r->large = false;
+    for (Py_ssize_t i = 0; i < n && !status; i++) {
+        const bool known = r->value_type(r->session, output_name(r, i), &t) && t.kind == INGOT_TENSOR && t.rank >= 0;
+        if (!known || !is_large(&t) || !dtype_for(r, t.dtype))
+            continue;
+        r->large = true;
+        arrays[i] = new_array(r, &t, &t.data, &size_bytes);
+        if (arrays[i] && r->set_output(r->session, output_name(r, i), &t, NULL)) {
+            Py_DECREF(arrays[i]);
+            arrays[i] = NULL;
+        }
+        PyErr_Clear();
+    }
+}
+
+/* The arrays are the caller's from here on: no run writes to them any more. */
+static void take_back(const runner *r, PyObject **arrays)
+{
+    for (Py_ssize_t i = 0; i < MOST_OUTPUTS; i++)
+        if (arrays[i])
+            r->set_output(r->session, output_name(r, i), NULL, NULL);
 }
 
 /* Position of an output's name; -1: the model has none of it. */
 static Py_ssize_t find_output(const runner *r, PyObject *name)
 {
     for (Py_ssize_t i = 0; i < PyTuple_Size(r->outputs); i++)
-        if (PyUnicode_Check(name) && PyUnicode_Compare(name, PyTuple_GetItem(r->outputs, i)) == 0)
+        if (PyUnicode_Check(name) && PyUnicode_Compare(name, PyTuple_GetItem(PyTuple_GetItem(r->outputs, i), 0)) == 0)
             return i;
     return -1;
 }
 
-/* The outputs' positions; all for None or an empty list. NULL without an exception for what is not known. */
-static PyObject *results(const runner *r, PyObject *names)
+/* The named outputs, all for None or an empty list: those that were lent are there already. */
+static PyObject *results(runner *r, PyObject *names, PyObject *const *arrays)
 {
     const bool all = names == Py_None || PyList_Size(names) == 0;
     const Py_ssize_t n = all ? PyTuple_Size(r->outputs) : PyList_Size(names);
     PyObject *list = PyList_New(n);
 
     for (Py_ssize_t i = 0; list && i < n; i++) {
-        PyObject *array = fetch(r, all ? i : find_output(r, PyList_GetItem(names, i)));
+        const Py_ssize_t index = all ? i : find_output(r, PyList_GetItem(names, i));
+        PyObject *array = index < MOST_OUTPUTS ? arrays[index] : NULL;
+        Py_XINCREF(array);
+        if (!array)
+            array = fetch(r, index);
         if (!array || array == Py_None) {
             Py_DECREF(list);
             return array;
@@ -196,6 +274,7 @@ static PyObject *runner_call(PyObject *self, PyObject *arguments, PyObject *keyw
 {
     runner *r = (runner *)self;
     PyObject *names, *feed;
+    PyObject *arrays[MOST_OUTPUTS] = { NULL };
     lent held[MOST_INPUTS];
     ingot_error error;
 
@@ -208,10 +287,14 @@ static PyObject *runner_call(PyObject *self, PyObject *arguments, PyObject *keyw
     const Py_ssize_t n = bind(r, feed, held);
     PyObject *result = NULL;
     if (n >= 0) {
+        lend(r, arrays);
         PyThreadState *state = PyEval_SaveThread();
         const ingot_status status = r->run(r->session, &error);
         PyEval_RestoreThread(state);
-        result = status ? PyObject_CallFunction(r->fail, "is", (int)status, error.message) : results(r, names);
+        take_back(r, arrays);
+        result = status ? PyObject_CallFunction(r->fail, "is", (int)status, error.message) : results(r, names, arrays);
+        for (int i = 0; i < MOST_OUTPUTS; i++)
+            Py_XDECREF(arrays[i]);
         give_back(held, n);
     } else if (!PyErr_Occurred()) {
         Py_INCREF(Py_None);
@@ -234,15 +317,16 @@ static void runner_free(PyObject *self)
     Py_DECREF(type);
 }
 
-/* Runner(set_input, run, output, session: addresses; owner, inputs, outputs, dtypes, ndarray, empty, fail) */
+/* Runner(set_input, set_output, plan, run, output, value_type, session: addresses;
+ *        owner, inputs, outputs, dtypes, ndarray, empty, fail) */
 static PyObject *runner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    unsigned long long at[4];
+    unsigned long long at[7];
     PyObject *o[7];
 
     (void)keywords;
-    if (!PyArg_ParseTuple(arguments, "KKKKOO!O!O!OOO", &at[0], &at[1], &at[2], &at[3], &o[0], &PyTuple_Type, &o[1],
-                          &PyTuple_Type, &o[2], &PyTuple_Type, &o[3], &o[4], &o[5], &o[6]))
+    if (!PyArg_ParseTuple(arguments, "KKKKKKKOO!O!O!OOO", &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &at[6],
+                          &o[0], &PyTuple_Type, &o[1], &PyTuple_Type, &o[2], &PyTuple_Type, &o[3], &o[4], &o[5], &o[6]))
         return NULL;
     if (PyTuple_Size(o[1]) > MOST_INPUTS)
         return PyErr_Format(PyExc_ValueError, "at most %d inputs", MOST_INPUTS);
@@ -251,9 +335,13 @@ static PyObject *runner_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     if (!r)
         return NULL;
     r->set_input = (set_input_fn *)(uintptr_t)at[0];
-    r->run = (run_fn *)(uintptr_t)at[1];
-    r->output = (output_fn *)(uintptr_t)at[2];
-    r->session = (ingot_session *)(uintptr_t)at[3];
+    r->set_output = (set_input_fn *)(uintptr_t)at[1];
+    r->plan = (run_fn *)(uintptr_t)at[2];
+    r->run = (run_fn *)(uintptr_t)at[3];
+    r->output = (output_fn *)(uintptr_t)at[4];
+    r->value_type = (value_type_fn *)(uintptr_t)at[5];
+    r->session = (ingot_session *)(uintptr_t)at[6];
+    r->large = true;
     PyObject **const keep[] = { &r->owner, &r->inputs, &r->outputs, &r->dtypes, &r->array, &r->empty, &r->fail };
     for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
         Py_INCREF(o[i]);

@@ -194,3 +194,37 @@ def test_quick_way(tmp_path):
         session.run(None, {"a": a, "b": b})
         session._runner(None, {"a": a, "b": a.T})
     assert (sys.getrefcount(a), sys.getrefcount(b)) == counts
+
+
+def test_free_dimensions(relu):
+    options = ingot.SessionOptions()
+    options.add_free_dimension_override_by_name("N", 2)
+    session = ingot.InferenceSession(relu, options)
+    assert session.get_inputs()[0].shape == [2, 3]
+    assert session.run(None, {"x": np.ones((2, 3), "float32")})[0].shape == (2, 3)
+    with pytest.raises(ingot.InvalidArgument, match="'x' has size 1 in dimension 0"):
+        session.run(None, {"x": np.ones((1, 3), "float32")})
+
+
+def test_run_async(relu):
+    session, done, got = ingot.InferenceSession(relu), threading.Event(), []
+
+    def callback(results, user_data, error):
+        got.append((results, user_data, error))
+        done.set()
+
+    for feed in ({"x": np.ones((1, 3), "float32")}, {}):
+        done.clear()
+        session.run_async(None, feed, callback, "mine")
+        assert done.wait(60)
+    assert got[0][0][0].tolist() == [[1, 1, 1]] and got[0][1:] == ("mine", "")
+    assert got[1][:2] == ([], "mine") and "'x' is missing" in got[1][2]
+
+
+def test_ort_values():
+    """Each of these says what onnxruntime's says."""
+    array = np.arange(6, dtype="float32").reshape(2, 3)
+    said = [(v.data_type(), v.element_type(), v.shape(), v.tensor_size_in_bytes(), v.is_tensor(), v.is_sparse_tensor(), v.is_tensor_sequence())
+            for v in (engine.OrtValue.ortvalue_from_numpy(a) for engine in (onnxruntime, ingot) for a in (array, array.astype("int64")))]
+    assert said[:2] == said[2:]
+    assert ingot.OrtValue.from_dlpack(ingot.OrtValue.ortvalue_from_numpy(array)).numpy().tolist() == array.tolist()

@@ -34,8 +34,8 @@ static void test_sessions_outlive_the_model(void **state)
     }
 }
 
-/* An output that is bound is written where the caller wants it and no byte beyond, whatever its alignment; one that does
- * not fit is refused before the run, and memory that is the input's too is written only after the run. */
+/* An output that is bound is written where the caller wants it and no byte beyond, whatever its alignment; one that
+ * does not fit is refused before the run, and memory that is the input's too is written only after the run. */
 static void test_outputs_are_the_callers(void **state)
 {
     static float pixels[3 * 32 * 32];
@@ -80,7 +80,8 @@ static void test_outputs_are_the_callers(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sessions_outlive_the_model), cmocka_unit_test(test_outputs_are_the_callers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sessions_outlive_the_model),
+                                       cmocka_unit_test(test_outputs_are_the_callers)};
     model_path = argc > 1 ? argv[1] : "models/MyNet.onnx";
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,8 +8,9 @@ or, for short, ``scores = ingot.load("MyNet.onnx")(images)``. The names are onnx
 ``import ingot as onnxruntime``.
 """
 from .api import (Fail, InferenceSession, IngotError, InvalidArgument, InvalidGraph, InvalidProtobuf, IOBinding, Limit, Model, NoSuchFile,
-                  NotImplemented, OrtDevice, OrtValue, RunCancelled, get_all_providers, get_available_providers, get_device, isa, load,
-                  set_default_logger_severity, set_default_logger_verbosity, version)
+                  NotImplemented, OrtDevice, OrtValue, RunCancelled, disable_telemetry_events, enable_telemetry_events,
+                  get_all_providers, get_available_providers, get_device, get_version_string, isa, load, set_default_logger_severity,
+                  set_default_logger_verbosity, set_seed, version)
 from .options import ExecutionMode, GraphOptimizationLevel, ModelMetadata, NodeArg, RunOptions, SessionOptions
 from .verification import verify
 
@@ -18,6 +19,7 @@ __version__ = version()
 __all__ = [
     "ExecutionMode", "Fail", "GraphOptimizationLevel", "InferenceSession", "IngotError", "InvalidArgument", "InvalidGraph",
     "InvalidProtobuf", "IOBinding", "Limit", "Model", "ModelMetadata", "NoSuchFile", "NodeArg", "NotImplemented", "OrtDevice", "OrtValue",
-    "RunCancelled", "RunOptions", "SessionOptions", "get_all_providers", "get_available_providers", "get_device", "isa", "load",
-    "set_default_logger_severity", "set_default_logger_verbosity", "verify", "version",
+    "RunCancelled", "RunOptions", "SessionOptions", "disable_telemetry_events", "enable_telemetry_events", "get_all_providers",
+    "get_available_providers", "get_device", "get_version_string", "isa", "load", "set_default_logger_severity",
+    "set_default_logger_verbosity", "set_seed", "verify", "version",
 ]

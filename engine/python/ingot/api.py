@@ -1,11 +1,12 @@
 """Sessions as onnxruntime's users know them, over the C library."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,21 @@ def get_device() -> str:
     return "CPU"
 
 
+def get_version_string() -> str:
+    return version()
+
+
+def set_seed(seed: int) -> None:
+    """No effect: operators that draw numbers take the seed that the model names, or draw the same ones in every process."""
+
+
+def disable_telemetry_events() -> None:
+    """No effect: there is no telemetry."""
+
+
+enable_telemetry_events = disable_telemetry_events
+
+
 def set_default_logger_severity(severity: int) -> None:
     """No effect: Ingot prints nothing."""
 
@@ -157,6 +173,28 @@ class OrtValue:
     def data_ptr(self) -> int:
         return self._value.ctypes.data
 
+    def data_type(self) -> str:
+        """As in NodeArg.type."""
+        return f"tensor({values.TYPE_NAMES.get(self.element_type(), 'undefined')})"
+
+    def element_type(self) -> int:
+        """ONNX's number of the element type."""
+        return values.number_of(self._value)
+
+    def tensor_size_in_bytes(self) -> int:
+        return self._value.nbytes
+
+    def is_sparse_tensor(self) -> bool:
+        return False
+
+    def is_tensor_sequence(self) -> bool:
+        return isinstance(self._value, list)
+
+    @staticmethod
+    def from_dlpack(data: Any, is_bool_tensor: bool = False) -> "OrtValue":
+        array = values.as_array(data)
+        return OrtValue(array.view(np.bool_) if is_bool_tensor else array)
+
     def update_inplace(self, array: Any) -> None:
         np.copyto(self._value, array)
 
@@ -185,6 +223,7 @@ class _Run:
         self.model = owner._model            # is freed after its sessions
         self.tensors = {name: ffi.new("ingot_tensor *") for name in owner._inputs}
         self.last: dict[str, tuple] = {}     # type and shape of each plain array that was bound before
+        self.runner = owner._make_runner(self)
 
 
 class InferenceSession:
@@ -200,13 +239,17 @@ class InferenceSession:
         self._error = ffi.new("ingot_error *")
         self._model = self._load(path_or_bytes)
         self._inputs = {a.name: (a, dtype, kind) for a, dtype, kind in self._arguments(lib.ingot_model_n_inputs, lib.ingot_model_input)}
-        self._output_args = [a for a, _, _ in self._arguments(lib.ingot_model_n_outputs, lib.ingot_model_output)]
+        outputs = self._arguments(lib.ingot_model_n_outputs, lib.ingot_model_output)
+        self._output_args = [a for a, _, _ in outputs]
+        self._output_types = {a.name: dtype for a, dtype, _ in outputs}
         self._outputs = {a.name: i for i, a in enumerate(self._output_args)}
+        self._sized = {name: given for name, (a, _, _) in self._inputs.items()
+                       if (given := [(axis, size) for axis, size in enumerate(a.overridden) if size is not None])}
         self._encoded = {name: name.encode() for name in self._inputs}
         self._idle: list[_Run] = []
         self._lock = threading.Lock()
         first = _Run(self)
-        self._runner = self._make_runner(first)
+        self._runner = first.runner
         if self._runner is None:
             self._idle.append(first)
         self._started = time.time_ns()
@@ -247,7 +290,7 @@ class InferenceSession:
                 name = f"{values.KIND_NAMES[info.kind]}({name})"
             shape = [info.shape[d] if info.shape[d] >= 0 else _text(info.symbols[d]) if info.symbols[d] else None
                      for d in range(max(info.rank, 0))]
-            result.append((NodeArg(_text(info.name), name, shape), info.dtype, info.kind))
+            result.append((NodeArg(_text(info.name), name, shape, self._options._sizes), info.dtype, info.kind))
         return result
 
     def _make_runner(self, run: _Run) -> Runner | None:
@@ -256,9 +299,12 @@ class InferenceSession:
         inputs = tuple((name, self._encoded[name], dtype) for name, (_, dtype, _) in self._inputs.items())
         if self._options.enable_profiling or len(inputs) > 16 or set(kinds) | {k for *_, k in self._inputs.values()} != {lib.INGOT_TENSOR}:
             return None
-        functions = [ffi.addressof(lib, f"ingot_session_{name}") for name in ("set_input", "run", "output")]
-        return Runner(*map(_address, functions), _address(run.session), run, inputs, tuple(self._outputs), values.PLAIN, np.ndarray, np.empty,
-                      _fail)
+        functions = [_address(ffi.addressof(lib, f"ingot_session_{name}"))
+                     for name in ("set_input", "set_output", "plan", "run", "output", "value_type")]
+        if self._options.timeout_s:          # planning by itself has no end: then outputs are copied
+            functions[2] = 0
+        outputs = tuple((name, name.encode()) for name in self._outputs)
+        return Runner(*functions, _address(run.session), run.session, inputs, outputs, values.PLAIN, np.ndarray, np.empty, _fail)
 
     # ---- what the model is ----
 
@@ -274,7 +320,7 @@ class InferenceSession:
     def get_modelmeta(self) -> ModelMetadata:
         summary, key, value = ffi.new("ingot_model_summary *"), ffi.new("char const **"), ffi.new("char const **")
         lib.ingot_model_summarize(self._model, summary)
-        properties = {}
+        properties: dict[str, str] = {}
         while lib.ingot_model_property(self._model, len(properties), key, value):
             properties[_text(key[0])] = _text(value[0])
         return ModelMetadata(summary, _text, properties)
@@ -342,6 +388,33 @@ class InferenceSession:
             _raise(status, run.error)
         return keep
 
+    def _check_sizes(self, feed: Mapping[str, Any]) -> None:
+        """Inputs whose free dimensions the options gave a size must have it."""
+        for name, sizes in self._sized.items():
+            value = feed.get(name)
+            shape = getattr(value._value if type(value) is OrtValue else value, "shape", ())
+            for axis, size in sizes:
+                if axis < len(shape) and shape[axis] != size:
+                    raise InvalidArgument(f"input '{name}' has size {shape[axis]} in dimension {axis}, which the session's options set to {size}")
+
+    @contextlib.contextmanager
+    def _watched(self, run: _Run, run_options: RunOptions | None) -> Iterator[None]:
+        """While it lasts, RunOptions.terminate ends the run."""
+        if run_options is None:
+            yield
+            return
+        if run_options.terminate:
+            raise RunCancelled("the run was cancelled")
+
+        def cancel() -> None:
+            lib.ingot_session_cancel(run.session)
+
+        run_options._running.append(cancel)
+        try:
+            yield
+        finally:
+            run_options._running.remove(cancel)
+
     def _indices(self, output_names: Sequence[str] | None) -> Any:
         if not output_names:
             return range(len(self._output_args))
@@ -352,14 +425,20 @@ class InferenceSession:
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: RunOptions | None = None) -> list:
         """Run the model. Returns the named outputs (all for None): NumPy arrays of their own, lists for sequences."""
-        if self._runner is not None:
+        if self._sized:
+            self._check_sizes(input_feed)
+        if self._runner is not None and run_options is None:
             results = self._runner(output_names, input_feed)
             if results is not None:
                 return results
         indices = self._indices(output_names)
         run = self._take()
         try:
-            keep = self._execute(run, input_feed)  # noqa: F841
+            with self._watched(run, run_options):
+                results = run.runner(output_names, input_feed) if run.runner else None
+                if results is not None:
+                    return results
+                keep = self._execute(run, input_feed)  # noqa: F841
             return [values.fetch(lib.ingot_session_output(run.session, i)) for i in indices]
         finally:
             self._give_back(run)
@@ -371,14 +450,38 @@ class InferenceSession:
     def io_binding(self) -> "IOBinding":
         return IOBinding(self)
 
+    def run_async(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], callback: Callable[[list, Any, str], None],
+                  user_data: Any, run_options: RunOptions | None = None) -> None:
+        """Run on a thread of its own, which then calls callback(results, user_data, error): the error is "" where all went well."""
+        def work() -> None:
+            try:
+                results, error = self.run(output_names, input_feed, run_options), ""
+            except Exception as e:
+                results, error = [], str(e)
+            callback(results, user_data, error)
+
+        threading.Thread(target=work, daemon=True).start()
+
     def run_with_iobinding(self, iobinding: "IOBinding", run_options: RunOptions | None = None) -> None:
-        """Run on the binding's inputs; bound outputs receive the results in their own memory."""
+        """Run on the binding's inputs; results are written to the memory that is bound to outputs, without a copy between."""
+        self._check_sizes(iobinding._feed)
         run = self._take()
+        lent = []
         try:
-            keep = self._execute(run, iobinding._feed)  # noqa: F841
+            with self._watched(run, run_options):
+                for name in iobinding._fixed:
+                    tensor = values.lend(iobinding._results[name], self._output_types[name])
+                    if tensor is not None:
+                        lent.append((name.encode(), tensor))
+                        status = lib.ingot_session_set_output(run.session, *lent[-1], run.error)
+                        if status:
+                            _raise(status, run.error)
+                keep = self._execute(run, iobinding._feed)  # noqa: F841
             for name in iobinding._results:
                 iobinding._receive(name, values.fetch(lib.ingot_session_output(run.session, self._outputs[name]), copy=False))
         finally:
+            for encoded, _ in lent:
+                lib.ingot_session_set_output(run.session, encoded, ffi.NULL, run.error)
             self._give_back(run)
 
     # ---- profiling ----
@@ -447,7 +550,8 @@ class IOBinding:
         bound = self._results[name]
         if bound.shape != value.shape or bound.dtype != value.dtype:
             raise InvalidArgument(f"output '{name}' is {value.dtype} {value.shape}, what is bound to it {bound.dtype} {bound.shape}")
-        np.copyto(bound, value)
+        if bound.ctypes.data != value.ctypes.data:
+            np.copyto(bound, value)
 
     def get_outputs(self) -> list[OrtValue]:
         return [OrtValue(value) for value in self._results.values()]

@@ -3,6 +3,7 @@ has no effect; each such attribute says so."""
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any
 
 
@@ -63,7 +64,7 @@ class SessionOptions:
         return self._entries[key]
 
     def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
-        """Inputs must then have this size where the model's dimension has that name."""
+        """Inputs must then have this size where the model's dimension has that name; NodeArg.shape shows it."""
         self._sizes[name] = size
 
     def register_custom_ops_library(self, path: str) -> None:
@@ -71,15 +72,27 @@ class SessionOptions:
 
 
 class RunOptions:
-    """Options of one run; none has an effect."""
+    """Options of one run; `terminate` alone has an effect."""
 
     def __init__(self) -> None:
+        self._terminate = False
+        self._running: list[Callable[[], None]] = []
         self.log_severity_level: int = 2
         self.log_verbosity_level: int = 0
         self.logid: str = ""
         self.only_execute_path_to_fetches: bool = False
-        self.terminate: bool = False
         self._entries: dict[str, str] = {}
+
+    @property
+    def terminate(self) -> bool:
+        """Set it, from any thread, to end the runs that have these options with RunCancelled, and those that follow until it is unset."""
+        return self._terminate
+
+    @terminate.setter
+    def terminate(self, value: bool) -> None:
+        self._terminate = value
+        for cancel in list(self._running) if value else []:
+            cancel()
 
     def add_run_config_entry(self, key: str, value: str) -> None:
         self._entries[key] = value
@@ -105,8 +118,11 @@ class ModelMetadata:
 class NodeArg:
     """Name, type and shape of a graph input or output."""
 
-    def __init__(self, name: str, type_name: str, shape: list) -> None:
-        self.name, self.type, self.shape = name, type_name, shape
+    def __init__(self, name: str, type_name: str, shape: list, sizes: dict[str, int] | None = None) -> None:
+        self.name, self.type = name, type_name
+        #: Sizes from SessionOptions.add_free_dimension_override_by_name(), None elsewhere.
+        self.overridden: list = [(sizes or {}).get(d) if isinstance(d, str) else None for d in shape]
+        self.shape: list = [d if size is None else size for d, size in zip(shape, self.overridden)]
 
     def __repr__(self) -> str:
         return f"NodeArg(name='{self.name}', type='{self.type}', shape={self.shape})"

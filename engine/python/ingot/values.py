@@ -138,6 +138,21 @@ def _fill_strings(tensor: Any, array: np.ndarray, keep: list) -> None:
     tensor.data = strings
 
 
+def number_of(array: np.ndarray) -> int:
+    """ONNX's number of the element type."""
+    return lib.INGOT_STRING if array.dtype.kind in "OUS" else _FROM_NUMPY.get(array.dtype, lib.INGOT_UNDEFINED)
+
+
+def lend(array: np.ndarray, declared: int) -> Any:
+    """The array as a tensor that a run may write to; None where it is of another type, or the engine's bytes are not the array's."""
+    number = _FROM_NUMPY.get(array.dtype)
+    if number is None or number != declared or number in _NARROW or not array.flags.carray or not array.size:
+        return None
+    tensor = ffi.new("ingot_tensor *", {"kind": lib.INGOT_TENSOR, "dtype": number, "rank": array.ndim, "shape": list(array.shape)})
+    tensor.data = ffi.cast("void *", array.ctypes.data)
+    return tensor
+
+
 def fetch(tensor: Any, copy: bool = True) -> Any:
     """The value as NumPy and Python have it. Without `copy` an array is the session's memory, valid until its next call."""
     if tensor.kind == lib.INGOT_TENSOR:

@@ -28,7 +28,8 @@ class Verification:
 
 def _record(module: Any, inputs: tuple) -> tuple[dict, Any]:
     """Outputs of every submodule by its path (a module used more than once: its last), and the module's own."""
-    layers, hooks = {}, []
+    layers: dict[str, Any] = {}
+    hooks = []
     for name, child in module.named_modules():
         if name:
             hooks.append(child.register_forward_hook(
@@ -48,7 +49,7 @@ def verify(torch_module: Any, example_inputs: Any, rtol: float = 1e-3, atol: flo
 
     inputs = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
     module = torch_module.eval()
-    steps = ["run in PyTorch", "export", "compare"]
+    steps: Any = ["run in PyTorch", "export", "compare"]
     if progress:
         from tqdm import tqdm
         steps = tqdm(steps)
