@@ -228,3 +228,15 @@ def test_ort_values():
             for v in (engine.OrtValue.ortvalue_from_numpy(a) for engine in (onnxruntime, ingot) for a in (array, array.astype("int64")))]
     assert said[:2] == said[2:]
     assert ingot.OrtValue.from_dlpack(ingot.OrtValue.ortvalue_from_numpy(array)).numpy().tolist() == array.tolist()
+
+
+def test_what_is_easily_got_wrong(relu):
+    """Python's own numbers take the model's type; what cannot be meant is answered by what can."""
+    session = ingot.InferenceSession(relu)
+    assert session.run(None, {"x": [[-1, 2.5, 3]]})[0].tolist() == [[0, 2.5, 3]]
+    with pytest.raises(ingot.InvalidArgument, match=r"\['y'\]"):
+        session.run("y", {"x": np.ones((1, 3), "float32")})
+    with pytest.raises(ingot.InvalidArgument, match=r"\{'x': array\}, not as list"):
+        session.run(None, [np.ones((1, 3), "float32")])
+    with pytest.raises(ingot.InvalidArgument, match="has type double, expected float"):
+        session.run(None, {"x": np.ones((1, 3))})

@@ -379,6 +379,8 @@ class InferenceSession:
 
     def _execute(self, run: _Run, feed: Mapping[str, Any]) -> list:
         """Run; outputs may lie in inputs' memory, so what is returned has to live until they are fetched."""
+        if not isinstance(feed, Mapping):
+            raise InvalidArgument(f"inputs are given by name: {{'{next(iter(self._inputs), 'x')}': array}}, not as {type(feed).__name__}")
         for name in self._inputs:
             if name not in feed:
                 raise InvalidArgument(f"input '{name}' is missing")
@@ -418,6 +420,8 @@ class InferenceSession:
     def _indices(self, output_names: Sequence[str] | None) -> Any:
         if not output_names:
             return range(len(self._output_args))
+        if isinstance(output_names, str):
+            raise InvalidArgument(f"outputs are asked for by a list of names: ['{output_names}']")
         for name in output_names:
             if name not in self._outputs:
                 raise InvalidArgument(f"the model has no output '{name}'; its outputs are {', '.join(self._outputs)}")

@@ -83,6 +83,9 @@ def fill(tensor: Any, value: Any, declared: int, keep: list) -> None:
         _fill_items(tensor, list(value), declared, keep)
         return
     array = as_array(value)
+    wanted = _TO_NUMPY.get(declared)
+    if isinstance(value, (list, tuple, bool, int, float)) and wanted and np.can_cast(array.dtype, wanted, "same_kind"):
+        array = array.astype(wanted)           # Python's numbers have no type of their own
     if array.dtype.kind in "OUS":
         _fill_strings(tensor, array, keep)
     else:
