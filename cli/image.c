@@ -1,6 +1,6 @@
 /* image.c - pictures as model inputs: decoded, gray where asked for, scaled and cropped as torchvision does it to PIL
- * images, then divided by 255, less the mean, over the deviation, in float; or the bytes as they are for a uint8 input.
- * Several pictures make a batch.
+ * images, then divided by 255, less the mean, over the deviation, in float, rounded once where the input is of another
+ * float type; or the bytes as they are for a uint8 input. Several pictures make a batch.
  *
  * A picture is scaled only when --resize or a preset says so: what the model sees is what was given. A gray one is
  * repeated for a model of three channels; transparency is dropped. */
@@ -198,27 +198,29 @@ static ingot_status crop(const char *path, cli_pixels *p, size to, ingot_error *
 
 bool cli_takes_pictures(const ingot_value_info *info)
 {
-    return info->kind == INGOT_TENSOR && (info->dtype == INGOT_FLOAT || info->dtype == INGOT_UINT8) &&
-           (info->rank < 0 || info->rank == 4);
+    const bool fits = info->dtype == INGOT_FLOAT || info->dtype == INGOT_FLOAT16 || info->dtype == INGOT_BFLOAT16 ||
+                      info->dtype == INGOT_DOUBLE || info->dtype == INGOT_UINT8;
+    return info->kind == INGOT_TENSOR && fits && (info->rank < 0 || info->rank == 4);
 }
 
 /* How the input has its elements. */
 typedef struct form {
-    bool nhwc, bytes;
+    bool nhwc;
+    ingot_dtype dtype;
     size_t channels;
 } form;
 
 /* Channels are where the input declares one or three of them; in front where that is open. */
 static form form_of(const ingot_value_info *info)
 {
-    form f = {.channels = given.channels == CHANNELS_GRAY ? 1 : 3};
+    form f = {.dtype = INGOT_FLOAT, .channels = given.channels == CHANNELS_GRAY ? 1 : 3};
     if (!info)
         return f;
     const bool ranked = info->rank == 4;
     const bool front = ranked && (info->shape[1] == 1 || info->shape[1] == 3);
     const bool back = ranked && (info->shape[3] == 1 || info->shape[3] == 3);
     f.nhwc = given.layout == LAYOUT_NHWC || (given.layout == LAYOUT_AUTO && back && !front);
-    f.bytes = info->dtype == INGOT_UINT8;
+    f.dtype = info->dtype;
     return f;
 }
 
@@ -249,6 +251,33 @@ static ingot_status check_fit(const char *path, const ingot_value_info *info, co
 
 /* ---- elements --------------------------------------------------------------------------------------------------- */
 
+/* To the nearest float16, halves to even: beyond the largest to infinity, below the normal ones in steps of 2^-24. */
+static uint16_t to_half(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+    if (magnitude >= 0x47800000)
+        return (uint16_t)(sign | 0x7c00);
+    if (magnitude < 0x38800000)
+        return (uint16_t)(sign | (uint32_t)nearbyintf(fabsf(value) * 0x1p24f));
+    return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);
+}
+
+static void put_element(void *to, size_t i, ingot_dtype dtype, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (dtype == INGOT_FLOAT)
+        ((float *)to)[i] = value;
+    else if (dtype == INGOT_DOUBLE)
+        ((double *)to)[i] = (double)value;
+    else if (dtype == INGOT_FLOAT16)
+        ((uint16_t *)to)[i] = to_half(value);
+    else
+        ((uint16_t *)to)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 /* One picture into its place in the batch. The arithmetic is that of torchvision's ToTensor and Normalize in float. */
 static void put_picture(const cli_pixels *p, form f, const settings *s, void *to)
 {
@@ -257,12 +286,12 @@ static void put_picture(const cli_pixels *p, form f, const settings *s, void *to
         const size_t c = f.nhwc ? i % f.channels : i / plane, pixel = f.nhwc ? i / f.channels : i % plane;
         const size_t from = p->channels == 1 ? 0 : given.channels == CHANNELS_BGR ? 2 - c : c;
         const uint8_t byte = p->data[pixel * p->channels + from];
-        if (f.bytes)
+        if (f.dtype == INGOT_UINT8)
             ((uint8_t *)to)[i] = byte;
         else if (given.white != 1)
-            ((float *)to)[i] = ((float)((double)byte * given.white / 255) - s->mean[c]) / s->std[c];
+            put_element(to, i, f.dtype, ((float)((double)byte * given.white / 255) - s->mean[c]) / s->std[c]);
         else
-            ((float *)to)[i] = ((float)byte / 255.0f - s->mean[c]) / s->std[c];
+            put_element(to, i, f.dtype, ((float)byte / 255.0f - s->mean[c]) / s->std[c]);
     }
 }
 
@@ -270,7 +299,7 @@ static void put_picture(const cli_pixels *p, form f, const settings *s, void *to
 static ingot_status make_batch(const cli_pixels *p, form f, size_t n, cli_value *value, ingot_error *error)
 {
     const int64_t c = (int64_t)f.channels, h = (int64_t)p->height, w = (int64_t)p->width;
-    value->tensor = (ingot_tensor){.dtype = f.bytes ? INGOT_UINT8 : INGOT_FLOAT, .rank = 4,
+    value->tensor = (ingot_tensor){.dtype = f.dtype, .rank = 4,
                                    .shape = {(int64_t)n, f.nhwc ? h : c, f.nhwc ? w : h, f.nhwc ? c : w}};
     return cli_value_alloc(value, 0, error);
 }
@@ -299,7 +328,7 @@ static ingot_status add_picture(const char *path, size_t i, size_t n, const ingo
     else if (!st && !is_alike(value, &p, f))
         st = cli_fail_file(error, INGOT_BAD_INPUT, path, "a picture of %zu x %zu pixels is not as large as the others "
                            "of the batch; see --resize and --crop", p.width, p.height);
-    const size_t size_bytes = p.width * p.height * f.channels * (f.bytes ? 1 : sizeof(float));
+    const size_t size_bytes = p.width * p.height * f.channels * ingot_dtype_size_bytes(f.dtype);
     if (!st)
         put_picture(&p, f, s, (char *)value->tensor.data + i * size_bytes);
     free(p.data);

@@ -56,6 +56,19 @@ def test_imagenet_preset_has_the_bits_of_torchvision(through, colour, tmp_path, 
     assert np.array_equal(through(colour, tmp_path / "p.png", options=["--preset", "imagenet"]), imagenet(image))
 
 
+@pytest.mark.parametrize("dtype, number", [("float16", TensorProto.FLOAT16), ("float64", TensorProto.DOUBLE)])
+def test_other_floats_are_rounded_once(through, tmp_path, dtype, number):
+    model = identity(tmp_path / "m.onnx", number, ["N", 3, "H", "W"])
+    image = picture(30, 40)
+    image.save(tmp_path / "p.png")
+    got = through(model, tmp_path / "p.png")
+    assert got.dtype == dtype and np.array_equal(got, planes(image).astype(dtype))
+    for mean, std in ((0.5, 1e-4), (0, 3e5), (0.2, 7)):           # infinities, then steps of the smallest numbers
+        with np.errstate(over="ignore"):
+            want = ((planes(image) - np.float32(mean)) / np.float32(std)).astype(dtype)
+        assert np.array_equal(through(model, tmp_path / "p.png", options=["--mean", mean, "--std", std]), want)
+
+
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("size", [(123, 311), (20, 20), (50, 40), (1, 1), (500, 40)])
 def test_resize_has_the_bits_of_pillow(through, colour, tmp_path, name, size):
