@@ -198,11 +198,44 @@ static void print_table(const cli_option *table)
         print_roff_option(o);
 }
 
+/* What every page ends with. */
+static void print_manual_end(void)
+{
+    printf(".SH EXIT STATUS\n0 done, or all outputs agree; 1 outputs differ; 2 wrong usage; 3 valid, but an operator, "
+           "type or version that is not there; 4 a malformed model; 5 an input or dump that does not fit or is "
+           "malformed; 6 a limit was reached or memory ran out; 7 a file cannot be read or written; 130 cancelled.\n"
+           ".SH ENVIRONMENT\n.TP\n.B INGOT_ISA\nThe highest instruction set that kernels may use: baseline, "
+           "avx2, avxvnni, avx512, avx512vnni or neon.\n.TP\n.B NO_COLOR\nWhere it is set and not empty, nothing is "
+           "coloured unless \\-\\-color says so.\n");
+}
+
+/* The page ingot-NAME of one command: its options, those of pictures where it takes them, and those of every one. */
+static void print_command_manual(const cli_command *command)
+{
+    printf(".TH INGOT-");
+    for (const char *c = command->name; *c; c++)
+        putchar(toupper((unsigned char)*c));
+    printf(" 1 \"\" \"ingot %s\"\n.nh\n.ad l\n.SH NAME\ningot\\-%s \\- ", ingot_version(), command->name);
+    print_roff(command->summary);
+    printf("\n.SH SYNOPSIS\n.B ingot %s\n%s [OPTION]...\n.SH OPTIONS\n", command->name, command->operands);
+    print_table(command->options);
+    if (command->takes_pictures)
+        printf(".SH PICTURES\n");
+    print_table(cli_option_table(command, 1));
+    printf(".SH OPTIONS OF EVERY COMMAND\n");
+    print_table(cli_common_options());
+    printf(".SH EXAMPLES\n.nf\n");
+    print_roff(command->examples);
+    printf(".fi\n");
+    print_manual_end();
+    printf(".SH SEE ALSO\n.BR ingot (1)\n");
+}
+
 /* A page of section 1: name and synopsis, a section for each command with its options and examples, then what all of
  * them share: options, exit codes, environment. */
 static void print_manual(const cli_command *const *commands, size_t n)
 {
-    printf(".TH INGOT 1 \"\" \"ingot %s\"\n.SH NAME\ningot \\- load models exported to ONNX and run them\n"
+    printf(".TH INGOT 1 \"\" \"ingot %s\"\n.nh\n.ad l\n.SH NAME\ningot \\- load models exported to ONNX and run them\n"
            ".SH SYNOPSIS\n", ingot_version());
     for (size_t i = 0; i < n; i++)
         printf("%s.B ingot %s\n%s [OPTION]...\n", i ? ".br\n" : "", commands[i]->name, commands[i]->operands);
@@ -223,12 +256,10 @@ static void print_manual(const cli_command *const *commands, size_t n)
     print_table(cli_image_options());
     printf(".SH EVERY COMMAND\n");
     print_table(cli_common_options());
-    printf(".SH EXIT STATUS\n0 done, or all outputs agree; 1 outputs differ; 2 wrong usage; 3 valid, but an operator, "
-           "type or version that is not there; 4 a malformed model; 5 an input or dump that does not fit or is "
-           "malformed; 6 a limit was reached or memory ran out; 7 a file cannot be read or written; 130 cancelled.\n"
-           ".SH ENVIRONMENT\n.TP\n.B INGOT_ISA\nThe highest instruction set that kernels may use: baseline, "
-           "avx2, avxvnni, avx512, avx512vnni or neon.\n.TP\n.B NO_COLOR\nWhere it is set and not empty, nothing is "
-           "coloured unless \\-\\-color says so.\n");
+    print_manual_end();
+    printf(".SH SEE ALSO\n");
+    for (size_t i = 0; i < n; i++)
+        printf(".BR ingot\\-%s (1)%s\n", commands[i]->name, i + 1 < n ? "," : "");
 }
 
 /* ---- the way in ------------------------------------------------------------------------------------------------- */
@@ -242,7 +273,8 @@ typedef struct writer {
 static const writer writers[] = {
     {"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}, {"manual", print_manual}};
 
-/* Print the form that was asked for; INGOT_USAGE where form is NULL or none of them. */
+/* Print the form that was asked for, "manual-run" for the page of a command; INGOT_USAGE where form is NULL or none of
+ * them. */
 ingot_status cli_describe(const char *form, const cli_command *const *commands, size_t n, ingot_error *error)
 {
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++)
@@ -250,5 +282,10 @@ ingot_status cli_describe(const char *form, const cli_command *const *commands, 
             writers[i].print(commands, n);
             return INGOT_OK;
         }
-    return cli_fail(error, INGOT_USAGE, "--describe takes bash, zsh, fish or manual");
+    for (size_t i = 0; i < n; i++)
+        if (form && !strncmp(form, "manual-", 7) && !strcmp(form + 7, commands[i]->name)) {
+            print_command_manual(commands[i]);
+            return INGOT_OK;
+        }
+    return cli_fail(error, INGOT_USAGE, "--describe takes bash, zsh, fish, manual or manual-COMMAND");
 }

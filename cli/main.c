@@ -19,7 +19,7 @@ static void print_overview(void)
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n'ingot COMMAND --help' tells the options of a command and shows examples; 'ingot --version' the "
-           "version,\n'ingot --describe bash|zsh|fish|manual' completions for a shell and the manual page.\n"
+           "version,\n'ingot --describe bash|zsh|fish|manual|manual-COMMAND' completions and manual pages.\n"
            "\nexit codes: 0 done, 1 outputs differ, 2 wrong usage, 3 not supported, 4 malformed model, 5 bad input or\n"
            "dump, 6 limit reached or out of memory, 7 a file cannot be read or written, 130 cancelled\n");
 }

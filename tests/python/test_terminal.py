@@ -137,12 +137,35 @@ def test_zsh_completes(shell, tmp_path, words, wanted):
         os.close(master)
 
 
-@pytest.mark.skipif(not shutil.which("man") or not shutil.which("groff"), reason="man is not installed")
-def test_the_manual_is_well_formed(shell, tmp_path):
-    page = subprocess.run([INGOT, "--describe", "manual"], capture_output=True, text=True, check=True).stdout
-    (tmp_path / "ingot.1").write_text(page)
-    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", str(tmp_path / "ingot.1")], env=dict(shell, MANWIDTH="100"),
+def commands():
+    text = subprocess.run([INGOT, "--help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  (\w+) ", text, re.M)
+
+
+def shown(shell, tmp_path, form):
+    """The page as a reader sees it; groff must have nothing to say about it."""
+    page = subprocess.run([INGOT, "--describe", form], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "page.1").write_text(page)
+    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", str(tmp_path / "page.1")], env=dict(shell, MANWIDTH="100"),
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    for word in ("INGOT DIFF", "PICTURES", "EXIT STATUS", "NO_COLOR", "--disable-pass"):
-        assert word in re.sub(".\x08", "", done.stdout)
+    return " ".join(re.sub(".\x08", "", done.stdout).split())
+
+
+@pytest.mark.skipif(not shutil.which("man") or not shutil.which("groff"), reason="man is not installed")
+def test_the_manual_is_well_formed(shell, tmp_path):
+    text = shown(shell, tmp_path, "manual")
+    assert all(word in text for word in ("INGOT DIFF", "PICTURES", "EXIT STATUS", "NO_COLOR", "--disable-pass"))
+    assert len(commands()) >= 7 and all(re.search(rf"ingot. ?{name}\(1\)", text) for name in commands())
+
+
+@pytest.mark.skipif(not shutil.which("man") or not shutil.which("groff"), reason="man is not installed")
+def test_each_command_has_its_page(ingot, shell, tmp_path):
+    for name in commands():
+        text = shown(shell, tmp_path, f"manual-{name}")
+        helped = ingot(name, "--help").out
+        assert f"ingot-{name} - " in text and "EXAMPLES" in text and "ingot(1)" in text
+        assert not set(re.findall(r"--[a-z][\w-]+", helped)) - set(re.findall(r"--[a-z][\w-]+", text))
+        with open(os.path.join(os.path.dirname(__file__), "..", "..", "meson.build"), encoding="utf-8") as f:
+            assert f"'{name}'" in f.read()       # and is installed
+    assert ingot("--describe", "manual-nothing").code == 2
