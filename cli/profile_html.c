@@ -159,7 +159,8 @@ static void tell_roofs(cli_chart *chart, const ingot_rates *rates)
         first_ridge = fmin(first_ridge, ridge);
         cli_chart_line(chart, at, at * roofs[i].gbs, ridge, rates->gflops, i ? "line faint" : "line");
         snprintf(text, sizeof text, "%s %.0f GB/s", roofs[i].name, roofs[i].gbs);
-        cli_chart_line_label(chart, at * 1.2, at * 1.2 * roofs[i].gbs, ridge, rates->gflops, text);
+        const double where = at * 1.2 * pow(4, (double)i); /* roofs may lie on one another, their names must not */
+        cli_chart_line_label(chart, where, where * roofs[i].gbs, ridge, rates->gflops, text);
     }
     cli_chart_line(chart, first_ridge, rates->gflops, chart->x.to, rates->gflops, "line");
     snprintf(text, sizeof text, "multiply-add %.0f GFLOP/s", rates->gflops);

@@ -26,7 +26,7 @@ static ingot_status add_outputs(cli_page *page, const cli_setup *s, cli_dump *du
         const bool same = cli_compare(got, &want.tensor, verify_opts.rtol, verify_opts.atol, &d);
         cli_table_row(page);
         cli_table_text(page, info->name);
-        cli_table_text(page, same ? "agrees" : "DIFFERS");
+        cli_page_add(page, "<td class=\"verdict %s\">%s</td>", same ? "c4" : "c5", same ? "agrees" : "DIFFERS");
         cli_table_text(page, cli_type_text(&want.tensor, type, sizeof type));
         cli_table_number(page, d.max_abs, "%.3g");
         cli_table_number(page, d.max_rel, "%.3g");
