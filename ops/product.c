@@ -29,6 +29,9 @@ typedef struct run_call {
     int64_t matrix, item_rows, row_items, panel_items;
 } run_call;
 
+/* Operations of an item and of a run of items at most, so that a cancelled run ends within milliseconds. */
+static const double item_flops = 1e9, run_flops = 2e8;
+
 /* How many pieces of b elements a has, the last one perhaps shorter. */
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -327,10 +330,11 @@ static void run_matrices(void *argument, int64_t begin, int64_t end, int thread)
 static void cut_matrix(run_call *call, int64_t panels)
 {
     const ingot_product *p = call->p;
-    const int64_t most_rows = MAX(1, MIN(ITEMS, p->m / ITEM_ROWS)), most_panels = MIN(ITEMS, panels);
+    const int64_t wanted = MAX(ITEMS, (int64_t)(2.0 * (double)p->m * (double)p->n * (double)p->k / item_flops));
+    const int64_t most_rows = MAX(1, MIN(wanted, p->m / ITEM_ROWS)), most_panels = MIN(wanted, panels);
 
-    call->row_items = p->m > p->n ? most_rows : MIN(most_rows, ceil_div(ITEMS, most_panels));
-    call->panel_items = MIN(most_panels, ceil_div(ITEMS, call->row_items));
+    call->row_items = p->m > p->n ? most_rows : MIN(most_rows, ceil_div(wanted, most_panels));
+    call->panel_items = MIN(most_panels, ceil_div(wanted, call->row_items));
     if (p->m * p->n * MAX(p->k, 1) < 32768)
         call->row_items = call->panel_items = 1;
     call->item_rows = call->row_items == 1 ? p->m : ceil_div(ceil_div(p->m, call->row_items), TILE_ROWS) * TILE_ROWS;
@@ -347,8 +351,11 @@ static void run_each(run_call *call, char *scratch)
     const float *residual = call->epilogue.residual, *b = call->b;
 
     cut_matrix(call, panels);
-    /* one run of items for each thread: within a run the kernel fetches what comes next */
-    const int64_t items = call->row_items * call->panel_items, grain = items / ingot_team_size(call->ctx->team);
+    /* one run of items for each thread: within a run the kernel fetches what comes next. Runs that would take long are
+     * cut, since a cancel waits for them. */
+    const double long_runs = 2.0 * (double)p->m * (double)p->n * (double)p->k / run_flops;
+    const int64_t items = call->row_items * call->panel_items;
+    const int64_t grain = (int64_t)((double)items / MAX((double)ingot_team_size(call->ctx->team), long_runs));
     for (call->matrix = 0; call->matrix < p->matrices; call->matrix++) {
         if (residual)
             call->epilogue.residual = residual + call->matrix * p->m * p->n;

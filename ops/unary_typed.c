@@ -174,7 +174,7 @@ static ingot_status infer_clip(ingot_op_ctx *c)
 static ingot_layout layout_same(const ingot_op_ctx *c) { return ingot_map_layout(c, true); }
 
 #define ONE(name, since, types, run) \
-    { name, since, 1, 1, { types }, infer_same, run, .flags = INGOT_OP_INPLACE, .layout = layout_same }
+    { name, since, 1, 1, { types }, infer_same, run, .flags = INGOT_OP_INPLACE | INGOT_OP_LONG, .layout = layout_same }
 #define SIGNED_NUMERIC (INGOT_TYPES_SIGNED | INGOT_TYPES_FLOAT)
 
 const ingot_op ingot_ops_unary_typed[] = {
