@@ -122,8 +122,8 @@ void ingot_close_sources(ingot_onnx *onnx)
     onnx->files = NULL;
 }
 
-/* The next folder of a path, or its file where `more` is false: -1 with errno, ELOOP for a link. Where a folder is asked
- * for, the kernel calls a link no folder, which would not tell what is wrong. */
+/* The next folder of a path, or its file where `more` is false: -1 with errno, ELOOP for a link. Where a folder is
+ * asked for, the kernel calls a link no folder, which would not tell what is wrong. */
 static int open_part(int at, const char *part, bool more)
 {
     struct stat found;

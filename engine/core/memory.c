@@ -9,8 +9,8 @@
 
 #include "engine/core/cgroup.h"
 
-/* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. Blocks from FRESH_FROM bytes on come
- * cleared from the system, page by page as they are touched. */
+/* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. Blocks from FRESH_FROM bytes on
+ * come cleared from the system, page by page as they are touched. */
 enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10, FRESH_FROM = 1 << 20 };
 
 /* Padded to a whole line, so that what follows it keeps the alignment. */
@@ -80,8 +80,8 @@ static void *allocate(ingot_memory *memory, size_t size_bytes, bool fresh)
 
 void *ingot_alloc(ingot_memory *memory, size_t size_bytes) { return allocate(memory, size_bytes, false); }
 
-/* Cleared as far as was asked for; what rounding adds is not. Where much is asked for and little used, as by tables that
- * turn out to be too large, the system's own pages cost nothing. */
+/* Cleared as far as was asked for; what rounding adds is not. Where much is asked for and little used, as by tables
+ * that turn out to be too large, the system's own pages cost nothing. */
 void *ingot_zalloc(ingot_memory *memory, size_t size_bytes)
 {
     const bool fresh = size_bytes >= FRESH_FROM;
