@@ -1,6 +1,6 @@
 /* crowd.c - one model, many threads: crowd [--race] THREADS ROUNDS SESSION_THREADS MODEL... Every thread makes
- * sessions, runs them, frees them, and cancels one now and then; all outputs must have the same bits. Meant for the thread
- * sanitizer. After --race the threads count their rounds in one place without a lock, which it has to notice. */
+ * sessions, runs them, frees them, and cancels one now and then; all outputs must have the same bits. Meant for the
+ * thread sanitizer. After --race the threads count their rounds in one place without a lock, which it has to notice. */
 #include <pthread.h>
 
 #include "tests/robust/robust.h"
