@@ -85,7 +85,7 @@ if wanted consumers; then
         check "CMake, static $static" inside sh -ec "cmake -S /ingot/tests/consumer -B /c$static -DEXAMPLES=/ingot/models -Dingot_USE_STATIC=$static && cmake --build /c$static && bash /ingot/tests/consumer/check.sh /c$static /ingot/models"
     done
     check 'meson' inside sh -ec 'meson setup /d /ingot/tests/consumer -Dexamples=/ingot/models && ninja -C /d && bash /ingot/tests/consumer/check.sh /d /ingot/models'
-    check 'everything goes again' inside sh -ec 'apt-get purge -y -q ingot libingot0 libingot-dev && ! find / -xdev -path /ingot -prune -o -path /proc -prune -o -name "*ingot*" -print | grep -v "^/\(a\|b\|cOFF\|cON\|d\|ingot\)\|deb$\|/var/\(log\|cache\)"'
+    check 'everything goes again' inside sh -ec 'apt-get purge -y -q $(dpkg-query -W -f "\${Package} " "*ingot*") && ! find / -xdev -path /ingot -prune -o -path /proc -prune -o -name "*ingot*" -print | grep -v "^/\(a\|b\|cOFF\|cON\|d\|ingot\)\|deb$\|/var/\(log\|cache\)"'
 fi
 
 if wanted subproject; then
