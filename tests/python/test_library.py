@@ -116,6 +116,20 @@ def test_cpp_example(prefix, tmp_path):
         int main() { ingot_error e; ingot::model m("nowhere.onnx", nullptr, e); return m ? 1 : e.status; }''')
     subprocess.run(["c++", *flags, "-fno-exceptions", str(quiet), *link], check=True)
     assert subprocess.run([str(program)], env=environment).returncode == 7
+    bound = tmp_path / "bound.cpp"
+    bound.write_text('''#include <ingot.hpp>
+        int main(int, char **argv)
+        {
+            float pixels[3 * 32 * 32] = {}, scores[10] = {};
+            ingot::model m(argv[1]);
+            ingot::session s(m);
+            s.set_input(m.input(0)->name, ingot::tensor(pixels, {1, 3, 32, 32}));
+            s.set_output(m.output(0)->name, ingot::tensor(scores, {1, 10}));
+            s.run();
+            return s.output(0).elements<float>().data() == scores && scores[0] != 0 ? 0 : 1;
+        }''')
+    subprocess.run(["c++", *flags, str(bound), *link], check=True)
+    assert subprocess.run([str(program), MYNET], env=environment).returncode == 0
 
 
 @pytest.mark.parametrize("static", ["OFF", "ON"])
