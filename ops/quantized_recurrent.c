@@ -100,13 +100,16 @@ void ingot_integer_pack(const ingot_op_ctx *c, const ingot_recurrent *r, int d, 
     }
 }
 
-/* The range of all rows, by which they become bytes. */
+/* The range of all rows, by which they become bytes. The state of a sample that has ended counts for one step more, as
+ * in onnxruntime, whose state is 0 from then on. */
 static void scale_of_rows(const ingot_kernels *kernels, const ingot_integer_job *j, float *scale, int *zero)
 {
     float low = 0, high = 0;
 
     for (int64_t i = 0; i < j->rows; i++) {
         float least, most;
+        if (j->lens && j->step > j->lens[i])
+            continue;
         kernels->range_f32(j->x + i * j->x_row, j->k, &least, &most);
         low = MIN(low, least);
         high = MAX(high, most);

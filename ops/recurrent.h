@@ -57,7 +57,8 @@ bool ingot_recurrent_is_integer(const ingot_op_ctx *c);
 ingot_status ingot_integer_plan(ingot_op_ctx *c, ingot_recurrent *r);
 void ingot_integer_pack(const ingot_op_ctx *c, const ingot_recurrent *r, int d, char *to, int32_t *zeros);
 
-/* x: rows of k numbers, x_row apart; gates: rows that the products are added to. */
+/* x: rows of k numbers, x_row apart; gates: rows that the products are added to. lens: NULL, or how many steps each row
+ * takes part in; one that ended before this step has no say in the scale. */
 typedef struct ingot_integer_job {
     const float *x;
     int64_t k, rows;
@@ -65,6 +66,8 @@ typedef struct ingot_integer_job {
     float *gates;
     const void *packed;
     char *scratch;
+    const int32_t *lens;
+    int64_t step;
 } ingot_integer_job;
 
 void ingot_integer_add(const ingot_op_ctx *c, const ingot_recurrent *r, int which, int d, const ingot_integer_job *job);

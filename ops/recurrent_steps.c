@@ -95,11 +95,14 @@ static void compute_inputs(const direction *d, int64_t b0, int64_t b1)
     const int64_t rows = r->steps * r->batch, row = r->gates * r->units;
 
     if (r->integer) {
+        int64_t longest = 0;            /* what lies past the end of all samples has no say in the scale */
+        for (int64_t b = 0; b < r->batch; b++)
+            longest = MAX(longest, length_of(d, b));
         for (int64_t m = 0; m < rows; m++)
             memcpy(d->inputs + bytes_of(d, m * row), d->bias, bytes_of(d, row));
         ingot_integer_add(d->c, r, 0, d->index,
-                          &(ingot_integer_job){ d->data->x, r->inputs, rows, r->inputs, row, (float *)(void *)d->inputs,
-                                                d->packed_w, integer_scratch(d) });
+                          &(ingot_integer_job){ d->data->x, r->inputs, longest * r->batch, r->inputs, row, (float *)(void *)d->inputs,
+                                                d->packed_w, integer_scratch(d), NULL, 0 });
         return;
     }
     for (int64_t m = 0; m < rows && !ingot_cancelled(d->c); m += ROWS)
@@ -184,7 +187,7 @@ static void run_party(direction *d, int64_t party)
         if (r->integer) {
             ingot_integer_add(d->c, r, 1, d->index,
                               &(ingot_integer_job){ s.h, r->hidden, r->batch, s.state_row, s.inputs_row, s.inputs,
-                                                    d->packed_r, integer_scratch(d) });
+                                                    d->packed_r, integer_scratch(d), d->data->lens, step });
             s.summed = true;
         }
         r->kernels.step(&d->cell, &s, b0, b1);

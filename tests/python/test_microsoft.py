@@ -168,6 +168,9 @@ def make_cases():
                              constant=(1, 2))
     yield "quantize", case("QuantizeLinear", [floats(rng, 3, 4), np.array(0.0001, F), np.array(-30, np.int16)], constant=(1, 2))
     own = np.random.default_rng(8)          # cases from here on leave the numbers of those above as they are
+    for direction in ("forward", "reverse", "bidirectional"):        # some samples end early, or all do
+        for lens in ([5, 2, 4], [3, 1, 2], [0, 4, 4]):
+            yield f"dynamic_lstm_{direction}_{'_'.join(map(str, lens))}", dynamic_lstm(own, np.int8, "columns", 5, 3, 16, 20, direction, lens)
     yield "fused_matmul_batch_a", case("FusedMatMul", [floats(own, 4, 2, 3, 5), floats(own, 2, 3, 5, 6)], transBatchA=1, alpha=2.0)
     yield "fused_matmul_batch_b", case("FusedMatMul", [floats(own, 2, 4, 5), floats(own, 5, 2, 6)], transBatchB=1)
     yield "fused_matmul_batch_ab", case("FusedMatMul", [floats(own, 5, 2, 4), floats(own, 6, 2, 5)], transBatchA=1, transA=1, transBatchB=1, transB=1)
