@@ -80,8 +80,7 @@ static ingot_status prepare_one(ingot_op_ctx *c, ingot_conv *d, const float **pa
     return INGOT_OK;
 }
 
-/* A context for each of the two, with the value between them as a tensor without memory. Their packed weights differ in
- * their tags, though they belong to one node. */
+/* A context for each of the two, with the value between them as a tensor without memory. */
 static ingot_status prepare_pair(ingot_op_ctx *c)
 {
     const ingot_conv_pair form = *(const ingot_conv_pair *)c->state;

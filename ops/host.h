@@ -16,7 +16,7 @@ struct ingot_host {
     ingot_memory *memory;
     ingot_read_block *block;
     void *(*keep)(ingot_op_ctx *c, size_t size_bytes);
-    void *(*packed)(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill);
+    void *(*packed)(ingot_op_ctx *c, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill);
     void *(*run_alloc)(ingot_op_ctx *c, size_t size_bytes);
     bool (*allocate_output)(ingot_op_ctx *c, int index); /* memory for the shape that out[index] has now */
     ingot_status (*call)(ingot_op_ctx *c, const ingot_graph *graph, const ingot_tensor *const *inputs, int n_inputs,

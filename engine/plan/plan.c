@@ -23,9 +23,9 @@ static void *host_keep(ingot_op_ctx *c, size_t size_bytes)
 
 /* Packed weights belong to the model, so that all of its plans and sessions share one copy. Called while the cache's
  * lock is held, as preparing steps does. */
-static void *host_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
+static void *host_packed(ingot_op_ctx *c, const ingot_node *node, uint64_t tag, size_t size_bytes, bool *fill)
 {
-    return ingot_pack_cache_get(step_of(c)->plan->env->packs, c->node, tag, size_bytes, fill);
+    return ingot_pack_cache_get(step_of(c)->plan->env->packs, node, tag, size_bytes, fill);
 }
 
 /* Memory that goes with the next run; NULL past the limit. While known values are computed (plan->keeps) it comes from

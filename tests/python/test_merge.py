@@ -347,9 +347,10 @@ def statistics(channels):
 
 
 @pytest.mark.parametrize("act", ["relu", "relu6", "silu", "hard swish"])
-@pytest.mark.parametrize("channels, oc, stride", [(16, 24, 1), (35, 80, 1), (72, 19, 2)])
+@pytest.mark.parametrize("channels, oc, stride", [(16, 24, 1), (35, 80, 1), (72, 19, 2), (24, 24, 1)])
 def test_normalized_source(check, act, channels, oc, stride):
-    """After a pool the BatchNormalization stays; the Conv has a bias, a residual and an activation of its own."""
+    """After a pool the BatchNormalization stays; the Conv has a bias, a residual and an activation of its own. With as many channels
+    behind as before, bias and statistics look alike."""
     g = Graph()
     x = g.add("MaxPool", "x", kernel_shape=[2, 2])
     x = ACTIVATIONS[act](g, g.add("BatchNormalization", x, *statistics(channels), epsilon=1e-3))
