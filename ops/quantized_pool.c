@@ -83,21 +83,24 @@ typedef struct mean_work {
     int x_zero;
     float scale;                 /* of X over that of Y */
     bool count_padding;
+    int64_t channels;            /* side by side, where they come last; else 1 */
 } mean_work;
 
 /* One window as large as the image? */
 static bool is_global(const ingot_op_ctx *c) { return !strcmp(c->node->op_type, "QLinearGlobalAveragePool"); }
 
+/* Is X (N, sizes..., C)? */
+static bool is_channels_last(const ingot_op_ctx *c) { return ingot_attr_int(c->node, "channels_last", 0) != 0; }
+
 /* The window from the attributes, or one as large as the image, with all parameters checked. Scales belong to whole
- * tensors. Images with channels last are UNSUPPORTED. */
+ * tensors. */
 static ingot_status read_window(ingot_op_ctx *c, ingot_window *v)
 {
     const ingot_tensor *x = c->in[X];
     const uint64_t type = UINT64_C(1) << x->dtype;
+    ingot_tensor image = *x;
     ingot_status st;
 
-    if (ingot_attr_int(c->node, "channels_last", 0))
-        return ingot_op_fail(c, INGOT_UNSUPPORTED, "attribute channels_last");
     if ((st = ingot_quantized_check(c, X_SCALE, 0, 1, INGOT_TYPES_SCALE)) ||
         (st = ingot_quantized_check(c, X_ZERO, 0, 1, type)) ||
         (st = ingot_quantized_check(c, Y_SCALE, 0, 1, INGOT_TYPES_SCALE)) ||
@@ -105,25 +108,35 @@ static ingot_status read_window(ingot_op_ctx *c, ingot_window *v)
         return st;
     if (x->rank < 3)
         return ingot_op_fail(c, INGOT_INVALID, "input 0 has rank %d, expected at least 3", x->rank);
+    if (is_channels_last(c)) {
+        image.shape[1] = x->shape[x->rank - 1];
+        memcpy(image.shape + 2, x->shape + 1, (size_t)(x->rank - 2) * sizeof *image.shape);
+    }
     if (!is_global(c))
-        return ingot_window_resolve(c, x, NULL, v);
-    ingot_window_whole(x, v);
+        return ingot_window_resolve(c, &image, NULL, v);
+    ingot_window_whole(&image, v);
     return INGOT_OK;
 }
 
-/* (N, C, out...). */
+/* (N, C, out...), or (N, out..., C). */
 static ingot_status infer_mean(ingot_op_ctx *c)
 {
+    const ingot_tensor *x = c->in[X];
+    int64_t sizes[INGOT_MAX_RANK];
     ingot_window v;
     const ingot_status st = read_window(c, &v);
 
-    return st ? st : ingot_window_out(c, 0, c->in[X]->dtype, &v);
+    if (st || !is_channels_last(c))
+        return st ? st : ingot_window_out(c, 0, x->dtype, &v);
+    memcpy(sizes, x->shape, (size_t)x->rank * sizeof *sizes);
+    memcpy(sizes + 1, v.out, (size_t)v.rank * sizeof *sizes);
+    return ingot_out(c, 0, x->dtype, x->rank, sizes);
 }
 
 /* Means of everything can be had from blocks, which they keep; other windows are computed on plain tensors. */
 static ingot_layout layout_mean(const ingot_op_ctx *c)
 {
-    const bool fits = is_global(c) && c->in[X]->rank <= 5 && ingot_count(c->in[X]) > 0;
+    const bool fits = is_global(c) && !is_channels_last(c) && c->in[X]->rank <= 5 && ingot_count(c->in[X]) > 0;
     return (ingot_layout){ fits ? INGOT_LAYOUT_FOLLOW : INGOT_LAYOUT_PLAIN, fits };
 }
 
@@ -177,7 +190,8 @@ static void mean_elements(void *argument, int64_t begin, int64_t end, int thread
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         int64_t at[INGOT_MAX_SPATIAL], tap[INGOT_MAX_SPATIAL] = { 0 };
-        int64_t rest = i % pixels, sum = 0, n = 0, padded = 1, row;
+        int64_t rest = i / w->channels % pixels, sum = 0, n = 0, padded = 1, row;
+        const int64_t image = i / w->channels / pixels * plane;
         /* The element's place, and how many taps the padded input has. */
         for (int d = v->rank - 1; d >= 0; rest /= v->out[d--]) {
             at[d] = rest % v->out[d];
@@ -189,7 +203,7 @@ static void mean_elements(void *argument, int64_t begin, int64_t end, int thread
             const int64_t column = at[last] * v->stride[last] + tap[last] * v->dilation[last] - v->pad_begin[last];
             if (column < 0 || column >= v->in[last] || !find_row(v, at, tap, &row))
                 continue;
-            sum += byte_at(x, i / pixels * plane + row * v->in[last] + column);
+            sum += byte_at(x, (image + row * v->in[last] + column) * w->channels + i % w->channels);
             n++;
         } while (ingot_window_next(tap, v->kernel, v->rank));
         if (w->count_padding)    /* padding is a true 0 */
@@ -203,7 +217,8 @@ static ingot_status run_mean(ingot_op_ctx *c)
 {
     mean_work w = { .c = c, .x_zero = ingot_quantized_zero(c, X_ZERO),
                     .scale = ingot_quantized_scale(c, X_SCALE) / ingot_quantized_scale(c, Y_SCALE),
-                    .count_padding = ingot_attr_int(c->node, "count_include_pad", 0) != 0 };
+                    .count_padding = ingot_attr_int(c->node, "count_include_pad", 0) != 0,
+                    .channels = is_channels_last(c) ? c->in[X]->shape[c->in[X]->rank - 1] : 1 };
     const ingot_status st = read_window(c, &w.window);
 
     if (st)

@@ -168,6 +168,11 @@ def make_cases():
                              constant=(1, 2))
     yield "quantize", case("QuantizeLinear", [floats(rng, 3, 4), np.array(0.0001, F), np.array(-30, np.int16)], constant=(1, 2))
     own = np.random.default_rng(8)          # cases from here on leave the numbers of those above as they are
+    last = bytes_(own, U, 2, 6, 5, 9), scale, zero, *out
+    yield "QLinearGlobal_last", case("QLinearGlobalAveragePool", [*last], channels_last=1, steps=1)
+    for include in (0, 1):
+        yield f"QLinearAverage_last_{include}", case("QLinearAveragePool", [*last], channels_last=1, kernel_shape=[3, 2], pads=[1, 1, 0, 0],
+                                                     strides=[2, 1], count_include_pad=include, steps=1)
     for direction in ("forward", "reverse", "bidirectional"):        # some samples end early, or all do
         for lens in ([5, 2, 4], [3, 1, 2], [0, 4, 4]):
             yield f"dynamic_lstm_{direction}_{'_'.join(map(str, lens))}", dynamic_lstm(own, np.int8, "columns", 5, 3, 16, 20, direction, lens)
