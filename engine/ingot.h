@@ -374,7 +374,7 @@ typedef struct ingot_step_info {
     int64_t flops;                /* 2 per multiply-add of the mathematical operation; 0 where none are counted */
     int64_t bytes;                /* read and written once each; weights in the form the algorithm has them */
     const ingot_tensor *output;   /* first output: type and shape; or NULL */
-    const char *fused;            /* operators fused into it, such as "Add Relu"; "" for none */
+    const char *fused;            /* operators that became one step with it, such as "Add Relu"; "" for none */
     const char *layout;           /* of the first output: "row-major" or "nchw8c" */
     int64_t flops_done;           /* arithmetic of the algorithm chosen: less than `flops` for Winograd's */
     int32_t tile_rows, tile_columns; /* of the result that is held in registers; 0 where there is no such thing */

@@ -429,19 +429,36 @@ static const char *const *value_names(ingot_model *model, const int *ids, int n)
     return names;
 }
 
-/* Two walks: one for the length. The arena's memory is zeroed, so strcat() finds an empty text at first. */
-const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node)
+/* Bytes of the text of all operators fused into the node, each with a blank behind it. */
+static size_t fused_bytes(const ingot_node *node)
 {
-    size_t length = 1;
-    for (int i = 0; i < node->n_fused; i++)
-        length += strlen(node->fused[i].node->op_type) + 1;
-    char *text = ingot_arena_alloc(arena, length);
-    for (int i = 0; i < node->n_fused && text; i++) {
-        if (i)
-            strcat(text, " ");
-        strcat(text, node->fused[i].node->op_type);
-    }
-    return text ? text : "";
+    size_t bytes = 0;
+    for (int i = 0; node && i < node->n_fused; i++)
+        bytes += strlen(node->fused[i].node->op_type) + 1;
+    return bytes;
+}
+
+/* That text behind what `text` holds. */
+static void add_fused(char *text, const ingot_node *node)
+{
+    for (int i = 0; node && i < node->n_fused; i++)
+        strcat(strcat(text, node->fused[i].node->op_type), " ");
+}
+
+/* The arena's memory is zeroed, so strcat() finds an empty text at first. The last blank goes. */
+const char *ingot_fused_text(ingot_arena *arena, const ingot_node *before, const ingot_node *node)
+{
+    const size_t own = before ? strlen(before->op_type) + 1 : 0;
+    char *text = ingot_arena_alloc(arena, own + fused_bytes(before) + fused_bytes(node) + 1);
+    if (!text)
+        return "";
+    if (before)
+        strcat(strcpy(text, before->op_type), " ");
+    add_fused(text, before);
+    add_fused(text, node);
+    if (*text)
+        text[strlen(text) - 1] = '\0';
+    return text;
 }
 
 /* All nodes' infos; NULL when memory is out. In running order, as the passes left them. */
@@ -452,7 +469,7 @@ static ingot_node_info *describe_nodes(ingot_model *model)
     for (int i = 0; i < graph->n_nodes && infos; i++) {
         const ingot_node *node = graph->nodes[i];
         infos[i] = (ingot_node_info){.name = node->name, .op_type = node->op_type, .domain = node->domain,
-                                     .fused = ingot_fused_text(&model->onnx->arena, node),
+                                     .fused = ingot_fused_text(&model->onnx->arena, NULL, node),
                                      .n_inputs = (size_t)node->n_inputs, .n_outputs = (size_t)node->n_outputs,
                                      .inputs = value_names(model, node->inputs, node->n_inputs),
                                      .outputs = value_names(model, node->outputs, node->n_outputs),

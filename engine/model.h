@@ -50,7 +50,8 @@ bool ingot_plan_place(const ingot_plan *plan, size_t index, ingot_place_info *in
 /* The name that error lines give the model. */
 const char *ingot_model_name(const ingot_model *model);
 
-/* The operators fused into a node, separated by spaces: "Add Relu". Text in `arena`; "" when memory is out. */
-const char *ingot_fused_text(ingot_arena *arena, const ingot_node *node);
+/* The operators fused into a node, separated by spaces: "Add Relu". Those of `before`, a node that became one step with
+ * it, or NULL, come first, with itself. Text in `arena`; "" when memory is out. */
+const char *ingot_fused_text(ingot_arena *arena, const ingot_node *before, const ingot_node *node);
 
 #endif

@@ -491,7 +491,7 @@ bool ingot_session_step(const ingot_session *session, size_t index, ingot_step_i
     const bool known = !step->dynamic || session->has_run;
     ingot_op_work work = {.flops = step->flops, .bytes = step_bytes(step)};
     if (!step->fused)
-        step->fused = ingot_fused_text(&step->plan->arena, c->node);
+        step->fused = ingot_fused_text(&step->plan->arena, step->before, c->node);
     if (step->dynamic && known && c->op->flops)
         work.flops = c->op->flops(c);
     *info = (ingot_step_info){.node = c->node->name, .op_type = c->node->op_type, .kernel = c->kernel,

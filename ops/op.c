@@ -143,8 +143,8 @@ void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_
 }
 
 /* Memory for a packed constant that all plans of the model share, found by its node and tag; *fill says that the
- * caller is the one to fill it. A copy's own node counts: a step of two nodes has constants of both. NULL when memory is
- * out. */
+ * caller is the one to fill it. A copy's own node counts: a step of two nodes has constants of both. NULL when
+ * memory is out. */
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 {
     return c->host->packed(original(c), c->node, tag, size_bytes, fill);

@@ -147,8 +147,8 @@ ingot_status ingot_ints(ingot_op_ctx *c, int i, int64_t *values, int capacity, i
 void *ingot_keep(ingot_op_ctx *c, size_t size_bytes);  /* zeroed, lives as long as the plan; NULL: memory is out */
 /* Ask for scratch memory in run(): shared, and a slice for each thread. */
 void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_bytes);
-/* Memory shared by all plans and sessions of the model, made once per (c->node, tag): *fill tells whether the caller has
- * to fill it now (others wait). Packed weights go here. NULL: memory is out. */
+/* Memory shared by all plans and sessions of the model, made once per (c->node, tag): *fill tells whether the caller
+ * has to fill it now (others wait). Packed weights go here. NULL: memory is out. */
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill);
 /* Float elements of constant input i for packing: as they are, or read into *owned (free with ingot_unread). NULL:
  * memory is out. */

@@ -101,7 +101,8 @@ static void compute_inputs(const direction *d, int64_t b0, int64_t b1)
         for (int64_t m = 0; m < rows; m++)
             memcpy(d->inputs + bytes_of(d, m * row), d->bias, bytes_of(d, row));
         ingot_integer_add(d->c, r, 0, d->index,
-                          &(ingot_integer_job){ d->data->x, r->inputs, longest * r->batch, r->inputs, row, (float *)(void *)d->inputs,
+                          &(ingot_integer_job){ d->data->x, r->inputs, longest * r->batch, r->inputs, row,
+                                                (float *)(void *)d->inputs,
                                                 d->packed_w, integer_scratch(d), NULL, 0 });
         return;
     }

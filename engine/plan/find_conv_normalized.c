@@ -24,6 +24,7 @@ static bool replace(ingot_plan *plan, int s, const ingot_step *norm)
     *form = (ingot_conv_normalized){norm->ctx.node, norm->ctx.n_in};
     step->ctx.op = ingot_conv_normalized_op();
     step->ctx.state = form;
+    step->before = norm->ctx.node;
     plan->steps[s] = step;
     return true;
 }

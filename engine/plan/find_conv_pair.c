@@ -22,6 +22,7 @@ static bool replace(ingot_plan *plan, int s, const ingot_step *mix)
     *form = (ingot_conv_pair){mix->ctx.node, n_mix};
     step->ctx.op = ingot_conv_pair_op();
     step->ctx.state = form;
+    step->before = mix->ctx.node;
     plan->steps[s] = step;
     return true;
 }

@@ -22,6 +22,7 @@ static bool replace(ingot_plan *plan, int s, const ingot_step *conv)
     *form = (ingot_conv_product){conv->ctx.node, n_conv};
     step->ctx.op = ingot_conv_product_op();
     step->ctx.state = form;
+    step->before = conv->ctx.node;
     plan->steps[s] = step;
     return true;
 }

@@ -53,6 +53,7 @@ struct ingot_step {
     ingot_callee *callees;
     uint64_t start_ns, time_ns;
     int64_t flops;
+    const ingot_node *before;  /* the node that became one step with its own, which read its result; or NULL */
     const char *fused;         /* text, once it was asked for */
 };
 

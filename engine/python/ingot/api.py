@@ -497,7 +497,8 @@ class InferenceSession:
         step, index = ffi.new("ingot_step_info *"), 0
         now = (time.time_ns() - self._started) // 1000
         while lib.ingot_session_step(run.session, index, step):
-            self._events.append({"name": _text(step.node) or _text(step.op_type), "cat": "Node", "ph": "X", "pid": os.getpid(), "tid": 0,
+            fused, name = _text(step.fused), _text(step.node) or _text(step.op_type)
+            self._events.append({"name": f"{name} + {fused}" if fused else name, "cat": "Node", "ph": "X", "pid": os.getpid(), "tid": 0,
                                  "ts": now + step.start_ns / 1000, "dur": step.time_ns / 1000,
                                  "args": {"op_name": _text(step.op_type), "kernel": _text(step.kernel)}})
             index += 1
