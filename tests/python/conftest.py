@@ -11,6 +11,24 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 INGOT = os.environ.get("INGOT") or os.path.join(ROOT, "build", "ingot")
 
 
+def pytest_collection_modifyitems(items):
+    """test_amalgamation.py comes last: its compiler works for two minutes, beside the other tests."""
+    items.sort(key=lambda item: item.path.name == "test_amalgamation.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def amalgamation(request, tmp_path_factory):
+    """Folder of the library as one file, and the compiler that makes an object of it; None where no test wants them."""
+    if not any(item.path.name == "test_amalgamation.py" for item in request.session.items):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("one")
+    subprocess.run(["python3", os.path.join(ROOT, "engine", "amalgamate.py"), str(folder)], check=True)
+    with subprocess.Popen(["cc", "-O2", "-fopenmp", "-c", "ingot.c"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as compiler:
+        yield folder, compiler
+        compiler.kill()
+
+
 @pytest.fixture(scope="session")
 def ingot():
     """Call the command: ingot("run", model, ...) gives code, out and err. A signal or a sanitizer report fails the test."""

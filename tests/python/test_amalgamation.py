@@ -3,7 +3,6 @@ import os
 import subprocess
 
 import numpy as np
-import pytest
 from conftest import ROOT
 
 BUILD = os.environ.get("INGOT_BUILD") or os.path.join(ROOT, "build")
@@ -43,23 +42,18 @@ int main(int argc, char **argv)
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one")
-    subprocess.run(["python3", os.path.join(ROOT, "engine", "amalgamate.py"), str(folder)], check=True)
-    (folder / "app.c").write_text(PROGRAM)
-    return folder
-
-
 def call(*command, **options):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
     assert done.returncode == 0 and not done.stderr, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
 
 
-def test_same_bits(folder):
+def test_same_bits(amalgamation):
     """cc without options that the README does not name: no warning, and the bits of the library at every level."""
-    call("cc", "-O2", "-fopenmp", "-c", "ingot.c", cwd=folder)
+    folder, compiler = amalgamation
+    said = compiler.communicate(timeout=600)[0]
+    assert compiler.returncode == 0 and not said, said[-3000:]
+    (folder / "app.c").write_text(PROGRAM)
     call("cc", "-O2", "app.c", "ingot.o", "-fopenmp", "-lprotobuf-c", "-lm", "-o", "one", cwd=folder)
     call("cc", "-O2", "app.c", "-L", BUILD, "-lingot", "-o", "own", cwd=folder)
     assert "libingot" not in call("readelf", "-d", folder / "one")
@@ -77,7 +71,8 @@ def test_same_bits(folder):
     assert public and all(name.startswith("ingot_") for name in public) and len(public) < len(listed) / 5
 
 
-def test_other_compilers(folder):
+def test_other_compilers(amalgamation):
     """clang, and a compiler without OpenMP, take it too; checked, not built, which would take another minute each."""
+    folder, _ = amalgamation
     for compiler in (["clang", "-fopenmp"], ["cc", "-Wall"], ["cc", "-std=c11", "-pedantic-errors"]):
         call(*compiler, "-O2", "-fsyntax-only", "ingot.c", cwd=folder)
