@@ -5,6 +5,7 @@
 
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
+#include "ops/joined.h"
 #include "ops/strip.h"
 #include "ops/weights.h"
 
@@ -301,27 +302,16 @@ static ingot_status read_statistics(ingot_op_ctx *norm, ingot_prologue *prologue
 /* The Conv as ever, and a context for the BatchNormalization with its activation. */
 static ingot_status prepare_normalized(ingot_op_ctx *c)
 {
-    const ingot_conv_normalized form = *(const ingot_conv_normalized *)c->state;
-    const int first = c->n_in - (form.n_norm - 1);
+    const ingot_joined form = *(const ingot_joined *)c->state;
     ingot_prologue *prologue = ingot_keep(c, sizeof *prologue);
-    ingot_tensor **in = ingot_keep(c, (size_t)form.n_norm * sizeof *in), source = *c->in[X], *out = &source;
-    const ingot_const **constants = ingot_keep(c, (size_t)form.n_norm * sizeof *constants);
-    ingot_op_ctx norm = *c;
+    ingot_tensor source = *c->in[X], *out = &source;
+    ingot_op_ctx norm;
     ingot_chain chain;
     ingot_status st;
 
-    if (!prologue || !in || !constants)
+    if (!prologue || !ingot_joined_rest(c, c->in[X], c->n_in - form.n_before + 1, &norm))
         return ingot_op_out_of_memory(c);
-    in[X] = c->in[X];
-    for (int i = 1; i < form.n_norm; i++) {
-        in[i] = c->in[first + i - 1];
-        constants[i] = c->constants[first + i - 1];
-    }
-    norm.parent = c;
-    norm.node = form.norm;
-    norm.n_in = form.n_norm;
-    norm.in = in;
-    norm.constants = constants;
+    norm.node = form.before;
     norm.out = &out;
     if ((st = prepare_conv(c)) || (st = read_statistics(&norm, prologue)) ||
         (st = ingot_chain_prepare(&norm, &source, INGOT_CHAIN_ACT, &chain)))

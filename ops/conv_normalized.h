@@ -4,13 +4,6 @@
 
 #include "ops/op.h"
 
-/* What the planner leaves in the step's state for prepare(): the node of the BatchNormalization, and how many inputs
- * that has, those of fused nodes included. */
-typedef struct ingot_conv_normalized {
-    const ingot_node *norm;
-    int n_norm;
-} ingot_conv_normalized;
-
 /* Can they be one step? Contexts as they are after infer(). */
 bool ingot_conv_normalized_fits(const ingot_op_ctx *conv, const ingot_op_ctx *norm);
 

@@ -4,6 +4,7 @@
 
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
+#include "ops/joined.h"
 
 /* Inputs of either Conv. */
 enum { X, W, B };
@@ -83,31 +84,20 @@ static ingot_status prepare_one(ingot_op_ctx *c, ingot_conv *d, const float **pa
 /* A context for each of the two, with the value between them as a tensor without memory. */
 static ingot_status prepare_pair(ingot_op_ctx *c)
 {
-    const ingot_conv_pair form = *(const ingot_conv_pair *)c->state;
-    const int n_rest = c->n_in - form.n_mix;
+    const ingot_joined form = *(const ingot_joined *)c->state;
     pair_state *s = c->state = ingot_keep(c, sizeof *s);
-    ingot_tensor **in = ingot_keep(c, (size_t)(1 + n_rest) * sizeof *in);
-    const ingot_const **constants = ingot_keep(c, (size_t)(1 + n_rest) * sizeof *constants);
-
-    if (!s || !in || !constants)
-        return ingot_op_out_of_memory(c);
     ingot_tensor middle = *c->in[X], *out = &middle;
-    ingot_op_ctx mix = *c, depthwise = *c;
+    ingot_op_ctx mix = *c, depthwise;
+
+    if (!s || !ingot_joined_rest(c, &middle, form.n_before, &depthwise))
+        return ingot_op_out_of_memory(c);
     middle.shape[1] = c->in[W]->shape[0];
     middle.layout = INGOT_BLOCKED;
     middle.data = NULL;
-    in[X] = &middle;
-    for (int i = 0; i < n_rest; i++) {
-        in[1 + i] = c->in[form.n_mix + i];
-        constants[1 + i] = c->constants[form.n_mix + i];
-    }
-    mix.parent = depthwise.parent = c;
-    mix.node = form.mix;
-    mix.n_in = form.n_mix;
+    mix.parent = c;
+    mix.node = form.before;
+    mix.n_in = form.n_before;
     mix.out = &out;
-    depthwise.n_in = 1 + n_rest;
-    depthwise.in = in;
-    depthwise.constants = constants;
 
     ingot_pair *p = &s->pair;
     ingot_status st = prepare_one(&mix, &p->mix, &p->mix_packed, &p->mix_end);

@@ -4,17 +4,11 @@
 
 #include "ops/op.h"
 
-/* What the planner leaves in the state of such a step, whose node is the depthwise Conv. The step's inputs are all
- * those of the first Conv, then those of the second without its X. */
-typedef struct ingot_conv_pair {
-    const ingot_node *mix;
-    int n_mix;                           /* inputs of the first Conv */
-} ingot_conv_pair;
-
 /* Do the kernels take these two Convs as one, and is it worth it? Contexts as they are after infer(). */
 bool ingot_conv_pair_fits(const ingot_op_ctx *mix, const ingot_op_ctx *depthwise);
 
-/* The operator's record. */
+/* The operator's record. The step's node is the depthwise Conv; its inputs are all those of the first Conv, and then
+ * those of the second but for its X. */
 const ingot_op *ingot_conv_pair_op(void);
 
 #endif

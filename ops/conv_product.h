@@ -4,13 +4,6 @@
 
 #include "ops/op.h"
 
-/* What the planner leaves in the step's state for prepare(): the node of the Conv, and how many inputs that has, those
- * of fused nodes included. */
-typedef struct ingot_conv_product {
-    const ingot_node *conv;
-    int n_conv;
-} ingot_conv_product;
-
 /* Can they be one step? Contexts as they are after infer(). */
 bool ingot_conv_product_fits(const ingot_op_ctx *conv, const ingot_op_ctx *gemm);
 

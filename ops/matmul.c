@@ -7,6 +7,7 @@
 #include "ops/conv_plain.h"
 #include "ops/conv_product.h"
 #include "ops/fused.h"
+#include "ops/joined.h"
 #include "ops/matmul_shape.h"
 #include "ops/scalar.h"
 #include "ops/weights.h"
@@ -373,38 +374,27 @@ static ingot_status infer_conv_gemm(ingot_op_ctx *c)
 /* A context for each of the two, with the value between them as a tensor without memory. */
 static ingot_status prepare_conv_gemm(ingot_op_ctx *c)
 {
-    const ingot_conv_product form = *(const ingot_conv_product *)c->state;
+    const ingot_joined form = *(const ingot_joined *)c->state;
     conv_gemm *s = ingot_keep(c, sizeof *s);
-    const int n = c->n_in - form.n_conv + 1;
-    ingot_tensor **in = ingot_keep(c, (size_t)n * sizeof *in), **out = ingot_keep(c, sizeof *out);
-    const ingot_const **constants = ingot_keep(c, (size_t)n * sizeof *constants);
+    ingot_tensor **out = ingot_keep(c, sizeof *out);
     ingot_op_ctx conv = *c;
     ingot_conv_shape shape;
     ingot_status st;
 
-    if (!s || !in || !out || !constants)
+    if (!s || !out || !ingot_joined_rest(c, &s->middle, form.n_before, &s->gemm))
         return ingot_op_out_of_memory(c);
     c->state = s;
     conv.parent = c;
-    conv.node = form.conv;
-    conv.n_in = form.n_conv;
+    conv.node = form.before;
+    conv.n_in = form.n_before;
     if ((st = ingot_conv_shape_read(&conv, c->in[0], c->in[1], NULL, &shape)))
         return st;
     s->middle = (ingot_tensor){ .dtype = INGOT_FLOAT, .rank = 4, .layout = INGOT_BLOCKED,
                                 .shape = { shape.n, shape.oc, shape.window.out[0], shape.window.out[1] } };
-    in[A] = *out = &s->middle;
+    *out = &s->middle;
     conv.out = out;
     if ((st = ingot_conv_band_prepare(&conv, &s->band)))
         return st;
-    for (int i = 1; i < n; i++) {
-        in[i] = c->in[form.n_conv + i - 1];
-        constants[i] = c->constants[form.n_conv + i - 1];
-    }
-    s->gemm = *c;
-    s->gemm.parent = c;
-    s->gemm.n_in = n;
-    s->gemm.in = in;
-    s->gemm.constants = constants;
     if ((st = prepare_bands(&s->gemm, s->band.rows * shape.window.out[1])))
         return st;
     ingot_want_scratch(c, s->gemm.scratch_bytes, s->gemm.thread_scratch_bytes);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/plan/plan.h"
+#include "ops/joined.h"
 
 /* Who makes and who reads each value; one that must survive the run counts as read once more. Both arrays are in the
  * plan's arena, by value id. False when memory is out. */
@@ -43,6 +44,30 @@ ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int va
     ingot_step *step = s == INGOT_NONE ? NULL : plan->steps[s];
     const bool is_it = step && ingot_step_is(step, op_type) && step->outputs[0] == value;
     return is_it && (!alone || uses->readers[value] == 1) ? step : NULL;
+}
+
+/* The state is what the operator's prepare() finds. */
+bool ingot_plan_join(ingot_plan *plan, int s, const ingot_step *before, bool leads, const ingot_op *op)
+{
+    const ingot_step *replaced = plan->steps[s], *lead = leads ? before : replaced, *rest = leads ? replaced : before;
+    const int n_lead = lead->ctx.n_in, n = n_lead + rest->ctx.n_in - 1;
+    int *inputs = ingot_arena_array(&plan->arena, (size_t)n, sizeof *inputs);
+    ingot_joined *form = ingot_arena_alloc(&plan->arena, sizeof *form);
+
+    if (!inputs || !form)
+        return false;
+    for (int i = 0; i < n; i++)
+        inputs[i] = i < n_lead ? lead->inputs[i] : rest->inputs[i - n_lead + 1];
+    inputs[0] = before->inputs[0];
+    ingot_step *step = ingot_plan_make_step(plan, replaced->ctx.node, inputs, n, replaced->outputs, 1);
+    if (!step)
+        return false;
+    *form = (ingot_joined){before->ctx.node, before->ctx.n_in};
+    step->ctx.op = op;
+    step->ctx.state = form;
+    step->before = before->ctx.node;
+    plan->steps[s] = step;
+    return true;
 }
 
 /* All finders, one after the other; a step that one has made is of no operator that another looks for. INGOT_LIMIT when

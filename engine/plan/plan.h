@@ -184,6 +184,10 @@ bool ingot_step_is(const ingot_step *step, const char *op_type); /* static, of t
 /* The step of this operator that makes `value` as its output 0, if nothing else reads it (`alone`), or whoever reads it
  * (`alone` false). NULL where there is none. */
 ingot_step *ingot_made_by(const ingot_plan *plan, const ingot_uses *uses, int value, const char *op_type, bool alone);
+/* One step of operator `op` in the place of plan->steps[s], whose node it keeps, and of `before`, which that one alone
+ * reads and which is left without readers. Its inputs are all those of one of them, `before` where it leads, and then
+ * those of the other but for the first; input 0 is that of `before` in any case. False when memory is out. */
+bool ingot_plan_join(ingot_plan *plan, int s, const ingot_step *before, bool leads, const ingot_op *op);
 /* find_attention.c: scaled dot-product attention. find_channel_norm.c: LayerNormalization of the channels of images.
  * find_conv_scaled.c: a 1x1 Conv of a product by channels. find_conv_normalized.c: a 1x1 Conv of normalized channels.
  * find_conv_product.c: a first Conv with the classifier behind it. find_conv_pair.c: a 1x1 Conv with the depthwise Conv
