@@ -19,6 +19,7 @@ struct ingot_session {
     bool *is_bound;
     int next_input;                 /* for set_input without a name */
     ingot_tensor *outputs;          /* one per graph output: where it goes; without data where the plan keeps it */
+    bool has_bound;                 /* an output, at some time: until then none has to be moved */
     bool *wanted;                   /* by value: asked for by ingot_session_request() */
     ingot_plan *plans;
     bool has_run, strict;
@@ -196,6 +197,7 @@ ingot_status ingot_session_set_output(ingot_session *session, const char *name, 
                                                   "with a sensible shape and memory", file, name);
     session->outputs[i] = tensor ? *tensor : (ingot_tensor){.data = NULL};
     session->outputs[i].layout = INGOT_PLAIN;
+    session->has_bound = true;
     return INGOT_OK;
 }
 
@@ -309,10 +311,11 @@ static void do_job(void *argument)
 {
     job *j = argument;
     ingot_plan *plan = j->session->plans;
-    j->status = ingot_plan_lend(plan, j->session->outputs, j->inputs, j->error);
+    if (j->session->has_bound)
+        j->status = ingot_plan_lend(plan, j->session->outputs, j->inputs, j->error);
     if (!j->status)
         j->status = ingot_plan_run(plan, j->inputs, NULL, j->error);
-    if (!j->status)
+    if (!j->status && j->session->has_bound)
         j->status = ingot_plan_deliver(plan, j->session->outputs, j->error);
     if (j->status)
         ingot_error_prefix(j->error, "%.200s", ingot_model_name(j->session->model));
