@@ -331,4 +331,4 @@ static void test(const ingot_kernels *k)
     }
 }
 
-int main(void) { return check_every_isa(test); }
+int main(void) { return check_every_isa(test, false); }

@@ -297,4 +297,4 @@ static void check_all(const ingot_kernels *k)
     }
 }
 
-int main(void) { return check_every_isa(check_all); }
+int main(void) { return check_every_isa(check_all, true); }

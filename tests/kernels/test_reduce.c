@@ -132,4 +132,4 @@ static void check_reduce(const ingot_kernels *k)
                 check_arg(k, n, specials[s], i & 1 ? 1.0f : -1.0f, i & 2);
 }
 
-int main(void) { return check_every_isa(check_reduce); }
+int main(void) { return check_every_isa(check_reduce, false); }
