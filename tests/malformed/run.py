@@ -8,9 +8,9 @@ measure.c.
 """
 import argparse
 import json
+import multiprocessing
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -118,40 +118,52 @@ def judge(row, code, err, peak, ms, idle, sanitize):
     return None
 
 
+def try_row(runner, row, idle):
+    """What each variant of the row came to: (name, exit code, peak over an idle start, ms, line, what is wrong)."""
+    results = []
+    with tempfile.TemporaryDirectory(prefix="ingot-malformed-") as folder:
+        for variant, arguments in variants(row, folder):
+            code, peak, ms, err = runner.measure(arguments, folder)
+            results.append((variant, code, peak - idle, ms, err, judge(row, code, err, peak, ms, idle, runner.options.sanitize)))
+    return results
+
+
+def by_index(index):
+    """In a process of its own, which has what `shared` had when it was forked: rows may hold functions, which cannot be sent."""
+    runner, rows, idle = shared
+    return try_row(runner, rows[index], idle)
+
+
 def main():
+    global shared
     parser = argparse.ArgumentParser()
     parser.add_argument("ingot")
     parser.add_argument("measure")
     parser.add_argument("--only", default="")
     parser.add_argument("--sanitize", action="store_true", help="INGOT is a sanitizer build: no limits of time, memory, stack")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="models that are tried at once")
     parser.add_argument("--json")
     parser.add_argument("--show", action="store_true", help="print every line")
     options = parser.parse_args()
     options.ingot, options.measure = os.path.abspath(options.ingot), os.path.abspath(options.measure)
     runner = Runner(options)
-    folder = tempfile.mkdtemp(prefix="ingot-malformed-")
-    idle = statistics.median(runner.measure(["--version"], folder)[1] for _ in range(5))
+    with tempfile.TemporaryDirectory() as folder:
+        idle = statistics.median(runner.measure(["--version"], folder)[1] for _ in range(5))
     rows = [row for row in models.TABLE if options.only in row["name"]]
     failed, peaks, times, named, runs = [], [], [], 0, 0
-    for row in rows:
-        inner = os.path.join(folder, "row")
-        os.mkdir(inner)
-        verdicts = {}
-        for variant, arguments in variants(row, inner):
-            code, peak, ms, err = runner.measure(arguments, inner)
-            runs += 1
-            verdicts[variant] = code
-            wrong = judge(row, code, err, peak, ms, idle, options.sanitize)
-            if code:
-                peaks.append(peak - idle)
-                times.append(ms)
-                named += bool(CULPRIT.search(err))
-            if wrong or options.show:
-                print(f"{row['name']} [{variant}]: {wrong or 'as expected'}\n    {code}: {err.strip()[:400]}", flush=True)
-            if wrong:
-                failed.append(row["name"])
-        shutil.rmtree(inner)
-    shutil.rmtree(folder)
+    shared = runner, rows, idle
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+        for row, results in zip(rows, pool.imap(by_index, range(len(rows)))):
+            for variant, code, peak, ms, err, wrong in results:
+                runs += 1
+                if code:
+                    peaks.append(peak)
+                    times.append(ms)
+                    named += bool(CULPRIT.search(err))
+                if wrong or options.show:
+                    print(f"{row['name']} [{variant}]: {wrong or 'as expected'}\n    {code}: {err.strip()[:400]}", flush=True)
+                if wrong:
+                    failed.append(row["name"])
     bad = set(failed)
     if peaks and not options.sanitize:
         print(f"malformed: {len(rows)} models, {runs} runs; over an idle start of {idle / 1024:.1f} MiB: median "
