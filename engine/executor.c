@@ -92,6 +92,66 @@ static double long_work_us(const ingot_step *step)
     return (double)step->flops < MOVING_FLOPS * bytes ? MAX(flops_us, bytes_us) : flops_us;
 }
 
+/* Outputs and scratch of so many bytes are touched before they are written; PAGE is the distance that reaches all
+ * pages, HUGE_PAGE what the system may have to clear at once. */
+enum { LARGE = 16 << 20, PAGE = 4096, HUGE_PAGE = 2 << 20 };
+
+/* Memory that may be new to the process. */
+typedef struct fresh {
+    char *data;
+    size_t size;
+} fresh;
+
+/* Write to each page of [begin, end), counted in huge pages, what it holds already; reading it first would map the page
+ * of zeros. */
+static void touch_pages(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const fresh *bytes = argument;
+    const size_t stop = MIN((size_t)end * HUGE_PAGE, bytes->size);
+    (void)thread;
+    for (size_t at = (size_t)begin * HUGE_PAGE; at < stop; at += PAGE) {
+        char none = 0;
+        __atomic_compare_exchange_n(bytes->data + at, &none, none, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+}
+
+/* The first write to a page waits until the system has cleared it: on some virtual machines 8 ms for 2 MiB, and an
+ * operator may write many in a row. Here the run can be given up between any two. */
+static bool touch(ingot_team *team, void *data, size_t size)
+{
+    if (size < LARGE || !data)
+        return false;
+    const int64_t n = (int64_t)(size / HUGE_PAGE) + 1;
+    ingot_team_expect(team, 1e6 * (double)n);
+    ingot_parallel(team, n, 1, touch_pages, &(fresh){data, size});
+    return true;
+}
+
+/* What the step writes, where that may be memory that nobody wrote to before. Returns whether there was any. */
+static bool touch_fresh(const ingot_step *step)
+{
+    const ingot_op_ctx *c = &step->ctx;
+    bool any = false;
+    if (!step->dynamic && step->plan->has_run)
+        return false;
+    for (int i = 0; i < c->n_out; i++)
+        if (c->out[i] && c->out[i]->kind == INGOT_TENSOR && c->out[i]->rank >= 0)
+            any |= touch(c->team, c->out[i]->data, ingot_storage_bytes(c->out[i]));
+    return touch(c->team, c->scratch, c->scratch_bytes) || any;
+}
+
+/* Scratch is there too. Outputs are complete only where the run has not been cancelled meanwhile. */
+ingot_status ingot_step_compute(ingot_step *step, ingot_error *error)
+{
+    ingot_op_ctx *c = &step->ctx;
+    ingot_status status = touch_fresh(step) ? ingot_plan_stopped(step->plan->env, error) : INGOT_OK;
+    ingot_team_expect(c->team, long_work_us(step));
+    if (!status)
+        status = c->op->run(c);
+    ingot_team_expect(c->team, 0);
+    return status;
+}
+
 /* Run one step. A static view costs nothing but a pointer: its output is its input's memory; only further outputs
  * make the operator run. Dying values are freed after a failure too. */
 static ingot_status run_step(ingot_step *step, ingot_error *error)
@@ -106,9 +166,7 @@ static ingot_status run_step(ingot_step *step, ingot_error *error)
     if (!status && (!step->view || c->n_out > 1)) {
         if (step->dynamic && c->op->flops)
             step->flops = c->op->flops(c);
-        ingot_team_expect(c->team, long_work_us(step));
-        status = c->op->run(c);
-        ingot_team_expect(c->team, 0);
+        status = ingot_step_compute(step, error);
     }
     if (step->n_dying)
         free_dying(step);
@@ -125,8 +183,10 @@ static ingot_status run_steps(ingot_plan *plan, ingot_error *error)
         const ingot_status stopped = ingot_plan_stopped(env, error);
         if (stopped)
             return stopped;
-        if (s == plan->n_steps)
+        if (s == plan->n_steps) {
+            plan->has_run = true;
             return INGOT_OK;
+        }
         ingot_step *step = plan->steps[s];
         if (env->profile) {
             step->start_ns = ingot_now_ns();

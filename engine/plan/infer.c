@@ -86,8 +86,9 @@ static ingot_status keep_outputs(ingot_plan *plan, ingot_step *step)
     return status;
 }
 
-/* Compute a step while planning: its outputs become known. Scratch lives for this call only. On failure nothing becomes
- * known; what was allocated stays in the plan's arena until that is freed. */
+/* Compute a step while planning: its outputs become known. Scratch lives for this call only. On failure, and where the
+ * run is cancelled meanwhile, nothing becomes known; what was allocated stays in the plan's arena until that is
+ * freed. */
 static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
@@ -115,7 +116,9 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
             return ingot_out_of_memory(error);
         c->scratch = scratch;
     }
-    status = c->op->run(c);
+    status = ingot_step_compute(step, error);
+    if (!status)
+        status = ingot_plan_stopped(plan->env, error);
     if (!status)
         status = keep_outputs(plan, step);
     ingot_release(plan->env->memory, scratch);

@@ -90,6 +90,7 @@ struct ingot_plan {
     ingot_tensor *signature;       /* graph inputs, then captures: types and shapes the plan was made for */
     char *memory;                  /* arena_bytes, then scratch_bytes */
     size_t arena_bytes, scratch_bytes;
+    bool has_run;                  /* to its end, so that all of its memory was written to */
     ingot_callee *callees;         /* of all steps, for freeing them */
     bool keeps;                    /* what operators ask for now lives as long as the plan, not as the run */
     double work_us;                /* rough estimate of a run on one thread, for deciding whether more pay */
@@ -117,6 +118,8 @@ ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *input
 
 /* INGOT_CANCELLED, with a line, once the run has to end. */
 ingot_status ingot_plan_stopped(const ingot_plan_env *env, ingot_error *error);
+/* Run the operator of a step whose inputs and outputs have memory, in pieces where it may take long. */
+ingot_status ingot_step_compute(ingot_step *step, ingot_error *error);
 /* Lock the packs, unless that takes so long that the run has to end meanwhile. */
 ingot_status ingot_plan_lock(const ingot_plan_env *env, ingot_error *error);
 
