@@ -138,8 +138,9 @@ static ingot_status run_bit_cast(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_cast[] = {
-    { "Cast", 6, 1, 1, { TYPES_CAST }, infer_cast, run_cast, prepare_cast },
-    { "CastLike", 15, 2, 2, { TYPES_CAST, TYPES_CAST }, infer_cast_like, run_cast, prepare_cast },
+    { "Cast", 6, 1, 1, { TYPES_CAST }, infer_cast, run_cast, prepare_cast, .flags = INGOT_OP_LONG },
+    { "CastLike", 15, 2, 2, { TYPES_CAST, TYPES_CAST }, infer_cast_like, run_cast, prepare_cast,
+      .flags = INGOT_OP_LONG },
     { "BitCast", 26, 1, 1, { TYPES_BITS }, infer_bit_cast, run_bit_cast },
     {0},
 };

@@ -77,7 +77,7 @@ static ingot_status run_channel_norm(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_channel_norm[] = {
     {"LayerNormalization", 1, 2, 3, {INGOT_TYPE(FLOAT)}, infer_channel_norm, run_channel_norm,
-     .prepare = prepare_channel_norm, .flags = INGOT_OP_INPLACE, .layout = layout_channel_norm,
+     .prepare = prepare_channel_norm, .flags = INGOT_OP_INPLACE | INGOT_OP_LONG, .layout = layout_channel_norm,
      .domain = "ingot.internal"},
     {0},
 };

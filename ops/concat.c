@@ -218,8 +218,9 @@ static bool strided_split(ingot_op_ctx *c, int output, int64_t *offset, int64_t 
 
 const ingot_op ingot_ops_concat[] = {
     {"Concat", 4, 1, INGOT_MANY, {INGOT_TYPES_ALL}, infer_concat, run_concat,
-     .flags = INGOT_OP_JOINS, .layout = layout_concat, .in_runs = concat_in_runs},
+     .flags = INGOT_OP_JOINS | INGOT_OP_LONG, .layout = layout_concat, .in_runs = concat_in_runs},
     {"Split", 13, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_split, run_split,
-     .flags = INGOT_OP_SPLITS, .layout = layout_split, .in_runs = split_in_runs, .strided = strided_split},
+     .flags = INGOT_OP_SPLITS | INGOT_OP_LONG, .layout = layout_split, .in_runs = split_in_runs,
+     .strided = strided_split},
     {0},
 };

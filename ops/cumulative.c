@@ -81,7 +81,9 @@ static ingot_status run_cumulative(ingot_op_ctx *c)
 #define SUMMABLE (INGOT_TYPES_FLOAT | INGOT_TYPES_INDEX | INGOT_TYPE(UINT32) | INGOT_TYPE(UINT64))
 
 const ingot_op ingot_ops_cumulative[] = {
-    {"CumSum", 11, 2, 2, {SUMMABLE, INGOT_TYPES_INDEX}, infer_cumulative, run_cumulative},
-    {"CumProd", 26, 2, 2, {SUMMABLE, INGOT_TYPES_INDEX}, infer_cumulative, run_cumulative},
+    {"CumSum", 11, 2, 2, {SUMMABLE, INGOT_TYPES_INDEX}, infer_cumulative, run_cumulative,
+     .flags = INGOT_OP_LONG},
+    {"CumProd", 26, 2, 2, {SUMMABLE, INGOT_TYPES_INDEX}, infer_cumulative, run_cumulative,
+     .flags = INGOT_OP_LONG},
     {0},
 };

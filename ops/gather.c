@@ -264,7 +264,7 @@ static ingot_status run_gather_nd(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_gather[] = {
     {"Gather", 1, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather, run_gather,
-     .strided = strided_gather},
+     .flags = INGOT_OP_LONG, .strided = strided_gather},
     {"GatherElements", 11, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_gather_elements, run_gather_elements},
     {"GatherND", 11, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_gather_nd, run_gather_nd},
     {0},

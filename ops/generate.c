@@ -259,7 +259,8 @@ static ingot_status run_one_hot(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_generate[] = {
     {"Constant", 1, 0, 0, {0}, infer_constant, run_constant},
-    {"ConstantOfShape", 9, 1, 1, {INGOT_TYPE(INT64)}, infer_constant_of_shape, run_constant_of_shape},
+    {"ConstantOfShape", 9, 1, 1, {INGOT_TYPE(INT64)}, infer_constant_of_shape, run_constant_of_shape,
+     .flags = INGOT_OP_LONG},
     {"Shape", 1, 1, 1, {INGOT_TYPES_ALL}, infer_shape, run_shape, .flags = INGOT_OP_SHAPE_ONLY},
     {"Size", 1, 1, 1, {INGOT_TYPES_ALL}, infer_size, run_size, .flags = INGOT_OP_SHAPE_ONLY},
     {"Range", 11, 3, 3, {RANGE_TYPES}, infer_range, run_range},

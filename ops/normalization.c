@@ -314,14 +314,14 @@ static ingot_status run_rows(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_normalization[] = {
     { "InstanceNormalization", 1, 3, 3, { INGOT_TYPES_FLOAT }, infer_groups, run_groups, .prepare = prepare_groups,
-      .flags = INGOT_OP_INPLACE },
+      .flags = INGOT_OP_INPLACE | INGOT_OP_LONG },
     { "GroupNormalization", 18, 3, 3, { INGOT_TYPES_FLOAT }, infer_groups, run_groups, .prepare = prepare_groups,
-      .until = 20, .flags = INGOT_OP_INPLACE },
+      .until = 20, .flags = INGOT_OP_INPLACE | INGOT_OP_LONG },
     { "GroupNormalization", 21, 3, 3, { INGOT_TYPES_FLOAT }, infer_groups, run_groups, .prepare = prepare_groups,
-      .flags = INGOT_OP_INPLACE },
+      .flags = INGOT_OP_INPLACE | INGOT_OP_LONG },
     { "LayerNormalization", 17, 2, 3, { INGOT_TYPES_FLOAT }, infer_rows, run_rows, .prepare = prepare_rows,
-      .flags = INGOT_OP_INPLACE },
+      .flags = INGOT_OP_INPLACE | INGOT_OP_LONG },
     { "RMSNormalization", 23, 2, 2, { INGOT_TYPES_FLOAT, INGOT_TYPES_FLOAT }, infer_rows, run_rows,
-      .prepare = prepare_rows, .flags = INGOT_OP_INPLACE },
+      .prepare = prepare_rows, .flags = INGOT_OP_INPLACE | INGOT_OP_LONG },
     { 0 }
 };

@@ -162,6 +162,8 @@ void ingot_work_free(ingot_op_ctx *c, void *memory);
 
 char *ingot_thread_scratch(const ingot_op_ctx *c, int thread);
 bool ingot_cancelled(const ingot_op_ctx *c);
+/* The same in a loop over elements, asked at some of them. */
+static inline bool ingot_cancelled_at(const ingot_op_ctx *c, int64_t i) { return i % 65536 == 0 && ingot_cancelled(c); }
 /* Give output `index` its shape and memory (tensor kinds), when infer() left it unknown. */
 ingot_status ingot_out_resize(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape);
 /* Memory that lives until the session's next run: strings, items of sequences. Not cleared. NULL: memory is out. */

@@ -289,7 +289,9 @@ static ingot_status run_crop(ingot_op_ctx *c)
 #define LIST INGOT_TYPE(INT64)
 
 const ingot_op ingot_ops_pad[] = {
-    {"Pad", 11, 2, 4, {INGOT_TYPES_ALL, LIST, INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_pad, run_pad, prepare_pad},
-    {"CenterCropPad", 18, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_crop, run_crop, prepare_pad},
+    {"Pad", 11, 2, 4, {INGOT_TYPES_ALL, LIST, INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_pad, run_pad, prepare_pad,
+     .flags = INGOT_OP_LONG},
+    {"CenterCropPad", 18, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}, infer_crop, run_crop, prepare_pad,
+     .flags = INGOT_OP_LONG},
     {0},
 };

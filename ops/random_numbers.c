@@ -47,7 +47,7 @@ static ingot_status run_normal(ingot_op_ctx *c)
     ingot_twister random;
 
     ingot_twister_start(&random, c->node);
-    for (int64_t i = 0, n = ingot_count(c->out[0]); i < n; i++)
+    for (int64_t i = 0, n = ingot_count(c->out[0]); i < n && !ingot_cancelled_at(c, i); i++)
         ingot_put_double(c->out[0], i, ingot_draw_normal(&random) * scale + mean);
     return INGOT_OK;
 }
@@ -59,7 +59,7 @@ static ingot_status run_uniform(ingot_op_ctx *c)
     ingot_twister random;
 
     ingot_twister_start(&random, c->node);
-    for (int64_t i = 0, n = ingot_count(c->out[0]); i < n; i++)
+    for (int64_t i = 0, n = ingot_count(c->out[0]); i < n && !ingot_cancelled_at(c, i); i++)
         ingot_put_double(c->out[0], i, ingot_draw(&random) * (high - low) + low);
     return INGOT_OK;
 }
@@ -82,7 +82,7 @@ static ingot_status run_bernoulli(ingot_op_ctx *c)
     ingot_twister random;
 
     ingot_twister_start(&random, c->node);
-    for (int64_t i = 0, n = ingot_count(c->out[0]); i < n; i++) {
+    for (int64_t i = 0, n = ingot_count(c->out[0]); i < n && !ingot_cancelled_at(c, i); i++) {
         const double p = ingot_double_at(c->in[0], i);
         if (!(p >= 0 && p <= 1))
             return ingot_op_fail(c, INGOT_INVALID, "element %lld is %g, which is no probability", (long long)i, p);

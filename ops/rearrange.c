@@ -96,6 +96,6 @@ static ingot_status run_trilu(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_rearrange[] = {
     {"ReverseSequence", 10, 2, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_reverse, run_reverse},
-    {"Trilu", 14, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_trilu, run_trilu},
+    {"Trilu", 14, 1, 2, {INGOT_TYPES_ALL, INGOT_TYPE(INT64)}, infer_trilu, run_trilu, .flags = INGOT_OP_LONG},
     {0},
 };

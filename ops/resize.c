@@ -495,6 +495,6 @@ static ingot_status run_resize(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_resize[] = {
     { "Resize", 11, 1, 4, { X_TYPES, ROI_TYPES, INGOT_TYPE(FLOAT), INGOT_TYPE(INT64) }, infer_resize, run_resize,
-      .prepare = prepare_resize, .layout = layout_resize },
+      .prepare = prepare_resize, .flags = INGOT_OP_LONG, .layout = layout_resize },
     {0},
 };

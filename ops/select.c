@@ -25,7 +25,7 @@ static ingot_status run_non_zero(ingot_op_ctx *c)
     const ingot_tensor *x = c->in[0];
     const int64_t n = ingot_count(x), none[INGOT_MAX_RANK] = {0};
     int64_t found = 0, index[INGOT_MAX_RANK] = {0}, ignored = 0;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n && !ingot_cancelled_at(c, i); i++)
         found += is_nonzero(x, i);
     const int64_t shape[2] = {x->rank, found};
     const ingot_status status = ingot_out_resize(c, 0, INGOT_INT64, 2, shape);
@@ -33,7 +33,7 @@ static ingot_status run_non_zero(ingot_op_ctx *c)
         return status;
     /* y is (rank, found): a column for each element that was found. */
     int64_t *y = c->out[0]->data, at = 0;
-    for (int64_t i = 0; i < n && at < found; i++) {
+    for (int64_t i = 0; i < n && at < found && !ingot_cancelled_at(c, i); i++) {
         if (is_nonzero(x, i)) {
             for (int d = 0; d < x->rank; d++)
                 y[d * found + at] = index[d];

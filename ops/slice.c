@@ -191,8 +191,8 @@ static ingot_status run_tile(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_slice[] = {
     {"Slice", 10, 3, 5, {INGOT_TYPES_ALL, INGOT_TYPES_INDEX, INGOT_TYPES_INDEX, INGOT_TYPES_INDEX, INGOT_TYPES_INDEX},
-     infer_slice, run_slice, .strided = strided_slice},
-    {"Expand", 8, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_expand, run_expand},
-    {"Tile", 6, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_tile, run_tile},
+     infer_slice, run_slice, .flags = INGOT_OP_LONG, .strided = strided_slice},
+    {"Expand", 8, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_expand, run_expand, .flags = INGOT_OP_LONG},
+    {"Tile", 6, 2, 2, {INGOT_TYPES_ALL, LIST}, infer_tile, run_tile, .flags = INGOT_OP_LONG},
     {0},
 };

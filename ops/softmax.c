@@ -132,9 +132,10 @@ static ingot_status run_softmax(ingot_op_ctx *c)
 
 /* Two records each: until opset 12 everything from the axis on is one row. */
 #define ROWS(name) \
-    { name, 1, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, .until = 12 }, \
+    { name, 1, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, .until = 12, \
+      .flags = INGOT_OP_LONG }, \
     { name, 13, 1, 1, { INGOT_TYPES_FLOAT }, infer_softmax, run_softmax, .prepare = prepare_softmax, \
-      .flags = INGOT_OP_INPLACE }
+      .flags = INGOT_OP_INPLACE | INGOT_OP_LONG }
 
 const ingot_op ingot_ops_softmax[] = {
     ROWS("Softmax"),

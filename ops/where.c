@@ -59,6 +59,6 @@ static ingot_status run_where(ingot_op_ctx *c)
 
 const ingot_op ingot_ops_where[] = {
     { "Where", 9, 3, 3, { INGOT_TYPE(BOOL), INGOT_TYPES_ALL, INGOT_TYPES_ALL }, infer_where, run_where,
-      .flags = INGOT_OP_INPLACE },
+      .flags = INGOT_OP_INPLACE | INGOT_OP_LONG },
     {0},
 };

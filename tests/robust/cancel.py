@@ -20,9 +20,10 @@ BENCH = ["mynet_ts_bn_dyn", "resnet18", "resnet50", "mobilenet_v2", "efficientne
 
 
 def single(folder, name, node, inputs, weights, output):
-    """A model of one node: inputs and output by shape, weights by name and shape."""
+    """A model of one node: inputs and output by shape, weights by name and shape, or as they are."""
     random = np.random.default_rng(0)
-    constants = [numpy_helper.from_array(random.standard_normal(shape, np.float32) * 0.05, key) for key, shape in weights.items()]
+    constants = [numpy_helper.from_array(given if isinstance(given, np.ndarray) else random.standard_normal(given, np.float32) * 0.05, key)
+                 for key, given in weights.items()]
     values = [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in inputs.items()]
     graph = helper.make_graph([node], name, values, [helper.make_tensor_value_info("y", TensorProto.FLOAT, output)], constants)
     path = os.path.join(folder, name + ".onnx")
@@ -31,7 +32,7 @@ def single(folder, name, node, inputs, weights, output):
 
 
 def long_nodes(folder):
-    """Nodes of up to a second: Winograd and other convolutions, products, what moves memory, a recurrent cell."""
+    """Nodes of up to a second: Winograd and other convolutions, products, what fills or moves memory, a recurrent cell."""
     conv = {"pads": [1, 1, 1, 1]}
     return [
         single(folder, "conv3x3", helper.make_node("Conv", ["x", "w"], ["y"], **conv), {"x": [1, 128, 384, 384]}, {"w": [256, 128, 3, 3]},
@@ -45,6 +46,12 @@ def long_nodes(folder):
         single(folder, "sum_of_two", helper.make_node("Add", ["x", "z"], ["y"]), dict.fromkeys("xz", [64, 1024, 1024]), {}, [64, 1024, 1024]),
         single(folder, "transpose", helper.make_node("Transpose", ["x"], ["y"], perm=[2, 1, 0]), {"x": [64, 1024, 1024]}, {}, [1024, 1024, 64]),
         single(folder, "maxpool", helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4), {"x": [1, 64, 768, 768]}, {}, [1, 64, 768, 768]),
+        single(folder, "repeat", helper.make_node("Tile", ["x", "n"], ["y"]), {"x": [1, 64, 1024]}, {"n": np.array([64, 16, 1])}, [64, 1024, 1024]),
+        single(folder, "pad", helper.make_node("Pad", ["x", "n"], ["y"]), {"x": [8, 64, 64]}, {"n": np.array([0, 1400, 1400] * 2)}, [8, 2864, 2864]),
+        single(folder, "resize", helper.make_node("Resize", ["x", "", "n"], ["y"]), {"x": [1, 8, 180, 180]},
+               {"n": np.array([1, 1, 16, 16], np.float32)}, [1, 8, 2880, 2880]),
+        single(folder, "running_sum", helper.make_node("CumSum", ["x", "n"], ["y"]), {"x": [64, 1024, 1024]}, {"n": np.array([0])}, [64, 1024, 1024]),
+        single(folder, "softmax", helper.make_node("Softmax", ["x"], ["y"]), {"x": [64, 1024, 1024]}, {}, [64, 1024, 1024]),
         single(folder, "lstm", helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=512), {"x": [200, 32, 512]},
                {"w": [1, 2048, 512], "r": [1, 2048, 512]}, [200, 1, 32, 512]),
     ]
