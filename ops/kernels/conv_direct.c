@@ -13,6 +13,7 @@
 #include "ops/kernels/conv_direct.h"
 #include "ops/kernels/conv_end.h"
 #include "ops/kernels/conv_first.h"
+#include "ops/kernels/conv_taps.h"
 
 enum {
     BAND_BYTES = 256 * 1024,            /* of the source, in the second-level cache */
@@ -512,15 +513,34 @@ static item item_of(const ingot_conv *d, const conv_shape *s, const float *packe
     return it;
 }
 
+/* An item whose rows are too short for tiles of their own. */
+static void run_taps(const item *it)
+{
+    taps_item taps = {
+        .src = it->src, .weights = it->weights, .plane = it->job.plane, .weight_tap = it->job.weight_tap[2],
+        .weight_block = it->job.weight_block, .blocks = it->job.blocks, .end = it->job.end,
+        .next_unit = it->job.next_unit,
+    };
+
+    taps.end.dst = it->dst;
+    taps.end.residual = it->residual;
+    INGOT_FN(conv_taps_run)(it->d, &it->s->place, &taps, it->row0, it->row1);
+}
+
 /* Items [i0, i1). A source band is cold for its first unit, whose tiles fetch pixels ahead. */
 void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, const float *packed, const float *src,
                               float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1)
 {
     const conv_shape s = conv_shape_of(d, place);
+    const bool by_taps = INGOT_FN(conv_taps_fit)(d);
 
     for (int64_t i = i0; i < i1; i++) {
         item it = item_of(d, &s, packed, src, dst, e, i);
 
+        if (by_taps) {
+            run_taps(&it);
+            continue;
+        }
         it.job.cold = i % s.units == 0 || i == i0;
         run_item(&it);
     }

@@ -5,8 +5,8 @@
  * around it, and is then added there. An output meets its source rows in ascending order, however the work is cut.
  *
  * Work items are (image, band of output rows). */
-#include "ops/kernels/conv_tile.h"
 #include "ops/kernels/deconv_few.h"
+#include "ops/kernels/pixel_product.h"
 
 enum {
     FEW = 4,                            /* channels of a tap */
@@ -50,47 +50,13 @@ void INGOT_FN(deconv_few_pack)(const ingot_conv *d, float *packed, const float *
 /* Bands of all images. */
 int64_t INGOT_FN(deconv_few_items)(const ingot_conv *d) { return d->n * ceil_div(d->out[1], BAND); }
 
-/* A tile of the product: pixels of a row by a unit. */
-typedef struct product_tile {
-    const float *src, *weights;
-    float *sums;
-    int64_t blocks;
-    ptrdiff_t plane, row;               /* floats from block to block of src, from pixel to pixel of the sums */
-} product_tile;
-
-/* px pixels by one unit of taps and channels, over all input channels. */
-INGOT_INLINE void multiply(const product_tile *t, int px)
-{
-    vf32 acc[MAX_PIXELS][2];
-
-    INGOT_UNROLL
-    for (int p = 0; p < px; p++)
-        acc[p][0] = acc[p][1] = vf32_zero();
-    for (int64_t b = 0; b < t->blocks; b++) {
-        const float *src = t->src + b * t->plane;
-        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, t->weights + b * BLOCK * UNIT, BLOCK, px, 2);
-    }
-    INGOT_UNROLL
-    for (int p = 0; p < px; p++) {
-        vf32_store(t->sums + p * t->row, acc[p][0]);
-        vf32_store(t->sums + p * t->row + VF32_LANES, acc[p][1]);
-    }
-}
-
-/* a straight-line product for each number of pixels */
-#define MULTIPLY(px) multiply(t, px)
-
-static void multiply_pixels(const product_tile *t, int px)
-{
-    switch (px) { PIXEL_CASES(CONV_PX2, MULTIPLY) }
-}
-
 /* The sums of n neighbouring pixels at src, a tile at a time. */
 static void multiply_row(const ingot_conv *d, const float *packed, const float *src, float *sums, int64_t n)
 {
     const int64_t row = sums_of(d), blocks = ceil_div(d->ic, BLOCK);
     int64_t tiles = ceil_div(n, CONV_PX2);
-    product_tile t = { .blocks = blocks, .plane = d->in[1] * d->in[2] * BLOCK, .row = row };
+    pixel_product t = { .blocks = blocks, .plane = d->in[1] * d->in[2] * BLOCK, .weight_block = BLOCK * UNIT,
+                        .row = row };
 
     for (int64_t x = 0; x < n; tiles--) {
         const int px = (int)ceil_div(n - x, tiles);
@@ -98,7 +64,7 @@ static void multiply_row(const ingot_conv *d, const float *packed, const float *
         for (int64_t unit = 0; unit < row / UNIT; unit++) {
             t.weights = packed + unit * blocks * BLOCK * UNIT;
             t.sums = sums + x * row + unit * UNIT;
-            multiply_pixels(&t, px);
+            INGOT_FN(multiply_pixels)(&t, px);
         }
         x += px;
     }

@@ -15,8 +15,8 @@
  * fastest, and a block is transformed once for all of its items that follow each other on one scratch memory.
  *
  * Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015. */
-#include "ops/kernels/conv_tile.h"
 #include "ops/kernels/epilogue.h"
+#include "ops/kernels/pixel_product.h"
 
 enum {
     MAX_POINTS = 6,
@@ -374,48 +374,6 @@ static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count)
     transform_source(j, 4, tile0, count);
 }
 
-/* px tiles at one point: V times the unit's filters to M. The next point's filters are asked for on the way. */
-INGOT_INLINE void multiply(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
-                           int px, int nv)
-{
-    vf32 acc[MAX_PIXELS][2];
-
-    INGOT_UNROLL
-    for (int p = 0; p < px; p++) {
-        INGOT_UNROLL
-        for (int i = 0; i < nv; i++)
-            acc[p][i] = vf32_zero();
-    }
-    for (int64_t b = 0; b < s->ic_blocks; b++) {
-        fetch_ahead(soon, groups);
-        accumulate(acc, v, v, v + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
-        v += s->v_block;
-        w += BLOCK * nv * VF32_LANES;
-    }
-    INGOT_UNROLL
-    for (int p = 0; p < px; p++) {
-        INGOT_UNROLL
-        for (int i = 0; i < nv; i++)
-            vf32_store(to + p * UNIT + i * VF32_LANES, acc[p][i]);
-    }
-}
-
-/* A straight-line product for each number of tiles, for units of one and of two vectors. */
-#define MULTIPLY_ONE(px) multiply(s, v, w, to, soon, groups, px, 1)
-#define MULTIPLY_TWO(px) multiply(s, v, w, to, soon, groups, px, 2)
-
-static void multiply_one(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
-                         int px)
-{
-    switch (px) { PIXEL_CASES(CONV_PX1, MULTIPLY_ONE) }
-}
-
-static void multiply_two(const wino_shape *s, const float *v, const float *w, float *to, ahead *soon, int groups,
-                         int px)
-{
-    switch (px) { PIXEL_CASES(CONV_PX2, MULTIPLY_TWO) }
-}
-
 /* All products of a unit: point by point, strips of tiles of nearly equal length. The next point's filters are asked
  * for in even portions over the strips; at the very last point, what is read after the convolution. */
 static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool last)
@@ -424,23 +382,27 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool
     const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? CONV_PX2 : CONV_PX1;
     const int points = s->points * s->points;
     const int64_t ic = s->ic_blocks * BLOCK;
+    pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT };
 
     for (int point = 0; point < points; point++) {
         /* this point's part of V, of the filters and of M */
-        const float *v = j->v + point * s->v_point, *w = j->packed + (unit * UNIT * points + point * width) * ic;
+        const float *v = j->v + point * s->v_point;
         float *to = j->products + point * s->m_point;
         int64_t strips = ceil_div(count, most);
-        const int groups = (int)ceil_div(width / 8, strips);      /* of cache lines a call, to fetch all of them */
-        ahead soon = { w + width * ic, w + 2 * width * ic };
 
+        p.weights = j->packed + (unit * UNIT * points + point * width) * ic;
+        p.groups = (int)ceil_div(width / 8, strips);              /* of cache lines a call, to fetch all of them */
+        p.soon = (ahead){ p.weights + width * ic, p.weights + 2 * width * ic };
         if (point == points - 1 && unit + 1 == s->units)
-            soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
+            p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
         for (int64_t t = 0; t < count; strips--) {
             const int px = (int)ceil_div(count - t, strips);
+            p.src = v + t * BLOCK;
+            p.sums = to + t * UNIT;
             if (width == UNIT)
-                multiply_two(s, v + t * BLOCK, w, to + t * UNIT, &soon, groups, px);
+                INGOT_FN(multiply_pixels)(&p, px);
             else
-                multiply_one(s, v + t * BLOCK, w, to + t * UNIT, &soon, groups, px);
+                INGOT_FN(multiply_pixels_once)(&p, px);
             t += px;
         }
     }

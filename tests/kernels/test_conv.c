@@ -56,6 +56,11 @@ static const conv_case cases[] = {
     { "plain groups", 1, 3, 6, 24, { 1, 8, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
     { "plain patches", 1, 1, 3, 24, { 1, 32, 48 }, { 1, 16, 16 }, { 1, 16, 16 }, ONES, NONE, NONE, true },
     { "taps all outside", 1, 1, 8, 8, { 1, 2, 2 }, { 1, 3, 3 }, ONES, { 1, 5, 5 }, { 0, 8, 8 }, { 0, 8, 8 }, false },
+    { "narrow 3x3", 2, 1, 67, 64, { 1, 7, 7 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "narrow dilated", 1, 1, 64, 32, { 1, 9, 8 }, { 1, 2, 3 }, ONES, { 1, 3, 2 }, { 0, 4, 1 }, { 0, 0, 5 }, false },
+    { "narrow unpadded", 1, 1, 64, 32, { 1, 6, 3 }, { 1, 3, 2 }, ONES, ONES, NONE, NONE, false },
+    { "narrow and tall", 16, 1, 64, 32, { 1, 17, 8 }, { 1, 1, 3 }, ONES, ONES, NONE, { 0, 0, 2 }, false },
+    { "narrow, outside", 1, 1, 64, 32, { 1, 2, 2 }, { 1, 3, 3 }, ONES, { 1, 5, 5 }, { 0, 8, 8 }, { 0, 8, 8 }, false },
     { "many pixels", 1, 1, 8, 64, { 1, 61, 67 }, ONES, ONES, ONES, NONE, NONE, false },
 };
 
@@ -106,6 +111,10 @@ static const conv_case deconv_cases[] = {
     { "dilated to 4", 1, 1, 17, 4, { 1, 9, 14 }, { 1, 3, 4 }, { 1, 3, 2 }, { 1, 2, 3 }, { 0, 2, 5 }, NONE, false },
     { "1-D to 2", 1, 1, 3, 2, { 1, 1, 50 }, { 1, 1, 8 }, { 1, 1, 4 }, ONES, { 0, 0, 9 }, { 0, 0, 2 }, false },
     { "2x2 stride 2 to 1", 3, 1, 9, 1, { 1, 5, 7 }, { 1, 2, 2 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "4x4 from narrow rows", 2, 1, 32, 70, { 1, 8, 8 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 },
+      false },
+    { "3x5 from narrow rows", 1, 1, 64, 64, { 1, 9, 14 }, { 1, 3, 5 }, { 1, 2, 2 }, { 1, 1, 2 }, { 0, 2, 1 }, NONE,
+      false },
     { "dw transposed", 1, 8, 8, 8, { 1, 8, 10 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
 };
 

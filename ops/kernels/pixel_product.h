@@ -1,0 +1,24 @@
+/* pixel_product.h - products of neighbouring pixels by a unit of weights, which the caller adds where they belong. */
+#ifndef INGOT_OPS_KERNELS_PIXEL_PRODUCT_H
+#define INGOT_OPS_KERNELS_PIXEL_PRODUCT_H
+
+#include "ops/kernels/conv_tile.h"
+
+/* Pixels of a row by a unit, over all blocks of input channels. Steps are in floats. */
+typedef struct pixel_product {
+    const float *src, *weights;
+    float *sums;                        /* as many as a whole unit has for each pixel */
+    int64_t blocks;
+    ptrdiff_t plane, weight_block;      /* from block to block, of src and of weights */
+    ptrdiff_t row;                      /* from pixel to pixel of the sums */
+    ahead soon;                         /* fetched on the way, `groups` of lines with every block */
+    int groups;
+} pixel_product;
+
+/* px pixels, at most CONV_PX2, by a unit of two vectors. */
+void INGOT_FN(multiply_pixels)(pixel_product *t, int px);
+
+/* px pixels, at most CONV_PX1, by a unit of one vector. */
+void INGOT_FN(multiply_pixels_once)(pixel_product *t, int px);
+
+#endif
