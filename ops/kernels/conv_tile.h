@@ -40,6 +40,7 @@ INGOT_INLINE void fetch_ahead(ahead *a, int groups)
 INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
                              ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv)
 {
+    CONV_UNROLL
     for (int64_t c = 0; c < channels; c++) {
         vf32 wv[2];
         INGOT_UNROLL

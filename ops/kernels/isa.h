@@ -31,8 +31,10 @@
 
 #ifdef __clang__                                       /* for loops with a constant count over registers */
 #define INGOT_UNROLL _Pragma("clang loop unroll(full)")
+#define INGOT_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
 #else
 #define INGOT_UNROLL _Pragma("GCC unroll 32")
+#define INGOT_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
 #define INGOT_ISA_NUMBER_baseline 1

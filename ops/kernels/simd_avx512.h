@@ -16,6 +16,7 @@ typedef __mmask16 vm32;
 #define GEMM_MR 12        /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
+#define CONV_UNROLL INGOT_UNROLL_TWICE   /* the loop over a tile's channels: integers take ports from multiply-adds */
 #define DW_VECTORS 7      /* of a depthwise tile at stride 1: 14 pixels */
 #define EXP2_BITS 5       /* vi32_exp2_table has 2^5 entries */
 
