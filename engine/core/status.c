@@ -5,22 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at s (1 to 4), or 0 where it is not one. Source: RFC 3629, the forms of one to four
- * bytes. Overlong forms and surrogates are let through. Ends at a terminator, which is no continuation byte. */
-static size_t utf8_length(const unsigned char *s)
+/* Length of the UTF-8 sequence at s (1 to 4) that may be shown, or 0: for what is no such sequence, in its shortest form,
+ * and for control characters, those of Unicode included, which end lines or turn the direction of text around. Source:
+ * RFC 3629, the forms of one to four bytes. Ends at a terminator, which is no continuation byte. */
+static size_t printable_length(const unsigned char *s)
 {
     static const struct {
         unsigned char mask, lead;
-    } forms[] = {{0x80, 0x00}, {0xe0, 0xc0}, {0xf0, 0xe0}, {0xf8, 0xf0}};
-    for (size_t n = 0; n < 4; n++) {
-        if ((s[0] & forms[n].mask) != forms[n].lead)
-            continue;
-        for (size_t i = 1; i <= n; i++)
-            if ((s[i] & 0xc0) != 0x80)
-                return 0;
-        return n + 1;
+        unsigned least, most;
+    } forms[] = {{0x80, 0x00, 0x20, 0x7e}, {0xe0, 0xc0, 0xa0, 0x7ff}, {0xf0, 0xe0, 0x800, 0xffff},
+                 {0xf8, 0xf0, 0x10000, 0x10ffff}};
+    size_t n = 0;
+    while (n < 4 && (s[0] & forms[n].mask) != forms[n].lead)
+        n++;
+    if (n == 4)
+        return 0;
+    unsigned code = s[0] & (unsigned char)~forms[n].mask;
+    for (size_t i = 1; i <= n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (s[i] & 0x3f);
     }
-    return 0;
+    const bool is_control = (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    const bool is_surrogate = code >= 0xd800 && code < 0xe000;
+    return code < forms[n].least || code > forms[n].most || is_control || is_surrogate ? 0 : n + 1;
 }
 
 /* Copy as much of src as fits; where something is cut the line ends in "...". dst is always terminated, and no escape
@@ -29,10 +37,9 @@ static void copy_printable(char *dst, size_t capacity, const char *src)
 {
     size_t used = 0;
     while (*src) {
-        size_t n = utf8_length((const unsigned char *)src);
+        size_t n = printable_length((const unsigned char *)src);
         char piece[8];
-        const bool plain = n > 0 && !((unsigned char)*src < 0x20 || *src == 0x7f);
-        if (plain) {
+        if (n) {
             memcpy(piece, src, n);
             piece[n] = 0;
         } else {
