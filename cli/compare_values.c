@@ -105,7 +105,8 @@ static void compare_complex(const comparison *c, const ingot_tensor *got, const 
         const double want_re = cli_element(&y, 2 * i), want_im = cli_element(&y, 2 * i + 1);
         const bool same = same_number(re, want_re) && same_number(im, want_im);
         const double error = hypot(re - want_re, im - want_im), size = hypot(want_re, want_im);
-        if (!same && !close_enough(c, size + error, size, error))
+        const bool finite = isfinite(error); /* else a part is no number, or infinite, in one of them alone */
+        if (!same && !close_enough(c, finite ? size + error : INFINITY, finite ? size : 0, error))
             note_element(c, got, want, i);
     }
 }
