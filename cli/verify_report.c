@@ -2,7 +2,6 @@
  * whose result departs with what it read. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/verify.h"
 
@@ -10,13 +9,10 @@ enum { WIDEST = 44 }; /* columns that a name may take; of a longer one the end i
 
 static const char *const match_names[] = {"name", "module", "folded", "guess"};
 static const char *const verdict_names[] = {"agrees", "rounding", "DEPARTS", "MISTAKE"};
-static const char *const verdict_colours[] = {"\033[32m", "\033[33m", "\033[31m", "\033[31m"};
+static const cli_ink_kind verdict_inks[] = {INK_GREEN, INK_YELLOW, INK_RED, INK_RED};
 
 /* In capitals where it is bad, so that it is seen without colours. */
 const char *verify_verdict_name(const verify_row *row) { return verdict_names[row->verdict]; }
-
-/* Only on a terminal, and not where NO_COLOR is set, as no-color.org has it. */
-static bool is_coloured(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
 
 /* The end of a long name says more than its start. */
 static const char *tail(const char *text)
@@ -42,11 +38,11 @@ static void print_row(const verify_graph *graph, const verify_row *row, int valu
     const verify_value *value = &graph->values[row->value];
     const ingot_node_info *node = &graph->nodes[value->node];
     const cli_errors *e = &row->errors;
-    const char *colour = is_coloured() ? verdict_colours[row->verdict] : "", *plain = *colour ? "\033[0m" : "";
     char type[300];
     const char *shape = strchr(cli_type_text(&row->got.tensor, type, sizeof type), '[');
-    printf("%s%-8s%s  %-*s  %-*s  %-16s", colour, verdict_names[row->verdict], plain, value_width,
-           tail(cli_printable(value->name)), node_width, tail(cli_printable(node->name)), shape);
+    printf("%s%-8s%s  %-*s  %-*s  %-16s", cli_ink(stdout, verdict_inks[row->verdict]), verdict_names[row->verdict],
+           cli_ink(stdout, INK_END), value_width, tail(cli_printable(value->name)), node_width,
+           tail(cli_printable(node->name)), shape);
     if (e->measured)
         printf("  %9.3g %9.3g  %9.3g %9.3g  %9.3g  %.8f", e->max_abs, e->mean_abs, e->max_rel, e->mean_rel, e->max_ulps,
                e->cosine);

@@ -14,7 +14,6 @@ failures are those of tests/run.sh to report.
 """
 import argparse
 import collections
-import glob
 import json
 import os
 import re
@@ -44,10 +43,15 @@ class Line:
             self.branches[i] += taken
 
 
+def counters(ending):
+    """Files of the build that end so. The objects of sources above their folder are hidden ones: .._cli_text.c.gcno."""
+    return sorted(os.path.join(folder, name) for folder, _, names in os.walk(BUILD) for name in names if name.endswith(ending))
+
+
 def collect():
     """All lines by file, {path: {number: Line}}, from every object's counters."""
     files = collections.defaultdict(dict)
-    objects = sorted(glob.glob(os.path.join(BUILD, "**", "*.gcno"), recursive=True))
+    objects = counters(".gcno")
     for start in range(0, len(objects), 40):
         out = subprocess.run(["gcov", "--json-format", "--stdout", "--branch-probabilities", *objects[start:start + 40]], cwd=BUILD,
                              capture_output=True, text=True).stdout
@@ -134,7 +138,7 @@ def main():
     parser.add_argument("--list", nargs="+", default=[], metavar="FILE_OR_GROUP")
     options = parser.parse_args()
     if options.clear:
-        for path in glob.glob(os.path.join(BUILD, "**", "*.gcda"), recursive=True):
+        for path in counters(".gcda"):
             os.remove(path)
         return
     if not options.report:

@@ -150,3 +150,87 @@ def test_batch_normalization_between_two_exports(ingot, corpus):
     report = json.loads(ingot("diff", a, b, "--json").out)
     assert "BatchNormalization" in [n["op_type"] for n in report["nodes"]["added"]]
     assert not report["nodes"]["removed"]
+
+
+def model(path, nodes, constants=(), inputs=("x",), outputs=("y",), **options):
+    """Inputs and outputs are floats of any shape."""
+    return save_model(path, nodes, [(n, TensorProto.FLOAT, None) for n in inputs], [(n, TensorProto.FLOAT, None) for n in outputs], constants, **options)
+
+
+def changes(report):
+    return {(d["what"], d["a"], d["b"]) for n in report["nodes"]["changed"] for d in n["differences"]}
+
+
+def test_what_a_node_reads(diff, tmp_path):
+    """Another input of the graph, a constant, a node, or nothing, where it read something else."""
+    def clip(name, low, high, before=()):
+        return model(tmp_path / name, [*before, helper.make_node("Clip", ["x", low, high], ["y"], name="clip")], [("one", np.float32(1)), ("two", np.float32(2))],
+                     inputs=("x", "low"))
+    abs_node = helper.make_node("Abs", ["low"], ["a"], name="abs")
+    plain = clip("a.onnx", "low", "")
+    for b, wanted in [(clip("b.onnx", "one", ""), ("input 1", "input 'low'", "constant 'one'")), (clip("c.onnx", "", ""), ("input 1", "input 'low'", "nothing")),
+                      (clip("d.onnx", "low", "two"), ("input 2", "nothing", "constant 'two'")),
+                      (clip("e.onnx", "a", "", [abs_node]), ("input 1", "input 'low'", "Abs 'abs'"))]:
+        report, lines = diff(plain, b)
+        assert wanted in changes(report) and any("Clip 'clip'" in line for line in lines)
+        assert (wanted[0], wanted[2], wanted[1]) in changes(diff(b, plain)[0])
+    more = model(tmp_path / "f.onnx", [helper.make_node("Clip", ["x"], ["y"], name="clip")], inputs=("x", "low"))
+    assert ("input 1", "input 'low'", "nothing") in changes(diff(plain, more)[0])
+
+
+def test_attributes_that_one_has(diff, tmp_path):
+    a = model(tmp_path / "a.onnx", [helper.make_node("Softmax", ["x"], ["y"], name="s")])
+    b = model(tmp_path / "b.onnx", [helper.make_node("Softmax", ["x"], ["y"], name="s", axis=1)])
+    assert changes(diff(a, b)[0]) == {("axis", "nothing", "1")} and changes(diff(b, a)[0]) == {("axis", "1", "nothing")}
+
+
+def test_moved_nodes_are_pairs(diff, tmp_path):
+    """Branches listed in another order: each node has its twin, although the orders cross."""
+    left = [helper.make_node("Relu", ["x"], ["l"], name="left"), helper.make_node("Abs", ["l"], ["la"], name="left abs")]
+    right = [helper.make_node("Tanh", ["x"], ["r"], name="right"), helper.make_node("Neg", ["r"], ["rn"], name="right neg")]
+    end = [helper.make_node("Sub", ["la", "rn"], ["y"], name="end")]
+    report, lines = diff(model(tmp_path / "a.onnx", left + right + end), model(tmp_path / "b.onnx", right + left + end))
+    assert report["same"] and report["nodes"]["same"] == 5 and not lines
+    other = [helper.make_node("Relu", ["x"], ["l"], name="left"), helper.make_node("Abs", ["r"], ["la"], name="left abs")]
+    report, _ = diff(model(tmp_path / "a.onnx", left + right + end), model(tmp_path / "c.onnx", right + other + end))
+    assert [n["name"] for n in report["nodes"]["added"]] == [n["name"] for n in report["nodes"]["removed"]] == ["left abs"]
+
+
+@pytest.mark.parametrize("a, b, words", [
+    (np.arange(6, dtype=np.float32), np.arange(8, dtype=np.float32), "float [6] -> float [8]"), (np.array(["a", "b"]), np.array(["a", "c"]), "other elements"),
+    (np.arange(6, dtype=np.float32), np.arange(6, dtype=np.float32).reshape(2, 3), "float [6] -> float [2,3]"), (np.array(["a", "b"]), np.array(["a", "b"]), None),
+    (np.float32([np.nan, 1]), np.float32([np.nan, 1]), None), (np.float32([np.nan, 1]), np.float32([2, 1]), "1 of 2 differ")])
+def test_constants_of_any_kind(diff, tmp_path, a, b, words):
+    def holder(name, value):
+        return model(tmp_path / name, [helper.make_node("Size", ["w"], ["n"]), helper.make_node("Cast", ["n"], ["y"], to=1)],
+                     [("w", value.astype(object) if value.dtype.kind == "U" else value)])
+    report, lines = diff(holder("a.onnx", a), holder("b.onnx", b))
+    assert report["same"] == (words is None) and (words is None or any(words in line for line in lines)), lines
+
+
+def test_what_only_one_has(diff, tmp_path):
+    """Operator sets, properties, inputs, outputs and constants."""
+    node = helper.make_node("Relu", ["x"], ["y"])
+    a = model(tmp_path / "a.onnx", [node], outputs=("y",))
+    b = model(tmp_path / "b.onnx", [node, helper.make_node("Gelu", ["x"], ["z"], domain="com.microsoft")], [("w", np.float32([1]))], inputs=("x", "extra"),
+              outputs=("y", "z"), domains=[("com.microsoft", 1)])
+    report, lines = diff(a, b)
+    assert {"name": "operator set com.microsoft", "a": None, "b": "1"} in report["opsets"] and "+ operator set com.microsoft: 1" in lines
+    assert report["inputs"] == [{"name": "input 1", "a": None, "b": "extra float"}] or report["inputs"][0]["a"] is None
+    assert report["outputs"][0]["a"] is None
+    report, lines = diff(b, a)
+    assert "- operator set com.microsoft: 1" in lines and report["inputs"][0]["b"] is None and report["nodes"]["removed"]
+
+
+def test_fused_operators_are_told(diff, tmp_path):
+    w = np.ones((2, 3, 1, 1), np.float32)
+    def conv(name, *after):
+        nodes, last = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv")], "c"
+        for i, op in enumerate(after):
+            nodes.append(helper.make_node(op, [last], [f"a{i}"]))
+            last = f"a{i}"
+        return save_model(tmp_path / name, [*nodes, helper.make_node("Exp", [last], ["y"])], [("x", TensorProto.FLOAT, [1, 3, 4, 4])],
+                          [("y", TensorProto.FLOAT, None)], [("w", w)])
+    report, lines = diff(conv("a.onnx", "Relu"), conv("b.onnx", "Sigmoid"), "--after-passes")
+    assert any(what == "fused" for what, *_ in changes(report)) or report["nodes"]["added"]
+    assert not report["same"] and lines

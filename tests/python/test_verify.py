@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from conftest import INGOT, save_model
+from conftest import INGOT, identity, save_model
 
 RNG = np.random.default_rng(7)
 
@@ -288,3 +288,148 @@ def test_parameters_tell_modules_where_paths_are_gone(ingot, net):
     done, report = verify(ingot, net)
     assert done.code == 0 and [(r["key"], r["match"], r["value"]) for r in report["layers"]] == [
         ("block.conv", "module", "c1"), ("block.bn", "module", "n1"), ("head", "module", "c2")]
+
+
+def text_of(ingot, net, *arguments, model="net.onnx", layers="layers.npz", code=1):
+    done = ingot("verify", net.path / model, net.path / "dump.npz", "--layers", net.path / layers, *arguments)
+    assert done.code == code and not done.err, done.out + done.err
+    return done.out
+
+
+def test_the_text_says_what_the_report_says(ingot, net):
+    """Suspects, guesses, rounding, values without a pair, names too long for the table, colour."""
+    np.savez(net.path / "gaps.npz", **{"block.conv": net.values["c1"], "last": net.values["y"], "loss": np.float32([1]), "lr": np.float32([2])})
+    net.save("bad.onnx", w2=net.constants["w2"] * 1.1)
+    text = text_of(ingot, net, model="bad.onnx", layers="gaps.npz")
+    assert "or one of the 3 nodes before it that the dump does not show: '/block/bn/BatchNormalization', '/block/act/Relu', '/head/Conv'\n" in text
+    assert "not in the graph as such: 'loss', 'lr'\n" in text and "reads 'c2': not in the dump; made by '/head/Conv' (Conv)" in text
+    assert "a guess" in text_of(ingot, net, layers="nameless.npz", code=0)
+    assert "out of tolerance by rounding alone" in text_of(ingot, net, "--rtol", "0", "--atol", "0")
+    assert "every node read the dump's values" in text_of(ingot, net, "--isolate", code=0)
+    text = text_of(ingot, net, "--color", "always", model="bad.onnx")
+    assert "\x1b[32magrees" in text and "\x1b[31mMISTAKE" in text and "\x1b" not in text_of(ingot, net, model="bad.onnx")
+    model = onnx.load(net.path / "bad.onnx")
+    for node in model.graph.node:
+        node.name = "/" + "very_long_module_name." * 4 + node.name[1:]
+    onnx.save(model, net.path / "long.onnx")
+    text = text_of(ingot, net, model="long.onnx", layers="named.npz")
+    rows = [line for line in text.splitlines() if line.startswith(("agrees", "MISTAKE", "rounding"))]
+    assert len(rows) == 5 and max(len(word) for row in rows for word in row.split()) == 44
+
+
+def test_layers_that_are_no_numbers_or_of_another_shape(ingot, net):
+    layers = {k: net.values[k].copy() for k in ("c1", "n1", "r1", "c2")}
+    layers["c1"][0, 0, 0, 0], layers["n1"][0, 1, 2, 3], layers["r1"][0, 0, 0, :2] = np.nan, np.inf, (-np.inf, np.nan)
+    layers["c2"] = layers["c2"].reshape(8, 12, 12)[:4]
+    np.savez(net.path / "layers.npz", **layers)
+    done, report = verify(ingot, net)
+    rows = {r["value"]: r for r in report["layers"]}
+    assert done.code == 1 and {r["verdict"] for r in rows.values()} <= {"DEPARTS", "MISTAKE"} and len(rows) == 4
+    text = text_of(ingot, net)
+    assert "another shape or type: float [4,12,12]" in text and "0 of 4 layers agree" in text
+    x = np.float32([[1, np.nan], [np.inf, -np.inf]])
+    identity(net.path / "same.onnx", TensorProto.FLOAT, [2, 2])
+    np.savez(net.path / "dump.npz", input_0=x, output_0=x)
+    np.savez(net.path / "layers.npz", y=x)
+    assert "1 of 1 layers agree" in text_of(ingot, net, model="same.onnx", code=0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64", "strings", "empty"])
+def test_layers_of_other_types(ingot, tmp_path, dtype):
+    """Halves are rounded to their own precision; integers must be equal; strings are not looked at."""
+    kind = {"strings": TensorProto.STRING, "bfloat16": TensorProto.BFLOAT16, "int64": TensorProto.INT64, "float16": TensorProto.FLOAT16}.get(dtype, TensorProto.FLOAT)
+    shape = [0, 3] if dtype == "empty" else [4, 3]
+    x = {"strings": lambda: np.array([["a", "b", "c"]] * 4), "int64": lambda: np.arange(12).reshape(4, 3), "empty": lambda: np.zeros((0, 3), np.float32)}.get(
+        dtype, lambda: weights(4, 3).astype(np.float16))()
+    nodes = [helper.make_node("Identity" if dtype == "strings" else "Abs", ["x"], ["a"], name="first"), helper.make_node("Identity", ["a"], ["y"], name="second")]
+    save_model(tmp_path / "m.onnx", nodes, [("x", kind, shape)], [("y", kind, shape)])
+    dump, layers = tmp_path / "dump", tmp_path / "layers.npz"
+    dump.mkdir()
+    a = x if dtype == "strings" else np.abs(x)
+    for name, value in (("input_0", x), ("output_0", a)):
+        tensor = numpy_helper.from_array(value.astype(object) if dtype == "strings" else value)
+        if dtype == "bfloat16":
+            tensor = helper.make_tensor("x", kind, shape, value.astype(np.float32).ravel())
+        (dump / f"{name}.pb").write_bytes(tensor.SerializeToString())
+    np.savez(layers, a=a, y=a)
+    for options in ([], ["--isolate"], ["--disable-pass", "all"], ["--no-shadow"]):
+        done = ingot("verify", tmp_path / "m.onnx", dump, "--layers", layers, "--json", *options)
+        if dtype in ("strings", "bfloat16"):
+            assert done.code in (0, 1, 5) and done.err.count("\n") <= 1, done.err
+            continue
+        assert done.code == 0, done.err + done.out
+        assert {r["verdict"] for r in json.loads(done.out)["layers"]} == {"agrees"}
+
+
+def test_bisect_passes_in_words(ingot, net):
+    broken = os.path.join(os.path.dirname(INGOT), "tests", "ingot_broken")
+    if not os.path.exists(broken):
+        pytest.skip(f"{broken} is not built")
+    command = ["verify", net.path / "net.onnx", net.path / "dump.npz"]
+    done = subprocess.run([broken, *command, "--bisect-passes"], capture_output=True, timeout=60, text=True)
+    assert done.returncode == 1 and "pass 'fold-batch-normalization' (run" in done.stdout and "'/block/conv/Conv'" in done.stdout
+    done = subprocess.run([broken, *command, "--layers", net.path / "layers.npz"], capture_output=True, timeout=60, text=True)
+    assert done.returncode == 1 and "Ingot does not compute what the model says" in done.stdout
+    np.savez(net.path / "dump.npz", input_0=net.x, output_0=net.values["y"] + 1)
+    assert "passes are not to blame" in ingot(*command, "--bisect-passes").out
+    assert not ingot(*command, "--bisect-passes", "--quiet").out
+    assert "bisect_passes" not in json.loads(ingot(*command, "--bisect-passes", "--json").out)
+    np.savez(net.path / "dump.npz", input_0=net.x[:, :2], output_0=net.values["y"])
+    assert ingot(*command, "--bisect-passes").code == 5
+
+
+def test_extract_where_nothing_departs(ingot, net):
+    case = net.path / "case"
+    for options in ([], ["--json"], ["--quiet"]):
+        done = ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--layers", net.path / "layers.npz", "--extract", "first", "-o", case, *options)
+        assert done.code == 0 and not case.exists(), done.out + done.err
+    done = ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--extract", "/head/Conv", "-o", case, "--quiet")
+    assert done.code == 0 and not done.out and (case / "model.onnx").exists()
+    done = ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--extract", "/head/Conv", "-o", net.path / "dump.npz" / "case")
+    assert done.code == 7 and done.err.count("\n") == 1
+    done = ingot("verify", net.path / "net.onnx", net.path / "dump.npz", "--extract", "/head/Conv", "-o", "a/" * 2045 + "b")
+    assert done.code == 7 and done.err.count("\n") == 1
+
+
+def test_keys_with_items_and_calls(ingot, tmp_path):
+    """"fc:1" is the second result of module fc, "fc@1" its second call; "layers.fc" the layer in a dump of all things."""
+    x = weights(2, 6, scale=1)
+    nodes = [helper.make_node("Split", ["x"], ["s0", "s1"], name="/cut/Split", axis=1, num_outputs=2),
+             torch_node("Relu", "act", ["s0"], "r0"), torch_node("Relu", "act_1", ["s1"], "r1"), torch_node("Add", "sum", ["r0", "r1"], "y")]
+    save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [2, 6])], [("y", TensorProto.FLOAT, [2, 3])], opset=18)
+    a, b = x[:, :3], x[:, 3:]
+    y = np.maximum(a, 0) + np.maximum(b, 0)
+    dump = tmp_path / "dump.npz"
+    np.savez(dump, input_0=x, output_0=y, **{"layers.cut:0": a, "layers.cut:1": b, "layers.act": np.maximum(a, 0), "layers.act@1": np.maximum(b, 0),
+                                              "layers.sum": y, "layers.none:x": y[0], "layers.odd@": y[1]})
+    done = ingot("verify", tmp_path / "m.onnx", dump, "--layers", dump, "--json")
+    rows = {r["key"]: r for r in json.loads(done.out)["layers"]}
+    assert done.code == 0, done.out
+    assert [rows[f"layers.{k}"]["value"] for k in ("cut:0", "cut:1", "act", "act@1", "sum")] == ["s0", "s1", "r0", "r1", "y"]
+
+
+def test_sets_in_words(ingot, net, tmp_path):
+    """Sets of one name and several numbers, quiet, with outputs that are missing or another thing; a folder of files."""
+    w = weights(4, 3)
+    save_model(tmp_path / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"]), helper.make_node("Relu", ["y"], ["z"])], [("x", TensorProto.FLOAT, ["N", 4])],
+               [("y", TensorProto.FLOAT, ["N", 3]), ("z", TensorProto.FLOAT, ["N", 3])], [("w", w)])
+    sets = tmp_path / "sets"
+    sets.mkdir()
+    for name in ("a2", "a10", "b", "a02x", "1"):
+        x = weights(5, 4, scale=1)
+        np.savez(sets / f"{name}.npz", x=x, y=x @ w)
+    done = ingot("verify", tmp_path / "m.onnx", sets)
+    assert done.code == 0 and "5 of 5 sets agree" in done.out and "the same top class for 25 of 25 rows (100.00 %)" in done.out, done.out + done.err
+    assert "z" not in [o["name"] for o in json.loads(ingot("verify", tmp_path / "m.onnx", sets, "--json").out)["outputs"]]
+    for k in range(25):
+        np.savez(sets / f"c{k}.npz", x=weights(5, 4), y=np.full([5, 3], k, np.float32))
+    done = ingot("verify", tmp_path / "m.onnx", sets)
+    assert done.code == 1 and "5 of 30 sets agree" in done.out and done.out.count("DIFFERS c") == 20
+    done = ingot("verify", tmp_path / "m.onnx", sets, "--quiet")
+    assert (done.code, done.out, done.err) == (1, "", "")
+    np.savez(sets / "c7.npz", x=weights(5, 4))
+    done = ingot("verify", tmp_path / "m.onnx", sets)
+    assert done.code == 5 and "c7.npz" in done.err and done.err.count("\n") == 1
+    np.savez(sets / "c7.npz", x=weights(5, 4), y=np.zeros([5, 3], np.int64), z=np.zeros(3, np.float32))
+    assert ingot("verify", tmp_path / "m.onnx", sets).code == 1
+    assert ingot("verify", tmp_path / "none.onnx", sets).code == 7
