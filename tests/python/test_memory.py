@@ -66,12 +66,12 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-COMMANDS = [*(f"run m.onnx --input {name}" for name in ("x.npy", "turned.npy", "x.npz", "x.pt", "old.pt", "x.safetensors", "x.pb")),
+COMMANDS = [*(f"run m.onnx --input {name}" for name in ("turned.npy", "x.npz", "x.pt", "old.pt", "x.safetensors", "x.pb")),
             *(f"run picture.onnx --input p.{kind} --resize 5 --crop 4" for kind in ("png", "jpg", "webp")),
             "run picture.onnx --input p.png --input p.jpg --preset imagenet --resize 4x4 --crop 4", "run text.onnx --input text.npy --output-dir out",
             "run sequence.onnx --output-dir out --format pb --checksum", "run m.onnx --input x.npy --softmax --labels labels --json --checksum",
-            "verify m.onnx sets", "verify m.onnx sets --json", "verify bad.onnx dump.npz --layers layers.npz", "verify bad.onnx dump.npz --layers layers.npz --isolate",
-            "verify bad.onnx dump.npz --layers layers.npz --extract first -o case", "diff if.onnx else.onnx", "diff if.onnx else.onnx --json",
+            "verify m.onnx sets", "verify m.onnx sets --json", "verify bad.onnx dump.npz --layers layers.npz",
+            "verify bad.onnx dump.npz --layers layers.npz --isolate --extract first -o case", "diff if.onnx else.onnx", "diff if.onnx else.onnx --json",
             "diff m.onnx bad.onnx --after-passes --rtol 0.1", "inspect if.onnx --html page.html",
             "inspect m.onnx --html page.html --dump dump.npz --layers layers.npz", "optimize if.onnx -o out.onnx --json"]
 

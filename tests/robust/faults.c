@@ -137,6 +137,13 @@ void *aligned_alloc(size_t alignment, size_t n)
     return allocation_fails(CALLER) ? NULL : __libc_memalign(alignment, n);
 }
 
+int posix_memalign(void **p, size_t alignment, size_t n)
+{
+    if (allocation_fails(CALLER) || !(*p = __libc_memalign(alignment, n)))
+        return ENOMEM;
+    return 0;
+}
+
 char *strdup(const char *text) { return allocation_fails(CALLER) ? NULL : REAL(strdup)(text); }
 
 char *strndup(const char *text, size_t n) { return allocation_fails(CALLER) ? NULL : REAL(strndup)(text, n); }
