@@ -113,13 +113,23 @@ static int find_program(struct dl_phdr_info *info, size_t size, void *range)
     return 1;
 }
 
+/* Once exit() is called nothing fails any more: what a compiler's runtime saves then, as counters of coverage, is not the
+ * program's own. */
+static int is_over;
+static void end(void) { is_over = 1; }
+
 /* Does an allocation fail that is called from there? Libraries' own are left alone: OpenMP's ends the process. */
 static int allocation_fails(const void *caller)
 {
     static uintptr_t range[2];
+    static int is_watched;
     if (!range[1])
         dl_iterate_phdr(find_program, range);
-    return (uintptr_t)caller - range[0] < range[1] - range[0] && fails("malloc");
+    if (is_over || (uintptr_t)caller - range[0] >= range[1] - range[0])
+        return 0;
+    if (!is_watched++) /* only now, as what was registered last is called first */
+        atexit(end);
+    return fails("malloc");
 }
 
 /* libc's names for what is replaced here; dlsym() would allocate by itself. */
