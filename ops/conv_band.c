@@ -62,10 +62,13 @@ ingot_status ingot_conv_band_prepare(ingot_op_ctx *conv, ingot_conv_band *b)
     return INGOT_OK;
 }
 
-void ingot_conv_band_make(void *argument, int64_t image, int64_t band, float *to)
+void ingot_conv_band_make(void *argument, int64_t image, int64_t band, float *to, const float *soon, int64_t n_soon)
 {
     const ingot_conv_band *b = argument;
+    ingot_epilogue end = b->end;
 
-    b->kernels->conv_band_f32(&b->conv, b->packed, b->src + image * b->image, to, &b->end, band * b->rows,
+    end.soon = soon;
+    end.n_soon = n_soon;
+    b->kernels->conv_band_f32(&b->conv, b->packed, b->src + image * b->image, to, &end, band * b->rows,
                               (band + 1) * b->rows);
 }

@@ -21,7 +21,7 @@ int64_t ingot_conv_band_rows(const ingot_op_ctx *conv);
 /* Packs the weights. */
 ingot_status ingot_conv_band_prepare(ingot_op_ctx *conv, ingot_conv_band *b);
 
-/* Band `band` of image `image`, blocked, into memory of its own. */
-void ingot_conv_band_make(void *argument, int64_t image, int64_t band, float *to);
+/* Band `band` of image `image`, blocked, into memory of its own. What is read next is fetched beside the arithmetic. */
+void ingot_conv_band_make(void *argument, int64_t image, int64_t band, float *to, const float *soon, int64_t n_soon);
 
 #endif

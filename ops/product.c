@@ -9,7 +9,8 @@
 enum {
     FEW_ROWS = 8,
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
-    BAND_ROWS = 4,                                        /* that are made together, and multiplied in the cache */
+    BAND_ROWS = 8,                                        /* that are made together, and multiplied in the cache */
+    BAND_GAP = 464,                                       /* floats between them, so that they share no sets of it */
     ITEMS = 16,                                           /* that one matrix is cut into, to be shared out */
     ITEM_ROWS = 24,                                       /* at least; whole tiles, whose height divides TILE_ROWS */
     TILE_ROWS = 12,
@@ -182,7 +183,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     if (plan->way == INGOT_PRODUCT_SPLIT)
         plan->scratch_bytes += ingot_aligned_bytes(chunks_of(p) * p->m * p->n, sizeof(float));
     if (p->band)
-        plan->thread_scratch_bytes = ingot_aligned_bytes(p->k / chunks_of(p) * BAND_ROWS, sizeof(float));
+        plan->thread_scratch_bytes = ingot_aligned_bytes((p->k / chunks_of(p) + BAND_GAP) * BAND_ROWS, sizeof(float));
     return INGOT_OK;
 }
 
@@ -268,10 +269,13 @@ static void run_band_items(void *argument, int64_t begin, int64_t end, int threa
         ingot_gemm g = call->gemm;
 
         g.m = MIN(BAND_ROWS, p->m - row);
-        g.k = g.a_row = k;
+        g.k = k;
+        g.a_row = k + BAND_GAP;
+        const float *b = call->b + band * k * p->n;
+        const int64_t share = row || g.m < BAND_ROWS ? 0 : k * p->n / BAND_ROWS; /* of B, fetched meanwhile */
         for (int64_t r = 0; r < g.m; r++)
-            p->make(p->argument, row + r, band, made + r * k);
-        call->k->gemm_stripes_f32(&g, made, call->b + band * k * p->n, call->partial + (band * p->m + row) * p->n);
+            p->make(p->argument, row + r, band, made + r * g.a_row, b + r * share, share);
+        call->k->gemm_stripes_f32(&g, made, b, call->partial + (band * p->m + row) * p->n);
     }
 }
 

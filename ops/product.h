@@ -13,8 +13,9 @@ typedef struct ingot_product {
     float alpha, beta;
     bool has_d;
     int64_t pixels;                      /* not 0: A's rows are blocked (NCHW8c), of so many pixels; B's are not */
-    int64_t band;                        /* not 0: A is nowhere; make() makes so many pixels of a row, all channels */
-    void (*make)(void *argument, int64_t row, int64_t band, float *to);
+    int64_t band;                        /* not 0: A is nowhere; make() makes so many pixels of a row, all channels,
+                                            and asks for n_soon floats on the way */
+    void (*make)(void *argument, int64_t row, int64_t band, float *to, const float *soon, int64_t n_soon);
     void *argument;
     const void *a, *b, *d;               /* d NULL unless has_d */
     void *c;

@@ -174,19 +174,26 @@ INGOT_INLINE int next_pixels(int64_t left, int64_t most)
     return left == 1 ? 1 : (int)(min64(left, equal + equal % 2) / 2 * 2);
 }
 
+/* What is fetched beside the tiles: `groups` of lines with each. */
+typedef struct beside {
+    ahead soon;
+    int groups;
+} beside;
+
 /* One unit of output channels of a window: `rows` rows of `columns` pixels each, whose first is pixel `at` of dst's
  * planes. An activation that is more than clipping follows row by row. */
 static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const float *window, float *dst,
                      const float *residual, const ingot_epilogue *act, int64_t at, int64_t rows, int64_t columns,
-                     bool two)
+                     bool two, beside *b)
 {
     const int64_t most = two ? CONV_PX2 : CONV_PX1, blocks = ceil_div(t->end.channels, BLOCK);
+    const int width = next_pixels(columns, most);
 
     for (int64_t y = 0; y < rows; y++) {
         const int64_t row = (at + y * d->out[2]) * BLOCK;
 
         for (int64_t x = 0; x < columns;) {
-            const int px = next_pixels(columns - x, most);
+            const int px = x + width <= columns ? width : next_pixels(columns - x, most);
 
             t->src = window + y * d->stride[1] * w->pitch + x * d->stride[2];
             t->end.dst = dst + row + x * BLOCK;
@@ -196,6 +203,7 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
             else
                 tile_one(t, px);
             x += px;
+            fetch_ahead(&b->soon, b->groups);
         }
         if (act)
             INGOT_FN(act_rows_f32)(dst + row, t->end.plane, blocks, columns * BLOCK, act);
@@ -213,7 +221,7 @@ typedef struct window_place {
 
 /* One window: copied, and passed over by all units. */
 static void run_window(const ingot_conv *d, const windows *w, const int32_t *taps, float *window, const float *packed,
-                       const float *image, const window_place *p, const ingot_epilogue *e)
+                       const float *image, const window_place *p, const ingot_epilogue *e, beside *b)
 {
     fill_window(d, w, window, image, p->z, p->y, p->x, seen(d, 1, p->rows), seen(d, 2, p->columns));
     for (int64_t unit = 0; unit * UNIT < d->oc; unit++) {
@@ -228,7 +236,7 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
         t.end.plane = p->pixels * BLOCK;
         t.end.act = NULL;
         run_unit(d, w, &t, window, p->dst + to, p->residual ? p->residual + to : NULL, act_follows(e) ? e : NULL, p->at,
-                 p->rows, p->columns, width == UNIT);
+                 p->rows, p->columns, width == UNIT, b);
     }
 }
 
@@ -253,7 +261,7 @@ void INGOT_FN(conv_first_run)(const ingot_conv *d, const float *packed, const fl
             .pixels = pixels, .at = (z * d->out[1] + y) * d->out[2] + x,
         };
 
-        run_window(d, &w, taps, window, packed, src + image * in_image, &p, e);
+        run_window(d, &w, taps, window, packed, src + image * in_image, &p, e, &(beside){ .groups = 0 });
     }
 }
 
@@ -269,6 +277,8 @@ void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const flo
                              const ingot_epilogue *e, int64_t y0, int64_t y1)
 {
     const windows w = windows_of(d);
+    const int64_t tiles = ceil_div(d->oc, UNIT) * (y1 - y0) * ceil_div(d->out[2], CONV_PX2);
+    beside b = { .soon = { e->soon, e->soon + e->n_soon }, .groups = (int)ceil_div(e->n_soon, tiles * 64) };
     int32_t taps[MOST_TAPS];
     _Alignas(64) float window[WINDOW_FLOATS];
 
@@ -277,6 +287,6 @@ void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const flo
         const window_place p = { .y = y, .rows = min64(w.rows, y1 - y), .columns = d->out[2], .dst = dst,
                                  .pixels = (y1 - y0) * d->out[2], .at = (y - y0) * d->out[2] };
 
-        run_window(d, &w, taps, window, packed, src, &p, e);
+        run_window(d, &w, taps, window, packed, src, &p, e, &b);
     }
 }

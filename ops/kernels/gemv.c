@@ -189,20 +189,30 @@ void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b
     }
 }
 
-/* Sums that stay in registers beside what they are made of, and the rows of a tile of five columns. */
-enum { STRIPE_SUMS = GEMM_MR * 2 - 2, STRIPE_ROWS = GEMM_MR == 12 ? 4 : 2 };
+/* Sums that stay in registers beside what they are made of, and the rows of a tile of five columns. Rows that pass
+ * together over a piece of k, whose part of A and B takes PIECE_FLOATS of the first-level cache. */
+enum { STRIPE_SUMS = GEMM_MR * 2 - 2, STRIPE_ROWS = GEMM_MR == 12 ? 4 : 2, PIECE_ROWS = 8,
+       PIECE_FLOATS = 8192, MOST_COLUMNS = 32 };
+
+/* A piece of k: [begin, end), where the sums of a group of rows lie between pieces ([row][column]), and whether it is
+ * the first and the last one. */
+typedef struct stripes_piece {
+    int64_t begin, end;
+    vf32 *sums;
+    bool first, last;
+} stripes_piece;
 
 /* C[i][j] for rm rows from i and rn columns from j: a vector of sums each, over the stripes in order. */
-INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i,
-                               int64_t j, int rm, int rn)
+INGOT_INLINE void stripes_tile(const ingot_gemm *g, const stripes_piece *piece, const float *a, const float *stripes,
+                               float *c, int64_t i, int64_t j, int rm, int rn)
 {
-    const float *ai = a + i * g->a_row, *b = stripes + j * INGOT_STRIPE;
-    vf32 acc[4][10];
+    const float *ai = a + i * g->a_row, *b = stripes + piece->begin * g->n + j * INGOT_STRIPE;
+    vf32 acc[4][10], *sums = piece->sums + i % PIECE_ROWS * g->n + j;
 
     INGOT_UNROLL
     for (int t = 0; t < rm * rn; t++)
-        acc[t / rn][t % rn] = vf32_zero();
-    for (int64_t l = 0; l < g->k; l += INGOT_STRIPE, b += g->n * INGOT_STRIPE) {
+        acc[t / rn][t % rn] = piece->first ? vf32_zero() : sums[t / rn * g->n + t % rn];
+    for (int64_t l = piece->begin; l < piece->end; l += INGOT_STRIPE, b += g->n * INGOT_STRIPE) {
         INGOT_UNROLL
         for (int u = 0; u < INGOT_STRIPE; u += VF32_LANES) {
             /* past k A counts as zeros, so what fills up the last stripe does not matter */
@@ -220,39 +230,53 @@ INGOT_INLINE void stripes_tile(const ingot_gemm *g, const float *a, const float 
     }
     INGOT_UNROLL
     for (int t = 0; t < rm * rn; t++)
-        c[(i + t / rn) * g->ldc + j + t % rn] = g->alpha * vf32_hsum(acc[t / rn][t % rn]);
+        if (piece->last)
+            c[(i + t / rn) * g->ldc + j + t % rn] = g->alpha * vf32_hsum(acc[t / rn][t % rn]);
+        else
+            sums[t / rn * g->n + t % rn] = acc[t / rn][t % rn];
 }
 
-/* Some columns from j on, of rows [i, i + rm): as many as leave their sums in registers; returns how many. Ten are as
- * many classes as the usual small data sets have. */
-INGOT_INLINE int stripes_columns(const ingot_gemm *g, const float *a, const float *stripes, float *c, int64_t i,
-                                 int64_t j, int rm)
+/* All columns of rows [i, i + rm), as many at a time as leave their sums in registers. Ten are as many classes as the
+ * usual small data sets have. */
+INGOT_INLINE void stripes_rows(const ingot_gemm *g, const stripes_piece *piece, const float *a, const float *stripes,
+                               float *c, int64_t i, int rm)
 {
-    const int64_t left = g->n - j;
+    int64_t j = 0;
 
-    if (rm * 10 <= STRIPE_SUMS && left >= 10)
-        stripes_tile(g, a, stripes, c, i, j, rm, 10);
-    else if (left >= 5)
-        stripes_tile(g, a, stripes, c, i, j, rm, 5);
-    else if (left >= 2)
-        stripes_tile(g, a, stripes, c, i, j, rm, 2);
-    else
-        stripes_tile(g, a, stripes, c, i, j, rm, 1);
-    return rm * 10 <= STRIPE_SUMS && left >= 10 ? 10 : left >= 5 ? 5 : left >= 2 ? 2 : 1;
+    for (; rm * 10 <= STRIPE_SUMS && j + 10 <= g->n; j += 10)
+        stripes_tile(g, piece, a, stripes, c, i, j, rm, 10);
+    for (; j + 5 <= g->n; j += 5)
+        stripes_tile(g, piece, a, stripes, c, i, j, rm, 5);
+    for (; j + 2 <= g->n; j += 2)
+        stripes_tile(g, piece, a, stripes, c, i, j, rm, 2);
+    for (; j < g->n; j++)
+        stripes_tile(g, piece, a, stripes, c, i, j, rm, 1);
 }
 
-/* As many rows of A at a time as leave five sums of each in registers: stripes are read anew for each such group. */
+/* Groups of rows, each in pieces of k which stay in the first-level cache for as many rows at a time as leave five sums
+ * of each in registers. A group that passes as a whole takes k as a whole. */
 void INGOT_FN(gemm_stripes_f32)(const ingot_gemm *g, const float *a, const float *stripes, float *c)
 {
-    int64_t i = 0;
+    vf32 sums[PIECE_ROWS * MOST_COLUMNS];
+    const int64_t k = ceil_div(g->k, INGOT_STRIPE) * INGOT_STRIPE;
+    const int64_t fitting = PIECE_FLOATS / (g->n + PIECE_ROWS) / INGOT_STRIPE * INGOT_STRIPE;
 
-    for (; i + STRIPE_ROWS <= g->m; i += STRIPE_ROWS)
-        for (int64_t j = 0; j < g->n;)
-            j += stripes_columns(g, a, stripes, c, i, j, STRIPE_ROWS);
-    for (; STRIPE_ROWS > 2 && i + 2 <= g->m; i += 2)
-        for (int64_t j = 0; j < g->n;)
-            j += stripes_columns(g, a, stripes, c, i, j, 2);
-    for (; i < g->m; i++)
-        for (int64_t j = 0; j < g->n;)
-            j += stripes_columns(g, a, stripes, c, i, j, 1);
+    for (int64_t i = 0; i < g->m; i += PIECE_ROWS) {
+        const int64_t end = min64(g->m, i + PIECE_ROWS);
+        const bool whole = end - i <= STRIPE_ROWS || g->n > MOST_COLUMNS;
+        const int64_t length = whole ? max64(k, INGOT_STRIPE) : fitting;
+
+        for (int64_t l = 0; l == 0 || l < k; l += length) {
+            const stripes_piece piece = { .begin = l, .end = min64(k, l + length), .sums = sums, .first = l == 0,
+                                          .last = l + length >= k };
+            int64_t row = i;
+
+            for (; row + STRIPE_ROWS <= end; row += STRIPE_ROWS)
+                stripes_rows(g, &piece, a, stripes, c, row, STRIPE_ROWS);
+            for (; STRIPE_ROWS > 2 && row + 2 <= end; row += 2)
+                stripes_rows(g, &piece, a, stripes, c, row, 2);
+            for (; row < end; row++)
+                stripes_rows(g, &piece, a, stripes, c, row, 1);
+        }
+    }
 }

@@ -175,6 +175,11 @@ static void test(const ingot_kernels *k)
         for (int64_t m = 1; m <= 7; m++)
             for (int64_t depth = n - 1; depth <= 70; depth += 11)
                 check_stripes(k, m, n, depth);
+    /* groups of rows that pass in pieces of k, with one or several pieces, and columns that are too many for that */
+    for (int64_t n = 1; n <= 33; n += n == 1 ? 9 : n == 10 ? 21 : 1)
+        for (int64_t m = 8; m <= 19; m += m == 16 ? 1 : 2)
+            for (int64_t depth = 190; depth <= 1500; depth += 437)
+                check_stripes(k, m, n, depth);
     check_acts(k);
 }
 
