@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at s (1 to 4) that may be shown, or 0: for what is no such sequence, in its shortest form,
- * and for control characters, those of Unicode included, which end lines or turn the direction of text around. Source:
- * RFC 3629, the forms of one to four bytes. Ends at a terminator, which is no continuation byte. */
+/* Length of the UTF-8 sequence at s (1 to 4) that may be shown, or 0: for what is no such sequence in its shortest
+ * form, and for control characters, those of Unicode included, which end lines or turn the direction of text around.
+ * Source: RFC 3629, the forms of one to four bytes. Ends at a terminator, which is no continuation byte. */
 static size_t printable_length(const unsigned char *s)
 {
     static const struct {

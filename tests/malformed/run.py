@@ -21,7 +21,7 @@ sys.path.insert(0, HERE)
 import models  # noqa: E402
 import rows_bytes  # noqa: E402,F401
 import rows_structure  # noqa: E402,F401
-for extra in ("rows_tensors", "rows_operators", "rows_operators_more", "rows_running", "rows_fuzzing"):
+for extra in ("rows_tensors", "rows_operators", "rows_operators_more", "rows_running", "rows_fuzzing", "rows_domains"):
     if os.path.exists(os.path.join(HERE, extra + ".py")):
         __import__(extra)
 

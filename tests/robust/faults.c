@@ -113,8 +113,8 @@ static int find_program(struct dl_phdr_info *info, size_t size, void *range)
     return 1;
 }
 
-/* Once exit() is called nothing fails any more: what a compiler's runtime saves then, as counters of coverage, is not the
- * program's own. */
+/* Once exit() is called nothing fails any more: what a compiler's runtime saves then, as counters of coverage, is not
+ * the program's own. */
 static int is_over;
 static void end(void) { is_over = 1; }
 
