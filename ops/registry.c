@@ -8,6 +8,7 @@
     X(arithmetic) \
     X(cast) \
     X(channel_norm) \
+    X(gather_channels) \
     X(compare) \
     X(dropout) \
     X(logic) \

@@ -416,3 +416,58 @@ def test_not_a_conv_product(check, what):
     if what == "read twice":
         y = g.add("Add", y, g.add("ReduceMean", middle))
     assert check(g, {"x": random(3, 3, side, side)}, [middle, y] if what == "wanted" else [y], BANDS) == 0
+
+
+SHUFFLED = ("channels nchw8c",)
+
+
+def conv(g, x, channels, out, kernel=1, group=1, stride=1):
+    """With as much padding as keeps the size."""
+    weights = random(out, channels // group, kernel, kernel) / (channels // group * kernel * kernel) ** 0.5
+    return g.add("Conv", x, weights, group=group, pads=[kernel // 2] * 4, strides=[stride] * 2)
+
+
+def shuffle(g, x, channels, groups=2):
+    x = g.add("Transpose", g.add("Reshape", x, ints(0, groups, channels // groups, 6, 9)), perm=[0, 2, 1, 3, 4])
+    return g.add("Reshape", x, ints(0, channels, 6, 9))
+
+
+@pytest.mark.parametrize("cut", ["Split", "Slice"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("half", [8, 10, 29])
+def test_shuffled_channels(check, half, batch, cut):
+    """Blocks of ShuffleNet: channels that pass two of them untouched, and both halves read in the end."""
+    g = Graph()
+    left, right = (conv(g, "x", 5, half) for _ in range(2))
+    for _ in range(3):
+        x = shuffle(g, g.add("Concat", left, right, axis=1), 2 * half)
+        if cut == "Split":
+            left, right = g.add("Split", x, n_outputs=2, num_outputs=2, axis=1)
+        else:
+            left, right = (g.add("Slice", x, ints(i * half), ints(i * half + half), ints(1)) for i in range(2))
+        right = conv(g, conv(g, right, half, half, 3, half), half, half)
+    x = shuffle(g, g.add("Concat", left, right, axis=-3), 2 * half)
+    y, z = conv(g, x, 2 * half, 7), conv(g, x, 2 * half, 2 * half, 3, 2 * half, 2)
+    assert check(g, {"x": random(batch, 5, 6, 9)}, [y, z], SHUFFLED) == 4
+
+
+def test_shuffled_groups(check):
+    """The channels of a convolution in groups are mixed for the next; somebody else reads what is shuffled."""
+    g = Graph()
+    x = shuffle(g, conv(g, "x", 12, 24, 1, 3), 24, 3)
+    assert check(g, {"x": random(2, 12, 6, 9)}, [conv(g, x, 24, 24, 3, 24), x], SHUFFLED) == 1
+
+
+@pytest.mark.parametrize("what", ["input", "run", "pixels"])
+def test_not_shuffled(check, what):
+    """Channels of an input, a plain cut, and pixels that move along."""
+    g = Graph()
+    x = conv(g, "x", 8, 24)
+    if what == "input":
+        x = shuffle(g, g.add("Concat", x, "x", axis=1), 32)
+    elif what == "run":
+        x = g.add("Slice", x, ints(5), ints(17), ints(1))
+    else:
+        x = shuffle(g, g.add("Transpose", x, perm=[0, 1, 3, 2]), 24)
+    channels = {"input": 32, "run": 12, "pixels": 24}[what]
+    assert check(g, {"x": random(2, 8, 6, 9) if what != "pixels" else random(2, 8, 9, 6)}, [conv(g, x, channels, 8)], SHUFFLED) == 0
