@@ -88,6 +88,15 @@ static bool concat(const lookup *l)
     return l->node->n_inputs == 1 && -rank <= axis && axis < rank;
 }
 
+/* Is the value to pad with none, or one that the operator takes? */
+static bool fits_pad(const lookup *l)
+{
+    const int value = ingot_input(l->node, 2);
+    const ingot_const *constant = ingot_constant(l->graph, value);
+    return value == INGOT_NONE ||
+           (constant && ingot_count(&constant->tensor) == 1 && constant->tensor.dtype == in(l, 0)->dtype);
+}
+
 /* In any mode that there is: there is nothing to add. As many zeros as the axes take; a list of axes would have to be
  * checked as well, and nobody writes one for zeros. */
 static bool zero_pads(const lookup *l)
@@ -99,7 +108,7 @@ static bool zero_pads(const lookup *l)
     bool zero = false;
     for (int i = 0; i < 4; i++)
         zero |= !strcmp(mode, modes[i]);
-    zero = zero && ingot_input(l->node, 3) == INGOT_NONE &&
+    zero = zero && ingot_input(l->node, 3) == INGOT_NONE && fits_pad(l) &&
            ingot_constant_ints(l->graph, ingot_input(l->node, 1), pads, 2 * INGOT_MAX_RANK, &n) &&
            n == 2 * in(l, 0)->rank;
     for (int i = 0; zero && i < n; i++)

@@ -77,6 +77,8 @@ static int64_t broadcast(ingot_shapes *s, int64_t a, int64_t b)
         return a;
     if (a == 1)
         return b;
+    if (a >= 0 && b >= 0)
+        return fresh(s); /* they do not, which is for the plan to tell */
     return a > 1 ? a : b > 1 ? b : fresh(s); /* two different symbols: either could be 1 */
 }
 

@@ -18,6 +18,8 @@ for text, made, code, pattern in [
     ("Pad: a mode that there is not, of zeros", op("Pad", [(2, 3), ints(0, 0, 0, 0)], mode="guess"), INVALID, "mode"),
     ("Pad: two zeros for two axes", op("Pad", [(2, 3), ints(0, 0)]), INVALID, "pads"),
     ("Pad: zeros for axis 2 of two", op("Pad", [(2, 3), ints(0, 0), None, ints(2)]), INVALID, "ax"),
+    ("Pad: zeros, with a value of another type", op("Pad", [(2, 3), ints(0, 0, 0, 0), np.int32(1)]), INVALID, "constant_value"),
+    ("Expand: 2 to 5", op("Expand", [(2,), ints(5)]), INVALID, "broadcast"),
     ("Transpose: perm in order, shorter than the shape", op("Transpose", [(2, 3, 4)], perm=[0, 1]), INVALID, "perm"),
     ("Concat: axis 5 of a single input", op("Concat", [(2, 3)], axis=5), INVALID, "axis"),
     ("Sum: one input of a type that it does not take", op("Sum", [of(BOOL, 2)]), UNSUPPORTED, "type bool"),
