@@ -75,9 +75,9 @@ static void choose_band(const ingot_conv *d, conv_shape *s)
     }
 }
 
-/* All that follows from the convolution's numbers. place says where outputs lie in dst; NULL: as they come, one
- * after the other. */
-static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
+/* What follows from the convolution's numbers, but for the bands. place says where outputs lie in dst; NULL: as they
+ * come, one after the other. */
+static conv_shape conv_sizes_of(const ingot_conv *d, const conv_place *place)
 {
     conv_shape s = { .flat = true, .taps = 1, .merge = merged_groups(d) };
     int64_t in_pixels = 1, out_pixels = 1, dst_pixels = 1;
@@ -117,6 +117,14 @@ static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
     s.units = ceil_div(s.group_oc, UNIT);
     s.unit_floats = UNIT * s.ic_blocks * s.ic_block * s.taps;
     s.group_floats = s.unit_floats / 2 * ceil_div(s.group_oc, VF32_LANES);
+    return s;
+}
+
+/* All of it. */
+static conv_shape conv_shape_of(const ingot_conv *d, const conv_place *place)
+{
+    conv_shape s = conv_sizes_of(d, place);
+
     choose_band(d, &s);
     return s;
 }
@@ -551,7 +559,7 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const flo
                              ptrdiff_t dst_row, ptrdiff_t dst_plane, const ingot_epilogue *e, int64_t unit, int64_t y0,
                              int64_t y1)
 {
-    const conv_shape s = conv_shape_of(d, NULL);
+    const conv_shape s = conv_sizes_of(d, NULL);
     const bool wide = unit_width_of(s.group_oc, unit) == UNIT;
     const int64_t width = d->in[2], most = wide ? CONV_PX2 : CONV_PX1, tiles = ceil_div(width, most);
     tile_job t = unit_job(d, &s, e, 0, unit);

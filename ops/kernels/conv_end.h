@@ -41,12 +41,18 @@ static void finish_held(const tile_end *t, float *held, int px, int nv)
         }
     if (t->act)
         INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
-    for (int v = 0; v < nv; v++)
-        for (int p = 0; p < px; p++, held += VF32_LANES) {
-            const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
-            const ptrdiff_t at = v * VECTOR_BLOCKS * t->plane + p * t->pixel;
-            vf32_store_blocks(t->dst + at, t->plane, blocks, vf32_min(high, vf32_max(low, vf32_load(held))));
-        }
+    for (int v = 0; v < nv; v++) {
+        const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
+        float *dst = t->dst + v * VECTOR_BLOCKS * t->plane;
+
+        if (t->act && blocks >= VECTOR_BLOCKS)                   /* nothing to clip */
+            for (int p = 0; p < px; p++, held += VF32_LANES)
+                vf32_store_blocks(dst + p * t->pixel, t->plane, VECTOR_BLOCKS, vf32_load(held));
+        else
+            for (int p = 0; p < px; p++, held += VF32_LANES)
+                vf32_store_blocks(dst + p * t->pixel, t->plane, blocks,
+                                  vf32_min(high, vf32_max(low, vf32_load(held))));
+    }
 }
 
 /* The same on registers, where all blocks exist and clipping is the activation. */

@@ -37,17 +37,23 @@ int64_t INGOT_FN(dwconv_row)(int64_t columns) { return buffer_row(columns); }
 /* Source pixels along an axis that n outputs see. */
 static int64_t reach(const ingot_conv *d, int axis, int64_t n) { return (n - 1) * d->stride[axis] + d->kernel[axis]; }
 
-/* First which way: the buffer serves two dimensions without dilation and kernels of usual size. Then strips narrow
- * enough that one row of windows takes half of the buffer, and bands as high as the buffer holds. Wide rows with a
- * stride are read in place from `left` to `right`, as far as whole vectors of windows lie inside. */
-static dw_shape dw_shape_of(const ingot_conv *d)
+/* What does not depend on the way. */
+static dw_shape dw_sizes_of(const ingot_conv *d)
 {
-    dw_shape s = {
+    return (dw_shape){
         .rows = d->out[0] * d->out[1], .taps = d->kernel[0] * d->kernel[1] * d->kernel[2],
         .blocks = ceil_div(d->oc, BLOCK),
         .in_plane = d->in[0] * d->in[1] * d->in[2] * BLOCK, .out_plane = d->out[0] * d->out[1] * d->out[2] * BLOCK,
         .strip = d->out[2], .band = 1,
     };
+}
+
+/* First which way: the buffer serves two dimensions without dilation and kernels of usual size. Then strips narrow
+ * enough that one row of windows takes half of the buffer, and bands as high as the buffer holds. Wide rows with a
+ * stride are read in place from `left` to `right`, as far as whole vectors of windows lie inside. */
+static dw_shape dw_shape_of(const ingot_conv *d)
+{
+    dw_shape s = dw_sizes_of(d);
 
     /* which way */
     s.buffered = d->in[0] == 1 && d->out[0] == 1 && d->kernel[0] == 1 && d->kernel[1] <= MAX_KERNEL &&
@@ -296,8 +302,18 @@ static void fill_buffer(const dw_job *j, float *buffer, int64_t y0, int64_t x0, 
     }
 }
 
-/* Outputs [x0, x1) of row y, by the window's rows [k0, k1), which r->src has already. The activation takes the vectors
- * as they were stored. */
+/* The activation of outputs [x0, x1) of row y, or of n rows that are whole, as they were stored. */
+static void dw_activate(const dw_job *j, int64_t y, int64_t n, int64_t x0, int64_t x1)
+{
+    const int64_t width = j->d->out[2];
+
+    if (j->act && n > 0)
+        INGOT_FN(act_rows_f32)(j->dst + (y * width + x0) * BLOCK, width * BLOCK, x1 - x0 < width ? n : 1,
+                               (x1 - x0 < width ? x1 - x0 : n * width) * BLOCK, j->act);
+}
+
+/* Outputs [x0, x1) of row y, by the window's rows [k0, k1), which r->src has already. The activation is the caller's.
+ */
 static void dw_run_rows(const dw_job *j, dw_row_fn *run_row, dw_row *r, int64_t y, int64_t x0, int64_t x1, int64_t k0,
                         int64_t k1)
 {
@@ -311,8 +327,6 @@ static void dw_run_rows(const dw_job *j, dw_row_fn *run_row, dw_row *r, int64_t 
     r->kw = d->kernel[2];
     r->stride = d->stride[2];
     run_row(j, r, x1 - x0);
-    if (j->act)
-        INGOT_FN(act_rows_f32)(r->dst, 0, 1, (x1 - x0) * BLOCK, j->act);
 }
 
 /* The same where the window's rows begin at src, src_row floats apart. */
@@ -337,6 +351,7 @@ static void dw_buffered(const dw_job *j, int64_t y0, int64_t y1, int64_t x0, int
     fill_buffer(j, buffer, y0 * d->stride[1] - d->pad[1], x0 * d->stride[2] - d->pad[2], reach(d, 1, y1 - y0), columns);
     for (int64_t y = y0; y < y1; y++)
         dw_run(j, run_row, buffer + (y - y0) * d->stride[1] * row, row, y, x0, x1, 0, d->kernel[1]);
+    dw_activate(j, y0, y1 - y0, x0, x1);
 }
 
 /* A few outputs at an end of a row, from a copy of their source with zeros for the padding. */
@@ -369,6 +384,7 @@ static void dw_direct(const dw_job *j, const dw_shape *s, int64_t y0, int64_t y1
         dw_edge(j, run_row, y, 0, s->left, k0, k1);
         dw_run(j, run_row, src, row, y, s->left, s->right, k0, k1);
         dw_edge(j, run_row, y, s->right, d->out[2], k0, k1);
+        dw_activate(j, y, 1, 0, d->out[2]);
     }
 }
 
@@ -402,8 +418,7 @@ static void dw_general(const dw_job *j, int64_t row0, int64_t row1)
     for (int64_t row = row0; row < row1; row++) {
         for (int64_t x = 0; x < j->d->out[2]; x++)
             dw_pixel(j, row / j->d->out[1], row % j->d->out[1], x);
-        if (j->act)
-            INGOT_FN(act_rows_f32)(j->dst + row * j->d->out[2] * BLOCK, 0, 1, j->d->out[2] * BLOCK, j->act);
+        dw_activate(j, row, 1, 0, j->d->out[2]);
     }
 }
 
@@ -450,7 +465,7 @@ void INGOT_FN(dwconv_f32)(const ingot_conv *d, const float *packed, const float 
 void INGOT_FN(dwconv_padded)(const ingot_conv *d, const float *packed, const dw_source *src, float *dst,
                              const ingot_epilogue *e, int64_t plane, int64_t y0, int64_t y1)
 {
-    const dw_shape s = dw_shape_of(d);
+    const dw_shape s = dw_sizes_of(d);
     const dw_job j = job_of(d, &s, packed, NULL, dst, e, plane);
     dw_row_fn *run_row = choose_row(d->stride[2], d->kernel[2]);
     dw_row r;
@@ -462,4 +477,5 @@ void INGOT_FN(dwconv_padded)(const ingot_conv *d, const float *packed, const dw_
         }
         dw_run_rows(&j, run_row, &r, y, 0, d->out[2], 0, d->kernel[1]);
     }
+    dw_activate(&j, y0, y1 - y0, 0, d->out[2]);
 }
