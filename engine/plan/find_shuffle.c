@@ -5,8 +5,8 @@
 #include "engine/plan/plan.h"
 #include "ops/gather_channels.h"
 
-/* MOST_SOURCES: bits of a layout's mask. MOST_HOPS bounds the time that planning takes. */
-enum { MOST_SOURCES = 32, MOST_HOPS = 64 };
+/* MOST_SOURCES: bits of a layout's mask. The others bound the time that planning takes. */
+enum { MOST_SOURCES = 32, MOST_HOPS = 64, MOST_CHANNELS = 8192 };
 
 /* A shuffled value: its channels, and the values that they come from. */
 typedef struct shuffle {
@@ -124,7 +124,7 @@ static int rearranged(const ingot_plan *plan, const ingot_uses *uses, const ingo
     const int s = value == INGOT_NONE ? INGOT_NONE : uses->producers[value];
 
     if (s == INGOT_NONE || !is_blocked(step) || !(step->ctx.op->layout(&step->ctx).inputs & 1) ||
-        !is_image(&plan->values[value]->tensor))
+        !is_image(&plan->values[value]->tensor) || plan->values[value]->tensor.shape[1] > MOST_CHANNELS)
         return INGOT_NONE;
     const ingot_op *op = plan->steps[s]->ctx.op;
     return !plan->steps[s]->dynamic && (op->strided || op->flags & INGOT_OP_VIEW) ? value : INGOT_NONE;
@@ -168,7 +168,10 @@ ingot_status ingot_plan_shuffle(ingot_plan *plan, ingot_uses *uses, ingot_error 
     for (int i = 0; i < plan->n_steps; i++) {
         ingot_step *step = plan->steps[i];
         const int value = rearranged(plan, uses, step);
+        const ingot_status stopped = ingot_plan_stopped(plan->env, error);
         shuffle s = {.n_sources = 0};
+        if (stopped)
+            return stopped;
         if (value != INGOT_NONE && value < n_values && gathered[value] == INGOT_NONE) {
             const size_t channels = (size_t)plan->values[value]->tensor.shape[1];
             s.channels = ingot_arena_array(&plan->arena, channels, sizeof *s.channels);
