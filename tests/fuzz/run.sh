@@ -38,11 +38,14 @@ run_libfuzzer() {
 
 run_afl() {
     local out=$build/out/$1 seeds=$build/seeds/$1
-    if [ -d "$out" ]; then
+    if [ -e "$out/default/fuzzer_stats" ]; then
         seeds=-
     else
+        rm -rf "$out" # of a start that failed
         mkdir -p "$seeds" "$out"
-        find "$found/$1" "tests/fuzz/corpus/$1" -type f -size -5k -size +0 | sort | head -n 500 | xargs -r cp -t "$seeds"
+        # one by one, as the two folders may have files of one name
+        find "$found/$1" "tests/fuzz/corpus/$1" -type f -size -5k -size +0 | sort | head -n 500 |
+            xargs -r -I FILE cp FILE "$seeds"
     fi
     case $1 in
     model | run) export AFL_CUSTOM_MUTATOR_LIBRARY=$PWD/${MUTATOR:-build}/tests/fuzz/mutate_afl.so ;;
