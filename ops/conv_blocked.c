@@ -177,13 +177,19 @@ static void winograd_run(const run_call *call, int64_t begin, int64_t end, float
                           scratch + HEAD_FLOATS, (int64_t *)(void *)scratch, begin, end);
 }
 
-/* --- transposed: the convolutions of its phases --- */
+/* --- transposed: the convolutions of its phases, each directly or by Winograd tiles; the variant is the tile --- */
+
+/* Only sizes decide, as for Winograd's way. */
+static int transposed_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
+{
+    return choice == INGOT_CONV_DIRECT ? 0 : k->deconv_choose_f32(d, choice == INGOT_CONV_WINOGRAD);
+}
 
 /* A stride of s makes s phases along an axis, each an ordinary convolution of some of the taps; the kernel knows
  * them. */
 static int64_t transposed_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
-    return k->deconv_packed_f32(&b->conv);
+    return k->deconv_packed_f32(&b->conv, b->variant);
 }
 
 static int64_t transposed_units(const ingot_conv_blocked *b, const ingot_kernels *k)
@@ -194,18 +200,24 @@ static int64_t transposed_units(const ingot_conv_blocked *b, const ingot_kernels
 /* The weights are (ic, oc / group, kernel...) here. */
 static void transposed_pack(const run_call *call, int64_t begin, int64_t end)
 {
-    call->k->deconv_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
+    call->k->deconv_pack_f32(&call->b->conv, call->b->variant, call->to_pack, call->weights, begin, end);
+}
+
+static int64_t transposed_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return b->variant ? HEAD_FLOATS + k->deconv_scratch_f32(&b->conv, b->variant) : 0;
 }
 
 static int64_t transposed_items(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
-    return k->deconv_items_f32(&b->conv);
+    return k->deconv_items_f32(&b->conv, b->variant);
 }
 
+/* Only tiles need scratch memory. */
 static void transposed_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
 {
-    (void)scratch;
-    call->k->deconv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
+    call->k->deconv_f32(&call->b->conv, call->b->variant, call->packed, call->src, call->dst, call->epilogue,
+                        scratch ? scratch + HEAD_FLOATS : NULL, (int64_t *)(void *)scratch, begin, end);
 }
 
 /* In order of preference; the one before the transposed takes everything. */
@@ -242,12 +254,12 @@ static const ingot_conv_algorithm algorithms[] = {
       no_scratch,
       direct_items,
       direct_run },
-    { { "transposed nchw8c" },
-      NULL,
+    { { "transposed nchw8c", NULL, "transposed winograd 2x2 nchw8c", NULL, "transposed winograd 4x4 nchw8c" },
+      transposed_variant,
       transposed_packed,
       transposed_units,
       transposed_pack,
-      no_scratch,
+      transposed_scratch,
       transposed_items,
       transposed_run },
 };
@@ -340,7 +352,7 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     ingot_conv one = b->conv; /* what the algorithm is chosen for: another has other roundings */
     one.n = c->batch_invariant ? 1 : one.n;
     /* The first that does not decline; direct takes all that remain. */
-    while (!shape->transposed && (b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
+    while ((b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
         b->algorithm++;
     /* Sizes of everything that the choice needs: packed weights, and both sides in the other layout. */
     b->packed_bytes = ingot_aligned_bytes(b->algorithm->packed(b, c->kernels), sizeof(float));
@@ -451,12 +463,17 @@ void ingot_conv_blocked_scale(ingot_op_ctx *c, const ingot_conv_blocked *b, cons
 /* What profiles show; a variant without a name is never chosen. */
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }
 
-/* Winograd's way multiplies at (m + 2)^2 points of each tile of m^2 results, the direct way 9 times for each. */
-static int64_t winograd_flops(const ingot_conv *d, int m)
+/* With r taps along an axis, Winograd's way multiplies at (m + r - 1)^2 points of each tile of m^2 results, the direct
+ * way r^2 times for each. A transposed convolution has as many phases as its stride, of equal taps. */
+static int64_t winograd_flops(const ingot_conv *d, int m, bool transposed)
 {
-    const int64_t tiles = d->n * ((d->out[1] + m - 1) / m) * ((d->out[2] + m - 1) / m);
+    int64_t products = 2 * d->n * d->ic * d->oc;
 
-    return 2 * tiles * (m + 2) * (m + 2) * d->ic * d->oc;
+    for (int i = 1; i < 3; i++) {
+        const int64_t phases = transposed ? d->stride[i] : 1, of_phase = (d->out[i] + phases - 1) / phases;
+        products *= (of_phase + m - 1) / m * phases * (m + d->kernel[i] / phases - 1);
+    }
+    return products;
 }
 
 /* The tile is what conv_f32 holds in registers: pixels times channels. Depthwise has no such tile, and keeps the
@@ -470,8 +487,9 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
         return;
     work->tile_rows = k->conv_pixels[wide];
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
-    if (b->algorithm->variant == winograd_variant) {
-        work->flops = winograd_flops(&b->conv, b->variant);
-        work->bytes += (int64_t)b->packed_bytes - 9 * b->conv.ic * b->conv.oc * (int64_t)sizeof(float);
+    if (b->algorithm->variant == winograd_variant || (b->algorithm == &algorithms[TRANSPOSED] && b->variant)) {
+        work->flops = winograd_flops(&b->conv, b->variant, b->algorithm == &algorithms[TRANSPOSED]);
+        work->bytes += (int64_t)b->packed_bytes -
+                       b->conv.kernel[1] * b->conv.kernel[2] * b->conv.ic * b->conv.oc * (int64_t)sizeof(float);
     }
 }

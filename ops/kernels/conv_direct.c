@@ -368,13 +368,6 @@ typedef struct item {
 /* Are two ranges of taps the same? */
 static bool same(tap_range a, tap_range b) { return a.from == b.from && a.to == b.to; }
 
-/* Pixel of dst for output (z, y, x). */
-static int64_t place_at(const conv_place *p, int64_t z, int64_t y, int64_t x)
-{
-    const int64_t row = (p->first[0] + z * p->step[0]) * p->size[1] + p->first[1] + y * p->step[1];
-    return row * p->size[2] + p->first[2] + x * p->step[2];
-}
-
 /* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
 static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
 {

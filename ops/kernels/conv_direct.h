@@ -10,6 +10,13 @@ typedef struct conv_place {
     int64_t size[3], first[3], step[3];
 } conv_place;
 
+/* Pixel of dst for output (z, y, x). */
+INGOT_INLINE int64_t place_at(const conv_place *p, int64_t z, int64_t y, int64_t x)
+{
+    const int64_t row = (p->first[0] + z * p->step[0]) * p->size[1] + p->first[1] + y * p->step[1];
+    return row * p->size[2] + p->first[2] + x * p->step[2];
+}
+
 /* Steps in floats through the weights: from group to group, and within a group from output channel to output channel,
  * input channel to input channel, and tap to tap. */
 typedef struct conv_weights {

@@ -71,7 +71,7 @@ static void run_tap(tap_view *v, pixel_product *p, const float *src, int64_t y1)
 /* Sums of one row to their places. */
 static void finish_row(const ingot_conv *d, const conv_place *place, const tile_end *t, float *sums, int64_t y)
 {
-    const int64_t row = (place->first[1] + y * place->step[1]) * place->size[2] + place->first[2];
+    const int64_t row = place_at(place, 0, y, 0);
     const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
 
     for (int v = 0; t->residual && v < 2; v++)

@@ -4,10 +4,11 @@
  * modulo the stride, a phase, meet the same taps: every (stride / g)-th from some first one on, g being the greatest
  * common divisor of stride and dilation. Seen from one of them to the next, inputs advance by one; seen from tap to
  * tap, they go back by dilation / g. So each phase is a convolution of stride 1 with its taps reversed, whose outputs
- * lie `stride` apart. Work items and units of weights are those of all phases in a row. Few output channels go another
- * way, deconv_few.c's. */
+ * lie `stride` apart. Work items and units of weights are those of all phases in a row. With m, phases are done
+ * in Winograd's way by tiles of m x m. Few output channels go another way, deconv_few.c's. */
 #include "ops/kernels/conv_direct.h"
 #include "ops/kernels/deconv_few.h"
+#include "ops/kernels/winograd.h"
 
 /* The convolution of one phase. Weights are [ic][oc / groups][kernel...]. */
 typedef struct phase {
@@ -79,8 +80,28 @@ int64_t INGOT_FN(deconv_units_f32)(const ingot_conv *d)
     return INGOT_FN(deconv_few_fits)(d) ? 1 : count_phases(d) * INGOT_FN(conv_units_f32)(d);
 }
 
+/* The tiles that all phases can be done by, or 0, as winograd_choose_f32 says it of each. */
+int INGOT_FN(deconv_choose_f32)(const ingot_conv *d, bool wherever_possible)
+{
+    const int64_t n = count_phases(d);
+    int m = INGOT_FN(deconv_few_fits)(d) ? 0 : 4;
+
+    for (int64_t i = 0; i < n && m > 0; i++) {
+        const phase p = phase_at(d, i);
+        const int own = INGOT_FN(winograd_choose_f32)(&p.conv, wherever_possible);
+        m = own < m ? own : m;
+    }
+    return m;
+}
+
+/* Floats of a phase's weights. */
+static int64_t phase_floats(const phase *p, int m)
+{
+    return m ? INGOT_FN(winograd_packed_f32)(&p->conv, m) : INGOT_FN(conv_packed_f32)(&p->conv);
+}
+
 /* Floats of all phases' weights. */
-int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d)
+int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d, int m)
 {
     int64_t floats = 0;
 
@@ -88,13 +109,31 @@ int64_t INGOT_FN(deconv_packed_f32)(const ingot_conv *d)
         return INGOT_FN(deconv_few_packed)(d);
     for (int64_t i = 0, n = count_phases(d); i < n; i++) {
         const phase p = phase_at(d, i);
-        floats += INGOT_FN(conv_packed_f32)(&p.conv);
+        floats += phase_floats(&p, m);
     }
     return floats;
 }
 
+/* Floats of scratch memory, which Winograd's way needs: for the largest of the phases. */
+int64_t INGOT_FN(deconv_scratch_f32)(const ingot_conv *d, int m)
+{
+    int64_t floats = 0;
+
+    for (int64_t i = 0, n = m ? count_phases(d) : 0; i < n; i++) {
+        const phase p = phase_at(d, i);
+        floats = max64(floats, INGOT_FN(winograd_scratch_f32)(&p.conv, m));
+    }
+    return floats;
+}
+
+/* Items of a phase. */
+static int64_t phase_items(const phase *p, int m)
+{
+    return m ? INGOT_FN(winograd_items_f32)(&p->conv, m) : INGOT_FN(conv_place_items)(&p->conv, &p->place);
+}
+
 /* Items of all phases in a row; their outputs are of different sizes, so each phase says how many it has. */
-int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d)
+int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d, int m)
 {
     int64_t items = 0;
 
@@ -102,13 +141,14 @@ int64_t INGOT_FN(deconv_items_f32)(const ingot_conv *d)
         return INGOT_FN(deconv_few_items)(d);
     for (int64_t i = 0, n = count_phases(d); i < n; i++) {
         const phase p = phase_at(d, i);
-        items += INGOT_FN(conv_place_items)(&p.conv, &p.place);
+        items += phase_items(&p, m);
     }
     return items;
 }
 
 /* The phases' weights one after the other; each finds its taps in the weights by steps of its own. */
-void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)
+void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0,
+                               int64_t u1)
 {
     const int64_t units = INGOT_FN(conv_units_f32)(d), oc = d->oc / d->groups;
     const int64_t tap[3] = { d->kernel[1] * d->kernel[2], d->kernel[2], 1 }, taps = d->kernel[0] * tap[0];
@@ -127,15 +167,17 @@ void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, float *packed, const float *
             w.first += p.tap_first[axis] * tap[axis];
             w.tap[axis] = p.tap_step[axis] * tap[axis];
         }
-        if (from < to)
+        if (from < to && m)
+            INGOT_FN(winograd_pack_view)(&p.conv, m, packed, &w, from, to);
+        else if (from < to)
             INGOT_FN(conv_pack_view)(&p.conv, packed, &w, from, to);
-        packed += INGOT_FN(conv_packed_f32)(&p.conv);
+        packed += phase_floats(&p, m);
     }
 }
 
-/* Items [i0, i1) may begin in one phase and end in another. */
-void INGOT_FN(deconv_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
-                          const ingot_epilogue *e, int64_t i0, int64_t i1)
+/* Items [i0, i1) may begin in one phase and end in another. What the scratch memory holds is a phase's own. */
+void INGOT_FN(deconv_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
+                          const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
     if (INGOT_FN(deconv_few_fits)(d)) {
         INGOT_FN(deconv_few_run)(d, packed, src, dst, e, i0, i1);
@@ -143,12 +185,17 @@ void INGOT_FN(deconv_f32)(const ingot_conv *d, const float *packed, const float 
     }
     for (int64_t i = 0, n = count_phases(d), at = 0; i < n && at < i1; i++) {
         const phase p = phase_at(d, i);
-        const int64_t items = INGOT_FN(conv_place_items)(&p.conv, &p.place);
+        const int64_t items = phase_items(&p, m);
         const int64_t from = max64(0, i0 - at), to = min64(items, i1 - at);
 
-        if (from < to)
+        if (from < to && m) {
+            int64_t own = *held - at;
+            INGOT_FN(winograd_place_run)(&p.conv, m, &p.place, packed, src, dst, e, scratch, &own, from, to);
+            *held = own + at;
+        } else if (from < to) {
             INGOT_FN(conv_place_run)(&p.conv, &p.place, packed, src, dst, e, from, to);
-        packed += INGOT_FN(conv_packed_f32)(&p.conv);
+        }
+        packed += phase_floats(&p, m);
         at += items;
     }
 }

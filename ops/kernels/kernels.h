@@ -290,13 +290,17 @@ enum { INGOT_STRIPE = 16 };
                            float *dst, const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, \
                            int64_t i1)) \
     /* deconv.c: transposed convolutions, src and dst blocked. d->in and d->out are the operator's, the rest its \
-       attributes; weights are [ic][oc / groups][kernel...]. Units and items as above. */ \
+       attributes; weights are [ic][oc / groups][kernel...]. Units and items as above. m: 0, or what deconv_choose_f32 \
+       says of Winograd's way; that, scratch and *held as for winograd_f32. */ \
+    X(int, deconv_choose_f32, (const ingot_conv *d, bool wherever_possible)) \
     X(int64_t, deconv_units_f32, (const ingot_conv *d)) \
-    X(int64_t, deconv_packed_f32, (const ingot_conv *d)) \
-    X(void, deconv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \
-    X(int64_t, deconv_items_f32, (const ingot_conv *d)) \
-    X(void, deconv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
-                         const ingot_epilogue *e, int64_t i0, int64_t i1)) \
+    X(int64_t, deconv_packed_f32, (const ingot_conv *d, int m)) \
+    X(void, deconv_pack_f32, (const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, \
+                              int64_t u1)) \
+    X(int64_t, deconv_scratch_f32, (const ingot_conv *d, int m)) \
+    X(int64_t, deconv_items_f32, (const ingot_conv *d, int m)) \
+    X(void, deconv_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
+                         const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)) \
     /* dwconv.c: groups = ic = oc, src and dst blocked. Items as above; dwconv_packed_f32 counts floats. */ \
     X(int64_t, dwconv_packed_f32, (const ingot_conv *d)) \
     X(void, dwconv_pack_f32, (const ingot_conv *d, float *packed, const float *weights)) \
@@ -371,10 +375,11 @@ enum { INGOT_STRIPE = 16 };
     X(int32_t, arg_row_f32, (float *best, const float *src, size_t n, float sign, bool last)) \
     X(void, arg_rows_f32, (float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, \
                            bool last)) \
-    /* winograd.c: 3x3 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or 4), where \
-       winograd_choose_f32 gives that m, not 0: where that is faster, or wherever it is possible. Units are those of \
-       conv_units_f32. scratch holds winograd_scratch_f32 floats, is best aligned to 64 bytes, and belongs to one call \
-       at a time. *held tells which part of the source it holds from the call before, on the same src; -1: none. */ \
+    /* winograd.c: 3x3 and 2x2 convolutions of stride 1 with fewer multiplications, by output tiles of m x m (2 or \
+       4), where winograd_choose_f32 gives that m, not 0: where that is faster, or wherever it is possible. Units are \
+       those of conv_units_f32. scratch holds winograd_scratch_f32 floats, is best aligned to 64 bytes, and belongs to \
+       one call at a time. *held tells which part of the source it holds from the call before, on the same src; -1: \
+       none. */ \
     X(int, winograd_choose_f32, (const ingot_conv *d, bool wherever_possible)) \
     X(int64_t, winograd_packed_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_pack_f32, (const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, \

@@ -1,13 +1,14 @@
-/* winograd.c - 3x3 convolution of stride 1 by minimal filtering, F(m x m, 3 x 3) for m = 2 and 4.
+/* winograd.c - 3x3 and 2x2 convolution of stride 1 by minimal filtering: F(m x m, 3 x 3) for m = 2 and 4, and
+ * F(2 x 2, 2 x 2), which phases of transposed convolutions are done by.
  *
- * Both the source patch of a tile and the filter are evaluated at m + 2 points along each axis; products at the points,
- * summed over input channels, are interpolated to the m x m outputs. With points p_i (the last at infinity) and
- * M(x) = prod (x - p_i):
+ * With r taps, both the source patch of a tile and the filter are evaluated at m + r - 1 points along each axis;
+ * products at the points, summed over input channels, are interpolated to the m x m outputs. With points p_i (the last
+ * at infinity) and M(x) = prod (x - p_i):
  *   source  B'[i] = coefficients of M(x) / (x - p_i); at infinity those of M
- *   filter  G[i]  = p_i^k / prod_{l != i} (p_i - p_l), k = 0..2; at infinity 0 0 1
+ *   filter  G[i]  = p_i^k / prod_{l != i} (p_i - p_l), k = 0..r-1; at infinity 0 0 1
  *   output  A'[j][i] = p_i^j; at infinity only the highest power counts
- * m = 2 takes 0, 1, -1; m = 4 takes 0, +-1/sqrt 2, +-sqrt 2, which lose half as many bits as 0, +-1, +-2. Filters are
- * transformed in double.
+ * m = 2 takes 0, 1, and for three taps -1; m = 4 takes 0, +-1/sqrt 2, +-sqrt 2, which lose half as many bits as 0,
+ * +-1, +-2. Filters are transformed in double.
  *
  * A block of tiles (of one image or several) is transformed for all input channels into scratch memory, V[point][ic
  * block][tile][8]. For each unit of output channels the products go to M[point][tile][UNIT], still in the second-level
@@ -17,6 +18,7 @@
  * Source: A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015. */
 #include "ops/kernels/epilogue.h"
 #include "ops/kernels/pixel_product.h"
+#include "ops/kernels/winograd.h"
 
 enum {
     MAX_POINTS = 6,
@@ -40,6 +42,8 @@ typedef struct wino_shape {
     int64_t in_plane, out_plane;
 } wino_shape;
 
+static int points_of(const ingot_conv *d, int m) { return m + (int)d->kernel[1] - 1; }
+
 /* Blocks that all tiles are cut into. A small layer, whose filters are in cache anyway, has enough of them to share. */
 static int64_t choose_blocks(const wino_shape *s, int64_t ic)
 {
@@ -48,7 +52,9 @@ static int64_t choose_blocks(const wino_shape *s, int64_t ic)
 
     if (s->units >= SHARED_BLOCKS || point_bytes * s->units * UNIT > FILTER_BYTES)
         return least;
-    const int64_t shared = max64(least, min64(ceil_div(SHARED_BLOCKS, s->units), s->tiles / SHARED_TILES));
+    /* two taps: there are three other phases to share */
+    const int64_t wanted = s->points == 3 ? SHARED_BLOCKS / 2 : SHARED_BLOCKS;
+    const int64_t shared = max64(least, min64(ceil_div(wanted, s->units), s->tiles / SHARED_TILES));
     return s->units % 2 && shared % 2 && shared > 1 ? shared + 1 : shared;
 }
 
@@ -56,7 +62,7 @@ static int64_t choose_blocks(const wino_shape *s, int64_t ic)
  * LINE keeps the points apart in cache sets. */
 static wino_shape wino_shape_of(const ingot_conv *d, int m)
 {
-    wino_shape s = { .m = m, .points = m + 2, .in_plane = d->in[1] * d->in[2] * BLOCK,
+    wino_shape s = { .m = m, .points = points_of(d, m), .in_plane = d->in[1] * d->in[2] * BLOCK,
                      .out_plane = d->out[1] * d->out[2] * BLOCK };
 
     s.tiles_y = ceil_div(d->out[1], m);
@@ -77,7 +83,8 @@ static wino_shape wino_shape_of(const ingot_conv *d, int m)
  * points. */
 int64_t INGOT_FN(winograd_packed_f32)(const ingot_conv *d, int m)
 {
-    return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * (m + 2) * (m + 2);
+    return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * points_of(d, m) *
+           points_of(d, m);
 }
 
 /* Floats of scratch memory for one thread: V and M of one block of tiles. */
@@ -101,8 +108,8 @@ static bool suits(const ingot_conv *d)
         d->groups == 1 && !d->plain_src && d->kernel[0] == 1 && d->pad[0] == 0 && d->in[0] == 1 && d->out[0] == 1;
 
     for (int i = 1; i < 3; i++)
-        fits &= d->kernel[i] == 3 && d->stride[i] == 1 && d->dilation[i] == 1;
-    return fits;
+        fits &= d->kernel[i] == d->kernel[1] && d->stride[i] == 1 && d->dilation[i] == 1;
+    return fits && (d->kernel[1] == 3 || d->kernel[1] == 2);
 }
 
 /* Cycles until `bytes` of weights have come `times` times. Measured with a network around: what does not fit the second
@@ -123,10 +130,11 @@ static double cycles(const ingot_conv *d, int m)
     const double ic = (double)(ceil_div(d->ic, BLOCK) * BLOCK), oc = (double)(ceil_div(d->oc, VF32_LANES) * VF32_LANES);
     const double per_cycle = 1.8 * VF32_LANES;
     const wino_shape s = wino_shape_of(d, m ? m : 2);
-    const double tiles = (double)s.tiles, points = m ? s.points * s.points : 9;
+    const double tiles = (double)s.tiles, taps = (double)(d->kernel[1] * d->kernel[2]);
+    const double points = m ? s.points * s.points : taps;
     const double pixels = (double)(d->n * d->out[1] * d->out[2]);
     /* multiply-adds at 90 % of two a cycle, the weights' way from memory, and the transforms */
-    const double products = (m ? tiles * points : pixels * 9) * ic * oc / per_cycle;
+    const double products = (m ? tiles * points : pixels * taps) * ic * oc / per_cycle;
     const double weights = streaming(points * ic * oc * sizeof(float), m ? (double)s.blocks : 1);
     const double transforms = m ? tiles * points * (ic * 3 + oc * 4) / VF32_LANES : 0;
 
@@ -140,18 +148,18 @@ int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
     if (!suits(d))
         return 0;
 
-    const double two = cycles(d, 2), four = cycles(d, 4), best = four < two ? four : two;
+    const double two = cycles(d, 2), four = d->kernel[1] == 3 ? cycles(d, 4) : two, best = four < two ? four : two;
     if (!wherever_possible && best >= 0.95 * cycles(d, 0))
         return 0;
     return four < two ? 4 : 2;
 }
 
 /* G: filter to points. */
-static void filter_matrix(int m, double g[MAX_POINTS][3])
+static void filter_matrix(int m, int points, double g[MAX_POINTS][3])
 {
     static const double two[] = { 0, 1, -1 }, four[] = { 0, SQRT2 / 2, -SQRT2 / 2, SQRT2, -SQRT2 };
     const double *p = m == 2 ? two : four;
-    const int finite = m + 1;
+    const int finite = points - 1;
 
     for (int i = 0; i < finite; i++) {
         double divisor = 1;
@@ -161,20 +169,22 @@ static void filter_matrix(int m, double g[MAX_POINTS][3])
         g[i][1] = p[i] / divisor;
         g[i][2] = p[i] * p[i] / divisor;
     }
-    g[finite][0] = g[finite][1] = 0;
-    g[finite][2] = 1;
+    for (int k = 0; k < 3; k++)
+        g[finite][k] = k == points - m;
 }
 
-/* Filters [y * 3 + x] of a unit's output channels, side by side so that the loops over them become vectors. */
+/* Filters [y * 3 + x] of a unit's output channels, side by side so that the loops over them become vectors. Taps that
+ * do not exist are zero. */
 typedef struct filters { double at[9][UNIT]; } filters;
 
 /* Input channel ic of the filters of a unit; zeros past the last channels of either side. */
-static void load_filters(filters *f, const ingot_conv *d, const float *weights, int64_t oc, int64_t ic)
+static void load_filters(filters *f, const ingot_conv *d, const conv_weights *w, int64_t oc, int64_t ic)
 {
     memset(f, 0, sizeof *f);
     for (int64_t o = 0; o < UNIT && oc + o < d->oc && ic < d->ic; o++)
-        for (int i = 0; i < 9; i++)
-            f->at[i][o] = weights[((oc + o) * d->ic + ic) * 9 + i];
+        for (int64_t y = 0; y < d->kernel[1]; y++)
+            for (int64_t x = 0; x < d->kernel[2]; x++)
+                f->at[y * 3 + x][o] = w->first[(oc + o) * w->oc + ic * w->ic + y * w->tap[1] + x * w->tap[2]];
 }
 
 /* to[o] = a[0] x[0][o] + a[1] x[step][o] + a[2] x[2 step][o] */
@@ -201,15 +211,15 @@ static void transform_filters(double g[MAX_POINTS][3], int points, filters *f, f
 }
 
 /* Units are [point][ic][output channel of the unit]. */
-void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0,
-                                 int64_t u1)
+void INGOT_FN(winograd_pack_view)(const ingot_conv *d, int m, float *packed, const conv_weights *weights, int64_t u0,
+                                  int64_t u1)
 {
-    const int points = m + 2;
+    const int points = points_of(d, m);
     const int64_t ic = ceil_div(d->ic, BLOCK) * BLOCK;
     double g[MAX_POINTS][3];
     filters f;
 
-    filter_matrix(m, g);
+    filter_matrix(m, points, g);
     for (int64_t u = u0; u < u1; u++) {
         const int width = unit_width_of(d->oc, u);
         float *to = packed + u * UNIT * ic * points * points;
@@ -221,10 +231,29 @@ void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, cons
     }
 }
 
-/* B' x along one axis. */
-INGOT_INLINE void source_1d(int m, const vf32 x[MAX_POINTS], vf32 y[MAX_POINTS])
+/* Weights as Conv stores them, [oc][ic][kernel]. */
+void INGOT_FN(winograd_pack_f32)(const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0,
+                                 int64_t u1)
 {
-    if (m == 2) {
+    const int64_t row = d->kernel[2], taps = d->kernel[1] * row;
+    const conv_weights view = { .first = weights, .oc = d->ic * taps, .ic = taps, .tap = { 0, row, 1 } };
+
+    INGOT_FN(winograd_pack_view)(d, m, packed, &view, u0, u1);
+}
+
+/* What the number of points says about a tile; the compiler knows it in each copy of what follows. */
+INGOT_INLINE int outputs_of(int points) { return points == 6 ? 4 : 2; }
+
+/* B' x along one axis. */
+INGOT_INLINE void source_1d(int points, const vf32 x[MAX_POINTS], vf32 y[MAX_POINTS])
+{
+    if (points == 3) {
+        y[0] = vf32_sub(x[1], x[0]);
+        y[1] = x[1];
+        y[2] = vf32_sub(x[2], x[1]);
+        return;
+    }
+    if (points == 4) {
         y[0] = vf32_sub(x[2], x[0]);
         y[1] = vf32_add(x[1], x[2]);
         y[2] = vf32_sub(x[2], x[1]);
@@ -246,11 +275,16 @@ INGOT_INLINE void source_1d(int m, const vf32 x[MAX_POINTS], vf32 y[MAX_POINTS])
 }
 
 /* A' x along one axis. */
-INGOT_INLINE void output_1d(int m, const vf32 x[MAX_POINTS], vf32 y[MAX_M])
+INGOT_INLINE void output_1d(int points, const vf32 x[MAX_POINTS], vf32 y[MAX_M])
 {
     const vf32 sum1 = vf32_add(x[1], x[2]), difference1 = vf32_sub(x[1], x[2]);
 
-    if (m == 2) {
+    if (points == 3) {
+        y[0] = vf32_add(x[0], x[1]);
+        y[1] = sum1;
+        return;
+    }
+    if (points == 4) {
         y[0] = vf32_add(x[0], sum1);
         y[1] = vf32_add(difference1, x[3]);
         return;
@@ -302,9 +336,8 @@ static patch find_patch(const ingot_conv *d, const float *plane, int64_t y0, int
 }
 
 /* One vector of tiles, one channel block: B' patch B to the points' places in V. */
-INGOT_INLINE void transform_patches(int m, const patch *p, float *v, int64_t v_point)
+INGOT_INLINE void transform_patches(int points, const patch *p, float *v, int64_t v_point)
 {
-    const int points = m + 2;
     vf32 columns[MAX_POINTS][MAX_POINTS], in[MAX_POINTS], out[MAX_POINTS];
 
     INGOT_UNROLL
@@ -313,14 +346,14 @@ INGOT_INLINE void transform_patches(int m, const patch *p, float *v, int64_t v_p
         for (int y = 0; y < points; y++)
             in[y] = vf32_load_pair8(p[0].data + y * p[0].row + x * BLOCK,
                                     p[VECTOR_BLOCKS - 1].data + y * p[VECTOR_BLOCKS - 1].row + x * BLOCK);
-        source_1d(m, in, out);
+        source_1d(points, in, out);
         INGOT_UNROLL
         for (int y = 0; y < points; y++)
             columns[y][x] = out[y];
     }
     INGOT_UNROLL
     for (int y = 0; y < points; y++) {
-        source_1d(m, columns[y], out);
+        source_1d(points, columns[y], out);
         INGOT_UNROLL
         for (int x = 0; x < points; x++)
             vf32_store(v + (y * points + x) * v_point, out[x]);
@@ -334,6 +367,7 @@ typedef struct wino_job {
     const ingot_epilogue *e;
     const float *src, *packed;
     float *dst, *v, *products;
+    conv_place place;
 } wino_job;
 
 /* Tile index to image and the first output row and column. */
@@ -346,32 +380,40 @@ static tile_place place_of(const wino_shape *s, int64_t tile)
 }
 
 /* V of `count` tiles from tile0 on. A vector's second tile repeats the first where there is no other. */
-INGOT_INLINE void transform_source(const wino_job *j, int m, int64_t tile0, int64_t count)
+INGOT_INLINE void transform_source(const wino_job *j, int points, int64_t tile0, int64_t count)
 {
     const wino_shape *s = j->s;
     float copies[VECTOR_BLOCKS][MAX_POINTS * MAX_POINTS * BLOCK];
     patch patches[VECTOR_BLOCKS];
 
-    for (int64_t t = 0; t < count; t += VECTOR_BLOCKS)
+    for (int64_t t = 0; t < count; t += VECTOR_BLOCKS) {
+        /* a vector holds the same channels of one tile or of two */
+        tile_place at[VECTOR_BLOCKS];
+        for (int i = 0; i < VECTOR_BLOCKS; i++)
+            at[i] = place_of(s, tile0 + min64(t + i, count - 1));
         for (int64_t b = 0; b < s->ic_blocks; b++) {
-            /* a vector holds the same channels of one tile or of two */
             for (int i = 0; i < VECTOR_BLOCKS; i++) {
-                const tile_place at = place_of(s, tile0 + min64(t + i, count - 1));
-                const float *plane = j->src + (at.image * s->ic_blocks + b) * s->in_plane;
-                patches[i] = find_patch(j->d, plane, at.y - j->d->pad[1], at.x - j->d->pad[2], m + 2, copies[i]);
+                const float *plane = j->src + (at[i].image * s->ic_blocks + b) * s->in_plane;
+                patches[i] =
+                    find_patch(j->d, plane, at[i].y - j->d->pad[1], at[i].x - j->d->pad[2], points, copies[i]);
             }
-            transform_patches(m, patches, j->v + b * s->v_block + t * BLOCK, s->v_point);
+            transform_patches(points, patches, j->v + b * s->v_block + t * BLOCK, s->v_point);
         }
+    }
 }
 
-/* Copies for each m, so that the compiler knows it. */
-static void transform_source_2(const wino_job *j, int64_t tile0, int64_t count)
+/* Copies for each number of points, so that the compiler knows it. */
+static void transform_source_3(const wino_job *j, int64_t tile0, int64_t count)
 {
-    transform_source(j, 2, tile0, count);
+    transform_source(j, 3, tile0, count);
 }
 static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count)
 {
     transform_source(j, 4, tile0, count);
+}
+static void transform_source_6(const wino_job *j, int64_t tile0, int64_t count)
+{
+    transform_source(j, 6, tile0, count);
 }
 
 /* All products of a unit: point by point, strips of tiles of nearly equal length. The next point's filters are asked
@@ -412,15 +454,15 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool
 typedef struct tile_out {
     float *dst;
     const float *residual;
-    ptrdiff_t row, plane;
+    ptrdiff_t row, column, plane;
     int rows, columns, blocks;          /* that exist */
     vf32 bias, low, high;
 } tile_out;
 
 /* A' products A, then the epilogue on registers. */
-INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point, const tile_out *o)
+INGOT_INLINE void transform_output(int points, const float *products, int64_t m_point, const tile_out *o)
 {
-    const int points = m + 2;
+    const int m = outputs_of(points);
     vf32 columns[MAX_M][MAX_POINTS], in[MAX_POINTS], out[MAX_M];
 
     INGOT_UNROLL
@@ -428,7 +470,7 @@ INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point
         INGOT_UNROLL
         for (int y = 0; y < points; y++)
             in[y] = vf32_load(products + (y * points + x) * m_point);
-        output_1d(m, in, out);
+        output_1d(points, in, out);
         INGOT_UNROLL
         for (int y = 0; y < m; y++)
             columns[y][x] = out[y];
@@ -438,10 +480,10 @@ INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point
         /* tiles at the lower and right edge have fewer outputs */
         if (y >= o->rows)
             break;
-        output_1d(m, columns[y], out);
+        output_1d(points, columns[y], out);
         INGOT_UNROLL
         for (int x = 0; x < m; x++) {
-            const ptrdiff_t at = y * o->row + x * BLOCK;
+            const ptrdiff_t at = y * o->row + x * o->column;
             vf32 r = vf32_add(out[x], o->bias);
             if (x >= o->columns)
                 break;
@@ -453,14 +495,30 @@ INGOT_INLINE void transform_output(int m, const float *products, int64_t m_point
     }
 }
 
-/* Copies for each m. */
-static void transform_output_2(const float *p, int64_t m_point, const tile_out *o)
+/* Copies as above. */
+static void transform_output_3(const float *p, int64_t m_point, const tile_out *o)
 {
-    transform_output(2, p, m_point, o);
+    transform_output(3, p, m_point, o);
 }
 static void transform_output_4(const float *p, int64_t m_point, const tile_out *o)
 {
     transform_output(4, p, m_point, o);
+}
+static void transform_output_6(const float *p, int64_t m_point, const tile_out *o)
+{
+    transform_output(6, p, m_point, o);
+}
+
+/* An activation that is more than clipping, on what a tile has written: its rows, or pixel by pixel where they lie
+ * apart. */
+static void act_on_tile(const tile_out *o, const ingot_epilogue *e)
+{
+    const bool apart = o->column != BLOCK;
+
+    for (int b = 0; b < o->blocks; b++)
+        for (int x = 0; x < (apart ? o->columns : 1); x++)
+            INGOT_FN(act_rows_f32)(o->dst + b * o->plane + x * o->column, o->row, o->rows,
+                                   (apart ? 1 : o->columns) * BLOCK, e);
 }
 
 /* M of one vector of channels, from channel oc on, to dst. */
@@ -471,7 +529,8 @@ static void finish_vector(const wino_job *j, int64_t oc, const float *products, 
     const int64_t left = min64(VF32_LANES, d->oc - oc);
     float low, high;
     tile_out o = {
-        .row = d->out[2] * BLOCK, .plane = s->out_plane, .blocks = (int)ceil_div(left, BLOCK),
+        .row = j->place.step[1] * j->place.size[2] * BLOCK, .column = j->place.step[2] * BLOCK,
+        .plane = s->out_plane, .blocks = (int)ceil_div(left, BLOCK),
         .bias = j->e->bias ? vf32_load_n(j->e->bias + oc, (size_t)left) : vf32_zero(),
     };
 
@@ -481,29 +540,34 @@ static void finish_vector(const wino_job *j, int64_t oc, const float *products, 
     for (int64_t t = 0; t < count; t++) {
         const tile_place at = place_of(s, tile0 + t);
         const int64_t to = (at.image * ceil_div(d->oc, BLOCK) + oc / BLOCK) * s->out_plane +
-                           (at.y * d->out[2] + at.x) * BLOCK;
+                           place_at(&j->place, 0, at.y, at.x) * BLOCK;
 
         o.dst = j->dst + to;
         o.residual = j->e->residual ? j->e->residual + to : NULL;
         o.rows = (int)min64(s->m, d->out[1] - at.y);
         o.columns = (int)min64(s->m, d->out[2] - at.x);
-        if (s->m == 2)
-            transform_output_2(products + t * UNIT, s->m_point, &o);
-        else
+        if (s->points == 3)
+            transform_output_3(products + t * UNIT, s->m_point, &o);
+        else if (s->points == 4)
             transform_output_4(products + t * UNIT, s->m_point, &o);
-        for (int b = 0; act_follows(j->e) && b < o.blocks; b++)
-            INGOT_FN(act_rows_f32)(o.dst + b * o.plane, o.row, o.rows, o.columns * BLOCK, j->e);
+        else
+            transform_output_6(products + t * UNIT, s->m_point, &o);
+        if (act_follows(j->e))
+            act_on_tile(&o, j->e);
     }
 }
 
 /* Items [i0, i1). *held is the block whose V is in scratch, or -1: items of one block follow each other, so the
  * transform is done once for all of its units, even over several calls. */
-void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
-                            const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
+void INGOT_FN(winograd_place_run)(const ingot_conv *d, int m, const conv_place *place, const float *packed,
+                                  const float *src, float *dst, const ingot_epilogue *e, float *scratch, int64_t *held,
+                                  int64_t i0, int64_t i1)
 {
-    const wino_shape s = wino_shape_of(d, m);
-    const wino_job j = { .d = d, .s = &s, .e = e, .src = src, .packed = packed, .dst = dst, .v = scratch,
-                         .products = scratch + s.points * s.points * s.v_point };
+    wino_shape s = wino_shape_of(d, m);
+
+    s.out_plane = place->size[1] * place->size[2] * BLOCK;
+    const wino_job j = { .place = *place, .d = d, .s = &s, .e = e, .src = src, .packed = packed, .dst = dst,
+                         .v = scratch, .products = scratch + s.points * s.points * s.v_point };
 
     for (int64_t i = i0; i < i1; i++) {
         const int64_t block = i / s.units, unit = i % s.units;
@@ -511,10 +575,12 @@ void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, con
 
         /* the first item of a block transforms its source; the others find it in scratch */
         if (block != *held) {
-            if (m == 2)
-                transform_source_2(&j, tile0, count);
-            else
+            if (s.points == 3)
+                transform_source_3(&j, tile0, count);
+            else if (s.points == 4)
                 transform_source_4(&j, tile0, count);
+            else
+                transform_source_6(&j, tile0, count);
             *held = block;
         }
         /* products at all points, then back to outputs, one vector of channels at a time */
@@ -522,4 +588,13 @@ void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, con
         for (int v = 0; v < unit_width_of(d->oc, unit) / VF32_LANES; v++)
             finish_vector(&j, unit * UNIT + v * VF32_LANES, j.products + v * VF32_LANES, tile0, count);
     }
+}
+
+/* With outputs one after the other. */
+void INGOT_FN(winograd_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
+                            const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
+{
+    const conv_place place = { .size = { 1, d->out[1], d->out[2] }, .step = { 1, 1, 1 } };
+
+    INGOT_FN(winograd_place_run)(d, m, &place, packed, src, dst, e, scratch, held, i0, i1);
 }

@@ -129,6 +129,23 @@ static const conv_case winograd_cases[] = {
     { "one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
 };
 
+/* Two taps, which only tiles of 2x2 are for. */
+static const conv_case two_taps_cases[] = {
+    { "two taps", 2, 1, 16, 40, { 1, 8, 8 }, { 1, 2, 2 }, ONES, ONES, { 0, 1, 1 }, NONE, false },
+    { "two taps, odd size", 1, 1, 13, 9, { 1, 10, 16 }, { 1, 2, 2 }, ONES, ONES, { 0, 1, 1 }, { 0, 2, 0 }, false },
+};
+
+/* Transposed, with phases of two taps and of three. */
+static const conv_case pairs_transposed[] = {
+    { "4x4 stride 2", 2, 1, 40, 24, { 1, 16, 20 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "4x4 stride 2, odd", 1, 1, 9, 13, { 1, 15, 13 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, NONE, { 0, 1, 3 }, false },
+    { "4x6 stride 2, 3", 1, 1, 33, 8, { 1, 16, 19 }, { 1, 4, 6 }, { 1, 2, 3 }, ONES, { 0, 3, 1 }, NONE, false },
+};
+static const conv_case triples_transposed[] = {
+    { "3x3 stride 1", 2, 1, 24, 16, { 1, 9, 15 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "6x6 stride 2", 1, 1, 17, 11, { 1, 20, 23 }, { 1, 6, 6 }, { 1, 2, 2 }, ONES, { 0, 2, 2 }, { 0, 2, 1 }, false },
+};
+
 /* The kernel's description of a case, with the sizes of the result computed. */
 static ingot_conv conv_of(const conv_case *t)
 {
@@ -225,12 +242,6 @@ static void pack_direct(const ingot_kernels *k, const ingot_conv *d, float *pack
         k->conv_pack_f32(d, packed, weights, u, u + 1);
 }
 
-static void pack_transposed(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
-{
-    for (int64_t u = 0, units = k->deconv_units_f32(d); u < units; u++)
-        k->deconv_pack_f32(d, packed, weights, u, u + 1);
-}
-
 /* Winograd with m bound to it, so that it looks like the others. */
 static const ingot_kernels *winograd;
 
@@ -255,6 +266,29 @@ static const ingot_kernels *winograd;
     }
 BIND(2)
 BIND(4)
+
+/* The same for a transposed one; 0 is the direct way. */
+#define BIND_TRANSPOSED(m) \
+    static int64_t transposed_packed_##m(const ingot_conv *d) { return winograd->deconv_packed_f32(d, m); } \
+    static int64_t transposed_items_##m(const ingot_conv *d) { return winograd->deconv_items_f32(d, m); } \
+    static void transposed_pack_##m(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights) \
+    { \
+        for (int64_t u = 0, units = k->deconv_units_f32(d); u < units; u++) \
+            k->deconv_pack_f32(d, m, packed, weights, u, u + 1); \
+    } \
+    static void transposed_run_##m(const ingot_conv *d, const float *packed, const float *src, float *dst, \
+                                   const ingot_epilogue *e, int64_t i0, int64_t i1) \
+    { \
+        const int64_t n = winograd->deconv_scratch_f32(d, m), half = (i0 + i1) / 2; \
+        float *scratch = check_floats(n); \
+        int64_t held = -1; \
+        winograd->deconv_f32(d, m, packed, src, dst, e, scratch, &held, i0, half); \
+        winograd->deconv_f32(d, m, packed, src, dst, e, scratch, &held, half, i1); \
+        check_free(scratch, n, "transposed scratch"); \
+    }
+BIND_TRANSPOSED(0)
+BIND_TRANSPOSED(2)
+BIND_TRANSPOSED(4)
 
 static void pack_depthwise(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
 {
@@ -551,6 +585,27 @@ static void check_pairs(const ingot_kernels *k)
         check_fail("pair %s: one with a dilation is not", k->isa);
 }
 
+/* By phases, each directly or in Winograd's way, which has to be possible for the cases of that. */
+static void check_transposed(const ingot_kernels *k)
+{
+    const algorithm plain = { true, 4e-7, transposed_packed_0, transposed_pack_0, transposed_items_0,
+                              transposed_run_0 };
+    const algorithm two = { true, 1e-6, transposed_packed_2, transposed_pack_2, transposed_items_2, transposed_run_2 };
+    const algorithm four = { true, 4e-6, transposed_packed_4, transposed_pack_4, transposed_items_4,
+                             transposed_run_4 };
+
+    check_cases(k, &plain, deconv_cases, sizeof deconv_cases / sizeof *deconv_cases);
+    check_cases(k, &two, pairs_transposed, sizeof pairs_transposed / sizeof *pairs_transposed);
+    check_cases(k, &two, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
+    check_cases(k, &four, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
+    for (size_t i = 0; i < sizeof deconv_cases / sizeof *deconv_cases; i++) {
+        const ingot_conv d = transposed_of(&deconv_cases[i]);
+        const int m = k->deconv_choose_f32(&d, true);
+        if (m)
+            check_conv(k, m == 2 ? &two : &four, &deconv_cases[i], INGOT_ACT_SILU, true, true);
+    }
+}
+
 /* The lists above, each by its algorithms; then every width up to 32 in a 3x3 convolution, direct and depthwise, so
  * that each cut of a row into tiles comes up. */
 static void test(const ingot_kernels *k)
@@ -561,11 +616,9 @@ static void test(const ingot_kernels *k)
 
     check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
     check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);
-    const algorithm transposed = { true, 4e-7, k->deconv_packed_f32, pack_transposed,
-                                   k->deconv_items_f32, k->deconv_f32 };
-    check_cases(k, &transposed, deconv_cases, sizeof deconv_cases / sizeof *deconv_cases);
     /* F(4x4) is held less tightly: its transforms lose more bits */
     winograd = k;
+    check_transposed(k);
     const algorithm two = { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_mixes(k);
@@ -577,6 +630,7 @@ static void test(const ingot_kernels *k)
         check_scale(k, channels, 82 - channels, 1);
         check_scale(k, 16, channels + 7, 3);
     }
+    check_cases(k, &two, two_taps_cases, sizeof two_taps_cases / sizeof *two_taps_cases);
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     /* all widths, with one to seven blocks of output channels and strides of 1 to 3 */
