@@ -13,7 +13,7 @@
 #define CONV_PX1 CONV_PX1_8
 #define CONV_PX2 CONV_PX2_8
 #define CONV_UNROLL       /* small tiles: the compiler unrolls the loop over their channels by itself */
-#define DW_VECTORS 7      /* of a depthwise tile at stride 1: as many pixels */
+#define DW_VECTORS DW_VECTORS_8
 
 #define EXP2_BITS EXP2_BITS_8
 
