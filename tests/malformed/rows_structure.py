@@ -232,3 +232,69 @@ case("odd: a function that imports no domain", OK, "", with_functions(
 case("subgraph: nested 80 deep", INVALID, "nest too deep", deep(80))
 case("subgraph: nested 33 deep", INVALID, "nest too deep", deep(33))
 case("odd: subgraphs nested 20 deep", OK, "", deep(20))
+
+# ---- functions whose parts do not fit, attributes and types that are rarely seen ----
+def referring(name="alpha", to="s", kind=A.FLOAT, op_type="LeakyRelu"):
+    """A node of a function's body whose attribute is the function's."""
+    made = node(op_type, ["a"], ["b"], name="body")
+    made.attribute.append(A(name=name, type=kind, ref_attr_name=to))
+    return made
+
+
+handed = graph([node("Relu", ["x"], ["r"])], outputs=["r"])
+inner = graph([node("If", ["a"], ["r"], name="deep"), ], outputs=["r"])
+for name in ("then_branch", "else_branch"):
+    inner.node[0].attribute.append(A(name=name, type=A.GRAPH, ref_attr_name="g"))
+for text, made, pattern, code in [
+    ("a default that is a reference", with_functions([function("F", ["a"], ["b"], [referring()], attribute_protos=[A(name="s", type=A.FLOAT, ref_attr_name="t")])], call("F")),
+     "culprit.*'s'.*reference", INVALID),
+    ("a reference outside of functions", with_functions([function("F", ["a"], ["b"], [referring()], attributes=["s"])], call(
+        "F", s=A(name="s", type=A.FLOAT, ref_attr_name="t"))), "culprit.*attribute 's'.*outside of a function", INVALID),
+    ("an output that is an input which is left out", with_functions([function("F", ["a"], ["a"], [])], call("F", [])), "culprit.*output 0", INVALID),
+    ("an input without a name", with_functions([function("F", [""], ["b"], [node("Relu", [""], ["b"])])], call("F")), "culprit.*without a name", INVALID),
+    ("a graph that is handed on into a graph", with_functions([function("F", ["a"], ["b"], [node(
+        "If", ["a"], ["b"], name="body", then_branch=inner, else_branch=inner)], attributes=["g"])], call("F", g=handed)), "culprit.*handed to a function", UNSUPPORTED)]:
+    case("function: " + text, code, pattern, made)
+case("odd: a function of no version that hands its input on", OK, "", with_functions([helper.make_function("local", "F", ["a"], ["a"], [], [])], call("F")))
+case("odd: a function that hands its input on", OK, "", with_functions([function("F", ["a"], ["a"], [])], call("F")))
+case("odd: a default that is not wanted", OK, "", with_functions([function("F", ["a"], ["b"], [referring()], attribute_protos=[A(name="t", type=A.FLOAT, f=1.0), A(
+    name="s", type=A.FLOAT, f=0.5)])], call("F")))
+case("attribute: a graph for a constant", INVALID, "", of_nodes(node("Constant", [], ["c"], value=handed), node("Add", ["x", "c"], ["y"], name="add")))
+many = node("Relu", ["x"], ["y"])
+many.attribute.extend(A(name=f"a{i}", type=A.INT, i=1) for i in range(1025))
+case("attribute: 1,025 of them", LIMIT, "culprit", of_nodes(many))
+for number in (15, 99, -1, MIN32):
+    wrong = field(1, field(1, "x") + field(2, "y") + field(3, "culprit") + field(4, "Relu") + field(5, field(1, "a") + field(20, number)))
+    case(f"attribute: type {number}", INVALID, "culprit", raw_model(wrong + field(2, "g") + field(11, field(1, "x")) + field(12, field(1, "y"))))
+shift = node("BitShift", ["x", "x"], ["y"])
+shift.attribute.append(A(name="direction", s=b"LEFT"))
+case("odd: an attribute of bytes without a type", OK, "", model(graph([shift], [info("x", UINT8, [2])])))
+slope = node("LeakyRelu", ["x"], ["y"])
+slope.attribute.append(A(name="alpha", f=0.5))
+case("odd: an attribute of a float without a type", OK, "", of_nodes(slope))
+for text, value_type, code in [("sparse tensor", onnx.TypeProto(sparse_tensor_type=onnx.TypeProto.SparseTensor(elem_type=FLOAT)), OK),
+                               ("sparse tensor of no type", onnx.TypeProto(sparse_tensor_type=onnx.TypeProto.SparseTensor(elem_type=99)), INVALID),
+                               ("nothing", onnx.TypeProto(), OK)]:
+    made = model(graph([node("Relu", ["x"], ["r"])], [info("x", FLOAT, [2])], ["y"]))
+    made.graph.node.append(node("Abs", ["r"], ["y"], name="abs"))
+    made.graph.value_info.append(onnx.ValueInfoProto(name="r", type=value_type))
+    made.graph.value_info.append(onnx.ValueInfoProto(name="r", type=value_type))
+    made.graph.value_info.append(onnx.ValueInfoProto())
+    made.graph.value_info.append(onnx.ValueInfoProto(name="unheard of"))
+    case(f"{'odd' if code == OK else 'type'}: a value declared as " + text, code, "", made)
+opaque = field(1, "r") + field(2, field(7, field(1, "d") + field(2, "n")))
+case("type: an opaque value", UNSUPPORTED, "opaque", raw_model(
+    field(1, field(1, "x") + field(2, "r") + field(4, "Relu")) + field(1, field(1, "r") + field(2, "y") + field(4, "Abs")) + field(2, "g") + field(11, field(1, "x")) +
+    field(12, field(1, "y")) + field(13, opaque)))
+twice = relu()
+twice.opset_import.append(helper.make_opsetid("", 21))
+case("odd: an operator set imported twice", OK, "", twice)
+other = relu()
+other.opset_import.append(helper.make_opsetid("ai.onnx", 20))
+case("opset: two versions of one domain", INVALID, "version", other)
+old = relu(ir_version=2)
+del old.opset_import[:]
+case("odd: IR version 2 without operator sets", OK, "", old)
+noname = relu()
+noname.graph.name = ""
+case("odd: a graph without a name", OK, "", noname)

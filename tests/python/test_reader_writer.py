@@ -411,3 +411,48 @@ def test_file_is_replaced_at_once(tmp_path):
     assert program("onnx_roundtrip", path, tmp_path / "no" / "folder.onnx").returncode == IO
     assert program("onnx_roundtrip", path, "/dev/full").returncode == IO
     assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+def test_attributes_of_every_kind(tmp_path):
+    """Of an operator that nobody knows: what it has is kept, lists of one and more."""
+    tensors = [numpy_helper.from_array(np.float32([1, 2]), "t"), numpy_helper.from_array(np.array(["a"], object), "s"), helper.make_tensor("u", TensorProto.UINT4, [3], [1, 2, 3])]
+    values = helper.make_tensor("v", FLOAT, [1], [5])
+    sparse = helper.make_sparse_tensor(values, helper.make_tensor("", INT64, [1], [2]), [4])
+    tensor_type = helper.make_tensor_type_proto(FLOAT, ["N", 3, None])
+    types = [tensor_type, helper.make_sequence_type_proto(tensor_type), helper.make_optional_type_proto(helper.make_sequence_type_proto(tensor_type)),
+             helper.make_map_type_proto(INT64, tensor_type)]
+    body = helper.make_graph([helper.make_node("Relu", ["x"], ["r"])], "body", [], [info("r")])
+    kept = {"f": 1.5, "i": -7, "s": b"text", "t": tensors[0], "g": body, "floats": [1.0, 2.0], "ints": [1, 2, 3], "strings": [b"a", b""], "tensors": tensors, "graphs": [body, body],
+            "tp": types[3], "type_protos": types}
+    node = helper.make_node("Odd", ["x"], ["y"], domain="nobody", **kept)
+    node.attribute.append(helper.make_attribute("sparse", sparse))
+    node.attribute.append(AttributeProto(name="sparses", type=AttributeProto.SPARSE_TENSORS, sparse_tensors=[sparse, sparse]))
+    path = tmp_path / "model.onnx"
+    onnx.save(model_of(graph_of([node]), imports=[("nobody", 1)], opset=21, ir_version=10), path)
+    (made,) = onnx.load(roundtrip(path, tmp_path / "out.onnx")).graph.node
+    attributes = {a.name: a for a in made.attribute}
+    assert set(kept) <= set(attributes)
+    for name in ("f", "i", "s", "floats", "ints", "strings"):
+        assert helper.get_attribute_value(attributes[name]) == kept[name]
+    for a, b in zip([attributes["t"].t, *attributes["tensors"].tensors], [tensors[0], *tensors]):
+        assert numpy_helper.to_array(a).tolist() == numpy_helper.to_array(b).tolist() and a.data_type == b.data_type
+    assert [attributes["tp"].tp, *attributes["type_protos"].type_protos] == [types[3], *types]
+    for graph in (attributes["g"].g, *attributes["graphs"].graphs):
+        assert [n.op_type for n in graph.node] == ["Relu"] and list(graph.node[0].input) == ["x"] and len(graph.output) == 1
+    for name in ("sparse", "sparses"):          # as they are here: dense, or sparse still
+        assert name in attributes
+
+
+def test_branches_that_hand_on_what_is_outside(tmp_path):
+    """An output of a subgraph may be a value of the graph around it, and twice the same one."""
+    one = helper.make_graph([], "one", [], [info("h"), info("h")])
+    two = helper.make_graph([helper.make_node("Neg", ["h"], ["n"])], "two", [], [info("n"), info("n")])
+    nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("If", ["c"], ["a", "b"], then_branch=one, else_branch=two), helper.make_node("Add", ["a", "b"], ["y"])]
+    path = tmp_path / "model.onnx"
+    for flag in (True, False):
+        path.write_bytes(model_of(graph_of(nodes, [numpy_helper.from_array(np.array(flag), "c")])).SerializeToString())
+        out = roundtrip(path, tmp_path / "out.onnx")
+        for graph in (a.g for n in onnx.load(out).graph.node for a in n.attribute):
+            assert len({o.name for o in graph.output}) == 2
+        wanted = 2 * np.maximum(X, 0) if flag else -2 * np.maximum(X, 0)
+        np.testing.assert_array_equal(session(out).run(None, {"x": X})[0], wanted)

@@ -208,6 +208,24 @@ def test_io_faults(external, call, number):
             break
 
 
+@pytest.mark.parametrize("call, number", [("open", errno.EMFILE), ("open", errno.EACCES), ("fsync", errno.EIO), ("rename", errno.EACCES), ("fstat", errno.EIO),
+                                          ("pread", errno.EIO), ("pread", 0)])
+def test_io_faults_while_saving(external, call, number):
+    """As above, for a model that is saved over an old one."""
+    out = external / "out.onnx"
+    clean = 0
+    for k in range(1, 60):
+        out.write_bytes(b"old")
+        done = faulty(f"{call} {k} {number}", "optimize", "model/model.onnx", "-o", "out.onnx", "--threads", "1", cwd=external)
+        assert done.returncode in (OK, LIMIT, IO), (k, done.returncode, done.stderr)
+        assert not [name for name in os.listdir(external) if name.endswith(".tmp")]
+        assert (out.read_bytes() == b"old") == (done.returncode != OK) and done.stderr.count("\n") == (done.returncode != OK), (k, done.stderr)
+        clean = 0 if done.returncode else clean + 1
+        if clean == 8:
+            break
+    assert clean == 8
+
+
 @pytest.mark.parametrize("location, make, code", [
     ("data", None, OK), ("d/data", None, OK), ("d//data", None, OK), ("link", "data", 4), ("d/link", "data", 4), ("../outside", None, 4),
     ("up/data", "..", 4), ("d/../data", None, 4), ("d", None, IO), ("nothing", None, IO), ("d/" + "n" * 300, None, (IO, 4)), ("data/", None, IO),
