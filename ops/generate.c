@@ -72,46 +72,10 @@ static ingot_status run_constant_of_shape(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* The one attribute that holds a Constant's value: value, value_int, value_strings and so on, or sparse_value. NULL:
- * none. */
-static const ingot_attr *constant_attr(const ingot_node *node)
+/* The reader makes constants of these nodes, so that none is left to run; the row tells that there is the operator. */
+static ingot_status never_run(ingot_op_ctx *c)
 {
-    for (size_t i = 0; i < node->n_attrs; i++)
-        if (!strncmp(node->attrs[i].name, "value", 5) || !strcmp(node->attrs[i].name, "sparse_value"))
-            return &node->attrs[i];
-    return NULL;
-}
-
-/* Exactly one attribute gives the value; lists give rank 1, single numbers a scalar. INVALID: none. UNSUPPORTED: a
- * value of another type of attribute, such as a graph. */
-static ingot_status infer_constant(ingot_op_ctx *c)
-{
-    const ingot_attr *attr = constant_attr(c->node);
-    if (!attr)
-        return ingot_op_fail(c, INGOT_INVALID, "no attribute gives the value");
-    const int64_t n = (int64_t)attr->n;
-    switch (attr->type) {
-    case INGOT_ATTR_FLOAT:
-    case INGOT_ATTR_FLOATS: return ingot_out(c, 0, INGOT_FLOAT, attr->type == INGOT_ATTR_FLOATS, &n);
-    case INGOT_ATTR_INT:
-    case INGOT_ATTR_INTS: return ingot_out(c, 0, INGOT_INT64, attr->type == INGOT_ATTR_INTS, &n);
-    case INGOT_ATTR_STRING:
-    case INGOT_ATTR_STRINGS: return ingot_out(c, 0, INGOT_STRING, attr->type == INGOT_ATTR_STRINGS, &n);
-    case INGOT_ATTR_TENSOR:
-    case INGOT_ATTR_SPARSE_TENSOR: return ingot_out_like(c, 0, &attr->tensors[0]->tensor);
-    default: return ingot_op_fail(c, INGOT_UNSUPPORTED, "a value of attribute type %d", (int)attr->type);
-    }
-}
-
-/* Sparse values are made dense when they are read. */
-static ingot_status run_constant(ingot_op_ctx *c)
-{
-    const ingot_attr *attr = constant_attr(c->node);
-    if (attr->type == INGOT_ATTR_TENSOR || attr->type == INGOT_ATTR_SPARSE_TENSOR)
-        ingot_const_read(attr->tensors[0], c->out[0]->data);
-    else if (attr->n) /* floats, ints and strings lie as the tensor's elements do */
-        memcpy(c->out[0]->data, attr->floats, attr->n * ingot_dtype_size_bytes(c->out[0]->dtype));
-    return INGOT_OK;
+    return ingot_op_fail(c, INGOT_UNSUPPORTED, "a Constant is read with the model, not run");
 }
 
 /* How many numbers start, limit and delta of a Range make. INVALID: inputs that are not one number each, a delta of 0,
@@ -258,7 +222,7 @@ static ingot_status run_one_hot(ingot_op_ctx *c)
 #define EYE_TYPES (INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL))
 
 const ingot_op ingot_ops_generate[] = {
-    {"Constant", 1, 0, 0, {0}, infer_constant, run_constant},
+    {"Constant", 1, 0, 0, {0}, never_run, never_run},
     {"ConstantOfShape", 9, 1, 1, {INGOT_TYPE(INT64)}, infer_constant_of_shape, run_constant_of_shape,
      .flags = INGOT_OP_LONG},
     {"Shape", 1, 1, 1, {INGOT_TYPES_ALL}, infer_shape, run_shape, .flags = INGOT_OP_SHAPE_ONLY},

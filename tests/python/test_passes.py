@@ -7,6 +7,7 @@ import os
 import numpy as np
 import onnx
 import pytest
+from conftest import save_model
 from onnx import TensorProto, helper, numpy_helper
 
 ort = pytest.importorskip("onnxruntime")
@@ -580,3 +581,58 @@ def test_bias_and_residual(optimize, swapped):
     optimize([node("MatMul", f"x {w.add('w', 24, 24)}", "p"), node("Add", f"p {w.add('b', 24)}", "q"),
               node("Add", "q x" if swapped else "x q", "y")], image(2, 5, 24), "y", w)
     assert "fuse-conv-add: 2 of 2" in optimize.report
+
+
+# ---- shapes that are not declared --------------------------------------------------------------------------------
+
+UNDECLARED = {
+    "gemm": ([helper.make_node("Gemm", ["x", "b"], ["y"], transA=1)], {}, {"x": (3, 2), "b": (3, 4)}),
+    "matmul": ([helper.make_node("MatMul", ["x", "b"], ["y"])], {}, {"x": (4, 2, 3), "b": (3, 5)}),
+    "matmul, more on the right": ([helper.make_node("MatMul", ["x", "b"], ["y"])], {}, {"x": (2, 3), "b": (4, 3, 5)}),
+    "conv": ([helper.make_node("Conv", ["x", "b"], ["y"], auto_pad="VALID")], {}, {"x": (1, 2, 5, 5), "b": (3, 2, 3, 3)}),
+    "conv and same": ([helper.make_node("Conv", ["x", "b"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2])], {}, {"x": (1, 2, 5, 5), "b": (3, 2, 3, 3)}),
+    "transposed conv": ([helper.make_node("ConvTranspose", ["x", "b"], ["y"])], {}, {"x": (1, 2, 5, 5), "b": (2, 3, 3, 3)}),
+    "pool and ceil": ([helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)], {}, {"x": (1, 2, 5, 5)}),
+    "pad": ([helper.make_node("Pad", ["x", "p"], ["y"])], {"p": np.int64([1, 0, 2, 0])}, {"x": (2, 3)}),
+    "pad nothing": ([helper.make_node("Pad", ["x", "p"], ["y"])], {"p": np.int64([0, 0, 0, 0])}, {"x": (2, 3)}),
+    "pads that are given": ([helper.make_node("Cast", ["q"], ["p"], to=TensorProto.INT64), helper.make_node("Pad", ["x", "p"], ["y"])], {}, {"x": (2, 3), "q": (4,)}),
+    "cut": ([helper.make_node("Pad", ["x", "p"], ["y"])], {"p": np.int64([-1, 0, 0, 1])}, {"x": (2, 3)}),
+    "resize": ([helper.make_node("Resize", ["x", "", "s"], ["y"])], {"s": np.float32([1, 1, 2, 2])}, {"x": (1, 2, 3, 3)}),
+    "resize to sizes": ([helper.make_node("Resize", ["x", "", "", "n"], ["y"])], {"n": np.int64([1, 2, 6, 6])}, {"x": (1, 2, 3, 3)}),
+    "resize some axes": ([helper.make_node("Resize", ["x", "", "s"], ["y"], axes=[2, 3])], {"s": np.float32([2, 2])}, {"x": (1, 2, 3, 3)}),
+    "gather": ([helper.make_node("Cast", ["i"], ["j"], to=TensorProto.INT64), helper.make_node("Gather", ["x", "j"], ["y"])], {}, {"x": (4, 3), "i": (2, 2)}),
+    "many axes gathered": ([helper.make_node("Gather", ["x", "j"], ["y"])], {"j": np.zeros([1, 1, 1, 2, 1, 1], np.int64)}, {"x": (1, 1, 2, 3)}),
+    "concat": ([helper.make_node("Concat", ["x", "b"], ["y"], axis=0)], {}, {"x": (2, 3), "b": (4, 3)}),
+    "concat with a constant": ([helper.make_node("Concat", ["x", "c"], ["y"], axis=1)], {"c": np.ones([2, 2], np.float32)}, {"x": (2, 3)}),
+    "flatten": ([helper.make_node("Flatten", ["x"], ["y"], axis=-1)], {}, {"x": (2, 3, 4)}),
+    "reshape": ([helper.make_node("Reshape", ["x", "n"], ["y"])], {"n": np.int64([0, -1, 2])}, {"x": (2, 3, 4)}),
+    "reshape to nothing": ([helper.make_node("Reshape", ["x", "n"], ["y"], allowzero=1)], {"n": np.int64([0, 4])}, {"x": (2, 0)}),
+    "reshape by a shape": ([helper.make_node("Shape", ["b"], ["n"]), helper.make_node("Reshape", ["x", "n"], ["y"])], {}, {"x": (2, 6), "b": (3, 4)}),
+    "transpose": ([helper.make_node("Transpose", ["x"], ["y"])], {}, {"x": (2, 3, 4)}),
+    "split": ([helper.make_node("Split", ["x"], ["a", "", "c"], num_outputs=3, axis=1), helper.make_node("Add", ["a", "c"], ["y"])], {}, {"x": (2, 9)}),
+    "slice": ([helper.make_node("Slice", ["x", "f", "t", "a"], ["y"])], {"f": np.int64([1]), "t": np.int64([3]), "a": np.int64([-1])}, {"x": (2, 4)}),
+    "where": ([helper.make_node("Greater", ["x", "b"], ["g"]), helper.make_node("Where", ["g", "x", "b"], ["y"])], {}, {"x": (2, 3), "b": (3,)}),
+}
+
+
+@pytest.mark.parametrize("declared", ["nothing", "ranks", "names", "one name", "sizes"])
+@pytest.mark.parametrize("name", UNDECLARED)
+def test_shapes_that_are_not_declared(ingot, tmp_path, name, declared):
+    """The same bits with passes and without them, whatever is known of the inputs."""
+    nodes, constants, inputs = UNDECLARED[name]
+    random = np.random.default_rng(1)
+    arguments, rows = [], []
+    for key, shape in inputs.items():
+        array = random.standard_normal(shape).astype(np.float32)
+        if key in "iq":
+            array = np.zeros(shape, np.float32)
+        np.save(tmp_path / f"{key}.npy", array)
+        arguments += ["--input", f"{key}={tmp_path}/{key}.npy"]
+        rows.append((key, TensorProto.FLOAT, {"nothing": None, "ranks": [None] * len(shape), "names": [f"{key}{d}" for d in range(len(shape))],
+                                              "one name": [f"n{n}" for n in shape], "sizes": list(shape)}[declared]))
+    # what comes of it is read twice, so that passes ask for its shape
+    last = [helper.make_node("Shape", ["y"], ["shape"]), helper.make_node("Reshape", ["y", "shape"], ["r"]), helper.make_node("Relu", ["r"], ["z"])]
+    path = save_model(tmp_path / "m.onnx", [*nodes, *last], rows, [("z", TensorProto.FLOAT, None)], list(constants.items()), opset=18)
+    done = [ingot("run", path, *arguments, "--checksum", "--quiet", *options) for options in ([], ["--disable-pass", "all"])]
+    assert done[0].code == done[1].code == 0, done[0].err + done[1].err
+    assert done[0].out == done[1].out
