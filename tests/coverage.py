@@ -3,6 +3,7 @@
     python3 tests/coverage.py [PART ...]            build into build/coverage, run parts of tests/run.py there, and report
     python3 tests/coverage.py --report              report what earlier calls ran
     python3 tests/coverage.py --report --list cli onnx      ... with each line and branch there that was not reached
+    python3 tests/coverage.py --report --page       ... as tests/COVERAGE.md has it: what was not reached, by file and kind
     python3 tests/coverage.py --clear               forget what ran
 
 The default is every part that runs the code natively: unit python corpus malformed conformance. The build is gcc's without
@@ -14,6 +15,8 @@ failures are those of tests/run.sh to report.
 """
 import argparse
 import collections
+import contextlib
+import io
 import json
 import os
 import re
@@ -116,6 +119,55 @@ def missing(files, wanted):
                 yield f"{path}:{number}: branch {','.join(untaken)} of {len(line.branches)}: {text[number].strip()}"
 
 
+# Why a branch was not taken, by what its line says; the first that fits.
+KINDS = {
+    "memory": (r"out_of_memory|out of memory|alloc|strdup|strndup|arena_|scope_define|larger|memstream|does not fit memory",
+               "an allocation fails: the tests make each one fail that their models and files need, and these are others"),
+    "size": (r"overflow|SIZE_MAX|INT\d*_MAX|PATH_MAX|UINT64_MAX|INGOT_MAX|sizeof \w+\)?$|>= \(int\)|capacity|limit|MOST_|_BYTES|too (long|many|large)",
+             "a sum that overflows, a text, list or file that is too large for a test"),
+    "system": (r"\b(f?open|openat2?|fstat|stat|read|pread|write|close|f?sync|fclose|rename|unlink|mkdir|access|getrusage|fcntl|sigaction|isatty|getenv)\b|errno|io_error|why",
+               "the system fails, or a terminal is there"),
+    "status": (r"!st\b|\bst\b|status|return st|error", "an error is handed on, or was met before: each is met once, but not from each caller"),
+    "other": ("", "a combination of conditions that no test makes"),
+}
+
+
+def kind_of(text):
+    return next(kind for kind, (pattern, _) in KINDS.items() if re.search(pattern, text))
+
+
+def page(files, figures):
+    """tests/COVERAGE.md: the figures, and what was not taken by file and kind."""
+    counts = collections.defaultdict(collections.Counter)
+    wanted = {"cli": "cli", "onnx": "onnx", "shape inference": "shape inference"}
+    for path in sorted(files):
+        with open(os.path.join(ROOT, path)) as file:
+            text = [""] + file.read().split("\n")
+        for number, line in files[path].items():
+            group = next((g for g in groups(path, line) if g in wanted), None) if path.startswith(("cli", "onnx")) else (
+                "shape inference" if is_inference(path, line) else None)
+            untaken = sum(not b for b in line.branches)
+            if group and untaken:       # what an if leads to tells more than its condition
+                counts[group, path][kind_of(text[number] + (text[number + 1] if number + 1 < len(text) else ""))] += untaken
+    yield "# What the tests reach\n"
+    yield "Written by `tests/coverage.py --report --page` after all of its parts; `--list FILE` names each line and branch.\n"
+    yield "| | lines | branches |\n| --- | --- | --- |"
+    for name in ("all", "engine", "onnx", "ops", "ops/kernels", "cli", "shape inference"):
+        yield f"| {name} | {figures.get(name + ' lines', 0):.1f} % | {figures.get(name + ' branches', 0):.1f} % |"
+    yield "\nA branch is one outcome of a condition, each of `&&` and `||` by itself. In kernels they are those of three instruction sets, of which"
+    yield "a processor's best runs most tests; kernels are held to a reference instead, over shapes that cross every tile edge (`tests/kernels`).\n"
+    yield "Not taken in `cli`, `onnx` and shape inference, by kind:\n"
+    for kind, (_, why) in KINDS.items():
+        yield f"* **{kind}**: {why}"
+    yield "\n| file | " + " | ".join(KINDS) + " |\n| --- |" + " --- |" * len(KINDS)
+    for (group, path), kinds in sorted(counts.items(), key=lambda item: (item[0][0], -sum(item[1].values()), item[0][1])):
+        if sum(kinds.values()) >= 5:
+            yield f"| {path} | " + " | ".join(str(kinds[k] or "") for k in KINDS) + " |"
+    for group in wanted:
+        few = [sum(k.values()) for (g, _), k in counts.items() if g == group and sum(k.values()) < 5]
+        yield f"| {len(few)} more of {group} | {sum(few)} in all |" + " |" * (len(KINDS) - 1)
+
+
 def run_parts(names):
     """The parts of tests/run.py on the build with counters."""
     run.BUILD, run.INGOT = BUILD, os.path.join(BUILD, "ingot")
@@ -140,6 +192,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--clear", action="store_true")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--list", nargs="+", default=[], metavar="FILE_OR_GROUP")
     options = parser.parse_args()
     if options.clear:
@@ -149,6 +202,11 @@ def main():
     if not options.report:
         run_parts(options.parts or PARTS)
     files = collect()
+    if options.page:
+        with contextlib.redirect_stdout(io.StringIO()):
+            figures = report(files)
+        print("\n".join(page(files, figures)))
+        return
     figures = report(files)
     for text in missing(files, options.list):
         print(re.sub(r"\s+", " ", text))
