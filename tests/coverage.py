@@ -127,8 +127,8 @@ KINDS = {
              "a sum that overflows, a text, list or file that is too large for a test"),
     "system": (r"\b(f?open|openat2?|fstat|stat|read|pread|write|close|f?sync|fclose|rename|unlink|mkdir|access|getrusage|fcntl|sigaction|isatty|getenv)\b|errno|io_error|why",
                "the system fails, or a terminal is there"),
-    "status": (r"!st\b|\bst\b|status|return st|error", "an error is handed on, or was met before: each is met once, but not from each caller"),
-    "other": ("", "a combination of conditions that no test makes"),
+    "status": (r"!st\b|\bst\b|status|return st|error", "an error is handed on, which tests meet elsewhere but not from this caller"),
+    "other": ("", "a combination of conditions that no test makes, or that nothing makes: a guard of what is checked before"),
 }
 
 
