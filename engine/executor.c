@@ -22,7 +22,7 @@ static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
     ingot_status status = ingot_plan_lock(plan->env, error);
     if (status)
         return status;
-    status = c->op->prepare(c);
+    status = ingot_step_prepare(step, error);
     if (!status)
         status = ingot_files_check(plan->env->files, error);
     ingot_pack_cache_unlock(plan->env->packs, !status);
@@ -92,41 +92,6 @@ static double long_work_us(const ingot_step *step)
     return (double)step->flops < MOVING_FLOPS * bytes ? MAX(flops_us, bytes_us) : flops_us;
 }
 
-/* Outputs and scratch of so many bytes are touched before they are written; PAGE is the distance that reaches all
- * pages, HUGE_PAGE what the system may have to clear at once. */
-enum { LARGE = 16 << 20, PAGE = 4096, HUGE_PAGE = 2 << 20 };
-
-/* Memory that may be new to the process. */
-typedef struct fresh {
-    char *data;
-    size_t size;
-} fresh;
-
-/* Write to each page of [begin, end), counted in huge pages, what it holds already; reading it first would map the page
- * of zeros. */
-static void touch_pages(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const fresh *bytes = argument;
-    const size_t stop = MIN((size_t)end * HUGE_PAGE, bytes->size);
-    (void)thread;
-    for (size_t at = (size_t)begin * HUGE_PAGE; at < stop; at += PAGE) {
-        char none = 0;
-        __atomic_compare_exchange_n(bytes->data + at, &none, none, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    }
-}
-
-/* The first write to a page waits until the system has cleared it: on some virtual machines 8 ms for 2 MiB, and an
- * operator may write many in a row. Here the run can be given up between any two. */
-static bool touch(ingot_team *team, void *data, size_t size)
-{
-    if (size < LARGE || !data)
-        return false;
-    const int64_t n = (int64_t)(size / HUGE_PAGE) + 1;
-    ingot_team_expect(team, 1e6 * (double)n);
-    ingot_parallel(team, n, 1, touch_pages, &(fresh){data, size});
-    return true;
-}
-
 /* What the step writes, where that may be memory that nobody wrote to before. Returns whether there was any. */
 static bool touch_fresh(const ingot_step *step)
 {
@@ -136,8 +101,16 @@ static bool touch_fresh(const ingot_step *step)
         return false;
     for (int i = 0; i < c->n_out; i++)
         if (c->out[i] && c->out[i]->kind == INGOT_TENSOR && c->out[i]->rank >= 0)
-            any |= touch(c->team, c->out[i]->data, ingot_storage_bytes(c->out[i]));
-    return touch(c->team, c->scratch, c->scratch_bytes) || any;
+            any |= ingot_team_touch(c->team, c->out[i]->data, ingot_storage_bytes(c->out[i]));
+    return ingot_team_touch(c->team, c->scratch, c->scratch_bytes) || any;
+}
+
+/* An operator that was given up in its prepare() tells of memory. */
+ingot_status ingot_step_prepare(ingot_step *step, ingot_error *error)
+{
+    const ingot_status status = step->ctx.op->prepare(&step->ctx);
+    const ingot_status stopped = status ? ingot_plan_stopped(step->plan->env, error) : INGOT_OK;
+    return stopped ? stopped : status;
 }
 
 /* Scratch is there too. Outputs are complete only where the run has not been cancelled meanwhile. */

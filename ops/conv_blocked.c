@@ -305,12 +305,6 @@ static void pack_units(void *argument, int64_t begin, int64_t end, int thread)
     call->b->algorithm->pack(call, begin, end);
 }
 
-/* Packs all of call->weights into call->to_pack, shared out over the team. */
-static void pack_weights(const run_call *call)
-{
-    ingot_parallel(call->ctx->team, call->b->algorithm->units(call->b, call->k), 1, pack_units, (void *)call);
-}
-
 /* Constant weights are packed once for all plans; the tag tells the ways of packing apart. So does the number of lanes,
  * as sessions may run different builds of the kernels. LIMIT where memory is out. */
 static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked *b)
@@ -323,9 +317,8 @@ static ingot_status pack_constant(ingot_op_ctx *c, int input, ingot_conv_blocked
 
     if (packed && fill) {
         const float *weights = ingot_read_constant(c, input, &owned);
-        if (weights)
-            pack_weights(&(run_call){ .ctx = c, .b = b, .k = c->kernels, .weights = weights, .to_pack = packed });
-        else
+        run_call call = { .ctx = c, .b = b, .k = c->kernels, .weights = weights, .to_pack = packed };
+        if (!weights || !ingot_pack(c, b->algorithm->units(b, c->kernels), pack_units, &call, b->packed_bytes))
             packed = NULL;
         ingot_unread_constant(c, owned);
     }
@@ -433,7 +426,7 @@ void ingot_conv_blocked_run(ingot_op_ctx *c, const ingot_conv_blocked *b, const 
         call.dst = (float *)(void *)(scratch + b->src_bytes);
     if (!b->packed) {
         call.packed = call.to_pack = (float *)(void *)(scratch + b->src_bytes + b->dst_bytes);
-        pack_weights(&call);
+        ingot_parallel(c->team, b->algorithm->units(b, call.k), 1, pack_units, &call);
     }
     for (int thread = 0; b->thread_scratch_bytes && thread < ingot_team_size(c->team); thread++)
         *(int64_t *)(void *)ingot_thread_scratch(c, thread) = -1;      /* nothing yet */

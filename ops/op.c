@@ -144,10 +144,20 @@ void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_
 
 /* Memory for a packed constant that all plans of the model share, found by its node and tag; *fill says that the
  * caller is the one to fill it. A copy's own node counts: a step of two nodes has constants of both. NULL when
- * memory is out. */
+ * memory is out, or the run has to end. */
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 {
-    return c->host->packed(original(c), c->node, tag, size_bytes, fill);
+    void *packed = c->host->packed(original(c), c->node, tag, size_bytes, fill);
+    return packed && *fill && ingot_team_touch(c->team, packed, size_bytes) && ingot_cancelled(c) ? NULL : packed;
+}
+
+/* Pieces of at least one; expected to take as long as writing size_bytes to new memory. */
+bool ingot_pack(ingot_op_ctx *c, int64_t n, ingot_task *task, void *argument, size_t size_bytes)
+{
+    ingot_team_expect(c->team, (double)size_bytes / INGOT_FRESH_BYTES_IN_US);
+    ingot_parallel(c->team, n, 1, task, argument);
+    ingot_team_expect(c->team, 0);
+    return !ingot_cancelled(c);
 }
 
 /* The block that constants are read into, made larger where it is too small; memory of its own where it is taken, as
@@ -166,25 +176,8 @@ static void *take_block(ingot_host *host, size_t size_bytes)
     return block->data;
 }
 
-enum { READ_GRAIN = 64 << 10 }; /* elements that a thread reads at once */
-
-/* Reading one constant, split over the team. */
-typedef struct read_call {
-    const ingot_const *constant;
-    char *to;
-    size_t item_bytes;
-} read_call;
-
-/* Task over elements. */
-static void read_part(void *argument, int64_t begin, int64_t end, int thread)
-{
-    const read_call *call = argument;
-    (void)thread;
-    ingot_const_read_range(call->constant, begin, end - begin, call->to + (size_t)begin * call->item_bytes);
-}
-
 /* A constant's data, where it lies in memory if its elements may lie there; else read, and *owned is then what
- * ingot_unread_constant frees. NULL when memory is out. */
+ * ingot_unread_constant frees. NULL when memory is out, or the run has to end. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
 {
     *owned = NULL;
@@ -195,10 +188,7 @@ const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
         (uintptr_t)constant->source % ingot_dtype_size_bytes(constant->tensor.dtype) == 0)
         return constant->source;
     *owned = take_block(c->host, ingot_storage_bytes(&constant->tensor));
-    if (*owned)
-        ingot_parallel(c->team, ingot_count(&constant->tensor), READ_GRAIN, read_part,
-                       &(read_call){constant, (char *)*owned, ingot_dtype_size_bytes(constant->tensor.dtype)});
-    return *owned;
+    return *owned && ingot_const_read_by(c->team, constant, *owned) ? *owned : NULL;
 }
 
 /* The end of ingot_read_constant, also after it failed. */

@@ -150,6 +150,8 @@ void ingot_want_scratch(ingot_op_ctx *c, size_t shared_bytes, size_t per_thread_
 /* Memory shared by all plans and sessions of the model, made once per (c->node, tag): *fill tells whether the caller
  * has to fill it now (others wait). Packed weights go here. NULL: memory is out. */
 void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill);
+/* Fill it by a task over n pieces on all threads; false, with some left out, where the run has to end. */
+bool ingot_pack(ingot_op_ctx *c, int64_t n, ingot_task *task, void *argument, size_t size_bytes);
 /* Float elements of constant input i for packing: as they are, or read into *owned (free with ingot_unread). NULL:
  * memory is out. */
 const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned);

@@ -68,9 +68,7 @@ static const float *plain_constant(ingot_op_ctx *c, int input)
     if (!constant->scale && constant->source && (uintptr_t)constant->source % _Alignof(float) == 0)
         return constant->source;
     float *copy = ingot_packed(c, UINT64_C(0x4d) << 32, ingot_storage_bytes(c->in[input]), &fill);
-    if (copy && fill)
-        ingot_const_read(constant, copy);
-    return copy;
+    return copy && fill && !ingot_const_read_by(c->team, constant, copy) ? NULL : copy;
 }
 
 /* Task over panels of B: each becomes contiguous in the order in which the microkernel reads it. */
@@ -145,9 +143,8 @@ static const float *packed_constant(ingot_op_ctx *c, const ingot_product *p, int
         run_call call = {
             .ctx = c, .k = c->kernels, .p = p, .b = ingot_read_constant(c, input, &owned), .packed = packed
         };
-        if (call.b)
-            ingot_parallel(c->team, c->kernels->gemm_panels_f32(p->n), 1, pack_panels, &call);
-        else
+        const size_t size_bytes = (size_t)n_floats * sizeof(float);
+        if (!call.b || !ingot_pack(c, c->kernels->gemm_panels_f32(p->n), pack_panels, &call, size_bytes))
             packed = NULL;
         ingot_unread_constant(c, owned);
     }

@@ -22,8 +22,8 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     copy->data = ingot_packed(c, LOADED_TAG + (uint64_t)input, ingot_storage_bytes(copy), &fill);
     if (!copy->data)
         return ingot_op_out_of_memory(c);
-    if (fill)
-        ingot_const_read(constant, copy->data);
+    if (fill && !ingot_const_read_by(c->team, constant, copy->data))
+        return ingot_op_out_of_memory(c);
     *loaded = copy;
     return INGOT_OK;
 }

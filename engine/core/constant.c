@@ -89,6 +89,34 @@ void ingot_const_read(const ingot_const *constant, void *dst)
     ingot_const_read_range(constant, 0, ingot_count(&constant->tensor), dst);
 }
 
+enum { READ_GRAIN = 64 << 10 }; /* elements that a thread reads at once */
+
+/* Reading one constant, split over a team. */
+typedef struct read_call {
+    const ingot_const *constant;
+    char *to;
+} read_call;
+
+/* Task over elements. */
+static void read_part(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const read_call *call = argument;
+    const size_t item = ingot_dtype_size_bytes(call->constant->tensor.dtype);
+    (void)thread;
+    ingot_const_read_range(call->constant, begin, end - begin, call->to + (size_t)begin * item);
+}
+
+/* In pieces that are left out then. Memory may be new. */
+bool ingot_const_read_by(ingot_team *team, const ingot_const *constant, void *dst)
+{
+    const size_t size_bytes = ingot_storage_bytes(&constant->tensor);
+    ingot_team_touch(team, dst, size_bytes);
+    ingot_team_expect(team, (double)size_bytes / INGOT_FRESH_BYTES_IN_US);
+    ingot_parallel(team, ingot_count(&constant->tensor), READ_GRAIN, read_part, &(read_call){constant, dst});
+    ingot_team_expect(team, 0);
+    return !ingot_team_cancelled(team);
+}
+
 /* From here on the constant has plain data of its own, its factors applied. False when memory is out: nothing has
  * changed then. */
 bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant)

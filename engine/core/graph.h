@@ -8,6 +8,7 @@
 
 #include "engine/core/model_file.h"
 #include "engine/core/status.h"
+#include "engine/core/team.h"
 #include "engine/core/tensor.h"
 
 typedef struct ingot_graph ingot_graph;
@@ -179,6 +180,8 @@ bool ingot_const_is_lazy(const ingot_const *constant);
 /* Write the constant's elements, row-major, to dst (count * element size bytes). Where a file cannot be read they are
  * zeros, and ingot_files_check() tells. */
 void ingot_const_read(const ingot_const *constant, void *dst);
+/* The same by all threads of a team; false, with a part read, once it is cancelled. */
+bool ingot_const_read_by(ingot_team *team, const ingot_const *constant, void *dst);
 /* The same for `n` elements from element `first` on. */
 void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst);
 /* Give a lazy constant memory of its own in the arena; does nothing to others. False when memory is out. */

@@ -48,6 +48,14 @@ bool ingot_team_cancelled(const ingot_team *team);
  * results nobody follows as indices. 0: none of this. By the thread that calls ingot_parallel(). */
 void ingot_team_expect(ingot_team *team, double work_us);
 
+/* What a middling machine writes in a microsecond to memory that the system has just given. */
+#define INGOT_FRESH_BYTES_IN_US 1e3
+
+/* Have the system clear the pages of memory that may be new, where it is much: the first write to one waits for that,
+ * on some virtual machines 8 ms for 2 MiB, and whoever writes many in a row cannot be given up. Ends early once the
+ * team is cancelled. What the memory holds stays. Returns whether it was much. */
+bool ingot_team_touch(ingot_team *team, void *data, size_t size_bytes);
+
 /* Split [0, n) into ranges of at least `grain` items and run the task on them; returns when all are done. Runs on the
  * calling thread alone outside ingot_team_run() and for n < 2 * grain. Not to be called from within a task. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);

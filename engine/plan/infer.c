@@ -103,7 +103,7 @@ static ingot_status evaluate_now(ingot_plan *plan, ingot_step *step, ingot_error
     if (c->op->prepare) {
         if ((status = ingot_plan_lock(plan->env, error)))
             return status;
-        status = c->op->prepare(c);
+        status = ingot_step_prepare(step, error);
         if (!status)
             status = ingot_files_check(plan->env->files, error);
         ingot_pack_cache_unlock(plan->env->packs, !status);

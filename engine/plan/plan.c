@@ -184,10 +184,11 @@ static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_
         return INGOT_CANCELLED;
     void *data = packs ? ingot_pack_cache_get(packs, constant, 0, size_bytes, &fill)
                        : ingot_arena_alloc(&plan->arena, size_bytes);
-    if (data && fill)
-        ingot_const_read(constant, data);
-    const ingot_status status = data ? ingot_files_check(plan->env->files, error)
-                                     : ingot_out_of_memory(error);
+    ingot_status status = data ? INGOT_OK : ingot_out_of_memory(error);
+    if (data && fill && !ingot_const_read_by(plan->env->team, constant, data))
+        status = ingot_plan_stopped(plan->env, error);
+    if (!status)
+        status = ingot_files_check(plan->env->files, error);
     if (packs)
         ingot_pack_cache_unlock(packs, !status);
     tensor->data = status ? NULL : data;
@@ -288,7 +289,7 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
         }
         if ((status = ingot_plan_stopped(plan->env, error)))
             break;
-        if (c->op->prepare && (status = c->op->prepare(c)))
+        if (c->op->prepare && (status = ingot_step_prepare(step, error)) && status != INGOT_CANCELLED)
             ingot_step_error(step, status, error);
         step->flops = !status && c->op->flops ? c->op->flops(c) : 0;
         plan->work_us += step_work_us(step);

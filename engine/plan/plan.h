@@ -118,6 +118,8 @@ ingot_plan *ingot_plan_find(ingot_plan **plans, const ingot_tensor *const *input
 
 /* INGOT_CANCELLED, with a line, once the run has to end. */
 ingot_status ingot_plan_stopped(const ingot_plan_env *env, ingot_error *error);
+/* prepare() of a step, under the packs' lock; INGOT_CANCELLED where the run had to end meanwhile. */
+ingot_status ingot_step_prepare(ingot_step *step, ingot_error *error);
 /* Run the operator of a step whose inputs and outputs have memory, in pieces where it may take long. */
 ingot_status ingot_step_compute(ingot_step *step, ingot_error *error);
 /* Lock the packs, unless that takes so long that the run has to end meanwhile. */
@@ -125,8 +127,6 @@ ingot_status ingot_plan_lock(const ingot_plan_env *env, ingot_error *error);
 
 /* The planner's guess at a middling machine's thread: floating-point operations in a microsecond. */
 #define INGOT_FLOPS_IN_US 50e3
-/* The same for bytes that are written for the first time since the system gave the memory. */
-#define INGOT_FRESH_BYTES_IN_US 1e3
 
 /* Give back the memory that constants are read into; due after prepare(). */
 void ingot_plan_drop_block(ingot_plan_env *env);

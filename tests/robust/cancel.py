@@ -41,6 +41,7 @@ def long_nodes(folder):
         single(folder, "conv7x7", helper.make_node("Conv", ["x", "w"], ["y"], pads=[3] * 4), {"x": [1, 32, 384, 384]}, {"w": [128, 32, 7, 7]},
                [1, 128, 384, 384]),
         single(folder, "product", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [3000, 3000]}, {"w": [3000, 3000]}, [3000, 3000]),
+        single(folder, "large_weights", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [16, 6000]}, {"w": [6000, 6000]}, [16, 6000]),
         single(folder, "product_of_inputs", helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [2500, 2500], "w": [2500, 2500]}, {}, [2500, 2500]),
         single(folder, "erf", helper.make_node("Erf", ["x"], ["y"]), {"x": [1, 64, 1024, 1024]}, {}, [1, 64, 1024, 1024]),
         single(folder, "sum_of_two", helper.make_node("Add", ["x", "z"], ["y"]), dict.fromkeys("xz", [64, 1024, 1024]), {}, [64, 1024, 1024]),
