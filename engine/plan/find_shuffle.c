@@ -142,8 +142,8 @@ static ingot_step *make_gather(ingot_plan *plan, int value, const shuffle *s)
         return NULL;
     plan->values[to]->place = INGOT_PLACE_ARENA;
     *node = (ingot_node){.name = plan->graph->values[value].name, .op_type = "GatherChannels",
-                         .domain = "ingot.internal", .version = 1, .n_inputs = (size_t)s->n_sources,
-                         .n_all_inputs = (size_t)s->n_sources, .n_outputs = 1};
+                         .domain = "ingot.internal", .version = 1, .n_inputs = s->n_sources,
+                         .n_all_inputs = s->n_sources, .n_outputs = 1};
     node->op = ingot_op_find(node->domain, node->op_type, 1, &known);
     ingot_step *step = ingot_plan_make_step(plan, node, s->sources, s->n_sources, &to, 1);
     if (step)
