@@ -8,6 +8,9 @@
 /* Type sets for up to six inputs; the last set holds for the rest. */
 #define TENSORS {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_ALL}
 
+#define POSITION {INGOT_TYPES_ALL, INGOT_TYPES_INDEX}
+#define POSITION_LAST {INGOT_TYPES_ALL, INGOT_TYPES_ALL, INGOT_TYPES_INDEX}
+
 /* Memory is asked for in the run. */
 /* How many items there will be is not known before the run. */
 static ingot_status infer_sequence(ingot_op_ctx *c)
@@ -343,11 +346,11 @@ static ingot_status infer_map(ingot_op_ctx *c)
 const ingot_op ingot_ops_sequence[] = {
     {"SequenceConstruct", 11, 1, INGOT_MANY, TENSORS, infer_sequence, run_construct},
     {"SequenceEmpty", 11, 0, 0, TENSORS, infer_sequence, run_empty},
-    {"SequenceAt", 11, 2, 2, TENSORS, infer_any, run_at, .flags = INGOT_OP_KINDS},
-    {"SequenceInsert", 11, 2, 3, TENSORS, infer_sequence, run_insert, .flags = INGOT_OP_KINDS},
-    {"SequenceErase", 11, 1, 2, TENSORS, infer_sequence, run_erase, .flags = INGOT_OP_KINDS},
+    {"SequenceAt", 11, 2, 2, POSITION, infer_any, run_at, .flags = INGOT_OP_KINDS},
+    {"SequenceInsert", 11, 2, 3, POSITION_LAST, infer_sequence, run_insert, .flags = INGOT_OP_KINDS},
+    {"SequenceErase", 11, 1, 2, POSITION, infer_sequence, run_erase, .flags = INGOT_OP_KINDS},
     {"SequenceLength", 11, 1, 1, TENSORS, infer_any, run_length, .flags = INGOT_OP_KINDS},
-    {"SplitToSequence", 11, 1, 2, TENSORS, infer_sequence, run_split},
+    {"SplitToSequence", 11, 1, 2, POSITION, infer_sequence, run_split},
     {"ConcatFromSequence", 11, 1, 1, TENSORS, infer_any, run_concat, .flags = INGOT_OP_KINDS},
     {"SequenceMap", 17, 1, INGOT_MANY, TENSORS, infer_map, run_map, .flags = INGOT_OP_KINDS},
     {"Optional", 15, 0, 1, TENSORS, infer_optional, run_optional, .flags = INGOT_OP_KINDS},

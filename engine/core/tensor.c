@@ -123,8 +123,8 @@ bool ingot_is_float(ingot_dtype dtype) { return (INGOT_TYPES_FLOAT >> dtype) & 1
 /* One of the types in INGOT_TYPES_INTEGER. */
 bool ingot_is_integer(ingot_dtype dtype) { return (INGOT_TYPES_INTEGER >> dtype) & 1; }
 
-/* Packed types lie unpacked in memory, one element in each byte. Float types are cut towards 0. The tensor must have
- * data, and i be within it. A uint64 past INT64_MAX wraps. */
+/* Packed types lie unpacked in memory, one element in each byte. Float types are cut towards 0, and what does
+ * not fit is INT64_MIN. The tensor must have data, and i be within it. A uint64 past INT64_MAX wraps. */
 int64_t ingot_int_at(const ingot_tensor *t, int64_t i)
 {
     switch (t->dtype) {
@@ -141,7 +141,10 @@ int64_t ingot_int_at(const ingot_tensor *t, int64_t i)
     case INGOT_INT32: return ((const int32_t *)t->data)[i];
     case INGOT_UINT64: return (int64_t)((const uint64_t *)t->data)[i];
     case INGOT_INT64: return ((const int64_t *)t->data)[i];
-    default: return (int64_t)ingot_double_at(t, i);
+    default: {
+        const double x = ingot_double_at(t, i);
+        return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN;
+    }
     }
 }
 

@@ -165,7 +165,8 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
             status = ingot_graph_sort(graphs[g], error);
     }
     ingot_release(graph->arena->memory, graphs);
-    return status;
+    /* a form may have read more than the one it became */
+    return !status && n_upgraded ? drop_unused(graph, error) : status;
 }
 
 /* See ingot_pass_options. The order of the inputs that stay is kept. */

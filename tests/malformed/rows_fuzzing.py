@@ -13,6 +13,11 @@ for text, unread in [
     made = graph([relu_of_x, node("Relu", ["x"], ["z2"], name="n2"), unread], [X], ["y"])
     case(f"odd: an operator that {text}, and whose output nobody reads", OK, "", model(made))
 
+# A form of old that reads nothing of it.
+unknown = node("NoSuchOp", ["x"], ["z"])
+old = graph([unknown, node("Unsqueeze", ["x", "z"], ["y"], name="culprit", axes=[0, 0])], [X], ["y"])
+op_case("fuzzing: an operator that is not there, for an input that Unsqueeze did not have", "twice", model(old, 9))
+
 # What passes take out is checked all the same.
 for text, made, code, pattern in [
     ("Pad: a mode that there is not, of zeros", op("Pad", [(2, 3), ints(0, 0, 0, 0)], mode="guess"), INVALID, "mode"),
@@ -20,6 +25,7 @@ for text, made, code, pattern in [
     ("Pad: zeros for axis 2 of two", op("Pad", [(2, 3), ints(0, 0), None, ints(2)]), INVALID, "ax"),
     ("Pad: zeros, with a value of another type", op("Pad", [(2, 3), ints(0, 0, 0, 0), np.int32(1)]), INVALID, "constant_value"),
     ("Expand: 2 to 5", op("Expand", [(2,), ints(5)]), INVALID, "broadcast"),
+    ("SplitToSequence: by a float", op("SplitToSequence", [(2, 3), np.float32(8e31)]), UNSUPPORTED, "type float"),
     ("Transpose: perm in order, shorter than the shape", op("Transpose", [(2, 3, 4)], perm=[0, 1]), INVALID, "perm"),
     ("Concat: axis 5 of a single input", op("Concat", [(2, 3)], axis=5), INVALID, "axis"),
     ("Sum: one input of a type that it does not take", op("Sum", [of(BOOL, 2)]), UNSUPPORTED, "type bool"),
