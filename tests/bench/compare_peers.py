@@ -132,6 +132,7 @@ def write_page(data, options):
     lines = ["# Ingot beside other engines", "",
              "Written by `tests/bench/compare_peers.py`. Ingot's median time over each peer's in the same run: below 1 is faster. Bold: past",
              f"its aim (to the fastest peer {BEST_AIM}, in the geometric mean {MEAN_AIM}). Machines drift: only ratios of one run mean anything.",
+             "Speed against batch and image side, as `growth.py` draws it: [growth](growth).",
              "", f"{today}, commit {commit}: {processor()}, {isa}, float32, {options.rounds} rounds of {options.ms} ms."]
     for t in threads:
         lines += ["", f"## {t} thread{'s' if t > 1 else ''}", ""] + table(data, t)
