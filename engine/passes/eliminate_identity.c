@@ -160,14 +160,16 @@ static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
     return ingot_node_set_int(graph, node, "to", dtype) && ingot_node_set_n_inputs(graph, index, 1);
 }
 
-/* Does the operator take the types of its inputs, as far as they are known? A node that the plan would refuse stays,
- * so that it is refused with this pass as without. What the output would equal may be a sequence where its element type
- * is not known. */
-static bool types_fit(const lookup *l, int keeps)
+/* Does the operator take its inputs, by number and, as far as they are known, types? A node that would be refused
+ * stays, so that it is refused with this pass as without. What the output would equal may be a sequence where its
+ * element type is not known. */
+static bool inputs_fit(const lookup *l, int keeps)
 {
     bool known;
     const ingot_op *op = ingot_op_find(l->node->domain, l->node->op_type, l->node->version, &known);
-    for (int i = 0; op && i < l->node->n_inputs; i++) {
+    if (!op || l->node->n_inputs < op->min_inputs || l->node->n_inputs > op->max_inputs)
+        return false;
+    for (int i = 0; i < l->node->n_inputs; i++) {
         const ingot_dtype dtype = in(l, i)->dtype, first = in(l, 0)->dtype;
         const uint64_t allowed = ingot_op_types(op, i);
         if (i == keeps && !dtype && !(op->flags & INGOT_OP_KINDS))
@@ -175,7 +177,7 @@ static bool types_fit(const lookup *l, int keeps)
         if (dtype && (allowed ? !(allowed >> dtype & 1) : first && dtype != first))
             return false;
     }
-    return op != NULL;
+    return true;
 }
 
 /* Take node `index` out where it is an identity. False when memory is out. Nodes with something fused into them are
@@ -187,7 +189,7 @@ static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         if (!ingot_is_op(node, rows[r].op_type) || node->n_fused || !node->n_outputs ||
             ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE ||
-            !rows[r].is_identity(l) || !types_fit(l, rows[r].keeps))
+            !rows[r].is_identity(l) || !inputs_fit(l, rows[r].keeps))
             continue;
         bool done;
         if (!ingot_bypass(c->graph, index, node->inputs[rows[r].keeps], &done))

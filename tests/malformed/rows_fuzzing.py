@@ -24,6 +24,7 @@ for text, made, code, pattern in [
     ("Pad: two zeros for two axes", op("Pad", [(2, 3), ints(0, 0)]), INVALID, "pads"),
     ("Pad: zeros for axis 2 of two", op("Pad", [(2, 3), ints(0, 0), None, ints(2)]), INVALID, "ax"),
     ("Pad: zeros, with a value of another type", op("Pad", [(2, 3), ints(0, 0, 0, 0), np.int32(1)]), INVALID, "constant_value"),
+    ("Identity: of two inputs", op("Identity", [(2, 3), (2, 3)]), INVALID, "2 inputs"),
     ("Expand: 2 to 5", op("Expand", [(2,), ints(5)]), INVALID, "broadcast"),
     ("SplitToSequence: by a float", op("SplitToSequence", [(2, 3), np.float32(8e31)]), UNSUPPORTED, "type float"),
     ("Transpose: perm in order, shorter than the shape", op("Transpose", [(2, 3, 4)], perm=[0, 1]), INVALID, "perm"),
