@@ -154,23 +154,25 @@ void *ingot_packed(ingot_op_ctx *c, uint64_t tag, size_t size_bytes, bool *fill)
 /* Pieces of at least one; expected to take as long as writing size_bytes to new memory. */
 bool ingot_pack(ingot_op_ctx *c, int64_t n, ingot_task *task, void *argument, size_t size_bytes)
 {
-    ingot_team_expect(c->team, (double)size_bytes / INGOT_FRESH_BYTES_IN_US);
-    ingot_parallel(c->team, n, 1, task, argument);
-    ingot_team_expect(c->team, 0);
-    return !ingot_cancelled(c);
+    return ingot_parallel_long(c->team, n, 1, task, argument, (double)size_bytes / INGOT_FRESH_BYTES_IN_US);
 }
 
 /* The block that constants are read into, made larger where it is too small; memory of its own where it is taken, as
  * when an operator packs several constants together. NULL when memory is out. */
-static void *take_block(ingot_host *host, size_t size_bytes)
+static void *take_block(ingot_op_ctx *c, size_t size_bytes)
 {
+    ingot_host *host = c->host;
     ingot_read_block *block = host->block;
-    if (block->taken)
-        return ingot_alloc(host->memory, size_bytes);
+    if (block->taken) {
+        void *own = ingot_alloc(host->memory, size_bytes);
+        ingot_team_touch(c->team, own, size_bytes);
+        return own;
+    }
     if (!block->data || block->size_bytes < size_bytes) {
         ingot_release(host->memory, block->data);
         block->data = ingot_alloc(host->memory, size_bytes);
         block->size_bytes = block->data ? size_bytes : 0;
+        ingot_team_touch(c->team, block->data, block->size_bytes);
     }
     block->taken = block->data != NULL;
     return block->data;
@@ -187,7 +189,7 @@ const void *ingot_read_constant(ingot_op_ctx *c, int i, void **owned)
     if (!constant->scale && constant->source &&
         (uintptr_t)constant->source % ingot_dtype_size_bytes(constant->tensor.dtype) == 0)
         return constant->source;
-    *owned = take_block(c->host, ingot_storage_bytes(&constant->tensor));
+    *owned = take_block(c, ingot_storage_bytes(&constant->tensor));
     return *owned && ingot_const_read_by(c->team, constant, *owned) ? *owned : NULL;
 }
 

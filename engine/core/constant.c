@@ -106,15 +106,12 @@ static void read_part(void *argument, int64_t begin, int64_t end, int thread)
     ingot_const_read_range(call->constant, begin, end - begin, call->to + (size_t)begin * item);
 }
 
-/* In pieces that are left out then. Memory may be new. */
+/* In pieces that are left out then. New memory has been touched by the caller. */
 bool ingot_const_read_by(ingot_team *team, const ingot_const *constant, void *dst)
 {
-    const size_t size_bytes = ingot_storage_bytes(&constant->tensor);
-    ingot_team_touch(team, dst, size_bytes);
-    ingot_team_expect(team, (double)size_bytes / INGOT_FRESH_BYTES_IN_US);
-    ingot_parallel(team, ingot_count(&constant->tensor), READ_GRAIN, read_part, &(read_call){constant, dst});
-    ingot_team_expect(team, 0);
-    return !ingot_team_cancelled(team);
+    return ingot_parallel_long(team, ingot_count(&constant->tensor), READ_GRAIN, read_part,
+                               &(read_call){constant, dst},
+                               (double)ingot_storage_bytes(&constant->tensor) / INGOT_FRESH_BYTES_IN_US);
 }
 
 /* From here on the constant has plain data of its own, its factors applied. False when memory is out: nothing has

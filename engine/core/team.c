@@ -225,6 +225,15 @@ void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task
         relax(&spins);
 }
 
+/* See ingot_team_expect(). */
+bool ingot_parallel_long(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument, double work_us)
+{
+    ingot_team_expect(team, work_us);
+    ingot_parallel(team, n, grain, task, argument);
+    ingot_team_expect(team, 0);
+    return !ingot_team_cancelled(team);
+}
+
 /* Less than LARGE bytes are not worth it. PAGE is the distance that reaches all pages, HUGE_PAGE what the system may
  * have to clear at once. */
 enum { LARGE = 16 << 20, PAGE = 4096, HUGE_PAGE = 2 << 20 };
@@ -254,9 +263,7 @@ bool ingot_team_touch(ingot_team *team, void *data, size_t size_bytes)
     const int64_t n = (int64_t)(size_bytes / HUGE_PAGE) + 1;
     if (size_bytes < LARGE || !data)
         return false;
-    ingot_team_expect(team, (double)n * LONG_US);
-    ingot_parallel(team, n, 1, touch_pages, &(fresh){data, size_bytes});
-    ingot_team_expect(team, 0);
+    ingot_parallel_long(team, n, 1, touch_pages, &(fresh){data, size_bytes}, (double)n * LONG_US);
     return true;
 }
 

@@ -60,6 +60,10 @@ bool ingot_team_touch(ingot_team *team, void *data, size_t size_bytes);
  * calling thread alone outside ingot_team_run() and for n < 2 * grain. Not to be called from within a task. */
 void ingot_parallel(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument);
 
+/* The same for work of about work_us microseconds that may be given up, as for ingot_team_expect(), which is 0
+ * afterwards. False, with ranges left out, once the team is cancelled. */
+bool ingot_parallel_long(ingot_team *team, int64_t n, int64_t grain, ingot_task *task, void *argument, double work_us);
+
 /* How many threads ingot_parallel() has just now. Its task may let threads wait for each other at a barrier when n is
  * at most that many and the grain is 1, so that each item has a thread of its own. */
 int ingot_team_active(const ingot_team *team);

@@ -185,8 +185,11 @@ static ingot_status settle(ingot_plan *plan, const ingot_const *constant, ingot_
     void *data = packs ? ingot_pack_cache_get(packs, constant, 0, size_bytes, &fill)
                        : ingot_arena_alloc(&plan->arena, size_bytes);
     ingot_status status = data ? INGOT_OK : ingot_out_of_memory(error);
-    if (data && fill && !ingot_const_read_by(plan->env->team, constant, data))
-        status = ingot_plan_stopped(plan->env, error);
+    if (data && fill) {
+        ingot_team_touch(plan->env->team, data, size_bytes);
+        if (!ingot_const_read_by(plan->env->team, constant, data))
+            status = ingot_plan_stopped(plan->env, error);
+    }
     if (!status)
         status = ingot_files_check(plan->env->files, error);
     if (packs)
