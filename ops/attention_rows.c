@@ -98,19 +98,11 @@ static void softmax_row_f32(const ingot_kernels *kernels, const ingot_attention 
         kernels->softmax_f32(score, score, n);
 }
 
-/* Softmax of one row in place, less the largest score so that exp cannot overflow. */
 static void softmax_row_f64(const ingot_kernels *kernels, const ingot_attention *a, double *score, int64_t n)
 {
-    double largest = -INFINITY, sum = 0;
-
     (void)kernels;
     (void)a;
-    for (int64_t j = 0; j < n; j++)
-        largest = MAX(largest, score[j]);
-    for (int64_t j = 0; j < n; j++)
-        sum += score[j] = exp(score[j] - largest);
-    for (int64_t j = 0; j < n; j++)
-        score[j] /= sum;
+    ingot_softmax_f64(score, n);
 }
 
 #define T float

@@ -3,6 +3,7 @@
 
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
+#include "ops/weights.h"
 
 /* Inputs of Conv. */
 enum { X, W, B };
@@ -52,14 +53,7 @@ ingot_status ingot_conv_band_prepare(ingot_op_ctx *conv, ingot_conv_band *b)
     b->packed = blocked.packed;
     b->image = ingot_span(conv->in[X], 1, conv->in[X]->rank);
     b->end = chain.kernel;
-    if (bias_of(conv)) {
-        float *bias = ingot_keep(conv, ingot_storage_bytes(bias_of(conv)));
-        if (!bias)
-            return ingot_op_out_of_memory(conv);
-        ingot_const_read(conv->constants[B], bias);
-        b->end.bias = bias;
-    }
-    return INGOT_OK;
+    return bias_of(conv) ? ingot_constant_floats(conv, B, &b->end.bias) : INGOT_OK;
 }
 
 void ingot_conv_band_make(void *argument, int64_t image, int64_t band, float *to, const float *soon, int64_t n_soon)

@@ -5,6 +5,7 @@
 #include "ops/conv_blocked.h"
 #include "ops/fused.h"
 #include "ops/joined.h"
+#include "ops/weights.h"
 
 /* Inputs of either Conv. */
 enum { X, W, B };
@@ -71,14 +72,7 @@ static ingot_status prepare_one(ingot_op_ctx *c, ingot_conv *d, const float **pa
     *d = blocked.conv;
     *packed = blocked.packed;
     *end = chain.kernel;
-    if (bias_of(c)) {
-        float *bias = ingot_keep(c, ingot_storage_bytes(bias_of(c)));
-        if (!bias)
-            return ingot_op_out_of_memory(c);
-        ingot_const_read(c->constants[B], bias);
-        end->bias = bias;
-    }
-    return INGOT_OK;
+    return bias_of(c) ? ingot_constant_floats(c, B, &end->bias) : INGOT_OK;
 }
 
 /* A context for each of the two, with the value between them as a tensor without memory. */

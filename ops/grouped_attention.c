@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/scalar.h"
 #include "ops/weights.h"
 
 /* The inputs in the operator's order. LENGTHS is seqlens_k, TOTAL total_sequence_length, PLACES position_ids, BIAS
@@ -217,15 +218,8 @@ static void softmax_f32(const ingot_op_ctx *c, float *scores, int64_t n)
 
 static void softmax_f64(const ingot_op_ctx *c, double *scores, int64_t n)
 {
-    double most = -INFINITY, sum = 0;
-
     (void)c;
-    for (int64_t t = 0; t < n; t++)
-        most = MAX(most, scores[t]);
-    for (int64_t t = 0; t < n; t++)
-        sum += scores[t] = exp(scores[t] - most);
-    for (int64_t t = 0; t < n; t++)
-        scores[t] /= sum;
+    ingot_softmax_f64(scores, n);
 }
 
 #define T float

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/scalar.h"
+
 /* A list attribute of the given type, or NULL with *n = 0 where it is missing, empty or of another type: the
  * operators of ai.onnx.ml take all of these for "not given". The typed readers below hand out the list itself, which
  * the graph owns. */
@@ -116,28 +118,28 @@ static double inverse_erf(double x)
     return copysign(sqrt(-v + sqrt(v * v - logarithm / 0.147)), x);
 }
 
-/* Softmax shifted by the largest score, against overflow. The zero form (SOFTMAX_ZERO): numbers that are too small to
- * tell from 0 keep next to nothing, and a sum of 0 gives 0.5 for each. */
-static void softmax(double *scores, int64_t n, bool zero)
+/* SOFTMAX_ZERO: a softmax where numbers that are too small to tell from 0 keep next to nothing, and a sum of 0 gives
+ * 0.5 for each. */
+static void softmax_zero(double *scores, int64_t n)
 {
     double largest = -INFINITY, sum = 0;
 
     for (int64_t i = 0; i < n; i++)
         largest = MAX(largest, scores[i]);
     for (int64_t i = 0; i < n; i++) {
-        scores[i] = zero && fabs(scores[i]) <= 1e-7 ? scores[i] * exp(-largest) : exp(scores[i] - largest);
+        scores[i] = fabs(scores[i]) <= 1e-7 ? scores[i] * exp(-largest) : exp(scores[i] - largest);
         sum += scores[i];
     }
     for (int64_t i = 0; i < n; i++)
-        scores[i] = zero && sum == 0 ? 0.5 : scores[i] / sum;
+        scores[i] = sum == 0 ? 0.5 : scores[i] / sum;
 }
 
 /* Transform n scores of one row in place. */
 void ingot_ml_apply(ingot_ml_transform transform, double *scores, int64_t n)
 {
     switch (transform) {
-    case INGOT_ML_SOFTMAX: softmax(scores, n, false); break;
-    case INGOT_ML_SOFTMAX_ZERO: softmax(scores, n, true); break;
+    case INGOT_ML_SOFTMAX: ingot_softmax_f64(scores, n); break;
+    case INGOT_ML_SOFTMAX_ZERO: softmax_zero(scores, n); break;
     case INGOT_ML_LOGISTIC:
         for (int64_t i = 0; i < n; i++)
             scores[i] = 1 / (1 + exp(-scores[i]));

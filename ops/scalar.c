@@ -83,3 +83,15 @@ int64_t ingot_saturated_int(const ingot_tensor *t, int64_t i)
     const int64_t value = ingot_int_at(t, i);
     return t->dtype == INGOT_UINT64 && value < 0 ? INT64_MAX : value;
 }
+
+void ingot_softmax_f64(double *row, int64_t n)
+{
+    double largest = -INFINITY, sum = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        largest = MAX(largest, row[i]);
+    for (int64_t i = 0; i < n; i++)
+        sum += row[i] = exp(row[i] - largest);
+    for (int64_t i = 0; i < n; i++)
+        row[i] /= sum;
+}

@@ -1,4 +1,4 @@
-/* scalar.h - writing single elements of any number type. For loops whose time does not matter. */
+/* scalar.h - single elements of any number type, and rows of doubles. For loops whose time does not matter. */
 #ifndef INGOT_OPS_SCALAR_H
 #define INGOT_OPS_SCALAR_H
 
@@ -16,5 +16,8 @@ uint16_t ingot_double_to_bfloat(double value);
 
 /* The element as int64; floats toward zero and clamped to int64's range, NaN as 0; uint64 past it clamped. */
 int64_t ingot_saturated_int(const ingot_tensor *tensor, int64_t index);
+
+/* Softmax of a row in place, less the largest number so that exp() cannot overflow. */
+void ingot_softmax_f64(double *row, int64_t n);
 
 #endif

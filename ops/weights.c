@@ -28,6 +28,16 @@ ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **load
     return INGOT_OK;
 }
 
+ingot_status ingot_constant_floats(ingot_op_ctx *c, int input, const float **floats)
+{
+    ingot_tensor *loaded;
+    const ingot_status st = ingot_load_constant(c, input, &loaded);
+
+    if (!st)
+        *floats = (loaded ? loaded : c->in[input])->data;
+    return st;
+}
+
 /* A copy of a context for a part of an operator, whose scratch begins `bytes` later. */
 void ingot_advance_scratch(ingot_op_ctx *copy, size_t bytes)
 {

@@ -8,6 +8,9 @@
  * that is a lazy constant (shared by all plans), else NULL: then in[input] has them when running. */
 ingot_status ingot_load_constant(ingot_op_ctx *c, int input, ingot_tensor **loaded);
 
+/* In prepare(), where input `input` is a constant of floats: its elements, loaded where they were not. */
+ingot_status ingot_constant_floats(ingot_op_ctx *c, int input, const float **floats);
+
 /* Run `run` on float copies of the 16-bit float inputs and outputs (at most INGOT_WIDEN_MAX of each). The copies take
  * ingot_widen_bytes() of scratch memory from c->scratch on; `run` sees the scratch memory after them. */
 enum { INGOT_WIDEN_MAX = 16 };
