@@ -55,24 +55,36 @@ static void finish_held(const tile_end *t, float *held, int px, int nv)
     }
 }
 
-/* The same on registers, where all blocks exist and clipping is the activation. */
-INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, const float *residual)
+/* The same on registers, where all blocks exist and clipping is the activation: of a residual or a limit that there is
+ * not, nothing but a branch. */
+INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals)
 {
-    const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
     const ptrdiff_t pixel = t->pixel, plane = t->plane;
     float *dst = t->dst;
 
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
+    if (residuals && t->residual) {
         INGOT_UNROLL
-        for (int p = 0; p < px; p++) {
-            const ptrdiff_t at = v * VECTOR_BLOCKS * plane + p * pixel;
-            vf32 x = acc[p][v];
-            if (residual)
-                x = vf32_add(x, vf32_load_blocks(residual + at, plane, VECTOR_BLOCKS));
-            vf32_store_blocks(dst + at, plane, VECTOR_BLOCKS, vf32_min(high, vf32_max(low, x)));
+        for (int i = 0; i < px * nv; i++) {
+            const float *residual = t->residual + i / px * VECTOR_BLOCKS * plane + i % px * pixel;
+            acc[i % px][i / px] = vf32_add(acc[i % px][i / px], vf32_load_blocks(residual, plane, VECTOR_BLOCKS));
         }
     }
+    if (t->low > -INFINITY) {
+        const vf32 low = vf32_set1(t->low);
+        INGOT_UNROLL
+        for (int i = 0; i < px * nv; i++)
+            acc[i % px][i / px] = vf32_max(low, acc[i % px][i / px]);
+    }
+    if (t->high < INFINITY) {
+        const vf32 high = vf32_set1(t->high);
+        INGOT_UNROLL
+        for (int i = 0; i < px * nv; i++)
+            acc[i % px][i / px] = vf32_min(high, acc[i % px][i / px]);
+    }
+    INGOT_UNROLL
+    for (int i = 0; i < px * nv; i++)
+        vf32_store_blocks(dst + i / px * VECTOR_BLOCKS * plane + i % px * pixel, plane, VECTOR_BLOCKS,
+                          acc[i % px][i / px]);
 }
 
 /* The end of every tile: on registers, or by way of memory where some blocks do not exist or an activation follows, or
@@ -83,10 +95,7 @@ INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int
 
     /* the usual end: all blocks exist, and clipping is all that follows */
     if (!t->act && t->channels > nv * VF32_LANES - BLOCK && (residuals || !t->residual)) {
-        if (residuals && t->residual)
-            finish_whole(t, acc, px, nv, t->residual);
-        else
-            finish_whole(t, acc, px, nv, NULL);
+        finish_whole(t, acc, px, nv, residuals);
         return;
     }
     INGOT_UNROLL
