@@ -16,7 +16,7 @@
 #include "ops/kernels/conv_taps.h"
 
 enum {
-    BAND_BYTES = 256 * 1024,            /* of the source, in the second-level cache */
+    BAND_BYTES = (VF32_LANES > 8 ? 512 : 256) * 1024,    /* of the source, in the second-level cache */
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
 };
 
@@ -283,6 +283,18 @@ static tap_rows rows_of(const tile_job *t)
     return (tap_rows){ t->blocks, t->taps[0], t->taps[1], t->taps[2], t->tap[2], t->weight_tap[2], t->first, t->last };
 }
 
+/* Ask for where a tile's results go, and for what is added to them. */
+static __attribute__((noinline)) void fetch_end(const tile_end *t, int px, int nv)
+{
+    for (int b = 0; b < nv * VECTOR_BLOCKS; b++)
+        for (int p = 0; p < px; p += 2) {
+            const ptrdiff_t at = b * t->plane + p * t->pixel;
+            if (t->residual)
+                __builtin_prefetch(t->residual + at, 0, 2);
+            __builtin_prefetch(t->dst + at, 1, 3);
+        }
+}
+
 /* px pixels by nv vectors: sums in registers over all taps and channels, then finished. In a row-major source without
  * dilation, the taps of a row lie as the channels of a block do, and are taken likewise. */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
@@ -291,9 +303,12 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
     const ptrdiff_t pixel = t->pixel, to_last = (px - 1) * pixel;
     const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
     const int64_t taps = taps_touch ? 1 : r.taps, channels = taps_touch ? r.taps : t->block_channels;
+    const bool single = r.src_step == t->plane;
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
+    if (FETCHES)
+        fetch_end(&t->end, px, nv);
     INGOT_UNROLL
     for (int v = 0; v < nv; v++) {
         const vf32 bias = start_at_bias(&t->end, v);
@@ -313,8 +328,11 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                     const float *last = x >= r.last.from && x < r.last.to ? src + to_last : zeros;
 
                     fetch_ahead(&next_unit, 1);
-                    if (x == 0 || r.src_step == t->plane)
+                    if (x == 0 || single) {
                         fetch_pixels(t, src, px);
+                        fetch_next(src + (single ? t->plane : y + 1 < r.rows ? t->tap[1] : t->plane - y * t->tap[1]),
+                                   pixel, px);
+                    }
                     if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
                     else if (nv == 1 && px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)

@@ -9,6 +9,7 @@ enum {
     VECTOR_BLOCKS = VF32_LANES / BLOCK,
     UNIT = 2 * VF32_LANES,              /* output channels of a whole unit of packed weights */
     MAX_PIXELS = 14,
+    FETCHES = VF32_LANES > 8,           /* tiles ask for what they read next; with 8 lanes there is no room for it */
 };
 
 /* The vectors of a unit: the last unit of a convolution may have one where the others have two. */
@@ -35,6 +36,14 @@ INGOT_INLINE void fetch_ahead(ahead *a, int groups)
     }
 }
 
+/* Ask for the px pixels of a source that come after those in use: their rows lie in many pages. */
+INGOT_INLINE void fetch_next(const float *src, ptrdiff_t pixel, int px)
+{
+    INGOT_UNROLL
+    for (int p = 0; FETCHES && p < px; p += 2)
+        __builtin_prefetch(src + p * pixel, 0, 3);
+}
+
 /* px pixels, `pixel` floats apart, by nv vectors, over neighbouring input channels. The first and the last pixel have
  * pointers of their own. */
 INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
@@ -46,6 +55,9 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
         INGOT_UNROLL
         for (int v = 0; v < nv; v++)
             wv[v] = vf32_load(w + v * VF32_LANES);
+        INGOT_UNROLL
+        for (int v = 0; FETCHES && v < nv; v++)
+            __builtin_prefetch(w + (BLOCK * nv + v) * VF32_LANES, 0, 3);
         INGOT_UNROLL
         for (int p = 0; p < px; p++)
             vf32_acc_row(acc[p], p == 0 ? first + c : p == px - 1 ? last + c : src + p * pixel, wv, nv, p);

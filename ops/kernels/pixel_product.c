@@ -16,6 +16,7 @@ INGOT_INLINE void multiply(pixel_product *t, int px, int nv)
     }
     for (int64_t b = 0; b < t->blocks; b++, src += t->plane, w += t->weight_block) {
         fetch_ahead(&soon, t->groups);
+        fetch_next(src + t->plane, BLOCK, px);
         accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
     }
     t->soon = soon;
