@@ -335,7 +335,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                     }
                     if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
-                    else if (nv == 1 && px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
+                    else if (px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
                         accumulate(acc, src, first, last, 2 * BLOCK, w, BLOCK, px, nv);
                     else
                         accumulate(acc, src, first, last, pixel, w, channels, px, nv);
@@ -354,7 +354,7 @@ static void tile_one(tile_job *t, int px)
     switch (px) { PIXEL_CASES(CONV_PX1, TILE_ONE) }
 }
 
-static void tile_two(tile_job *t, int px)
+static INGOT_ONE_REGION void tile_two(tile_job *t, int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX2, TILE_TWO) }
 }

@@ -12,6 +12,14 @@ enum {
     FETCHES = VF32_LANES > 8,           /* tiles ask for what they read next; with 8 lanes there is no room for it */
 };
 
+/* gcc gives registers to a whole function rather than to each loop of it: else it moves sums between registers in the
+ * innermost one. */
+#if defined __GNUC__ && !defined __clang__
+#define INGOT_ONE_REGION __attribute__((optimize("ira-region=one")))
+#else
+#define INGOT_ONE_REGION
+#endif
+
 /* The vectors of a unit: the last unit of a convolution may have one where the others have two. */
 INGOT_INLINE int unit_width_of(int64_t channels, int64_t unit)
 {
