@@ -322,7 +322,8 @@ typedef bool ingot_observe_fn(void *user, const char *name, const char *node, in
  */
 INGOT_API void ingot_session_observe(ingot_session *session, ingot_observe_fn *observe, void *user);
 
-/** Plan for the inputs that are bound, so that the memory is known before the run: ingot_session_planned_bytes(). */
+/** Plan for the inputs that are bound, so that the memory is known before the run: ingot_session_planned_bytes(). The
+ * session's timeout_s is for runs alone; ingot_session_cancel() ends planning, too. */
 INGOT_API ingot_status ingot_session_plan(ingot_session *session, ingot_error *error);
 
 /** Bytes that a run of the newest plan needs for activations and scratch memory, and those of packed weights. */

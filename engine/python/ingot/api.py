@@ -301,7 +301,7 @@ class InferenceSession:
             return None
         functions = [_address(ffi.addressof(lib, f"ingot_session_{name}"))
                      for name in ("set_input", "set_output", "plan", "run", "output", "value_type")]
-        if self._options.timeout_s:          # planning by itself has no end: then outputs are copied
+        if self._options.timeout_s:          # which counts for runs alone: they plan themselves, and outputs are copied
             functions[2] = 0
         outputs = tuple((name, name.encode()) for name in self._outputs)
         return Runner(*functions, _address(run.session), run.session, inputs, outputs, values.PLAIN, np.ndarray, np.empty, _fail)
