@@ -76,17 +76,7 @@ static ingot_status resolve_node(const ingot_model *model, const ingot_node *nod
     if (!op)
         return ingot_fail(error, INGOT_UNSUPPORTED, "node '%.80s' (%.80s): domain %.80s has no such operator here",
                           node->name, node->op_type, domain);
-    if (node->n_inputs < op->min_inputs || node->n_inputs > op->max_inputs)
-        return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): %d inputs, expected %d to %d", node->name,
-                          node->op_type, node->n_inputs, op->min_inputs, op->max_inputs);
-    /* Of a variadic operator none may be left out, but for the first ones of Loop and Scan. */
-    const bool loops = !strcmp(node->op_type, "Loop") || !strcmp(node->op_type, "Scan");
-    const int n_needed = loops ? 0 : op->max_inputs == INGOT_MANY ? node->n_inputs : op->min_inputs;
-    for (int i = 0; i < n_needed; i++)
-        if (node->inputs[i] == INGOT_NONE)
-            return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): input %d is left out", node->name,
-                              node->op_type, i);
-    return INGOT_OK;
+    return ingot_op_check_inputs(op, node, error);
 }
 
 enum { MAX_GRAPH_DEPTH = 64 };

@@ -40,15 +40,12 @@ static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_te
     }
 }
 
-/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up. INVALID where they do not, or
- * where the attribute is missing: it has no default since opset 4. */
+/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up; INVALID where they do not. */
 static ingot_status infer_concat(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
     int64_t shape[INGOT_MAX_RANK];
     int axis;
-    if (!ingot_node_attr(c->node, "axis"))
-        return ingot_op_fail(c, INGOT_INVALID, "attribute 'axis' is missing");
     const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
     if (status)
         return status;

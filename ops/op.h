@@ -117,6 +117,9 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
 /* Enumerate the registry: the index-th record, or NULL past the last. */
 const ingot_op *ingot_op_at(size_t index);
 
+/* As many inputs as the operator takes, and none left out that it needs? INVALID with a line that names the node. */
+ingot_status ingot_op_check_inputs(const ingot_op *op, const ingot_node *node, ingot_error *error);
+
 /* The element types that input `i` may have; 0: that of input 0. */
 uint64_t ingot_op_types(const ingot_op *op, int i);
 

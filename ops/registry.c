@@ -116,6 +116,21 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
     return best;
 }
 
+ingot_status ingot_op_check_inputs(const ingot_op *op, const ingot_node *node, ingot_error *error)
+{
+    if (node->n_inputs < op->min_inputs || node->n_inputs > op->max_inputs)
+        return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): %d inputs, expected %d to %d", node->name,
+                          node->op_type, node->n_inputs, op->min_inputs, op->max_inputs);
+    /* Of a variadic operator none may be left out, but for the first ones of Loop and Scan. */
+    const bool loops = !strcmp(node->op_type, "Loop") || !strcmp(node->op_type, "Scan");
+    const int n_needed = loops ? 0 : op->max_inputs == INGOT_MANY ? node->n_inputs : op->min_inputs;
+    for (int i = 0; i < n_needed; i++)
+        if (node->inputs[i] == INGOT_NONE)
+            return ingot_fail(error, INGOT_INVALID, "node '%.80s' (%.80s): input %d is left out", node->name,
+                              node->op_type, i);
+    return INGOT_OK;
+}
+
 /* Types that input i may have, as bits; 0: the type of input 0, which is so from the first 0 of the record on. The
  * last of the six sets also serves all further inputs. */
 uint64_t ingot_op_types(const ingot_op *op, int i)

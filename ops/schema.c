@@ -3,7 +3,8 @@
  * misspelt or has another type would silently count as absent. Inputs and element types are checked by the operators'
  * own records.
  *
- * An attribute is NAME:TYPES, a letter for each type that some version gives it, "!" where every version requires it:
+ * An attribute is NAME:TYPES, a letter for each type that some version gives it, "!" where every version requires it,
+ * and "!4" where those from opset 4 on do:
  * f float, i int, s string, t tensor, g graph, p sparse tensor, y type; the capital is a list of them.
  * Source: the operator schemas of ONNX 1.23, which tests/python/test_schema.py compares with these rows. */
 #include "ops/schema.h"
@@ -55,7 +56,7 @@ static const schema schemas_default[] = {
     {"Clip", 1, 1, "consumed_inputs:I max:f min:f"},
     {"Col2Im", 18, 1, "dilations:I pads:I strides:I"},
     {"Compress", 9, 1, "axis:i"},
-    {"Concat", 1, 1, "axis:i"},
+    {"Concat", 1, 1, "axis:i!4"},
     {"ConcatFromSequence", 11, 1, "axis:i! new_axis:i"},
     {"Constant", 1, 1,
      "sparse_value:p value:t value_float:f value_floats:F value_int:i value_ints:I value_string:s "
@@ -125,7 +126,7 @@ static const schema schemas_default[] = {
     {"LogSoftmax", 1, 1, "axis:i"},
     {"Loop", 1, 0, "body:g!"},
     {"LpNormalization", 1, 1, "axis:i p:i"},
-    {"LpPool", 1, 1, "auto_pad:s ceil_mode:i dilations:I kernel_shape:I p:fi pads:I strides:I"},
+    {"LpPool", 1, 1, "auto_pad:s ceil_mode:i dilations:I kernel_shape:I!2 p:fi pads:I strides:I"},
     {"MatMul", 1, 1, ""},
     {"MatMulInteger", 10, 1, ""},
     {"Max", 1, 1, "consumed_inputs:I"},
@@ -330,15 +331,18 @@ static bool allows(const char *types, ingot_attr_type type)
     return false;
 }
 
-/* Every attribute that all versions require must be there; INVALID names the first that is not. */
+/* Every attribute that the node's version requires must be there; INVALID names the first that is not. */
 static ingot_status check_required(const ingot_node *node, const char *attributes, ingot_error *error)
 {
     for (const char *at = attributes; *at; at += *at == ' ') {
         const char *name = at;
         const size_t length = strcspn(at, ":");
         bool given = false;
-        at += strcspn(at, " ");
-        if (at[-1] != '!')
+        at += strcspn(at, "! ");
+        if (*at != '!')
+            continue;
+        const long from = strtol(at + 1, (char **)&at, 10);
+        if (node->version < from)
             continue;
         for (size_t i = 0; i < node->n_attrs && !given; i++)
             given = strlen(node->attrs[i].name) == length && !memcmp(node->attrs[i].name, name, length);

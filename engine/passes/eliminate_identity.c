@@ -147,37 +147,25 @@ static const struct {
     {"Pow", times_one, 0},
 };
 
-/* CastLike(x, like) is Cast(x) to the type of `like` where that is known. False when memory is out. Other attributes
- * stay: they mean the same in both operators. */
+/* CastLike(x, like) is Cast(x) to the type of `like` where that is known, where `like` stays. False when memory is
+ * out. Other attributes stay: they mean the same in both operators. */
 static bool resolve_cast_like(const lookup *l, ingot_graph *graph, int index)
 {
     ingot_node *node = graph->nodes[index];
     const ingot_dtype dtype = in(l, 1)->dtype;
-    if (!dtype)
+    if (!dtype || !ingot_value_stays(l->shapes, ingot_input(node, 1)))
         return true;
     node->op_type = "Cast";
     node->op = NULL;
     return ingot_node_set_int(graph, node, "to", dtype) && ingot_node_set_n_inputs(graph, index, 1);
 }
 
-/* Does the operator take its inputs, by number and, as far as they are known, types? A node that would be refused
- * stays, so that it is refused with this pass as without. What the output would equal may be a sequence where its
- * element type is not known. */
-static bool inputs_fit(const lookup *l, int keeps)
+/* Is it a tensor that the output equals? It may be a sequence where its element type is not known. */
+static bool is_sure(const lookup *l, int slot)
 {
     bool known;
     const ingot_op *op = ingot_op_find(l->node->domain, l->node->op_type, l->node->version, &known);
-    if (!op || l->node->n_inputs < op->min_inputs || l->node->n_inputs > op->max_inputs)
-        return false;
-    for (int i = 0; i < l->node->n_inputs; i++) {
-        const ingot_dtype dtype = in(l, i)->dtype, first = in(l, 0)->dtype;
-        const uint64_t allowed = ingot_op_types(op, i);
-        if (i == keeps && !dtype && !(op->flags & INGOT_OP_KINDS))
-            return false;
-        if (dtype && (allowed ? !(allowed >> dtype & 1) : first && dtype != first))
-            return false;
-    }
-    return true;
+    return in(l, slot)->dtype || (op && op->flags & INGOT_OP_KINDS);
 }
 
 /* Take node `index` out where it is an identity. False when memory is out. Nodes with something fused into them are
@@ -189,7 +177,7 @@ static bool eliminate(ingot_pass_ctx *c, const lookup *l, int index)
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         if (!ingot_is_op(node, rows[r].op_type) || node->n_fused || !node->n_outputs ||
             ingot_input(node, rows[r].keeps) == INGOT_NONE || node->outputs[0] == INGOT_NONE ||
-            !rows[r].is_identity(l) || !inputs_fit(l, rows[r].keeps))
+            !rows[r].is_identity(l) || !is_sure(l, rows[r].keeps) || !ingot_types_fit(l->shapes, node))
             continue;
         bool done;
         if (!ingot_bypass(c->graph, index, node->inputs[rows[r].keeps], &done))

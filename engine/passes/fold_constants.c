@@ -91,7 +91,7 @@ static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int in
     const int out = node->n_outputs == 1 ? node->outputs[0] : INGOT_NONE;
     const ingot_shape *known = ingot_shape_of(shapes, out);
     if (known->n_elements < 0 || known->dtype != INGOT_INT64 || known->rank < 0 || known->rank > 1 ||
-        graph->values[out].n_outputs || (known->rank == 1 && known->dim[0] != known->n_elements))
+        graph->values[out].n_outputs || known->n_elements != (known->rank == 1 ? known->dim[0] : 1))
         return false;
     int64_t elements[INGOT_SHAPE_RANK + 1] = {0};
     for (int i = 0; i < known->n_elements; i++) {
@@ -121,8 +121,8 @@ ingot_status ingot_fold_constants(ingot_pass_ctx *c)
     }
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->nodes[i]->op_type &&
-            (fold_elements(graph, &shapes, i) ||
-             (c->options->evaluate && is_foldable(graph, graph->nodes[i]) && evaluate(c, &shapes, i))))
+            (is_foldable(graph, graph->nodes[i]) && c->options->evaluate ? evaluate(c, &shapes, i)
+                                                                         : fold_elements(graph, &shapes, i)))
             c->n_done++;
     ingot_shapes_free(&shapes);
     return INGOT_OK;

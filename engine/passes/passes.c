@@ -9,6 +9,7 @@
 #include "engine/core/team.h"
 #include "engine/passes/rewrite.h"
 #include "ops/microsoft.h"
+#include "ops/op.h"
 #include "ops/upgrade.h"
 
 /* The order matters: integers before weights are folded to floats; simplifying before patterns are looked for; what
@@ -148,6 +149,19 @@ static ingot_status drop_unused(ingot_graph *graph, ingot_error *error)
     return run_pass(graph, &row, &c, &changed);
 }
 
+/* The inputs of each node whose operator is Ingot's own: passes take nodes out that would be refused for them. */
+static ingot_status check_inputs(const ingot_graph *graph, ingot_error *error)
+{
+    ingot_status status = INGOT_OK;
+    for (int i = 0; i < graph->n_nodes && !status; i++) {
+        const ingot_node *node = graph->nodes[i];
+        bool known;
+        const ingot_op *op = ingot_op_find(node->domain, node->op_type, node->version, &known);
+        status = op ? ingot_op_check_inputs(op, node, error) : INGOT_OK;
+    }
+    return status;
+}
+
 /* Subgraphs first appear in the list behind their parents; the order does not matter here. Microsoft's operators that
  * are standard ones under another name go first, so that ingot_upgrade() finds standard forms only. */
 ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
@@ -163,6 +177,8 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
             status = ingot_upgrade(graphs[g], &n_upgraded, error);
         if (!status)
             status = ingot_graph_sort(graphs[g], error);
+        if (!status)
+            status = check_inputs(graphs[g], error);
     }
     ingot_release(graph->arena->memory, graphs);
     /* a form may have read more than the one it became */

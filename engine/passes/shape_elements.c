@@ -8,7 +8,7 @@
 #include "engine/passes/rewrite.h"
 
 /* The same elements in another shape: what a Reshape of a scalar to a vector does. */
-static void one(const ingot_shape *x, ingot_shape *out) /* the same elements in another shape */
+static void one(const ingot_shape *x, ingot_shape *out)
 {
     out->n_elements = x->n_elements;
     memcpy(out->elements, x->elements, sizeof out->elements);
@@ -59,16 +59,24 @@ static void gathered(const ingot_graph *graph, const ingot_node *node, const ing
     out->n_elements = n;
 }
 
-/* A range of a vector, with steps of 1. Bounds are clamped as Slice-13 has it. Axes need no look: a vector has one. */
+/* Is input `slot` left out, or a constant vector of one element, which is `otherwise` or `or`? */
+static bool is_one_of(const ingot_graph *graph, const ingot_node *node, int slot, int64_t otherwise, int64_t or)
+{
+    int64_t element;
+    int n;
+    return ingot_input(node, slot) == INGOT_NONE ||
+           (ingot_constant_ints(graph, node->inputs[slot], &element, 1, &n) && n == 1 &&
+            (element == otherwise || element == or));
+}
+
+/* A range of a vector, with steps of 1. Bounds are clamped as Slice-13 has it. */
 static void sliced(const ingot_graph *graph, const ingot_node *node, const ingot_shape *x, ingot_shape *out)
 {
-    int64_t start, end, step = 1;
+    int64_t start, end;
     int n;
     if (x->rank != 1 || !ingot_constant_ints(graph, ingot_input(node, 1), &start, 1, &n) || n != 1 ||
         !ingot_constant_ints(graph, ingot_input(node, 2), &end, 1, &n) || n != 1 ||
-        (ingot_input(node, 4) != INGOT_NONE &&
-         (!ingot_constant_ints(graph, node->inputs[4], &step, 1, &n) || n != 1)) ||
-        step != 1)
+        !is_one_of(graph, node, 3, 0, -1) || !is_one_of(graph, node, 4, 1, 1))
         return;
     start = MIN(MAX(start < 0 ? start + x->n_elements : start, 0), x->n_elements);
     end = MIN(MAX(end < 0 ? end + x->n_elements : end, 0), x->n_elements);
@@ -91,17 +99,21 @@ static void joined(const ingot_shapes *shapes, const ingot_node *node, ingot_sha
     out->n_elements = n;
 }
 
-/* Operators that are not listed leave the elements unknown (n_elements -1), which is always right. out->n_elements is
- * -1 when it is called. Cast to int64 alone, because another type could cut numbers off. */
+/* Operators that are not listed leave the elements unknown (n_elements -1), which is always right, and so do nodes that
+ * would be refused: who takes the elements needs them no more. out->n_elements is -1 when it is called. Cast to int64
+ * alone, because another type could cut numbers off. */
 void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,
                           ingot_shape *out)
 {
     const ingot_shape *x = ingot_shape_of(shapes, ingot_input(node, 0));
+    const bool asks = ingot_is_op(node, "Shape") || ingot_is_op(node, "Size");
+    if (!ingot_types_fit(shapes, node) || (asks && !ingot_value_stays(shapes, ingot_input(node, 0))))
+        return;
     if (ingot_is_op(node, "Shape"))
         of_shape(node, x, out);
-    else if (ingot_is_op(node, "Size"))
+    else if (asks)
         of_size(x, out);
-    else if (x->n_elements < 0)
+    else if (x->n_elements < 0 || x->rank < 0 || x->rank > 1)
         return;
     else if (ingot_is_op(node, "Gather"))
         gathered(graph, node, x, out);
@@ -110,7 +122,7 @@ void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, 
     else if (ingot_is_op(node, "Concat"))
         joined(shapes, node, out);
     else if (ingot_is_op(node, "Unsqueeze") || ingot_is_op(node, "Squeeze") || ingot_is_op(node, "Identity") ||
-             ingot_is_op(node, "Reshape") ||
+             (ingot_is_op(node, "Reshape") && x->n_elements == (out->rank == 1 ? out->dim[0] : out->rank == 0)) ||
              (ingot_is_op(node, "Cast") && ingot_attr_int(node, "to", 0) == INGOT_INT64))
         one(x, out);
 }

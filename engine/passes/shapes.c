@@ -768,7 +768,7 @@ bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_
     *shapes = (ingot_shapes){.memory = graph->arena->memory, .n = graph->n_values};
     shapes->of = ingot_alloc(shapes->memory, (size_t)shapes->n * sizeof *shapes->of);
     shapes->known = ingot_alloc(shapes->memory, KNOWN * sizeof *shapes->known);
-    if (!shapes->of || !shapes->known)
+    if (!shapes->of || !shapes->known || !ingot_find_stays(shapes, graph))
         return false;
     shapes->known_capacity = KNOWN;
     for (int v = 0; v < shapes->n; v++) {
@@ -794,5 +794,6 @@ bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_
 void ingot_shapes_free(ingot_shapes *shapes)
 {
     ingot_release(shapes->memory, shapes->of);
+    ingot_release(shapes->memory, shapes->stays);
     ingot_release(shapes->memory, shapes->known);
 }

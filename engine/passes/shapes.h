@@ -19,12 +19,13 @@ typedef struct ingot_shape {
     int64_t elements[INGOT_SHAPE_RANK];
 } ingot_shape;
 
-/* Made once by a pass and read by it; owns `of` and `known`. The list of known expressions gives an expression that
- * comes again the symbol it had: (base + offset) / divisor. */
+/* Made once by a pass and read by it; owns `of`, `stays` and `known`. The list of known expressions gives an expression
+ * that comes again the symbol it had: (base + offset) / divisor. */
 typedef struct ingot_shapes {
     ingot_memory *memory;
     int n;
     ingot_shape *of; /* by value id, for the ids there were when computed */
+    bool *stays;     /* the same: see ingot_value_stays() */
     int64_t n_symbols;
     struct ingot_dim_expression {
         int64_t base, offset, divisor, symbol;
@@ -40,6 +41,16 @@ void ingot_shapes_free(ingot_shapes *shapes);
 /* What is known of a value; nothing (rank -1) for INGOT_NONE and for values added since. */
 const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value);
 bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b); /* both known and equal */
+
+/* Does the value stay needed where nobody asks for its shape or type any more? What is known of another is not to be
+ * used in its place: the node that makes it might be refused, and must not become one that nobody needs. find_stays()
+ * makes the list; false when memory is out. */
+bool ingot_value_stays(const ingot_shapes *shapes, int value);
+bool ingot_find_stays(ingot_shapes *shapes, const ingot_graph *graph);
+
+/* Does the operator take the types of its inputs, as far as they are known? A node that would be refused must stay, so
+ * that it is refused with passes as without. False for operators that are not Ingot's. */
+bool ingot_types_fit(const ingot_shapes *shapes, const ingot_node *node);
 
 /* What is known of the elements of output 0 of a node, and of a constant. */
 void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,

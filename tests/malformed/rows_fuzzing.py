@@ -37,6 +37,41 @@ for text, made, code, pattern in [
 ]:
     op_case("fuzzing: " + text, pattern, made, code)
 
+# What is taken for its shape or its type alone, and what is made of shapes, is checked all the same.
+refused = node("Sqrt", ["b"], ["t"], name="culprit")
+B = info("b", BOOL, [2, 3])
+for text, rest in [
+    ("its type", [node("CastLike", ["x", "t"], ["y"])]),
+    ("its types twice", [node("CastLike", ["x", "t"], ["u"]), node("CastLike", ["u", "t"], ["y"])]),
+    ("its shape", [node("Shape", ["t"], ["u"]), node("Expand", ["x", "u"], ["y"])]),
+    ("its size", [node("Size", ["t"], ["u"]), node("CastLike", ["u", "x"], ["y"])]),
+]:
+    for i, n in enumerate(rest):
+        n.name = f"n{i}"
+    op_case(f"fuzzing: Sqrt: of bools, read for {text}", "type bool", model(graph([refused, *rest], [X, B], ["y"])), UNSUPPORTED)
+
+constants = [numpy_helper.from_array(v, k) for k, v in [
+    ("zero", ints(0)), ("one", ints(1)), ("five", ints(5)), ("byte", np.array([1], np.uint8)), ("number", np.array([1], np.int32))]]
+for text, made, code, pattern in [
+    ("Gather: of a shape by bytes", node("Gather", ["s", "byte"], ["t"]), UNSUPPORTED, "type uint8"),
+    ("Gather: of a shape along axis 5", node("Gather", ["s", "one"], ["t"], axis=5), INVALID, "axis"),
+    ("Slice: of a shape along axis 5", node("Slice", ["s", "zero", "one", "five"], ["t"]), INVALID, "axis"),
+    ("Slice: of a shape in steps of 0", node("Slice", ["s", "zero", "one", "zero", "zero"], ["t"]), INVALID, "step"),
+    ("Reshape: of a shape of two to five", node("Reshape", ["s", "five"], ["t"]), INVALID, "elements"),
+    ("Squeeze: of a shape of two", node("Squeeze", ["s", "zero"], ["t"]), INVALID, "axis|size"),
+    ("Unsqueeze: of a shape along axis 5", node("Unsqueeze", ["s", "five"], ["t"]), INVALID, "axis|axes"),
+    ("Concat: of a shape and another type", node("Concat", ["s", "number"], ["t"], axis=0), INVALID, "type"),
+    ("Shape: of two values", node("Shape", ["x", "x"], ["t"]), INVALID, "2 inputs"),
+    ("CastLike: of three values", node("CastLike", ["s", "s", "x"], ["t"]), INVALID, "3 inputs"),
+    ("Concat: without its axis", node("Concat", ["s"], ["t"]), INVALID, "'axis' is missing"),
+]:
+    made.name = "culprit"
+    nodes = [node("Shape", ["x"], ["s"], name="n"), made, node("CastLike", ["t", "x"], ["u"], name="n2"), node("Neg", ["u"], ["y"], name="n3")]
+    known = graph(nodes, [X], ["y"], constants)
+    op_case("fuzzing: " + text, pattern, model(known), code)
+    half = graph([*nodes, node("Relu", ["x"], ["z"], name="n4")], [info("x", FLOAT, ["n", 3])], ["y", "z"], constants)
+    op_case(f"fuzzing: {text}, of which one element is known", pattern, model(half), code)
+
 for text, inputs in [("Mean", ["s"]), ("Add", ["s", "zero"]), ("Mul", ["s", "one"])]:
     constants = [numpy_helper.from_array(np.float32(v), k) for k, v in [("zero", 0), ("one", 1)] if k in inputs]
     made = graph([node("SequenceConstruct", ["x"], ["s"], name="n"), node(text, inputs, ["y"])], [X], ["y"], constants)

@@ -11,6 +11,15 @@ LETTERS = {"FLOAT": "f", "INT": "i", "STRING": "s", "TENSOR": "t", "GRAPH": "g",
            "INTS": "I", "STRINGS": "S", "TENSORS": "T", "GRAPHS": "G"}
 
 
+def required(attribute, schemas):
+    """'!' where each version asks for the attribute, with a number where those from that opset on do, else nothing."""
+    asks = [(s.since_version, attribute in s.attributes and s.attributes[attribute].required)
+            for s in sorted(schemas, key=lambda s: s.since_version)]
+    since = max((version + 1 for version, asked in asks if not asked), default=0)
+    from_on = [version for version, _ in asks if version >= since]
+    return "" if not from_on else "!" if from_on[0] == asks[0][0] else f"!{from_on[0]}"
+
+
 def published(domain):
     """What schema.c should have: since, most outputs (0: any), attributes, by operator and over all versions."""
     versions = collections.defaultdict(list)
@@ -23,8 +32,7 @@ def published(domain):
         for schema in schemas:
             for a in schema.attributes.values():
                 attributes[a.name].append(a)
-        text = " ".join(f"{a}:{''.join(sorted({LETTERS[x.type.name] for x in xs}))}"
-                        + ("!" if len(xs) == len(schemas) and all(x.required for x in xs) else "") for a, xs in sorted(attributes.items()))
+        text = " ".join(f"{a}:{''.join(sorted({LETTERS[x.type.name] for x in xs}))}{required(a, schemas)}" for a, xs in sorted(attributes.items()))
         variadic = any(s.outputs and s.outputs[-1].option.name == "Variadic" for s in schemas)
         rows[name] = (min(s.since_version for s in schemas), 0 if variadic else max(s.max_output for s in schemas), text)
     return rows
