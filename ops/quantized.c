@@ -59,7 +59,8 @@ void ingot_quantized_out(ingot_dtype dtype, int zero, ingot_dot_out *out)
 void ingot_dynamic_scale_between(float low, float high, float *scale, int *zero)
 {
     *scale = (low == high ? 1.0f : high - low) / 255.0f;
-    *zero = (int)rintf(MAX(0.0f, MIN(255.0f, 0.0f - low / *scale)));
+    const float at = 0.0f - low / *scale;       /* no number where the scale is 0 or infinite */
+    *zero = at > 0 ? (int)rintf(MIN(at, 255.0f)) : 0;
 }
 
 void ingot_dynamic_scale(const ingot_kernels *kernels, const float *x, int64_t n, float *scale, int *zero)

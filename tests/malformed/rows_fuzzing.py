@@ -72,6 +72,10 @@ for text, made, code, pattern in [
     half = graph([*nodes, node("Relu", ["x"], ["z"], name="n4")], [info("x", FLOAT, ["n", 3])], ["y", "z"], constants)
     op_case(f"fuzzing: {text}, of which one element is known", pattern, model(half), code)
 
+# Ranges whose 255th part is 0 or infinite: the zero point is no number.
+for text, most in (("denormals", 4e-45), ("the largest floats", 3e38)):
+    case(f"odd: DynamicQuantizeLinear of {text}", OK, "", op("DynamicQuantizeLinear", [np.float32([-most, most, 0])]))
+
 for text, inputs in [("Mean", ["s"]), ("Add", ["s", "zero"]), ("Mul", ["s", "one"])]:
     constants = [numpy_helper.from_array(np.float32(v), k) for k, v in [("zero", 0), ("one", 1)] if k in inputs]
     made = graph([node("SequenceConstruct", ["x"], ["s"], name="n"), node(text, inputs, ["y"])], [X], ["y"], constants)
