@@ -17,6 +17,39 @@
     } \
     break
 
+/* Two vectors from p on and two from q on, side by side. */
+INGOT_INLINE void gelu_pairs(float *p, float *q)
+{
+    vf32 x[4] = { vf32_load(p), vf32_load(p + VF32_LANES), vf32_load(q), vf32_load(q + VF32_LANES) };
+
+    vf32_gelus(x, 4);
+    vf32_store(p, x[0]);
+    vf32_store(p + VF32_LANES, x[1]);
+    vf32_store(q, x[2]);
+    vf32_store(q + VF32_LANES, x[3]);
+}
+
+/* Four vectors at a time, of two rows where a row is one of a product's tile. */
+static void gelu_rows(float *data, ptrdiff_t stride, int64_t rows, int64_t n)
+{
+    enum { PAIR = 2 * VF32_LANES };
+
+    for (int64_t row = 0; row < rows; row++) {
+        float *p = data + row * stride, *const end = p + n;
+        if (n == PAIR && row + 1 < rows) {
+            gelu_pairs(p, p + stride);
+            row++;
+            continue;
+        }
+        for (; end - p >= 2 * PAIR; p += 2 * PAIR)
+            gelu_pairs(p, p + PAIR);
+        for (; end - p >= VF32_LANES; p += VF32_LANES)
+            vf32_store(p, vf32_gelu(vf32_load(p)));
+        if (p < end)
+            vf32_store_n(p, vf32_gelu(vf32_load_n(p, (size_t)(end - p))), (size_t)(end - p));
+    }
+}
+
 /* One loop for each activation, chosen once for all rows. The tail of a row goes through the same vector code as the
  * rest, so that an element's bits do not depend on where in a strip it lies. */
 void INGOT_FN(act_rows_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)
@@ -33,7 +66,7 @@ void INGOT_FN(act_rows_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t
     case INGOT_ACT_SIGMOID: ACT_LOOP(vf32_sigmoid(v));
     case INGOT_ACT_SILU: ACT_LOOP(vf32_silu(v));
     case INGOT_ACT_TANH: ACT_LOOP(vf32_tanh(v));
-    case INGOT_ACT_GELU: ACT_LOOP(vf32_gelu(v));
+    case INGOT_ACT_GELU: gelu_rows(data, stride, rows, n); break;
     case INGOT_ACT_GELU_TANH: ACT_LOOP(vf32_gelu_tanh(v));
     case INGOT_ACT_ELU: ACT_LOOP(vf32_elu(v, a, one, one));
     }
