@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BENCH = ["mynet_ts_bn_dyn", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "unet", "dcgan", "yolo", "vit_tiny", "bert6",
-         "diffusion_block", "char_lstm", "densenet121", "squeezenet", "shufflenet", "googlenet", "regnet_x_400mf", "convnext_atto", "gru",
+         "diffusion_block", "char_lstm", "densenet121", "squeezenet1_1", "shufflenet_v2", "googlenet", "regnet_x_400mf", "convnext_atto", "gru",
          "bilstm", "espcn", "mobilenet_v3_small", "decoder_step"]
 
 
