@@ -107,7 +107,7 @@ const ingot_op *ingot_op_find(const char *domain, const char *op_type, int versi
     *known = false;
     for (size_t f = 0; f < N_FAMILIES; f++)
         for (const ingot_op *op = families[f]; op->op_type; op++) {
-            if (strcmp(op->op_type, op_type) || !same_domain(op, domain))
+            if (*op->op_type != *op_type || strcmp(op->op_type, op_type) || !same_domain(op, domain))
                 continue;
             *known = true;
             if (op->since <= version && (!op->until || version <= op->until) && (!best || op->since > best->since))

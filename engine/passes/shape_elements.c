@@ -59,14 +59,14 @@ static void gathered(const ingot_graph *graph, const ingot_node *node, const ing
     out->n_elements = n;
 }
 
-/* Is input `slot` left out, or a constant vector of one element, which is `otherwise` or `or`? */
-static bool is_one_of(const ingot_graph *graph, const ingot_node *node, int slot, int64_t otherwise, int64_t or)
+/* Is input `slot` left out, or a constant vector of one element, which is a or b? */
+static bool is_one_of(const ingot_graph *graph, const ingot_node *node, int slot, int64_t a, int64_t b)
 {
     int64_t element;
     int n;
     return ingot_input(node, slot) == INGOT_NONE ||
            (ingot_constant_ints(graph, node->inputs[slot], &element, 1, &n) && n == 1 &&
-            (element == otherwise || element == or));
+            (element == a || element == b));
 }
 
 /* A range of a vector, with steps of 1. Bounds are clamped as Slice-13 has it. */
@@ -106,12 +106,10 @@ void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, 
                           ingot_shape *out)
 {
     const ingot_shape *x = ingot_shape_of(shapes, ingot_input(node, 0));
-    const bool asks = ingot_is_op(node, "Shape") || ingot_is_op(node, "Size");
-    if (!ingot_types_fit(shapes, node) || (asks && !ingot_value_stays(shapes, ingot_input(node, 0))))
-        return;
-    if (ingot_is_op(node, "Shape"))
+    const bool stays = ingot_value_stays(shapes, ingot_input(node, 0));
+    if (ingot_is_op(node, "Shape") && stays)
         of_shape(node, x, out);
-    else if (asks)
+    else if (ingot_is_op(node, "Size") && stays)
         of_size(x, out);
     else if (x->n_elements < 0 || x->rank < 0 || x->rank > 1)
         return;
@@ -125,6 +123,9 @@ void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, 
              (ingot_is_op(node, "Reshape") && x->n_elements == (out->rank == 1 ? out->dim[0] : out->rank == 0)) ||
              (ingot_is_op(node, "Cast") && ingot_attr_int(node, "to", 0) == INGOT_INT64))
         one(x, out);
+    /* asked last, as looking an operator up takes time */
+    if (out->n_elements >= 0 && !ingot_types_fit(shapes, node))
+        out->n_elements = -1;
 }
 
 /* Numbers below -1 mean nothing in a shape: such a constant counts as unknown. -1 has a code of its own, since negative
