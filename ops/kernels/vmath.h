@@ -325,14 +325,14 @@ INGOT_INLINE vf32 vf32_half_exp2(vf32 r)
 }
 
 /* x/2 (1 + erf(x / sqrt 2)) = max(x, 0) + t/2 erfc(-t / sqrt 2) for t = -|x|, and erfc(-t / sqrt 2) = 2^(t Q(t)); 5e-8,
- * or 8 ulp. From -12.8 on, where this is -6e-36, it stays so. n vectors, up to eight, step by step: one alone is a
+ * or 8 ulp. From -12.8 on, where this is -6e-36, it stays so. n vectors, up to four, step by step: one alone is a
  * chain of steps that wait for each other, too long for a processor to look past it. */
 INGOT_INLINE void vf32_gelus(vf32 *x, int n)
 {
     static const float factors[] = { -2.41174985e-6f, -2.73115838e-5f, -0.000116531359f, 0.000323501707f,
                                      0.00732722692f, 0.0526934452f, -0.459137082f, 1.15111446f };
     const vf32 magic = vf32_set1((float)(12582912 >> EXP2_BITS));
-    vf32 t[8], q[8], sum[8];
+    vf32 t[4], q[4], sum[4];
 
     INGOT_UNROLL
     for (int i = 0; i < n; i++) {
