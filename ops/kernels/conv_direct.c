@@ -177,6 +177,26 @@ static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, co
     }
 }
 
+/* 1x1 weights whose input channels lie together, in whole blocks. */
+static bool has_rows(const conv_shape *s, const conv_weights *weights)
+{
+    return s->taps == 1 && s->merge == 1 && weights->ic == 1 && s->ic_block == BLOCK && s->group_ic % BLOCK == 0;
+}
+
+/* A whole unit of them, eight rows at a time turned into columns. */
+static void pack_rows(const conv_shape *s, float *to, const float *first, int64_t row, int width)
+{
+    for (int o = 0; o < width; o += BLOCK)
+        for (int64_t c = 0; c < s->group_ic; c += BLOCK) {
+            vf8 r[BLOCK];
+            for (int i = 0; i < BLOCK; i++)
+                r[i] = vf8_load(first + (o + i) * row + c);
+            vf8_transpose(r);
+            for (int i = 0; i < BLOCK; i++)
+                vf8_store(to + (c + i) * width + o, r[i]);
+        }
+}
+
 /* Units are [ic block][tap][channel of the block][output channel of the unit]. */
 void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_weights *weights, int64_t u0, int64_t u1)
 {
@@ -187,6 +207,11 @@ void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_wei
         const int width = unit_width_of(s.group_oc, unit), channels = (int)min64(width, s.group_oc - unit * UNIT);
         const int64_t block_floats = s.taps * s.ic_block * width;
         float *to = packed + group * s.group_floats + unit * s.unit_floats;
+
+        if (channels == width && has_rows(&s, weights)) {
+            pack_rows(&s, to, weights->first + group * weights->group + unit * UNIT * weights->oc, weights->oc, width);
+            continue;
+        }
 
         /* zeros stay in lanes past the last channel, and between groups that were merged */
         memset(to, 0, (size_t)(s.ic_blocks * block_floats) * sizeof *to);
