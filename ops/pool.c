@@ -324,12 +324,11 @@ static ingot_layout layout_pool(const ingot_op_ctx *c)
     return (ingot_layout){ can && worth ? INGOT_LAYOUT_NATIVE : INGOT_LAYOUT_PLAIN, can && worth };
 }
 
-/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, with zeros past it.
- * --- */
+/* --- MaxUnpool: indices count in the shape that undoes the pool; output_shape may be larger, zeros past it --- */
 
 /* natural: the shape that undoes the pool, (size - 1) stride - pads + kernel in each dimension; shape: that of Y,
- * which input 2 may enlarge. INVALID when attributes are missing, indices have another shape than X, or Y would be
- * smaller than natural. LATER while input 2 is not known. */
+ * which input 2 may enlarge. INVALID when indices have another shape than X, or Y would be smaller than natural. LATER
+ * while input 2 is not known. */
 static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shape)
 {
     const ingot_tensor *x = c->in[0];
@@ -341,8 +340,6 @@ static ingot_status read_unpool(ingot_op_ctx *c, int64_t *natural, int64_t *shap
     if (rank < 1 || !ingot_same_shape(x, c->in[1]))
         return ingot_op_fail(c, INGOT_INVALID,
                              "input 0 has rank %d (expected at least 3) and must have input 1's shape", x->rank);
-    if (!ingot_node_attr(c->node, "kernel_shape"))
-        return ingot_op_fail(c, INGOT_INVALID, "attribute 'kernel_shape' is missing");
     if ((st = ingot_window_ints(c, "kernel_shape", kernel, rank, 1, 1)) ||
         (st = ingot_window_ints(c, "strides", stride, rank, 1, 1)) ||
         (st = ingot_window_ints(c, "pads", pads, 2 * rank, 0, 0)) ||

@@ -72,7 +72,7 @@ def main():
         for name in given.names or BENCH + list(made):
             path = made.get(name) or os.path.join(given.corpus, name, "model.onnx")
             if not os.path.exists(path):
-                continue
+                sys.exit(f"{path}: no such model")
             done = subprocess.run([os.path.join(given.build, "tests", "robust", "cancel"), str(given.moments), str(given.limit), path],
                                   capture_output=True, text=True)
             print(done.stdout.replace(path, name), done.stderr, sep="", end="", flush=True)
