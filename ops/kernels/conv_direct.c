@@ -32,6 +32,7 @@ typedef struct conv_shape {
     int64_t ic_block, ic_blocks;        /* channels that lie together in src, and how many times per group */
     int64_t taps, units;                /* units per group */
     int64_t unit_floats, group_floats;  /* of packed weights; the last unit may be smaller */
+    int64_t tap_rows, block_rows;       /* rows of a unit's width, from tap to tap and from channel block to block */
     int64_t in_image, out_image;        /* floats of an image */
     int64_t in_plane, out_plane;        /* from one block (plain: channel) to the next */
     int64_t rows, band, bands;          /* rows (flat: pixels) of an image, of a band, and bands */
@@ -117,6 +118,8 @@ static conv_shape conv_sizes_of(const ingot_conv *d, const conv_place *place)
     s.units = ceil_div(s.group_oc, UNIT);
     s.unit_floats = UNIT * s.ic_blocks * s.ic_block * s.taps;
     s.group_floats = s.unit_floats / 2 * ceil_div(s.group_oc, VF32_LANES);
+    s.tap_rows = s.ic_block * (INGOT_FN(conv_taps_fit)(d) ? s.ic_blocks : 1);
+    s.block_rows = s.ic_block * (s.tap_rows == s.ic_block ? s.taps : 1);
     return s;
 }
 
@@ -162,7 +165,7 @@ static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, co
                          int64_t group, int64_t oc, int64_t block, int width)
 {
     const int64_t own_ic = d->ic / d->groups, own_oc = d->oc / d->groups, member = oc / own_oc;
-    const int64_t first = member * own_ic, step = s->ic_block * width;
+    const int64_t first = member * own_ic, step = s->tap_rows * width;
     const int64_t from = max64(first, block * s->ic_block), end = min64(first + own_ic, (block + 1) * s->ic_block);
     const float *w = weights->first + (group * s->merge + member) * weights->group + oc % own_oc * weights->oc;
 
@@ -197,7 +200,8 @@ static void pack_rows(const conv_shape *s, float *to, const float *first, int64_
         }
 }
 
-/* Units are [ic block][tap][channel of the block][output channel of the unit]. */
+/* Units are [ic block][tap][channel of the block][output channel of the unit], or [tap][channel][output channel] where
+ * they are read tap by tap. */
 void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_weights *weights, int64_t u0, int64_t u1)
 {
     const conv_shape s = conv_shape_of(d, NULL);
@@ -205,7 +209,6 @@ void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_wei
     for (int64_t u = u0; u < u1; u++) {
         const int64_t group = u / s.units, unit = u % s.units;
         const int width = unit_width_of(s.group_oc, unit), channels = (int)min64(width, s.group_oc - unit * UNIT);
-        const int64_t block_floats = s.taps * s.ic_block * width;
         float *to = packed + group * s.group_floats + unit * s.unit_floats;
 
         if (channels == width && has_rows(&s, weights)) {
@@ -214,8 +217,8 @@ void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_wei
         }
 
         /* zeros stay in lanes past the last channel, and between groups that were merged */
-        memset(to, 0, (size_t)(s.ic_blocks * block_floats) * sizeof *to);
-        for (int64_t block = 0; block < s.ic_blocks; block++, to += block_floats)
+        memset(to, 0, (size_t)(s.ic_blocks * s.ic_block * s.taps * width) * sizeof *to);
+        for (int64_t block = 0; block < s.ic_blocks; block++, to += s.block_rows * width)
             for (int o = 0; o < channels; o++)
                 pack_channel(d, &s, to + o, weights, group, unit * UNIT + o, block, width);
     }
@@ -244,7 +247,7 @@ void INGOT_FN(conv_scale_f32)(const ingot_conv *d, float *dst, const float *pack
         float *to = dst + u * s.unit_floats;
 
         for (int64_t row = 0; row < s.ic_blocks * s.taps * s.ic_block; row++) {
-            const int64_t channel = row / s.ic_block / s.taps * s.ic_block + row % s.ic_block;
+            const int64_t channel = (row / s.block_rows * s.ic_block + row % s.ic_block) % (s.ic_blocks * s.ic_block);
             const vf32 by = vf32_set1(channel < d->ic ? scale[channel] : 0.0f);
 
             for (int i = 0; i < width; i += VF32_LANES, from += VF32_LANES, to += VF32_LANES)
@@ -511,10 +514,10 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
 
     t.end.pixel = s->place.step[2] * BLOCK;
     t.end.plane = s->out_plane;
-    t.weight_tap[2] = width * s->ic_block;
+    t.weight_tap[2] = width * s->tap_rows;
     t.weight_tap[1] = t.weight_tap[2] * d->kernel[2];
     t.weight_tap[0] = t.weight_tap[1] * d->kernel[1];
-    t.weight_block = t.weight_tap[0] * d->kernel[0];
+    t.weight_block = width * s->block_rows;
     return t;
 }
 
@@ -563,7 +566,6 @@ static void run_taps(const item *it)
     taps_item taps = {
         .src = it->src, .weights = it->weights, .plane = it->job.plane, .weight_tap = it->job.weight_tap[2],
         .weight_block = it->job.weight_block, .blocks = it->job.blocks, .end = it->job.end,
-        .next_unit = it->job.next_unit,
     };
 
     taps.end.dst = it->dst;

@@ -2,7 +2,8 @@
  *
  * A tile ends where its row does, and tiles of a few pixels read all weights for little. Seen from one tap, though, the
  * source is one long row: its pixels by the tap's weights are products of whole tiles, which are then added to the sums
- * of the outputs that they belong to, row by row. Sums stay in the first-level cache until their end. */
+ * of the outputs that they belong to, row by row. Sums stay in the first-level cache until their end. A tap's weights
+ * lie together, so that the processor sees by itself what is read next. */
 #include "ops/kernels/conv_taps.h"
 #include "ops/kernels/pixel_product.h"
 
@@ -95,9 +96,8 @@ void INGOT_FN(conv_taps_run)(const ingot_conv *d, const conv_place *place, const
     _Alignas(64) float sums[SUM_FLOATS], product[MAX_PIXELS * UNIT];
     const int64_t row = d->out[2] * UNIT, rows = SUM_FLOATS / row;
     pixel_product p = { .sums = product, .blocks = it->blocks, .plane = it->plane, .weight_block = it->weight_block,
-                        .row = UNIT, .soon = it->next_unit };
+                        .row = UNIT };
 
-    p.groups = (int)ceil_div(BLOCK * UNIT / 64, ceil_div(min64(rows, y1 - y0) * d->in[2], CONV_PX2));
     for (; y0 < y1; y0 += rows) {
         const int64_t end = min64(y1, y0 + rows);
         tap_view v = { .d = d, .sums = sums, .y0 = y0 };

@@ -14,7 +14,6 @@ typedef struct taps_item {
     ptrdiff_t plane, weight_tap, weight_block;
     int64_t blocks;
     tile_end end;                       /* dst and residual: of the image and the unit's first block */
-    ahead next_unit;
 } taps_item;
 
 /* Output rows [y0, y1) of an item; output (y, x) goes where `place` says. */

@@ -10,6 +10,8 @@
 #include "ops/kernels/deconv_few.h"
 #include "ops/kernels/winograd.h"
 
+enum { MOST_SOON = 32 * 1024 };         /* floats of the next phase's weights to fetch */
+
 /* The convolution of one phase. Weights are [ic][oc / groups][kernel...]. */
 typedef struct phase {
     ingot_conv conv;
@@ -175,7 +177,8 @@ void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, int m, float *packed, const 
     }
 }
 
-/* Items [i0, i1) may begin in one phase and end in another. What the scratch memory holds is a phase's own. */
+/* Items [i0, i1) may begin in one phase and end in another. What the scratch memory holds is a phase's own. Each phase
+ * fetches the first weights of the next, the last one what is read behind the convolution. */
 void INGOT_FN(deconv_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
                           const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
@@ -186,16 +189,21 @@ void INGOT_FN(deconv_f32)(const ingot_conv *d, int m, const float *packed, const
     for (int64_t i = 0, n = count_phases(d), at = 0; i < n && at < i1; i++) {
         const phase p = phase_at(d, i);
         const int64_t items = phase_items(&p, m);
-        const int64_t from = max64(0, i0 - at), to = min64(items, i1 - at);
+        const int64_t from = max64(0, i0 - at), to = min64(items, i1 - at), floats = phase_floats(&p, m);
+        ingot_epilogue end = *e;
 
+        if (i + 1 < n) {
+            end.soon = packed + floats;
+            end.n_soon = min64(MOST_SOON, floats);
+        }
         if (from < to && m) {
             int64_t own = *held - at;
-            INGOT_FN(winograd_place_run)(&p.conv, m, &p.place, packed, src, dst, e, scratch, &own, from, to);
+            INGOT_FN(winograd_place_run)(&p.conv, m, &p.place, packed, src, dst, &end, scratch, &own, from, to);
             *held = own + at;
         } else if (from < to) {
-            INGOT_FN(conv_place_run)(&p.conv, &p.place, packed, src, dst, e, from, to);
+            INGOT_FN(conv_place_run)(&p.conv, &p.place, packed, src, dst, &end, from, to);
         }
-        packed += phase_floats(&p, m);
+        packed += floats;
         at += items;
     }
 }
