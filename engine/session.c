@@ -339,7 +339,7 @@ static ingot_status check_outputs(const ingot_session *session, ingot_error *err
     return INGOT_OK;
 }
 
-/* Plans shorter than this run on the calling thread: waking the others would cost more than they help. */
+/* Plans with less to share than this run on the calling thread: waking the others would cost more than they help. */
 enum { TEAM_FROM_US = 60 };
 
 /* Collect inputs, find or make their plan and, unless only_plan, run it. Outputs of the run before are invalid from
@@ -356,7 +356,7 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
         return status;
     session->env.outermost = session->plans;
     ingot_team_forget(session->env.team);
-    if (session->plans->work_us < TEAM_FROM_US)
+    if (session->plans->shared_us < TEAM_FROM_US)
         do_job(&j);
     else
         ingot_team_run(session->env.team, do_job, &j);

@@ -64,6 +64,9 @@ bool ingot_attention_in_columns(const ingot_op_ctx *c, const ingot_attention *a)
 size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attention *a);
 void ingot_attention_run_columns(ingot_op_ctx *c, const ingot_attention *a);
 
+/* Blocks of `queries` queries of one head that are worth a thread. */
+int64_t ingot_attention_grain(const ingot_attention *a, int64_t queries);
+
 /* Memory that each thread needs, in bytes; sizes and way must be set. */
 size_t ingot_attention_scratch(const ingot_op_ctx *c, const ingot_attention *a);
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a);

@@ -70,5 +70,5 @@ void ingot_attention_run_columns(ingot_op_ctx *c, const ingot_attention *a)
     const int64_t width = block_width(c);
     columns_call call = { .ctx = c, .a = a, .width = width, .blocks = (a->queries + width - 1) / width };
 
-    ingot_parallel(c->team, a->batch * a->heads * call.blocks, 1, run_items, &call);
+    ingot_parallel(c->team, a->batch * a->heads * call.blocks, ingot_attention_grain(a, width), run_items, &call);
 }

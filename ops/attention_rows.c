@@ -343,6 +343,12 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* As many multiply-adds as other operators share out. */
+int64_t ingot_attention_grain(const ingot_attention *a, int64_t queries)
+{
+    return 1 + 32768 / (1 + queries * a->keys * (a->depth + a->v_depth));
+}
+
 /* Every block of every head is its own item of work; they share nothing they write. */
 void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a)
 {
@@ -353,5 +359,5 @@ void ingot_attention_run(ingot_op_ctx *c, const ingot_attention *a)
     const int64_t rows = block_rows(a);
     attention_call call = { .ctx = c, .a = a, .blocks = rows > 0 ? (a->queries + rows - 1) / rows : 0 };
 
-    ingot_parallel(c->team, a->batch * a->heads * call.blocks, 1, run_blocks, &call);
+    ingot_parallel(c->team, a->batch * a->heads * call.blocks, ingot_attention_grain(a, rows), run_blocks, &call);
 }

@@ -242,19 +242,22 @@ static bool keep_signature(ingot_plan *plan, const ingot_plan_input *inputs, con
     return true;
 }
 
-/* Microseconds that a step takes on one thread of a middling machine: 50 GFLOP/s, 10 GB/s, and a call. A dynamic step
- * counts as long, since nothing is known of it. Good enough to tell microseconds from milliseconds, which is all that
- * is asked of it. */
-static double step_work_us(const ingot_step *step)
+/* Microseconds that a step which threads may share takes on one of a middling machine: 50 GFLOP/s, 10 GB/s, and a call.
+ * Operators leave little work to the calling thread. A dynamic step counts as long, since nothing is known of it. Good
+ * enough to tell microseconds from milliseconds, which is all that is asked of it. */
+static double shared_us(const ingot_step *step)
 {
-    double bytes = 0;
+    enum { FEW_FLOPS = 4 * 32768, FEW_BYTES = 64 << 10 };
+    double in = 0, out = 0;
     if (step->dynamic)
         return 1000;
     for (int i = 0; i < step->ctx.n_in; i++)
-        bytes += step->ctx.in[i] ? (double)ingot_storage_bytes(step->ctx.in[i]) : 0;
+        in += step->ctx.in[i] ? (double)ingot_storage_bytes(step->ctx.in[i]) : 0;
     for (int i = 0; i < step->ctx.n_out; i++)
-        bytes += step->ctx.out[i] ? (double)ingot_storage_bytes(step->ctx.out[i]) : 0;
-    return (double)step->flops / INGOT_FLOPS_IN_US + bytes / 10e3 + 0.1;
+        out += step->ctx.out[i] ? (double)ingot_storage_bytes(step->ctx.out[i]) : 0;
+    if (step->ctx.op->flops && step->flops < FEW_FLOPS && out < FEW_BYTES)
+        return 0;
+    return (double)step->flops / INGOT_FLOPS_IN_US + (in + out) / 10e3 + 0.1;
 }
 
 /* What was read while preparing is packed by now. */
@@ -275,7 +278,7 @@ static void link_reads(ingot_plan *plan)
 }
 
 /* Prepare static steps under the cache's lock, as weights are packed on the way. scratch_bytes becomes the most that
- * one step asks for; work_us sums up the estimates. One lock around all of them: a second session that plans the same
+ * one step asks for; shared_us sums up the estimates. One lock around all of them: a second session that plans the same
  * model waits and finds the packs made. After a failure the cache forgets this plan's new packs. */
 static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
 {
@@ -287,7 +290,7 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
         ingot_op_ctx *c = &step->ctx;
         c->error = error;
         if (step->dynamic) {
-            plan->work_us += step_work_us(step);
+            plan->shared_us += shared_us(step);
             continue;
         }
         if ((status = ingot_plan_stopped(plan->env, error)))
@@ -295,7 +298,7 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
         if (c->op->prepare && (status = ingot_step_prepare(step, error)) && status != INGOT_CANCELLED)
             ingot_step_error(step, status, error);
         step->flops = !status && c->op->flops ? c->op->flops(c) : 0;
-        plan->work_us += step_work_us(step);
+        plan->shared_us += shared_us(step);
         const size_t scratch = c->scratch_bytes + c->thread_scratch_bytes * (size_t)ingot_team_size(plan->env->team);
         plan->scratch_bytes = MAX(plan->scratch_bytes, scratch);
     }

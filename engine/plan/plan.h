@@ -93,7 +93,7 @@ struct ingot_plan {
     bool has_run;                  /* to its end, so that all of its memory was written to */
     ingot_callee *callees;         /* of all steps, for freeing them */
     bool keeps;                    /* what operators ask for now lives as long as the plan, not as the run */
-    double work_us;                /* rough estimate of a run on one thread, for deciding whether more pay */
+    double shared_us;              /* rough estimate of what threads may share, on one, for deciding whether more pay */
     ingot_plan *next;              /* in a cache, newest first */
 };
 

@@ -112,6 +112,22 @@ def test_trace(ingot, branches, tmp_path, threads):
     assert threads == 2 or all(e["tid"] == 1 for e in slices)
 
 
+@pytest.mark.parametrize("keys, shared", [(2, False), (8192, True)])
+def test_only_what_is_worth_it_is_shared(ingot, tmp_path, keys, shared):
+    """Heads of a decoder's step are a thread's work each where there are many keys, and the caller's own where there are few. A
+    large product sees to it that there is a second thread."""
+    rows = [(n, TensorProto.FLOAT, [1, 4, size, 32]) for n, size in (("q", 1), ("k", keys), ("v", keys), ("y", 1))]
+    square = [(n, TensorProto.FLOAT, [256, 256]) for n in ("a", "b", "c")]
+    model = save_model(tmp_path / "m.onnx", [helper.make_node("Attention", ["q", "k", "v"], ["y"], "heads"),
+                                             helper.make_node("MatMul", ["a", "b"], ["c"], "product")],
+                       rows[:3] + square[:2], rows[3:] + square[2:], opset=23)
+    done = ingot("profile", model, "--iterations", "1", "--threads", 2, "--trace", tmp_path / "t.json", "--quiet")
+    assert done.code == 0, done.err
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    nodes = {e["args"]["node"] for e in events if e.get("cat") == "work"}
+    assert nodes == ({"heads", "product"} if shared else {"product"})
+
+
 def test_html(ingot, branches, tmp_path):
     """One well-formed page that fetches nothing; names from the model are escaped."""
     done = ingot("profile", branches, "--iterations", "3", "--html", tmp_path / "p.html", "--quiet")
