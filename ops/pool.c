@@ -9,8 +9,32 @@
 #include "ops/weights.h"
 #include "ops/window.h"
 
-/* One node's pool, and in each run its tensors. A plane is one channel of one image; `plane` computes one of them in
- * the element type of X. indices and column_major are MaxPool's, count_include_pad AveragePool's, p LpPool's. */
+enum { PIECE = 256 };                    /* the most outputs of a row that are made together */
+
+/* Taps of n outputs that lie side by side: elements `step` apart in x, from `offset` on in their plane, for each of
+ * `taps` that are tap_step apart; or those outputs as a whole, before the first tap and after the last. where: a
+ * maximum's offset, or NULL. counts, times outer_count: an average's divisors. */
+typedef struct tap_row {
+    const void *x;
+    void *y;
+    int64_t *where;
+    double *sums;
+    int64_t n, step, taps, tap_step, offset;
+    const int64_t *counts;
+    double outer_count, p;
+} tap_row;
+
+/* A pool of one element type: what its outputs begin with, taps, and the results of sums (or NULL). */
+typedef struct pool_loops {
+    void (*clear)(const tap_row *r);
+    void (*tap)(const tap_row *r);
+    void (*store)(const tap_row *r);
+    size_t item_bytes;
+} pool_loops;
+
+/* One node's pool, and in each run its tensors. A plane is one channel of one image. counts: taps of the last
+ * dimension that an average divides by, per output of it. indices and column_major are MaxPool's, count_include_pad
+ * AveragePool's, p LpPool's. */
 typedef struct pool_call {
     ingot_window window;
     int64_t planes, in_plane, out_plane;
@@ -21,7 +45,8 @@ typedef struct pool_call {
     ingot_pool blocked;                  /* for the kernels, when x is blocked */
     const ingot_kernels *kernels;
     double p;
-    void (*plane)(const struct pool_call *call, int64_t plane);
+    const pool_loops *loops;
+    int64_t *counts;
 } pool_call;
 
 /* The taps of one window that lie inside the input, as a small box of input positions: first is where they begin,
@@ -30,63 +55,24 @@ typedef struct taps {
     int64_t first[INGOT_MAX_SPATIAL], count[INGOT_MAX_SPATIAL], at[INGOT_MAX_SPATIAL];
 } taps;
 
-/* Offset of the current tap in its plane. */
-static int64_t tap_offset(const ingot_window *v, const taps *t)
+/* The taps inside of output `at` of dimension i: the position of the first, and how many; 0 where there is none, as
+ * with padding beyond the kernel. */
+static int64_t taps_inside(const ingot_window *v, int i, int64_t at, int64_t *first)
 {
-    int64_t offset = 0;
+    const int64_t begin = at * v->stride[i] - v->pad_begin[i], d = v->dilation[i];
+    const int64_t skip = begin < 0 ? (-begin + d - 1) / d : 0;
+    const int64_t end = v->in[i] > begin ? MIN(v->kernel[i], (v->in[i] - begin + d - 1) / d) : 0;
 
-    for (int i = 0; i < v->rank; i++)
-        offset = offset * v->in[i] + t->first[i] + t->at[i] * v->dilation[i];
-    return offset;
+    *first = begin + skip * d;
+    return MAX(end - skip, 0);
 }
 
-/* The first tap inside the image of the window at 'at'; false if there is none, as with padding beyond the kernel. */
-static bool first_tap(const ingot_window *v, const int64_t *at, taps *t, int64_t *offset)
+/* Taps of output `at` that do not reach past the padded input: AveragePool's divisor when padding counts. A window of
+ * ceil_mode may reach beyond it. */
+static int64_t taps_padded(const ingot_window *v, int i, int64_t at)
 {
-    for (int i = 0; i < v->rank; i++) {
-        const int64_t begin = at[i] * v->stride[i] - v->pad_begin[i], d = v->dilation[i];
-        const int64_t skip = begin < 0 ? (-begin + d - 1) / d : 0;
-        const int64_t end = v->in[i] > begin ? MIN(v->kernel[i], (v->in[i] - begin + d - 1) / d) : 0;
-        if (skip >= end)
-            return false;
-        t->first[i] = begin + skip * d;
-        t->count[i] = end - skip;
-        t->at[i] = 0;
-    }
-    *offset = tap_offset(v, t);
-    return true;
-}
-
-/* The next tap in row-major order; false after the last one. Steps along the last dimension by addition and computes
- * the offset anew only when a row ends. */
-static bool next_tap(const ingot_window *v, taps *t, int64_t *offset)
-{
-    const int last = v->rank - 1;
-
-    if (last >= 0 && ++t->at[last] < t->count[last]) {
-        *offset += v->dilation[last];
-        return true;
-    }
-    if (last < 0)
-        return false;
-    t->at[last] = 0;
-    if (!ingot_window_next(t->at, t->count, last))
-        return false;
-    *offset = tap_offset(v, t);
-    return true;
-}
-
-/* Taps of the window at `at` that do not reach past the padded input: AveragePool's divisor when padding counts. A
- * window of ceil_mode may reach beyond it. */
-static int64_t count_padded(const ingot_window *v, const int64_t *at)
-{
-    int64_t count = 1;
-
-    for (int i = 0; i < v->rank; i++) {
-        const int64_t room = v->in[i] + v->pad_end[i] - (at[i] * v->stride[i] - v->pad_begin[i]), d = v->dilation[i];
-        count *= MIN(v->kernel[i], (room + d - 1) / d);
-    }
-    return count;
+    const int64_t room = v->in[i] + v->pad_end[i] - (at * v->stride[i] - v->pad_begin[i]), d = v->dilation[i];
+    return MIN(v->kernel[i], (room + d - 1) / d);
 }
 
 /* Row-major offset in a plane to column-major, the first dimension running fastest, as MaxPool's storage_order 1
@@ -101,6 +87,8 @@ static int64_t column_major(const ingot_window *v, int64_t offset)
     }
     return result;
 }
+
+static void clear_sums(const tap_row *r) { memset(r->sums, 0, (size_t)r->n * sizeof *r->sums); }
 
 /* The loops of ops/pool_loops.h for each element type; SUMS: the type has averages and norms too. */
 #define SUMS 1
@@ -192,8 +180,39 @@ static void describe(const ingot_window *v, pool_call *s, int kind)
     d->count_padding = s->count_include_pad;
 }
 
-/* Attributes and sizes once per plan, and the loop for X's type. Types that only some pools have are kept out by the
- * table of operators. */
+/* Types that only some pools have are kept out by the table of operators; 16-bit floats come as float. */
+static const pool_loops *loops_of(int kind, ingot_dtype dtype, bool places)
+{
+    if (kind == POOL_AVERAGE)
+        return dtype == INGOT_DOUBLE ? &average_f64 : &average_f32;
+    if (kind == POOL_LP)
+        return dtype == INGOT_DOUBLE ? &lp_f64 : &lp_f32;
+    switch (dtype) {
+    case INGOT_DOUBLE: return places ? &place_f64 : &max_f64;
+    case INGOT_INT8: return places ? &place_i8 : &max_i8;
+    case INGOT_UINT8: return places ? &place_u8 : &max_u8;
+    default: return places ? &place_f32 : &max_f32;
+    }
+}
+
+/* Sets counts; (N, C) alone is a row of one. False when memory is out. */
+static bool count_taps(ingot_op_ctx *c, pool_call *s)
+{
+    ingot_window *v = &s->window;
+
+    if (!v->rank) {
+        v->rank = 1;
+        v->in[0] = v->out[0] = v->kernel[0] = v->stride[0] = v->dilation[0] = 1;
+        v->pad_begin[0] = v->pad_end[0] = 0;
+    }
+    const int last = v->rank - 1;
+    s->counts = ingot_keep(c, (size_t)v->out[last] * sizeof *s->counts);
+    for (int64_t i = 0, first; s->counts && i < v->out[last]; i++)
+        s->counts[i] = s->count_include_pad ? taps_padded(v, last, i) : taps_inside(v, last, i, &first);
+    return s->counts;
+}
+
+/* Attributes and sizes once per plan, and the loops for X's type. */
 static ingot_status prepare_pool(ingot_op_ctx *c)
 {
     pool_call *s = c->state = ingot_keep(c, sizeof *s);
@@ -213,14 +232,9 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     s->p = read_p(c->node);
     if (s->p <= 0)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'p': %g is not allowed (more than 0)", s->p);
-    /* The loop for the type; 16-bit floats come as float. */
-    if (kind == POOL_MAX)
-        s->plane = dtype == INGOT_DOUBLE ? max_plane_f64 : dtype == INGOT_INT8 ? max_plane_i8
-                   : dtype == INGOT_UINT8 ? max_plane_u8 : max_plane_f32;
-    else if (kind == POOL_AVERAGE)
-        s->plane = dtype == INGOT_DOUBLE ? average_plane_f64 : average_plane_f32;
-    else
-        s->plane = dtype == INGOT_DOUBLE ? lp_plane_f64 : lp_plane_f32;
+    s->loops = loops_of(kind, dtype, c->n_out > 1 && c->out[1]);
+    if (!count_taps(c, s))
+        return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
     s->kernels = c->kernels;
     c->kernel = c->in[0]->layout == INGOT_BLOCKED ? "nchw8c" : "plain";
@@ -229,14 +243,102 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Task over planes. */
-static void run_planes(void *argument, int64_t begin, int64_t end, int thread)
+/* One row of windows in dimensions before the last: their box of taps, and what an average divides by. False where no
+ * tap lies inside. */
+static bool outer_taps(const pool_call *s, const int64_t *at, taps *t, double *count)
 {
-    const pool_call *call = argument;
+    const ingot_window *v = &s->window;
+    bool some = true;
+
+    *count = 1;
+    for (int i = 0; i < v->rank - 1; i++) {
+        t->count[i] = taps_inside(v, i, at[i], &t->first[i]);
+        t->at[i] = 0;
+        *count *= (double)(s->count_include_pad ? taps_padded(v, i, at[i]) : t->count[i]);
+        some = some && t->count[i] > 0;
+    }
+    return some;
+}
+
+/* All taps of outputs [begin, begin + r->n) that lie in one row of the input, the one that `row` elements precede in
+ * its plane. One output takes them at once, several take one after the other. */
+static void take_row(const pool_call *s, const tap_row *r, const char *plane, int64_t row, int64_t begin)
+{
+    const ingot_window *v = &s->window;
+    const int last = v->rank - 1;
+    const int64_t d = v->dilation[last], step = v->stride[last], pad = v->pad_begin[last], end = begin + r->n;
+    const int64_t before = pad - (end - 1) * step, past = v->in[last] + pad - begin * step;
+    const int64_t k_end = past > 0 ? MIN(v->kernel[last], (past + d - 1) / d) : 0;
+    tap_row tap = *r;
+
+    tap.step = step;
+    tap.tap_step = d;
+    for (int64_t k = before > 0 ? (before + d - 1) / d : 0; k < k_end; k += tap.taps) {
+        int64_t from, to;
+        tap.taps = r->n == 1 ? k_end - k : 1;
+        ingot_window_inside(v, last, k, &from, &to);
+        from = MAX(from, begin);
+        tap.n = MIN(to, end) - from;
+        if (tap.n <= 0)
+            continue;
+        tap.offset = row + from * step + k * d - pad;
+        tap.x = plane + (size_t)tap.offset * s->loops->item_bytes;
+        tap.y = (char *)r->y + (size_t)(from - begin) * s->loops->item_bytes;
+        tap.where = r->where ? r->where + (from - begin) : NULL;
+        tap.sums = r->sums + (from - begin);
+        s->loops->tap(&tap);
+    }
+}
+
+/* Outputs [begin, begin + r->n) of a row whose windows have the box of taps t in the dimensions before the last;
+ * `plane` elements of X come before theirs. */
+static void make_piece(const pool_call *s, const tap_row *r, taps *t, bool some, int64_t plane, int64_t begin)
+{
+    const ingot_window *v = &s->window;
+    const int last = v->rank - 1;
+
+    s->loops->clear(r);
+    for (bool more = some; more; more = ingot_window_next(t->at, t->count, last)) {
+        int64_t row = 0;
+        for (int i = 0; i < last; i++)
+            row = row * v->in[i] + t->first[i] + t->at[i] * v->dilation[i];
+        take_row(s, r, (const char *)s->x + (size_t)plane * s->loops->item_bytes, row * v->in[last], begin);
+    }
+    if (s->loops->store)
+        s->loops->store(r);
+    for (int64_t i = 0; r->where && i < r->n; i++) {
+        const int64_t where = MAX(r->where[i], 0);
+        r->where[i] = plane + (s->column_major ? column_major(v, where) : where);
+    }
+}
+
+/* Task over rows of the output of plain tensors, piece by piece. Windows of a piece begin within one row of the input,
+ * so that most taps of one are taps of all. */
+static void run_plain_rows(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const pool_call *s = argument;
+    const ingot_window *v = &s->window;
+    const int last = v->rank - 1;
+    const int64_t plane_rows = s->out_plane / v->out[last], piece = MIN(PIECE, 1 + v->in[last] / v->stride[last]);
+    double sums[PIECE];
+    taps t;
 
     (void)thread;
-    for (int64_t i = begin; i < end; i++)
-        call->plane(call, i);
+    for (int64_t row = begin; row < end; row++) {
+        int64_t at[INGOT_MAX_SPATIAL] = { 0 }, rest = row % plane_rows;
+        tap_row r = { .sums = sums, .p = s->p };
+
+        for (int i = last - 1; i >= 0; rest /= v->out[i--])
+            at[i] = rest % v->out[i];
+        const bool some = outer_taps(s, at, &t, &r.outer_count);
+        for (int64_t o = 0; o < v->out[last]; o += piece) {
+            r.n = MIN(piece, v->out[last] - o);
+            r.y = (char *)s->y + (size_t)(row * v->out[last] + o) * s->loops->item_bytes;
+            r.where = s->indices ? s->indices + row * v->out[last] + o : NULL;
+            r.counts = s->counts + o;
+            make_piece(s, &r, &t, some, row / plane_rows * s->in_plane, o);
+        }
+    }
 }
 
 /* Task over rows of the output of blocked tensors. */
@@ -289,7 +391,17 @@ static ingot_status run_blocked(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* Any rank and type, plane by plane. Global averages in f32 are sums of long rows, which a kernel adds up. */
+/* The most taps of a window that can lie inside. */
+static int64_t window_taps(const ingot_window *v)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < v->rank; i++)
+        n *= MIN(v->kernel[i], v->in[i]);
+    return MAX(n, 1);
+}
+
+/* Any rank and type, row by row. Global averages in f32 are sums of long rows, which a kernel adds up. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     pool_call *s = c->state;
@@ -297,10 +409,13 @@ static ingot_status run_plain(ingot_op_ctx *c)
     s->x = c->in[0]->data;
     s->y = c->out[0]->data;
     s->indices = c->n_out > 1 && c->out[1] ? c->out[1]->data : NULL;
-    if (is_global(c) && s->plane == average_plane_f32 && s->in_plane > 0)
+    if (is_global(c) && s->loops == &average_f32 && s->in_plane > 0) {
         ingot_parallel(c->team, s->planes, 1 + 16384 / s->in_plane, run_plain_means, s);
-    else if (s->out_plane > 0)
-        ingot_parallel(c->team, s->planes, 1 + 4096 / s->out_plane, run_planes, s);
+    } else if (s->out_plane > 0) {
+        const int64_t row = s->window.out[s->window.rank - 1];
+        ingot_parallel(c->team, s->planes * (s->out_plane / row), 1 + 16384 / (row * window_taps(&s->window)),
+                       run_plain_rows, s);
+    }
     return INGOT_OK;
 }
 

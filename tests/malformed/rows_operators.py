@@ -64,6 +64,8 @@ for kind in ("MaxPool", "AveragePool", "LpPool"):
         op_case(f"{kind}: {text}", "", op(kind, [shape], **attributes))
 op_case("LpPool: p of 0", "", op("LpPool", [I4], kernel_shape=[2, 2], p=0))
 case("odd: MaxPool with a storage_order of 7", OK, "", op("MaxPool", [I4], 2, kernel_shape=[2, 2], storage_order=7))
+case("odd: MaxPool of few elements in windows and pads of 2^30", OK, "",
+     op("MaxPool", [(1, 1, 5)], kernel_shape=[1 << 30], pads=[(1 << 30) - 1] * 2, strides=[1 << 22]))
 for kind in ("GlobalAveragePool", "GlobalMaxPool"):
     op_case(f"{kind}: a rank of 1", "", op(kind, [(4,)]))
 U = ints(0, 5)

@@ -133,6 +133,31 @@ def test_pool(ingot, tmp_path, op, seed):
     check(ingot, tmp_path, node, [x], y)
 
 
+@pytest.mark.parametrize("shape,kernel,stride,dilation,pads", [
+    ((2, 2, 3, 600), [2, 3], [1, 1], [1, 1], [0, 1, 1, 1]), ((1, 1, 700), [5], [2], [3], [4, 4]), ((1, 3, 40, 1, 5), [5, 1, 1], [1] * 3, [1] * 3, [2, 0, 0] * 2),
+    ((1, 2, 4, 9), [4, 9], [1, 1], [1, 1], [0] * 4), ((2, 1, 5, 4), [2, 2], [9, 9], [1, 1], [1] * 4)])
+def test_pool_of_few_channels(ingot, tmp_path, shape, kernel, stride, dilation, pads):
+    """Rows of any length, one output or one tap wide: every pool, and where a maximum was, the first of equals."""
+    rng, taps = np.random.default_rng(len(shape)), tuple(range(-len(kernel), 0))
+    x = rng.integers(-9, 9, shape).astype(np.float32)
+    names = dict(kernel_shape=kernel, strides=stride, dilations=dilation, pads=pads)
+    around = windows(x, kernel, stride, dilation, pads, np.nan)
+    places = windows(np.arange(x.size, dtype=float).reshape(shape), kernel, stride, dilation, pads, np.nan)
+    best = np.nanmax(around, taps)
+    first = np.nanmin(np.where(around == best[(...,) + (None,) * len(kernel)], places, np.nan), taps).astype(np.int64)
+    padded = windows(x, kernel, stride, dilation, pads, 0)
+    for op, attributes, want in [("MaxPool", {}, {"y": best, "i": first}), ("MaxPool", {}, {"y": best}),
+                                 ("AveragePool", {}, {"y": np.nanmean(around, taps)}),
+                                 ("AveragePool", {"count_include_pad": 1}, {"y": padded.mean(taps)}),
+                                 ("LpPool", {"p": 2}, {"y": np.sqrt((padded.astype(float) ** 2).sum(taps))})]:
+        node = helper.make_node(op, ["x"], list(want), **names, **attributes)
+        model = save_model(tmp_path / "m.onnx", [node], [("x", FLOAT, shape)],
+                           [(name, FLOAT if name == "y" else TensorProto.INT64, None) for name in want], opset=21)
+        np.savez(tmp_path / "io.npz", x=x, **{name: a if name == "i" else a.astype(np.float32) for name, a in want.items()})
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "2e-6", "--atol", "1e-6", "--threads", "2")
+        assert done.code == 0, (op, attributes, done.out + done.err)
+
+
 @pytest.mark.parametrize("m", [1, 5, 40])
 @pytest.mark.parametrize("n,k", [(10, 20000), (33, 70), (64, 1)])
 @pytest.mark.parametrize("flip", [0, 1])
