@@ -316,7 +316,7 @@ static __attribute__((noinline)) void fetch_end(const tile_end *t, int px, int n
 {
     for (int b = 0; b < nv * VECTOR_BLOCKS; b++)
         for (int p = 0; p < px; p += 2) {
-            const ptrdiff_t at = b * t->plane + p * t->pixel;
+            const ptrdiff_t at = b / VECTOR_BLOCKS * t->vector + b % VECTOR_BLOCKS * t->plane + p * t->pixel;
             if (t->residual)
                 __builtin_prefetch(t->residual + at, 0, 2);
             __builtin_prefetch(t->dst + at, 1, 3);
@@ -514,6 +514,7 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
 
     t.end.pixel = s->place.step[2] * BLOCK;
     t.end.plane = s->out_plane;
+    t.end.vector = VECTOR_BLOCKS * s->out_plane;
     t.weight_tap[2] = width * s->tap_rows;
     t.weight_tap[1] = t.weight_tap[2] * d->kernel[2];
     t.weight_tap[0] = t.weight_tap[1] * d->kernel[1];
@@ -594,7 +595,7 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
 
 /* What run_row() does, for rows of one tap that each go to a place of their own. */
 void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t ring,
-                             ptrdiff_t dst_row, ptrdiff_t dst_plane, const ingot_epilogue *e, int64_t unit, int64_t y0,
+                             ptrdiff_t dst_row, ptrdiff_t dst_vector, const ingot_epilogue *e, int64_t unit, int64_t y0,
                              int64_t y1)
 {
     const conv_shape s = conv_sizes_of(d, NULL);
@@ -605,7 +606,9 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const flo
     t.weights = packed + unit * s.unit_floats;
     t.taps[0] = t.taps[1] = t.taps[2] = 1;
     t.first = t.last = (tap_range){ 0, 1 };
-    t.end.plane = dst_plane;
+    t.end.pixel = VF32_LANES;
+    t.end.plane = BLOCK;
+    t.end.vector = dst_vector;
     for (int64_t y = y0; y < y1; y++) {
         t.src = src + y * width * BLOCK;
         t.end.dst = dst + y % ring * dst_row;
@@ -616,7 +619,7 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const flo
             else
                 tile_one(&t, px);
             t.src += px * BLOCK;
-            t.end.dst += px * BLOCK;
+            t.end.dst += px * VF32_LANES;
             left -= px;
         }
     }

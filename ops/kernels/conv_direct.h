@@ -30,9 +30,9 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
                               float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1);
 
 /* Rows [y0, y1) of an image, the channels of one unit, of a convolution that only mixes channels: row y is written to
- * dst + y % ring * dst_row, and the unit's blocks are dst_plane apart. */
+ * dst + y % ring * dst_row, pixel by pixel a whole vector of channels each; the unit's vectors are dst_vector apart. */
 void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t ring,
-                             ptrdiff_t dst_row, ptrdiff_t dst_plane, const ingot_epilogue *e, int64_t unit, int64_t y0,
+                             ptrdiff_t dst_row, ptrdiff_t dst_vector, const ingot_epilogue *e, int64_t unit, int64_t y0,
                              int64_t y1);
 
 #endif

@@ -10,7 +10,7 @@
 typedef struct tile_end {
     float *dst;
     const float *bias, *residual;       /* bias: of the unit's first channel; or NULL */
-    ptrdiff_t pixel, plane;             /* steps in dst and residual: to the next pixel, to the next block */
+    ptrdiff_t pixel, plane, vector;     /* steps in dst and residual: to the next pixel, block, vector of channels */
     int channels;                       /* output channels that exist, of those in the unit */
     float low, high;
     const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
@@ -35,7 +35,7 @@ static void finish_held(const tile_end *t, float *held, int px, int nv)
     for (int v = 0; t->residual && v < nv; v++)
         for (int p = 0; p < px; p++) {
             const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
-            const float *residual = t->residual + v * VECTOR_BLOCKS * t->plane + p * t->pixel;
+            const float *residual = t->residual + v * t->vector + p * t->pixel;
             float *x = held + (v * px + p) * VF32_LANES;
             vf32_store(x, vf32_add(vf32_load(x), vf32_load_blocks(residual, t->plane, blocks)));
         }
@@ -43,7 +43,7 @@ static void finish_held(const tile_end *t, float *held, int px, int nv)
         INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
     for (int v = 0; v < nv; v++) {
         const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
-        float *dst = t->dst + v * VECTOR_BLOCKS * t->plane;
+        float *dst = t->dst + v * t->vector;
 
         if (t->act && blocks >= VECTOR_BLOCKS)                   /* nothing to clip */
             for (int p = 0; p < px; p++, held += VF32_LANES)
@@ -59,13 +59,13 @@ static void finish_held(const tile_end *t, float *held, int px, int nv)
  * not, nothing but a branch. */
 INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals)
 {
-    const ptrdiff_t pixel = t->pixel, plane = t->plane;
+    const ptrdiff_t pixel = t->pixel, plane = t->plane, vector = t->vector;
     float *dst = t->dst;
 
     if (residuals && t->residual) {
         INGOT_UNROLL
         for (int i = 0; i < px * nv; i++) {
-            const float *residual = t->residual + i / px * VECTOR_BLOCKS * plane + i % px * pixel;
+            const float *residual = t->residual + i / px * vector + i % px * pixel;
             acc[i % px][i / px] = vf32_add(acc[i % px][i / px], vf32_load_blocks(residual, plane, VECTOR_BLOCKS));
         }
     }
@@ -83,8 +83,7 @@ INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int p
     }
     INGOT_UNROLL
     for (int i = 0; i < px * nv; i++)
-        vf32_store_blocks(dst + i / px * VECTOR_BLOCKS * plane + i % px * pixel, plane, VECTOR_BLOCKS,
-                          acc[i % px][i / px]);
+        vf32_store_blocks(dst + i / px * vector + i % px * pixel, plane, VECTOR_BLOCKS, acc[i % px][i / px]);
 }
 
 /* The end of every tile: on registers, or by way of memory where some blocks do not exist or an activation follows, or

@@ -234,6 +234,7 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
 
         t.end.pixel = BLOCK;
         t.end.plane = p->pixels * BLOCK;
+        t.end.vector = VECTOR_BLOCKS * t.end.plane;
         t.end.act = NULL;
         run_unit(d, w, &t, window, p->dst + to, p->residual ? p->residual + to : NULL, act_follows(e) ? e : NULL, p->at,
                  p->rows, p->columns, width == UNIT, b);

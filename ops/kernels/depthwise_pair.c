@@ -15,14 +15,13 @@ enum {
     LEAST_ROWS = 7,                     /* of a band that is cut for that */
     LEAST_WIDTH = 20,                   /* of rows: the small tensors of narrow ones stay in the caches anyway */
     MAX_KERNEL = 7,
-    UNIT_BLOCKS = UNIT / BLOCK,
+    UNIT_VECTORS = UNIT / VF32_LANES,
 };
 
-/* How the work is cut, and the scratch memory: for each block of a unit, `ring` rows of `row` floats and one of
- * zeros. */
+/* How the work is cut, and the scratch memory: for each vector of a unit's channels, `ring` rows of `row` floats. */
 typedef struct pair_shape {
     int64_t units, band, bands;
-    int64_t step, ring, row, plane;     /* step: rows of the result at a time; plane: floats of a block */
+    int64_t step, ring, row, plane;     /* step: rows of the result at a time; plane: floats of a vector */
 } pair_shape;
 
 /* Is the first convolution one pixel wide, and the second depthwise over its result, with nothing unusual? */
@@ -45,18 +44,20 @@ static pair_shape pair_shape_of(const ingot_pair *x)
 {
     const ingot_conv *d = &x->depthwise;
     const int64_t seen = (d->out[2] - 1) * d->stride[2] + d->kernel[2];
-    pair_shape s = { .units = ceil_div(x->mix.oc, UNIT), .bands = 1, .step = 1 };
+    pair_shape s = { .units = ceil_div(x->mix.oc, UNIT), .bands = 1 };
 
     while (d->n * s.units * s.bands < FEW_ITEMS && ceil_div(d->out[1], s.bands + 1) >= LEAST_ROWS)
         s.bands++;
     s.band = ceil_div(d->out[1], s.bands);
     s.bands = ceil_div(d->out[1], s.band);
     /* the source's last columns may be more than the result sees */
-    s.row = INGOT_FN(dwconv_row)(max64(seen, d->pad[2] + d->in[2])) * BLOCK;
-    while (s.step < s.band && rows_seen(d, s.step + 1) * s.row * UNIT_BLOCKS * (int64_t)sizeof(float) <= RING_BYTES)
-        s.step++;
-    s.ring = rows_seen(d, s.step);
-    s.plane = (s.ring + 1) * s.row;
+    s.row = max64(seen, d->pad[2] + d->in[2]) * VF32_LANES;
+    for (s.ring = 1; s.ring < d->kernel[1];)
+        s.ring *= 2;
+    while (s.ring < rows_seen(d, s.band) && 2 * s.ring * s.row * UNIT_VECTORS * (int64_t)sizeof(float) <= RING_BYTES)
+        s.ring *= 2;
+    s.step = (s.ring - d->kernel[1]) / d->stride[1] + 1;
+    s.plane = s.ring * s.row;
     return s;
 }
 
@@ -69,46 +70,43 @@ int64_t INGOT_FN(pair_items_f32)(const ingot_pair *x)
     return x->mix.n * s.bands * s.units;
 }
 
-/* Floats of the blocks of one unit. */
+/* Floats of the vectors of one unit. */
 int64_t INGOT_FN(pair_scratch_f32)(const ingot_pair *x)
 {
-    return fits(&x->mix, &x->depthwise) ? UNIT_BLOCKS * pair_shape_of(x).plane : 0;
+    return fits(&x->mix, &x->depthwise) ? UNIT_VECTORS * pair_shape_of(x).plane : 0;
 }
 
-/* Zeros where no row is ever written: on both sides of all of them, and in the last row of each block. */
+/* Zeros on both sides of all rows, where nothing is ever written. */
 static void zero_padding(const ingot_conv *d, const pair_shape *s, float *scratch)
 {
-    const int64_t left = d->pad[2] * BLOCK, right = left + d->in[2] * BLOCK;
+    const int64_t left = d->pad[2] * VF32_LANES, right = left + d->in[2] * VF32_LANES;
 
-    for (int64_t y = 0; y < UNIT_BLOCKS * (s->ring + 1); y++, scratch += s->row) {
-        const bool is_row = y % (s->ring + 1) < s->ring;
-        for (int64_t i = 0; i < (is_row ? left : s->row); i += BLOCK)
-            vf8_store(scratch + i, vf8_zero());
-        for (int64_t i = right; is_row && i < s->row; i += BLOCK)
-            vf8_store(scratch + i, vf8_zero());
+    for (int64_t y = 0; y < UNIT_VECTORS * s->ring; y++, scratch += s->row) {
+        for (int64_t i = 0; i < left; i += VF32_LANES)
+            vf32_store(scratch + i, vf32_zero());
+        for (int64_t i = right; i < s->row; i += VF32_LANES)
+            vf32_store(scratch + i, vf32_zero());
     }
 }
 
-/* Rows [y0, y1) of the result, one unit; src and `plane` are the image's first. */
+/* Rows [y0, y1) of the result, one unit of an image, which begins at src. */
 static void run_band(const ingot_pair *x, const pair_shape *s, const float *src, float *dst, float *scratch,
-                     int64_t plane, int64_t unit, int64_t y0, int64_t y1)
+                     int64_t image, int64_t unit, int64_t y0, int64_t y1)
 {
     const ingot_conv *d = &x->depthwise;
-    const int64_t blocks = min64(UNIT_BLOCKS, ceil_div(x->mix.oc, BLOCK) - unit * UNIT_BLOCKS);
+    const int64_t first = unit * UNIT_VECTORS, end_vector = min64(first + UNIT_VECTORS, ceil_div(d->oc, VF32_LANES));
     int64_t made = max64(0, y0 * d->stride[1] - d->pad[1]);          /* the first source row that is not there yet */
 
     for (int64_t y = y0; y < y1; y += s->step) {
         const int64_t end = min64(y1, y + s->step);
         const int64_t need = max64(made, min64(d->in[1], (end - 1) * d->stride[1] - d->pad[1] + d->kernel[1]));
 
-        INGOT_FN(conv_mix_rows)(&x->mix, x->mix_packed, src, scratch + d->pad[2] * BLOCK, s->ring, s->row, s->plane,
-                                &x->mix_end, unit, made, need);
+        INGOT_FN(conv_mix_rows)(&x->mix, x->mix_packed, src, scratch + d->pad[2] * VF32_LANES, s->ring, s->row,
+                                s->plane, &x->mix_end, unit, made, need);
         made = need;
-        for (int64_t b = 0; b < blocks; b++) {
-            const float *first = scratch + b * s->plane;
-            const dw_source rows = { first, first + s->ring * s->row, s->ring, s->row };
-            INGOT_FN(dwconv_padded)(d, x->depthwise_packed, &rows, dst, &x->depthwise_end,
-                                    plane + unit * UNIT_BLOCKS + b, y, end);
+        for (int64_t v = first; v < end_vector; v++) {
+            const dw_source rows = { scratch + (v - first) * s->plane, s->ring, s->row };
+            INGOT_FN(dwconv_ready)(d, x->depthwise_packed, &rows, dst, &x->depthwise_end, image, v, y, end);
         }
     }
 }
@@ -118,12 +116,11 @@ void INGOT_FN(pair_f32)(const ingot_pair *x, const float *src, float *dst, float
 {
     const ingot_conv *m = &x->mix, *d = &x->depthwise;
     const pair_shape s = pair_shape_of(x);
-    const int64_t blocks = ceil_div(m->oc, BLOCK), in_image = ceil_div(m->ic, BLOCK) * BLOCK * m->in[1] * m->in[2];
+    const int64_t in_image = ceil_div(m->ic, BLOCK) * BLOCK * m->in[1] * m->in[2];
 
     zero_padding(d, &s, scratch);
     for (int64_t i = i0; i < i1; i++) {
         const int64_t band = i / s.units % s.bands, image = i / s.units / s.bands, y0 = band * s.band;
-        run_band(x, &s, src + image * in_image, dst, scratch, image * blocks, i % s.units, y0,
-                 min64(d->out[1], y0 + s.band));
+        run_band(x, &s, src + image * in_image, dst, scratch, image, i % s.units, y0, min64(d->out[1], y0 + s.band));
     }
 }

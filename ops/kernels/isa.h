@@ -37,6 +37,9 @@
 #define INGOT_UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
+/* The compiler forgets how the pointer came about. */
+#define INGOT_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
 #define INGOT_ISA_NUMBER_baseline 1
 #define INGOT_ISA_NUMBER_avx2 2
 #define INGOT_ISA_NUMBER_avx512 3

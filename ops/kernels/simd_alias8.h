@@ -13,7 +13,7 @@
 #define CONV_PX1 CONV_PX1_8
 #define CONV_PX2 CONV_PX2_8
 #define CONV_UNROLL       /* small tiles: the compiler unrolls the loop over their channels by itself */
-#define DW_VECTORS DW_VECTORS_8
+#define DW_PIXELS DW_PIXELS_8
 
 #define EXP2_BITS EXP2_BITS_8
 
@@ -113,13 +113,9 @@ INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, 
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }
 
-INGOT_INLINE vf32 vf32_join8(const vf8 *a) { return a[0]; }                    /* as many as there is room for */
-
-INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* with two blocks: the second of a, the first of b */
-{
-    (void)b;
-    return a;
-}
+/* Halves of two vectors; for code that is there for two blocks in a vector alone. */
+INGOT_INLINE vf32 vf32_lows8(vf32 a, vf32 b) { return (void)b, a; }
+INGOT_INLINE vf32 vf32_highs8(vf32 a, vf32 b) { return (void)a, b; }
 
 INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q)
 {

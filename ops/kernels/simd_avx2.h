@@ -14,7 +14,7 @@ typedef __m256 vm8;
 #define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 6      /* the same for two vectors */
-#define DW_VECTORS_8 7    /* of a depthwise tile at stride 1: as many pixels */
+#define DW_PIXELS_8 7     /* of a depthwise tile */
 #define EXP2_BITS_8 3     /* vi8_exp2_table has 2^3 entries */
 
 INGOT_INLINE vi8 vi8_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }

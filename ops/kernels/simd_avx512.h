@@ -17,7 +17,7 @@ typedef __mmask16 vm32;
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
 #define CONV_UNROLL INGOT_UNROLL_TWICE   /* the loop over a tile's channels: integers take ports from multiply-adds */
-#define DW_VECTORS 7      /* of a depthwise tile at stride 1: 14 pixels */
+#define DW_PIXELS 14      /* of a depthwise tile */
 #define EXP2_BITS 5       /* vi32_exp2_table has 2^5 entries */
 
 INGOT_INLINE vm32 vm32_first(size_t n) { return (vm32)((1u << n) - 1u); }
@@ -150,12 +150,8 @@ INGOT_INLINE vf32 vf32_from8(vf8 low, vf8 high) { return _mm512_insertf32x8(_mm5
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return _mm512_broadcast_f32x8(a); }
 
-INGOT_INLINE vf32 vf32_join8(const vf8 *a) { return vf32_from8(a[0], a[1]); }      /* as many as there is room for */
-
-INGOT_INLINE vf32 vf32_middle8(vf32 a, vf32 b)       /* the high half of a, then the low half of b */
-{
-    return _mm512_castsi512_ps(_mm512_alignr_epi64(_mm512_castps_si512(b), _mm512_castps_si512(a), 4));
-}
+INGOT_INLINE vf32 vf32_lows8(vf32 a, vf32 b) { return _mm512_shuffle_f32x4(a, b, 0x44); }
+INGOT_INLINE vf32 vf32_highs8(vf32 a, vf32 b) { return _mm512_shuffle_f32x4(a, b, 0xee); }
 
 /* Eight floats each from two places; where a vector has room for eight only, the first. */
 INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q) { return vf32_from8(vf8_load(p), vf8_load(q)); }

@@ -40,7 +40,7 @@ typedef struct { v4i lo, hi; } vm8;
 #define GEMM_MR_8 2       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 4      /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 2      /* the same for two vectors */
-#define DW_VECTORS_8 4    /* of a depthwise tile at stride 1: as many pixels, few as their code is large here */
+#define DW_PIXELS_8 4     /* of a depthwise tile: few as their code is large here */
 #define EXP2_BITS_8 0     /* no table */
 
 #define V4F_SPLAT(x) ((v4f){ (x), (x), (x), (x) })

@@ -14,7 +14,7 @@ typedef struct { uint32x4_t lo, hi; } vm8;
 #define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 6      /* the same for two vectors */
-#define DW_VECTORS_8 7    /* of a depthwise tile at stride 1: as many pixels */
+#define DW_PIXELS_8 7     /* of a depthwise tile */
 #define EXP2_BITS_8 0     /* no table */
 
 /* f on both halves: one and two arguments. */
