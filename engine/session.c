@@ -342,6 +342,24 @@ static ingot_status check_outputs(const ingot_session *session, ingot_error *err
 /* Plans with less to share than this run on the calling thread: waking the others would cost more than they help. */
 enum { TEAM_FROM_US = 60 };
 
+/* Run the newest plan, on the team if that pays. Nothing is known of dynamic steps before they run: there the time that
+ * a run took decides about the next one. */
+static void run_job(job *j)
+{
+    ingot_plan *plan = j->session->plans;
+    if (plan->shared_us < TEAM_FROM_US) {
+        do_job(j);
+        return;
+    }
+    const uint64_t start = ingot_now_ns();
+    if (plan->is_short)
+        do_job(j);
+    else
+        ingot_team_run(j->session->env.team, do_job, j);
+    const double us = (double)(ingot_now_ns() - start) / 1e3;
+    plan->is_short = plan->has_dynamic && !j->status && us < (plan->is_short ? TEAM_FROM_US : TEAM_FROM_US / 2);
+}
+
 /* Collect inputs, find or make their plan and, unless only_plan, run it. Outputs of the run before are invalid from
  * here on; choose_plan() leaves the plan in use at the front of the list. Emptying the run arena comes before anything
  * that uses it. A team that records has its spans from this run alone. */
@@ -356,10 +374,7 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
         return status;
     session->env.outermost = session->plans;
     ingot_team_forget(session->env.team);
-    if (session->plans->shared_us < TEAM_FROM_US)
-        do_job(&j);
-    else
-        ingot_team_run(session->env.team, do_job, &j);
+    run_job(&j);
     if (!j.status)
         j.status = check_outputs(session, error);
     if (!j.status && session->strict)

@@ -291,6 +291,7 @@ static ingot_status prepare_steps(ingot_plan *plan, ingot_error *error)
         c->error = error;
         if (step->dynamic) {
             plan->shared_us += shared_us(step);
+            plan->has_dynamic = true;
             continue;
         }
         if ((status = ingot_plan_stopped(plan->env, error)))

@@ -94,6 +94,7 @@ struct ingot_plan {
     ingot_callee *callees;         /* of all steps, for freeing them */
     bool keeps;                    /* what operators ask for now lives as long as the plan, not as the run */
     double shared_us;              /* rough estimate of what threads may share, on one, for deciding whether more pay */
+    bool has_dynamic, is_short;    /* some steps are dynamic; the last run took too little time for a team */
     ingot_plan *next;              /* in a cache, newest first */
 };
 
