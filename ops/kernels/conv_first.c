@@ -83,15 +83,18 @@ int64_t INGOT_FN(conv_first_items)(const ingot_conv *d)
 INGOT_INLINE void copy_row(float *to, const float *row, int64_t x, int64_t n, int64_t width)
 {
     const int64_t from = row ? min64(n, max64(0, -x)) : n, end = max64(from, min64(n, width - x));
-    int64_t i = from;
 
-    /* zeros everywhere where there are some, then what the source has */
-    for (int64_t j = 0; (from > 0 || end < n) && j < n; j += VF32_LANES)
+    for (int64_t j = 0; j < n; j += VF32_LANES) {
+        const int64_t first = max64(from, j), last = min64(end, j + VF32_LANES);       /* what the source has of it */
+
+        if (last - first == VF32_LANES) {
+            vf32_store(to + j, vf32_load(row + x + j));
+            continue;
+        }
         vf32_store(to + j, vf32_zero());
-    for (; i + VF32_LANES <= end; i += VF32_LANES)
-        vf32_store(to + i, vf32_load(row + x + i));
-    if (i < end)
-        vf32_store(to + i, vf32_load_n(row + x + i, (size_t)(end - i)));
+        if (first < last)
+            vf32_store_n(to + first, vf32_load_n(row + x + first, (size_t)(last - first)), (size_t)(last - first));
+    }
 }
 
 /* The window's part of the source, for outputs from (z, y, x) on: `rows` rows, n columns wide. */
@@ -133,6 +136,7 @@ typedef struct first_tile {
 INGOT_INLINE void tile(const first_tile *t, int px, int nv)
 {
     const float *w = t->weights;
+    const ptrdiff_t pixel = t->pixel;
     vf32 acc[MAX_PIXELS][2];
 
     INGOT_UNROLL
@@ -144,7 +148,10 @@ INGOT_INLINE void tile(const first_tile *t, int px, int nv)
     }
     for (int64_t i = 0; i < t->taps; i++, w += nv * VF32_LANES) {
         const float *src = t->src + t->at[i];
-        accumulate(acc, src, src, src + (px - 1) * t->pixel, t->pixel, w, 1, px, nv);
+        if (VECTOR_BLOCKS > 1 && nv == 1 && px == CONV_PX1 && pixel == 2)   /* known distances are part of addresses */
+            accumulate(acc, src, src, src + (px - 1) * 2, 2, w, 1, px, nv);
+        else
+            accumulate(acc, src, src, src + (px - 1) * pixel, pixel, w, 1, px, nv);
     }
     finish(&t->end, acc, px, nv, false);
 }
