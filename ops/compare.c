@@ -79,6 +79,22 @@ typedef struct classes {
     bool nan, infinity, negative_infinity;
 } classes;
 
+/* IsNaN and IsInf on a row of floats, from their bits. */
+static void row_classify_floats(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
+{
+    const classes *wanted = argument;
+    const float *x = in[0];
+    const uint8_t answers[] = { wanted->infinity, wanted->negative_infinity };
+    uint8_t *to = dst;
+
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i * step[0]], sizeof bits);
+        const uint32_t size = bits & 0x7fffffff;
+        to[i] = size < 0x7f800000 ? 0 : size > 0x7f800000 ? wanted->nan : answers[bits >> 31];
+    }
+}
+
 /* IsNaN and IsInf on a row: one answer for each class of value; 8-bit floats are widened as they come. */
 static void row_classify(void *dst, const void *const *in, const int *step, int64_t n, const void *argument)
 {
@@ -88,25 +104,25 @@ static void row_classify(void *dst, const void *const *in, const int *step, int6
 
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = i * step[0];
-        const double x = dtype == INGOT_FLOAT    ? (double)((const float *)in[0])[at]
-                         : dtype == INGOT_DOUBLE ? ((const double *)in[0])[at]
-                                                 : (double)ingot_small_to_float(((const uint8_t *)in[0])[at], dtype);
+        const double x = dtype == INGOT_DOUBLE ? ((const double *)in[0])[at]
+                                               : (double)ingot_small_to_float(((const uint8_t *)in[0])[at], dtype);
         to[i] = isnan(x) ? wanted->nan : isinf(x) ? (x > 0 ? wanted->infinity : wanted->negative_infinity) : 0;
     }
 }
 
-/* 16-bit floats are widened by ingot_row_narrow, so row_classify then sees FLOAT. 8-bit floats and the wide ones are
- * told apart in the row. Shapes are equal: nothing is really broadcast. */
+/* 16-bit floats are widened by ingot_row_narrow. 8-bit floats and doubles are told apart in the row. Shapes are equal:
+ * nothing is really broadcast. */
 static ingot_status classify(ingot_op_ctx *c, classes wanted)
 {
-    const ingot_narrow narrow = { .row = row_classify, .argument = &wanted, .dtype = c->in[0]->dtype, .n_in = 1,
+    const ingot_dtype dtype = c->in[0]->dtype;
+    const ingot_narrow narrow = { .row = row_classify_floats, .argument = &wanted, .dtype = dtype, .n_in = 1,
                                   .to_bool = true };
 
-    wanted.dtype = c->in[0]->dtype;
-    if (wanted.dtype != INGOT_FLOAT16 && wanted.dtype != INGOT_BFLOAT16)
-        return ingot_broadcast(c, c->out[0], c->in, 1, 16384, row_classify, &wanted);
-    wanted.dtype = INGOT_FLOAT;
-    return ingot_broadcast(c, c->out[0], c->in, 1, 8192, ingot_row_narrow, &narrow);
+    wanted.dtype = dtype;
+    if (dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16)
+        return ingot_broadcast(c, c->out[0], c->in, 1, 8192, ingot_row_narrow, &narrow);
+    return ingot_broadcast(c, c->out[0], c->in, 1, 16384,
+                           dtype == INGOT_FLOAT ? row_classify_floats : row_classify, &wanted);
 }
 
 static ingot_status run_is_nan(ingot_op_ctx *c) { return classify(c, (classes){ .nan = true }); }

@@ -22,34 +22,70 @@ static ingot_status infer_cumulative(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
+enum { LINES = 64 };         /* lines side by side that are walked together */
+
+/* Walk n lines that lie side by side, from their first element on; their running values, A, begin at `start` and are
+ * stored as T. A wraps as the type does, or is a double. */
+#define WALK(dtype, T, A, start) \
+    static void walk_##dtype(const cumulative_job *job, int64_t first, int64_t n) \
+    { \
+        const int64_t step = job->reverse ? -job->inner : job->inner; \
+        int64_t at = first + (job->reverse ? (job->size - 1) * job->inner : 0); \
+        A running[LINES]; \
+        for (int64_t i = 0; i < n; i++) \
+            running[i] = (start); \
+        for (int64_t k = 0; k < job->size; k++, at += step) { \
+            const T *x = (const T *)job->x->data + at; \
+            T *y = (T *)job->y->data + at; \
+            for (int64_t i = 0; i < n; i++) { \
+                const A before = running[i]; \
+                running[i] = job->product ? before * (A)x[i] : before + (A)x[i]; \
+                y[i] = (T)(job->exclusive ? before : running[i]); \
+            } \
+        } \
+    }
+WALK(FLOAT, float, double, job->product)
+WALK(DOUBLE, double, double, job->product)
+WALK(UINT32, uint32_t, uint32_t, job->product)
+WALK(UINT64, uint64_t, uint64_t, job->product)
+
+/* The same for the types that have no loop of their own. */
+static void walk_any(const cumulative_job *job, int64_t first, int64_t n)
+{
+    for (int64_t line = first; line < first + n; line++) {
+        double running = job->product;
+        for (int64_t i = 0; i < job->size; i++) {
+            const int64_t at = line + (job->reverse ? job->size - 1 - i : i) * job->inner;
+            const double before = running, x = ingot_double_at(job->x, at);
+            running = job->product ? running * x : running + x;
+            ingot_put_double(job->y, at, job->exclusive ? before : running);
+        }
+    }
+}
+
+/* Signed integers are computed as unsigned ones: the bits are the same. */
+static void walk(const cumulative_job *job, int64_t first, int64_t n)
+{
+    switch (job->x->dtype) {
+    case INGOT_FLOAT: walk_FLOAT(job, first, n); break;
+    case INGOT_DOUBLE: walk_DOUBLE(job, first, n); break;
+    case INGOT_INT32: case INGOT_UINT32: walk_UINT32(job, first, n); break;
+    case INGOT_INT64: case INGOT_UINT64: walk_UINT64(job, first, n); break;
+    default: walk_any(job, first, n);
+    }
+}
+
 /* Lines [begin, end): each along the axis, at one outer and one inner index. The running value begins at 0 for sums and
  * at 1 for products, which is the number of `product`. With `exclusive` an element gets the value before itself, so the
- * first gets the beginning; with `reverse` the line is walked from its end. Integers wrap as the type does when they
- * are stored. */
+ * first gets the beginning; with `reverse` the line is walked from its end. */
 static void cumulative_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const cumulative_job *job = argument;
-    const bool integers = ingot_is_integer(job->x->dtype);
     (void)thread;
-    for (int64_t line = begin; line < end; line++) {
-        const int64_t first = line / job->inner * job->size * job->inner + line % job->inner;
-        double real = job->product;
-        uint64_t integer = job->product;
-        for (int64_t i = 0; i < job->size; i++) {
-            /* The line's element in the order of the walk; what was there before it, for `exclusive`. */
-            const int64_t at = first + (job->reverse ? job->size - 1 - i : i) * job->inner;
-            const double before = real;
-            const uint64_t integer_before = integer;
-            if (integers) {
-                const uint64_t x = (uint64_t)ingot_int_at(job->x, at);
-                integer = job->product ? integer * x : integer + x;
-                ingot_put_int(job->y, at, (int64_t)(job->exclusive ? integer_before : integer));
-            } else {
-                const double x = ingot_double_at(job->x, at);
-                real = job->product ? real * x : real + x;
-                ingot_put_double(job->y, at, job->exclusive ? before : real);
-            }
-        }
+    for (int64_t line = begin, n; line < end; line += n) {
+        const int64_t inner = line % job->inner;
+        n = MIN(MIN(LINES, end - line), job->inner - inner);
+        walk(job, line / job->inner * job->size * job->inner + inner, n);
     }
 }
 

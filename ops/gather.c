@@ -155,23 +155,28 @@ static ingot_status infer_gather_elements(ingot_op_ctx *c)
     return ingot_out(c, 0, x->dtype, x->rank, indices->shape);
 }
 
-/* Task over elements: base is the place without the axis, the index adds its part. */
+/* Task over elements, row by row of the indices: base is the place without the axis, the index adds its part. */
 static void gather_elements_part(void *argument, int64_t begin, int64_t end, int thread)
 {
     const gather_job *job = argument;
     /* The walk goes through indices' shape with data's steps, as both have the same rank. */
-    const int rank = job->indices->rank, axis = job->axis;
+    const int rank = job->indices->rank, axis = job->axis, last = rank - 1;
+    const int64_t axis_step = job->data_steps[axis];
+    const size_t run_bytes = job->run_bytes;
     int64_t steps[INGOT_MAX_RANK], at[INGOT_MAX_RANK];
     (void)thread;
     memcpy(steps, job->data_steps, sizeof steps);
     steps[axis] = 0; /* the index takes its place */
     int64_t base = ingot_locate(rank, job->indices->shape, steps, begin, at);
-    for (int64_t i = begin; i < end; i++) {
-        int64_t index = ingot_int_at(job->indices, i);
-        index += index < 0 ? job->axis_size : 0;
-        copy_run(job->to + (size_t)i * job->run_bytes,
-                 (const char *)job->data->data + (size_t)(base + index * job->data_steps[axis]) * job->run_bytes,
-                 job->run_bytes);
+    for (int64_t i = begin, n; i < end; i += n) {
+        n = MIN(end - i, job->indices->shape[last] - at[last]);
+        const char *from = (const char *)job->data->data + (size_t)base * run_bytes;
+        char *to = job->to + (size_t)i * run_bytes;
+        for (int64_t j = 0; j < n; j++, to += run_bytes, from += (size_t)steps[last] * run_bytes)
+            copy_run(to, from + (size_t)(ingot_index_at(job->indices, i + j, job->axis_size) * axis_step) * run_bytes,
+                     run_bytes);
+        at[last] += n - 1;
+        base += (n - 1) * steps[last];
         ingot_advance(rank, job->indices->shape, steps, at, &base);
     }
 }

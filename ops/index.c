@@ -1,5 +1,6 @@
 /* index.c - see index.h. */
 #include "ops/index.h"
+#include "ops/movement.h"
 
 /* INVALID, with the index, where it is among the indices, and the dimension that it leaves. */
 static ingot_status fail_index(ingot_op_ctx *c, int64_t at, int64_t index, int64_t axis, int64_t size)
@@ -15,7 +16,7 @@ ingot_status ingot_check_indices(ingot_op_ctx *c, const ingot_tensor *indices, i
 {
     const int64_t n = ingot_count(indices);
     for (int64_t i = 0; i < n; i++) {
-        const int64_t index = ingot_int_at(indices, i);
+        const int64_t index = ingot_index_at(indices, i, 0);
         if (index < -size || index >= size)
             return fail_index(c, i, index, axis, size);
     }

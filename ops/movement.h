@@ -55,6 +55,14 @@ static inline void ingot_advance(int rank, const int64_t *shape, const int64_t *
     }
 }
 
+/* Element i of a tensor of indices (int32 or int64) that are checked; negative ones count from the end of `size`. */
+static inline int64_t ingot_index_at(const ingot_tensor *indices, int64_t i, int64_t size)
+{
+    const int64_t index = indices->dtype == INGOT_INT64 ? ((const int64_t *)indices->data)[i]
+                                                         : ((const int32_t *)indices->data)[i];
+    return index < 0 ? index + size : index;
+}
+
 /* Set index to the `number`-th of the box; returns its offset. */
 static inline int64_t ingot_locate(int rank, const int64_t *shape, const int64_t *step, int64_t number, int64_t *index)
 {

@@ -361,15 +361,18 @@ static void run_means(void *argument, int64_t begin, int64_t end, int thread)
                                      (const float *)s->x + i * s->in_plane * INGOT_BLOCK, s->in_plane);
 }
 
-/* Plain: the mean of whole planes [begin, end). */
-static void run_plain_means(void *argument, int64_t begin, int64_t end, int thread)
+/* Plain: the mean or the maximum of whole planes [begin, end). */
+static void run_plain_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
     const pool_call *s = argument;
+    const bool mean = s->loops == &average_f32;
 
     (void)thread;
     for (int64_t i = begin; i < end; i++)
-        ((float *)s->y)[i] = (float)(s->kernels->fold_row_f32(INGOT_FOLD_SUM, (const float *)s->x + i * s->in_plane,
-                                                              (size_t)s->in_plane, 0.0f) / (double)s->in_plane);
+        ((float *)s->y)[i] = (float)(s->kernels->fold_row_f32(mean ? INGOT_FOLD_SUM : INGOT_FOLD_MAX,
+                                                              (const float *)s->x + i * s->in_plane,
+                                                              (size_t)s->in_plane, 0.0f) /
+                                     (mean ? (double)s->in_plane : 1));
 }
 
 /* Bytes have their own maximum. Otherwise kernels for blocks: means of whole planes, or rows. */
@@ -401,7 +404,7 @@ static int64_t window_taps(const ingot_window *v)
     return MAX(n, 1);
 }
 
-/* Any rank and type, row by row. Global averages in f32 are sums of long rows, which a kernel adds up. */
+/* Any rank and type, row by row. Global averages and maxima in f32 are those of long rows, which kernels have. */
 static ingot_status run_plain(ingot_op_ctx *c)
 {
     pool_call *s = c->state;
@@ -409,8 +412,8 @@ static ingot_status run_plain(ingot_op_ctx *c)
     s->x = c->in[0]->data;
     s->y = c->out[0]->data;
     s->indices = c->n_out > 1 && c->out[1] ? c->out[1]->data : NULL;
-    if (is_global(c) && s->loops == &average_f32 && s->in_plane > 0) {
-        ingot_parallel(c->team, s->planes, 1 + 16384 / s->in_plane, run_plain_means, s);
+    if (is_global(c) && (s->loops == &average_f32 || s->loops == &max_f32) && s->in_plane > 0) {
+        ingot_parallel(c->team, s->planes, 1 + 16384 / s->in_plane, run_plain_planes, s);
     } else if (s->out_plane > 0) {
         const int64_t row = s->window.out[s->window.rank - 1];
         ingot_parallel(c->team, s->planes * (s->out_plane / row), 1 + 16384 / (row * window_taps(&s->window)),

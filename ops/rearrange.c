@@ -57,7 +57,7 @@ typedef struct trilu_job {
     size_t item_bytes;
     int64_t rows, columns, k;
     bool upper;
-    const void *zero;
+    const void *zero;                   /* NULL where it is bytes of 0: not of strings */
 } trilu_job;
 
 /* Rows [begin, end) of all matrices: the part on one side of the diagonal is copied, the other is 0. */
@@ -74,7 +74,9 @@ static void trilu_part(void *argument, int64_t begin, int64_t end, int thread)
         const int64_t zeroed = job->upper ? 0 : diagonal, zero_end = job->upper ? diagonal : job->columns;
         memcpy(to + (size_t)kept * item, job->from + (size_t)r * row_bytes + (size_t)kept * item,
                (size_t)(past - kept) * item);
-        for (int64_t i = zeroed; i < zero_end; i++)
+        if (!job->zero)
+            memset(to + (size_t)zeroed * item, 0, (size_t)(zero_end - zeroed) * item);
+        for (int64_t i = zeroed; job->zero && i < zero_end; i++)
             memcpy(to + (size_t)i * item, job->zero, item);
     }
 }
@@ -88,7 +90,8 @@ static ingot_status run_trilu(ingot_op_ctx *c)
     /* One diagonal past either corner means all or nothing, so that a larger k says no more. */
     trilu_job job = {.from = x->data, .to = c->out[0]->data, .item_bytes = ingot_dtype_size_bytes(x->dtype),
                      .rows = rows, .columns = columns, .k = MAX(MIN(k, columns), -rows - 1),
-                     .upper = ingot_attr_int(c->node, "upper", 1) != 0, .zero = ingot_zero_of(x->dtype)};
+                     .upper = ingot_attr_int(c->node, "upper", 1) != 0,
+                     .zero = x->dtype == INGOT_STRING ? ingot_zero_of(x->dtype) : NULL};
     if (ingot_count(x))
         ingot_parallel(c->team, ingot_count(x) / columns, MAX(16384 / columns, 1), trilu_part, &job);
     return INGOT_OK;

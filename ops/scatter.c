@@ -58,6 +58,10 @@ static void put_run(scatter_reduction reduction, ingot_tensor *y, int64_t to, co
                     int64_t n)
 {
     const size_t item = ingot_dtype_size_bytes(y->dtype);
+    if (reduction == SCATTER_NONE && n == 1 && item == 4) { /* without a call */
+        memcpy((char *)y->data + (size_t)to * 4, (const char *)updates->data + (size_t)from * 4, 4);
+        return;
+    }
     if (reduction == SCATTER_NONE) {
         memcpy((char *)y->data + (size_t)to * item, (const char *)updates->data + (size_t)from * item,
                (size_t)n * item);
@@ -123,8 +127,7 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
     const int64_t n = ingot_count(indices), axis_step = steps[axis];
     steps[axis] = 0; /* the index takes its place */
     for (int64_t i = 0; i < n; i++) {
-        const int64_t index = ingot_int_at(indices, i);
-        put_run(reduction, y, base + (index < 0 ? index + y->shape[axis] : index) * axis_step, updates, i, 1);
+        put_run(reduction, y, base + ingot_index_at(indices, i, y->shape[axis]) * axis_step, updates, i, 1);
         ingot_advance(y->rank, indices->shape, steps, at, &base);
     }
     return INGOT_OK;
