@@ -5,6 +5,13 @@
 
 #include "ops/broadcast.h"
 
+/* Before a function whose loops are worth vector code of some size: all but the kernels is built to be small. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define INGOT_VECTOR_LOOPS __attribute__((optimize("O3")))
+#else
+#define INGOT_VECTOR_LOOPS
+#endif
+
 /* static void function: dst[i] = expression of x (TX) and y (TY); TO is the result's type. */
 #define INGOT_ROW(function, TX, TY, TO, expression) \
     static void function(void *dst, const void *const *in, const int *step, int64_t n, const void *argument) \
