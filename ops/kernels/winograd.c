@@ -25,6 +25,8 @@ enum {
     MAX_M = 4,
     V_BYTES = 384 * 1024,               /* of a block's transformed source */
     FILTER_BYTES = 640 * 1024,          /* of filters that stay in the second-level cache */
+    MANY_BYTES = 4096 * 1024,           /* of filters that should pass by few times: */
+    LARGE_V_BYTES = (VF32_LANES > 8 ? 960 : 384) * 1024,    /* a block is larger then, where caches are */
     LEAST_TILES = 28, MOST_TILES = 64,  /* of a block, unless there are fewer */
     SHARED_BLOCKS = 4, SHARED_TILES = 8, /* blocks and their tiles, where units are too few for threads to share */
     LINE = 16,                          /* floats; keeps the points out of each other's cache sets */
@@ -47,10 +49,12 @@ static int points_of(const ingot_conv *d, int m) { return m + (int)d->kernel[1] 
 /* Blocks that all tiles are cut into. A small layer, whose filters are in cache anyway, has enough of them to share. */
 static int64_t choose_blocks(const wino_shape *s, int64_t ic)
 {
-    const int64_t point_bytes = (int64_t)sizeof(float) * s->points * s->points * ic;
-    const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, V_BYTES / point_bytes)), least = ceil_div(s->tiles, most);
+    const int64_t tile_bytes = (int64_t)sizeof(float) * s->points * s->points * ic;
+    const int64_t filters = tile_bytes * s->units * UNIT;
+    const int64_t v_bytes = filters >= MANY_BYTES ? LARGE_V_BYTES : V_BYTES;
+    const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, v_bytes / tile_bytes)), least = ceil_div(s->tiles, most);
 
-    if (s->units >= SHARED_BLOCKS || point_bytes * s->units * UNIT > FILTER_BYTES)
+    if (s->units >= SHARED_BLOCKS || filters > FILTER_BYTES)
         return least;
     /* two taps: there are three other phases to share */
     const int64_t wanted = s->points == 3 ? SHARED_BLOCKS / 2 : SHARED_BLOCKS;
