@@ -373,6 +373,43 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
     finish(&t->end, acc, px, nv, true);
 }
 
+/* As tile(), for two rows of HALF pixels, which lie side by side in dst but `jump` floats apart in src: weights are
+ * read once for both. The rows have the same taps. */
+INGOT_INLINE void tile_rows(tile_job *t, ptrdiff_t jump)
+{
+    const ptrdiff_t pixel = t->pixel;
+    ahead next_unit = t->next_unit;
+    vf32 acc[MAX_PIXELS][2];
+
+    fetch_end(&t->end, 2 * HALF, 2);
+    INGOT_UNROLL
+    for (int v = 0; v < 2; v++) {
+        const vf32 bias = start_at_bias(&t->end, v);
+        INGOT_UNROLL
+        for (int p = 0; p < 2 * HALF; p++)
+            acc[p][v] = bias;
+    }
+    for (int64_t b = 0; b < t->blocks; b++)
+        for (int64_t y = 0; y < t->taps[1]; y++)
+            for (int64_t x = 0; x < t->taps[2]; x++) {
+                const float *src = t->src + b * t->plane + y * t->tap[1] + x * t->tap[2];
+                const float *w = t->weights + b * t->weight_block + y * t->weight_tap[1] + x * t->weight_tap[2];
+                const bool has_first = x >= t->first.from && x < t->first.to;
+                const bool has_last = x >= t->last.from && x < t->last.to;
+                const float *first[2] = { has_first ? src : zeros, has_first ? src + jump : zeros };
+                const float *last[2] = { has_last ? src + (HALF - 1) * pixel : zeros,
+                                         has_last ? src + jump + (HALF - 1) * pixel : zeros };
+
+                fetch_ahead(&next_unit, 1);
+                if (pixel == 2 * BLOCK)               /* a known number becomes part of the addresses */
+                    accumulate_rows(acc, src, jump, first, last, 2 * BLOCK, w);
+                else
+                    accumulate_rows(acc, src, jump, first, last, pixel, w);
+            }
+    t->next_unit = next_unit;
+    finish(&t->end, acc, 2 * HALF, 2, true);
+}
+
 #define TILE_ONE(px) tile(t, px, 1)
 #define TILE_TWO(px) tile(t, px, 2)
 
@@ -386,6 +423,8 @@ static INGOT_ONE_REGION void tile_two(tile_job *t, int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX2, TILE_TWO) }
 }
+
+static INGOT_ONE_REGION void tile_two_rows(tile_job *t, ptrdiff_t jump) { tile_rows(t, jump); }
 
 /* The taps of output index i along an axis that fall inside the source; from == to when none does. */
 static tap_range taps_at(const ingot_conv *d, const conv_shape *s, int axis, int64_t i)
@@ -408,11 +447,24 @@ typedef struct item {
     int64_t row0, row1;                 /* flat: pixels */
     int64_t src_from;                   /* flat: the pixel that src begins with */
     int width;                          /* of the unit */
+    bool two_rows;                      /* at a time */
     tile_job job;
 } item;
 
 /* Are two ranges of taps the same? */
 static bool same(tap_range a, tap_range b) { return a.from == b.from && a.to == b.to; }
+
+/* Could a tile take this row and the next, as wholes? In images without depth, of blocked sources; where there are many
+ * registers. */
+static bool takes_rows(const item *it, int64_t row, int64_t x0, int64_t x1)
+{
+    const ingot_conv *d = it->d;
+    const conv_shape *s = it->s;
+
+    return VF32_LANES > 8 && it->width == UNIT && x0 == 0 && x1 == HALF && s->out[2] == HALF && s->out[0] == 1 &&
+           d->kernel[0] == 1 && s->ic_block == BLOCK && s->place.size[2] == HALF && s->place.step[1] == 1 &&
+           row + 1 < it->row1 && same(taps_at(d, s, 1, row), taps_at(d, s, 1, row + 1));
+}
 
 /* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
 static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
@@ -444,7 +496,9 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         t->end.residual = it->residual ? it->residual + at : NULL;
         t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
         t->last = (tap_range){ last.from - taps.from, last.to - taps.from };
-        if (it->width == UNIT)
+        if (VF32_LANES > 8 && it->two_rows)
+            tile_two_rows(t, d->stride[1] * s->in[2] * BLOCK);
+        else if (it->width == UNIT)
             tile_two(t, px);
         else
             tile_one(t, px);
@@ -455,8 +509,15 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
 /* Pixels [x0, x1) of all rows of the item, which all have the taps `taps` along the width. */
 static void run_rows(item *it, int64_t x0, int64_t x1, tap_range taps)
 {
-    for (int64_t row = it->row0; row < it->row1 && x0 < x1; row++)
-        run_row(it, row / it->s->out[1], row % it->s->out[1], x0, x1, taps);
+    for (int64_t row = it->row0; row < it->row1 && x0 < x1; row++) {
+        if (takes_rows(it, row, x0, x1)) {
+            it->two_rows = true;
+            run_row(it, 0, row++, x0, x1, taps);
+            it->two_rows = false;
+        } else {
+            run_row(it, row / it->s->out[1], row % it->s->out[1], x0, x1, taps);
+        }
+    }
 }
 
 /* Pixels [x0, x1) of the item's rows, in runs that have the same taps. */

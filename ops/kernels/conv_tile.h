@@ -9,6 +9,7 @@ enum {
     VECTOR_BLOCKS = VF32_LANES / BLOCK,
     UNIT = 2 * VF32_LANES,              /* output channels of a whole unit of packed weights */
     MAX_PIXELS = 14,
+    HALF = CONV_PX2 / 2,                /* pixels of a row of which a tile takes two */
     FETCHES = VF32_LANES > 8,           /* tiles ask for what they read next; with 8 lanes there is no room for it */
 };
 
@@ -71,6 +72,26 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
             vf32_acc_row(acc[p], p == 0 ? first + c : p == px - 1 ? last + c : src + p * pixel, wv, nv, p);
         src++;
         w += nv * VF32_LANES;
+    }
+}
+
+/* Two rows of HALF pixels by two vectors over the channels of a block, whose ends have pointers of their own. */
+INGOT_INLINE void accumulate_rows(vf32 acc[MAX_PIXELS][2], const float *src, ptrdiff_t jump, const float *first[2],
+                                  const float *last[2], ptrdiff_t pixel, const float *w)
+{
+    CONV_UNROLL
+    for (int64_t c = 0; c < BLOCK; c++, src++, w += UNIT) {
+        const vf32 wv[2] = { vf32_load(w), vf32_load(w + VF32_LANES) };
+        const float *rows[2] = { src, src + jump };
+
+        __builtin_prefetch(w + BLOCK * UNIT, 0, 3);
+        __builtin_prefetch(w + BLOCK * UNIT + VF32_LANES, 0, 3);
+        INGOT_UNROLL
+        for (int p = 0; p < 2 * HALF; p++) {
+            const int row = p / HALF, x = p % HALF;
+            const float *at = x == 0 ? first[row] + c : x == HALF - 1 ? last[row] + c : rows[row] + x * pixel;
+            vf32_acc_row(acc[p], at, wv, 2, p);
+        }
     }
 }
 
