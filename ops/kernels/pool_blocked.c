@@ -114,14 +114,51 @@ INGOT_INLINE void fold_columns(const window_job *j, float *dst, int64_t n)
     }
 }
 
-/* n pixels of dst from the line: window p begins p * pixel floats into it. */
-INGOT_INLINE void fold_line(const float *line, float *dst, int64_t n, int64_t taps, ptrdiff_t step, ptrdiff_t pixel)
+/* One vector of fold_columns_fast(), whose rows are summed up too. */
+INGOT_INLINE vf32 fold_column(const window_job *j, const float *src, size_t have, vf32 *sum)
+{
+    vf32 acc = have == VF32_LANES ? vf32_load(src) : vf32_load_n(src, have), all = acc;
+
+    for (int64_t y = 1; y < j->taps[1]; y++) {
+        src += j->step[1];
+        const vf32 x = have == VF32_LANES ? vf32_load(src) : vf32_load_n(src, have);
+        acc = vf32_max(acc, x);
+        all = vf32_add(all, x);
+    }
+    *sum = vf32_add(*sum, all);
+    return acc;
+}
+
+/* What fold_columns() does, for windows of one plane that hold no NaN. False where they may: the sum of all floats is
+ * NaN then, as it is of infinities of both signs. */
+INGOT_INLINE bool fold_columns_fast(const window_job *j, float *dst, int64_t n)
+{
+    vf32 sums[2] = { vf32_zero(), vf32_zero() };
+    int64_t i = 0;
+
+    for (; i + 2 * VF32_LANES <= n; i += 2 * VF32_LANES) {
+        INGOT_UNROLL
+        for (int v = 0; v < 2; v++)
+            vf32_store(dst + i + v * VF32_LANES, fold_column(j, j->src + i + v * VF32_LANES, VF32_LANES, &sums[v]));
+    }
+    for (; i < n; i += VF32_LANES)
+        vf32_store(dst + i, fold_column(j, j->src + i, (size_t)min64(VF32_LANES, n - i), &sums[0]));
+
+    const vf32 sum = vf32_add(sums[0], sums[1]);
+    return !vm32_any(vm32_not(vf32_eq(sum, sum)));
+}
+
+/* n pixels of dst from the line: window p begins p * pixel floats into it. `exact`: there may be NaN. */
+INGOT_INLINE void fold_line(const float *line, float *dst, int64_t n, int64_t taps, ptrdiff_t step, ptrdiff_t pixel,
+                            bool exact)
 {
     for (int64_t p = 0; p < n; p += VECTOR_PIXELS) {
         const float *first = line + p * pixel, *second = first + (p + 1 < n ? pixel : 0);
         vf32 acc = vf32_load_pair8(first, second);
-        for (int64_t t = 1; t < taps; t++)
-            acc = largest(acc, vf32_load_pair8(first + t * step, second + t * step));
+        for (int64_t t = 1; t < taps; t++) {
+            const vf32 x = vf32_load_pair8(first + t * step, second + t * step);
+            acc = exact ? largest(acc, x) : vf32_max(acc, x);
+        }
         if (p + VECTOR_PIXELS <= n)
             vf32_store(dst + p * BLOCK, acc);
         else
@@ -141,18 +178,23 @@ static void max_run(const ingot_pool *d, window_job j, float *dst, int64_t x0, i
     const int64_t start = x0 * d->stride[2] - d->pad[2], columns = reach(d, n);
     const int64_t from = min64(columns, max64(0, -start)), to = max64(from, min64(columns, d->in[2] - start));
     float line[(LINE + VECTOR_PIXELS) * BLOCK];
+    bool exact = false;
 
     /* the line: padding, columns of the source, padding */
     fill(line, from, -INFINITY);
     if (from < to) {
         j.src += (start + from) * BLOCK;
-        fold_columns(&j, line + from * BLOCK, (to - from) * BLOCK);
+        exact = j.taps[0] != 1 || j.taps[1] < 1 || !fold_columns_fast(&j, line + from * BLOCK, (to - from) * BLOCK);
+        if (exact)
+            fold_columns(&j, line + from * BLOCK, (to - from) * BLOCK);
     }
     fill(line + to * BLOCK, columns - to, -INFINITY);
-    if (d->kernel[2] == 3)              /* a loop of known length */
-        fold_line(line, dst, n, 3, j.step[2], j.pixel);
+    if (exact)
+        fold_line(line, dst, n, d->kernel[2], j.step[2], j.pixel, true);
+    else if (d->kernel[2] == 3)         /* a loop of known length */
+        fold_line(line, dst, n, 3, j.step[2], j.pixel, false);
     else
-        fold_line(line, dst, n, d->kernel[2], j.step[2], j.pixel);
+        fold_line(line, dst, n, d->kernel[2], j.step[2], j.pixel, false);
 }
 
 /* Row (z, y) of one block, in runs of equal windows. Job: the windows of source column 0. */
