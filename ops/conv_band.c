@@ -1,4 +1,4 @@
-/* conv_band.c - a network's first Conv for a classifier behind it: what the planner makes of MyNet's two layers. */
+/* conv_band.c - a network's first Conv for a classifier or a pool behind it: what the planner makes of two layers. */
 #include "ops/conv_band.h"
 
 #include "ops/conv_blocked.h"
@@ -12,21 +12,28 @@ enum { MOST_FLOATS = 8192 };             /* of a band: with its classifier's wei
 
 static const ingot_tensor *bias_of(const ingot_op_ctx *c) { return c->node->n_inputs > B ? c->in[B] : NULL; }
 
-/* Whole blocks of channels, since the classifier's weights have no rows for others. */
-int64_t ingot_conv_band_rows(const ingot_op_ctx *conv)
+bool ingot_conv_band_read(const ingot_op_ctx *conv, ingot_conv *d)
 {
     ingot_op_ctx copy = *conv;
     ingot_conv_shape shape;
-    ingot_conv d;
     const bool constant = conv->constants[W] && (!bias_of(conv) || conv->constants[B]);
 
     if (!constant || !ingot_chain_is_activation(conv) || conv->in[X]->dtype != INGOT_FLOAT ||
         ingot_conv_shape_read(&copy, conv->in[X], conv->in[W], bias_of(conv), &shape) ||
-        !ingot_conv_blocked_fits(&shape) || !ingot_conv_reads_plain(&shape) || shape.window.rank != 2 ||
-        shape.oc % INGOT_BLOCK)
+        !ingot_conv_blocked_fits(&shape) || !ingot_conv_reads_plain(&shape) || shape.window.rank != 2)
+        return false;
+    ingot_conv_describe(&shape, d);
+    d->plain_src = true;
+    return conv->kernels->conv_band_floats_f32(d, 1) > 0;
+}
+
+/* Whole blocks of channels, since the classifier's weights have no rows for others. */
+int64_t ingot_conv_band_rows(const ingot_op_ctx *conv)
+{
+    ingot_conv d;
+
+    if (!ingot_conv_band_read(conv, &d) || d.oc % INGOT_BLOCK)
         return 0;
-    ingot_conv_describe(&shape, &d);
-    d.plain_src = true;
     for (int64_t rows = d.out[1]; rows > 0; rows--) {
         const int64_t n = d.out[1] % rows || rows * d.out[2] * INGOT_BLOCK % INGOT_STRIPE
                               ? 0
@@ -63,6 +70,6 @@ void ingot_conv_band_make(void *argument, int64_t image, int64_t band, float *to
 
     end.soon = soon;
     end.n_soon = n_soon;
-    b->kernels->conv_band_f32(&b->conv, b->packed, b->src + image * b->image, to, &end, band * b->rows,
-                              (band + 1) * b->rows);
+    b->kernels->conv_band_f32(&b->conv, b->packed, b->src + image * b->image, to,
+                              b->rows * b->conv.out[2] * INGOT_BLOCK, &end, band * b->rows, (band + 1) * b->rows);
 }

@@ -14,8 +14,11 @@ typedef struct ingot_conv_band {
     const float *src;
 } ingot_conv_band;
 
-/* Rows of a band, all of the same size and a whole number of stripes, of a Conv with constant weights that nothing but
- * an activation follows; 0: not for this one. A context as it is after infer(). */
+/* A Conv with constant weights that nothing but an activation follows, and that can be made by bands, in the kernels'
+ * terms; false: it is no such one. A context as it is after infer(). */
+bool ingot_conv_band_read(const ingot_op_ctx *conv, ingot_conv *d);
+
+/* Rows of a band for a classifier, all of the same size and a whole number of stripes; 0: not for this one. */
 int64_t ingot_conv_band_rows(const ingot_op_ctx *conv);
 
 /* Packs the weights. */

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/pool.h"
+
 #include "ops/blocked.h"
 #include "ops/quantized_pool.h"
 #include "ops/weights.h"
@@ -165,10 +167,8 @@ static double read_p(const ingot_node *node)
 }
 
 /* The pool in the kernels' terms: three axes, those that are missing first, as axes of size 1 that change nothing. */
-static void describe(const ingot_window *v, pool_call *s, int kind)
+static void describe(const ingot_window *v, ingot_pool *d, int kind, bool count_padding)
 {
-    ingot_pool *d = &s->blocked;
-
     ingot_window_axes(v->in, v->rank, 1, d->in);
     ingot_window_axes(v->out, v->rank, 1, d->out);
     ingot_window_axes(v->kernel, v->rank, 1, d->kernel);
@@ -177,7 +177,18 @@ static void describe(const ingot_window *v, pool_call *s, int kind)
     ingot_window_axes(v->pad_begin, v->rank, 0, d->pad);
     ingot_window_axes(v->pad_end, v->rank, 0, d->pad_end);
     d->max = kind == POOL_MAX;
-    d->count_padding = s->count_include_pad;
+    d->count_padding = count_padding;
+}
+
+bool ingot_max_pool_read(const ingot_op_ctx *c, ingot_pool *d)
+{
+    ingot_op_ctx copy = *c;
+    ingot_window v;
+
+    if (c->in[0]->dtype != INGOT_FLOAT || (c->n_out > 1 && c->out[1]) || resolve(&copy, &v) || v.rank != 2)
+        return false;
+    describe(&v, d, POOL_MAX, false);
+    return true;
 }
 
 /* Types that only some pools have are kept out by the table of operators; 16-bit floats come as float. */
@@ -239,7 +250,7 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     s->kernels = c->kernels;
     c->kernel = c->in[0]->layout == INGOT_BLOCKED ? "nchw8c" : "plain";
     if (c->in[0]->layout == INGOT_BLOCKED)
-        describe(&s->window, s, kind);
+        describe(&s->window, &s->blocked, kind, s->count_include_pad);
     return INGOT_OK;
 }
 

@@ -48,6 +48,7 @@
     X(sequence) \
     X(conv) \
     X(conv_pair) \
+    X(conv_pool) \
     X(matmul) \
     X(concat) \
     X(gather) \

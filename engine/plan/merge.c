@@ -88,5 +88,7 @@ ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error 
         status = ingot_plan_conv_product(plan, &uses, error);
     if (!status)
         status = ingot_plan_conv_pair(plan, &uses, error);
+    if (!status)
+        status = ingot_plan_conv_pool(plan, &uses, error);
     return status ? status : ingot_plan_shuffle(plan, &uses, error);
 }

@@ -281,7 +281,7 @@ int64_t INGOT_FN(conv_band_floats_f32)(const ingot_conv *d, int64_t rows)
     return ceil_div(d->oc, BLOCK) * BLOCK * rows * d->out[2];
 }
 
-void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst,
+void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t plane,
                              const ingot_epilogue *e, int64_t y0, int64_t y1)
 {
     const windows w = windows_of(d);
@@ -293,7 +293,7 @@ void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const flo
     list_taps(d, &w, taps);
     for (int64_t y = y0; y < y1; y += w.rows) {
         const window_place p = { .y = y, .rows = min64(w.rows, y1 - y), .columns = d->out[2], .dst = dst,
-                                 .pixels = (y1 - y0) * d->out[2], .at = (y - y0) * d->out[2] };
+                                 .pixels = plane / BLOCK, .at = (y - y0) * d->out[2] };
 
         run_window(d, &w, taps, window, packed, src, &p, e, &b);
     }

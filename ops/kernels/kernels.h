@@ -276,10 +276,11 @@ enum { INGOT_STRIPE = 16 };
     X(int64_t, conv_items_f32, (const ingot_conv *d)) \
     X(void, conv_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
                        const ingot_epilogue *e, int64_t i0, int64_t i1)) \
-    /* conv_first.c: rows [y0, y1) of an image by a convolution that reads a row-major src, into a dst that has these \
-       rows alone, conv_band_floats_f32 floats (0: not for this one); no residual. */ \
+    /* conv_first.c: rows [y0, y1) of an image by a convolution that reads a row-major src, into a dst that begins \
+       with row y0 and whose channel blocks are `plane` floats apart; no residual. conv_band_floats_f32: of a dst \
+       that has these rows alone (0: not for this one). */ \
     X(int64_t, conv_band_floats_f32, (const ingot_conv *d, int64_t rows)) \
-    X(void, conv_band_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
+    X(void, conv_band_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t plane, \
                             const ingot_epilogue *e, int64_t y0, int64_t y1)) \
     /* A convolution that only mixes channels (1x1, one group, blocked src), of what a stride leaves and a prologue \
        (NULL: none) makes of its source; weights as above. scratch holds conv_mix_scratch_f32 floats (0: not for this \

@@ -478,7 +478,7 @@ static void check_bands(const ingot_kernels *k, int ic, int oc, int height, int 
 
         if (n_got != blocks_of(oc) * 8 * n * columns)
             check_fail("bands %s: %lld floats", k->isa, (long long)n_got);
-        k->conv_band_f32(&d, packed, src, got, &e, y, y + n);
+        k->conv_band_f32(&d, packed, src, got, n * columns * 8, &e, y, y + n);
         for (int64_t b = 0; b < blocks_of(oc); b++)
             if (memcmp(got + b * n * columns * 8, want + (b * out + y * columns) * 8, (size_t)(n * columns * 32)))
                 check_fail("bands %s %d->%d %dx%d/%d: another result", k->isa, ic, oc, height, width, stride);

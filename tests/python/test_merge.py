@@ -187,6 +187,7 @@ def test_two_layers(check):
 NORM = ("over channels nchw8c",)
 SCALED = ("direct nchw8c, scaled weights",)
 PAIR = ("1x1 and depthwise nchw8c",)
+POOLED = ("direct nchw to nchw8c, pooled",)
 
 
 def normalize(g, x, perm, channels, axis=-1, bias=True):
@@ -278,6 +279,34 @@ def test_not_a_conv_pair(check, what):
     if what == "middle read":
         y = g.add("Add", g.add("Relu", g.add("MaxPool", middle, kernel_shape=[1, 1])), y)
     assert check(g, inputs, [middle, y] if what == "middle wanted" else [y], PAIR) == 0
+
+
+@pytest.mark.parametrize("act", ["none", "relu", "silu"])
+@pytest.mark.parametrize("kernel, stride, pad, ceil", [(3, 2, 1, 0), (3, 2, 0, 1), (2, 2, 0, 0), (3, 1, 1, 0), (5, 2, 2, 1)])
+def test_conv_pool(check, act, kernel, stride, pad, ceil):
+    """A network's first two layers: bands of several rows, of which neighbours share some, and a batch."""
+    g = Graph()
+    x = ACTIVATIONS[act](g, g.add("Conv", "x", random(20, 3, 3, 3), random(20), strides=[2, 2], pads=[1] * 4))
+    y = g.add("MaxPool", x, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, ceil_mode=ceil)
+    assert check(g, {"x": random(2, 3, 150, 121)}, [y], POOLED) == 1
+
+
+@pytest.mark.parametrize("what", ["wanted", "read twice", "indices", "gaps", "dilations", "small", "many channels", "weights"])
+def test_not_a_conv_pool(check, what):
+    g, channels = Graph(), 8 if what == "many channels" else 3
+    inputs = {"x": random(1, channels, *(40, 40) if what == "small" else (90, 90))}
+    if what == "weights":
+        inputs["w"] = random(16, channels, 3, 3)
+    x = g.add("Conv", "x", "w" if what == "weights" else random(16, channels, 3, 3))
+    more = {"dilations": [2, 2]} if what == "dilations" else {}
+    y = g.add("MaxPool", x, kernel_shape=[2, 2], strides=[3 if what == "gaps" else 2] * 2,
+              n_outputs=2 if what == "indices" else 1, **more)
+    outputs = [x, y] if what == "wanted" else [y]
+    if what == "indices":
+        outputs = [g.add("Add", y[0], g.add("Cast", y[1], to=TensorProto.FLOAT))]
+    if what == "read twice":
+        outputs = [y, g.add("GlobalAveragePool", x)]
+    assert check(g, inputs, outputs, POOLED) == 0
 
 
 def squeeze(g, x, channels, other_way=False):
