@@ -5,6 +5,7 @@
 
 #include "ops/kernels/conv_tile.h"
 #include "ops/kernels/epilogue.h"
+#include "ops/kernels/vmath.h"
 
 /* Where the results of a tile go, and what happens to them before. Steps are in floats. */
 typedef struct tile_end {
@@ -27,10 +28,12 @@ INGOT_INLINE vf32 start_at_bias(const tile_end *t, int v)
                               : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
 }
 
-/* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. */
-static void finish_held(const tile_end *t, float *held, int px, int nv)
+/* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. Hard Swish is little enough
+ * work to be done on the way. */
+static __attribute__((noinline)) void finish_held(const tile_end *t, float *held, int px, int nv)
 {
     const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
+    const bool swish = t->act && t->act->act == INGOT_ACT_HARD_SWISH;
 
     for (int v = 0; t->residual && v < nv; v++)
         for (int p = 0; p < px; p++) {
@@ -39,13 +42,16 @@ static void finish_held(const tile_end *t, float *held, int px, int nv)
             float *x = held + (v * px + p) * VF32_LANES;
             vf32_store(x, vf32_add(vf32_load(x), vf32_load_blocks(residual, t->plane, blocks)));
         }
-    if (t->act)
+    if (t->act && !swish)
         INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
     for (int v = 0; v < nv; v++) {
         const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
         float *dst = t->dst + v * t->vector;
 
-        if (t->act && blocks >= VECTOR_BLOCKS)                   /* nothing to clip */
+        if (swish)
+            for (int p = 0; p < px; p++, held += VF32_LANES)
+                vf32_store_blocks(dst + p * t->pixel, t->plane, blocks, vf32_hard_swish(vf32_load(held)));
+        else if (t->act && blocks >= VECTOR_BLOCKS)              /* nothing to clip */
             for (int p = 0; p < px; p++, held += VF32_LANES)
                 vf32_store_blocks(dst + p * t->pixel, t->plane, VECTOR_BLOCKS, vf32_load(held));
         else
