@@ -93,7 +93,8 @@ INGOT_VECTOR_LOOPS static void row_classify_floats(void *dst, const void *const 
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &x[i], sizeof bits);
-        to[i] = (((bits & ~sign) > infinity) & nan) | ((bits == infinity) & above) | ((bits == (infinity | sign)) & below);
+        to[i] = (((bits & ~sign) > infinity) & nan) | ((bits == infinity) & above) |
+                ((bits == (infinity | sign)) & below);
     }
 }
 
