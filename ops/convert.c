@@ -3,14 +3,17 @@
  * on the way out; 2- and 4-bit integers are bytes on the way in and cut from int64 on the way out. */
 #include "ops/convert.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "ops/half.h"
 #include "ops/scalar.h"
 
-enum { CHUNK = 512 };
+/* Elements of the buffers; and of the inner loops that are to be vector code: a number that compilers know, without
+ * which they make none when asked for small code. */
+enum { CHUNK = 512, BLOCK = 64 };
 
-typedef void convert_fn(void *dst, const void *src, int64_t n);
+typedef void convert_fn(void *restrict dst, const void *restrict src, int64_t n);
 
 /* Toward zero, cut off at the ends of the type; NaN fails every comparison and becomes 0. In C the cast of a number
  * that does not fit is undefined, hence the bounds, which are exact in double. */
@@ -33,52 +36,92 @@ static inline uint64_t to_uint64(double x)
 
 /* ---- direct pairs: X(destination, its C type, value of x from a float, from an integer) ---- */
 
-#define DESTINATIONS(X, S, ST, V) \
-    X(FLOAT, float, S, ST, (float)x) \
-    X(DOUBLE, double, S, ST, (double)x) \
-    X(BOOL, uint8_t, S, ST, x != 0) \
-    X(UINT8, uint8_t, S, ST, V(uint8_t, to_int32)) \
-    X(INT8, int8_t, S, ST, V(int8_t, to_int32)) \
-    X(UINT16, uint16_t, S, ST, V(uint16_t, to_int32)) \
-    X(INT16, int16_t, S, ST, V(int16_t, to_int32)) \
-    X(UINT32, uint32_t, S, ST, V(uint32_t, to_int64)) \
-    X(INT32, int32_t, S, ST, V(int32_t, to_int32)) \
-    X(UINT64, uint64_t, S, ST, V(uint64_t, to_uint64)) \
-    X(INT64, int64_t, S, ST, V(int64_t, to_int64))
+#define DESTINATIONS(X, S, ST, V, often) \
+    X(FLOAT, float, S, ST, (float)x, often) \
+    X(DOUBLE, double, S, ST, (double)x, often) \
+    X(BOOL, uint8_t, S, ST, x != 0, often) \
+    X(UINT8, uint8_t, S, ST, V(uint8_t, to_int32), often) \
+    X(INT8, int8_t, S, ST, V(int8_t, to_int32), often) \
+    X(UINT16, uint16_t, S, ST, V(uint16_t, to_int32), often) \
+    X(INT16, int16_t, S, ST, V(int16_t, to_int32), often) \
+    X(UINT32, uint32_t, S, ST, V(uint32_t, to_int64), often) \
+    X(INT32, int32_t, S, ST, V(int32_t, to_int32), often) \
+    X(UINT64, uint64_t, S, ST, V(uint64_t, to_uint64), often) \
+    X(INT64, int64_t, S, ST, V(int64_t, to_int64), often)
 #define FROM_FLOAT(T, convert) (T)convert((double)x)
 #define FROM_INTEGER(T, convert) (T)x
 
-/* X(source, its C type, how its values become integers); bool is read as uint8 */
-#define SOURCES(X) \
-    X(FLOAT, float, FROM_FLOAT) \
-    X(DOUBLE, double, FROM_FLOAT) \
-    X(UINT8, uint8_t, FROM_INTEGER) \
-    X(INT8, int8_t, FROM_INTEGER) \
-    X(UINT16, uint16_t, FROM_INTEGER) \
-    X(INT16, int16_t, FROM_INTEGER) \
-    X(UINT32, uint32_t, FROM_INTEGER) \
-    X(INT32, int32_t, FROM_INTEGER) \
-    X(UINT64, uint64_t, FROM_INTEGER) \
-    X(INT64, int64_t, FROM_INTEGER)
+/* The integers. */
+#define INTEGERS \
+    (INGOT_TYPE(UINT8) | INGOT_TYPE(INT8) | INGOT_TYPE(UINT16) | INGOT_TYPE(INT16) | INGOT_TYPE(UINT32) | \
+     INGOT_TYPE(INT32) | INGOT_TYPE(UINT64) | INGOT_TYPE(INT64))
 
-/* One loop for each pair; compilers make vector code of most. */
-#define LOOP(D, DT, S, ST, value) \
-    static void S##_to_##D(void *dst, const void *src, int64_t n) \
+/* X(source, its C type, how its values become integers, the destinations that are worth vector code); bool is read as
+ * uint8 */
+#define SOURCES(X) \
+    X(FLOAT, float, FROM_FLOAT, INGOT_TYPE(BOOL) | INGOT_TYPE(DOUBLE)) \
+    X(DOUBLE, double, FROM_FLOAT, INGOT_TYPE(FLOAT)) \
+    X(UINT8, uint8_t, FROM_INTEGER, INGOT_TYPE(FLOAT) | INGOT_TYPE(INT32) | INGOT_TYPE(INT64)) \
+    X(INT8, int8_t, FROM_INTEGER, INGOT_TYPE(FLOAT) | INGOT_TYPE(INT32)) \
+    X(UINT16, uint16_t, FROM_INTEGER, 0) \
+    X(INT16, int16_t, FROM_INTEGER, 0) \
+    X(UINT32, uint32_t, FROM_INTEGER, 0) \
+    X(INT32, int32_t, FROM_INTEGER, INTEGERS | INGOT_TYPE(FLOAT)) \
+    X(UINT64, uint64_t, FROM_INTEGER, 0) \
+    X(INT64, int64_t, FROM_INTEGER, INGOT_TYPE(INT32) | INGOT_TYPE(BOOL))
+
+/* One loop for each pair, in blocks where it is used often. */
+#define LOOP(D, DT, S, ST, value, often) \
+    static void S##_to_##D(void *restrict dst, const void *restrict src, int64_t n) \
     { \
         const ST *from = src; \
         DT *to = dst; \
+        for (; (often) >> INGOT_##D & 1 && n >= BLOCK; n -= BLOCK, from += BLOCK, to += BLOCK) \
+            for (int i = 0; i < BLOCK; i++) { \
+                const ST x = from[i]; \
+                to[i] = (value); \
+            } \
         for (int64_t i = 0; i < n; i++) { \
             const ST x = from[i]; \
             to[i] = (value); \
         } \
     }
-#define LOOPS(S, ST, V) DESTINATIONS(LOOP, S, ST, V)
+#define LOOPS(S, ST, V, often) DESTINATIONS(LOOP, S, ST, V, often)
 SOURCES(LOOPS)
 
-#define ENTRY(D, DT, S, ST, value) [INGOT_##D] = S##_to_##D,
-#define ENTRIES(S, ST, V) [INGOT_##S] = { DESTINATIONS(ENTRY, S, ST, V) },
+#define ENTRY(D, DT, S, ST, value, often) [INGOT_##D] = S##_to_##D,
+#define ENTRIES(S, ST, V, often) [INGOT_##S] = { DESTINATIONS(ENTRY, S, ST, V, 0) },
 /* direct[from][to]; NULL where a type is not among the sources or destinations. */
 static convert_fn *const direct[INGOT_N_DTYPES][INGOT_N_DTYPES] = { SOURCES(ENTRIES) };
+
+/* Are all of a block within int32? NaN is not. */
+static bool fit_int32(const float *src)
+{
+    int all = 1;
+    for (int i = 0; i < BLOCK; i++)
+        all &= fabsf(src[i]) < 0x1p31f;
+    return all;
+}
+
+/* Floats to an integer type, by way of int32 in blocks where it holds them all. */
+static void cut_floats(void *dst, const float *src, int64_t n, ingot_dtype to)
+{
+    const int64_t size_bytes = (int64_t)ingot_dtype_size_bytes(to);
+
+    for (int64_t at = 0; at < n; at += BLOCK) {
+        const float *in = src + at;
+        void *out = (char *)dst + at * size_bytes;
+        const int64_t some = MIN(n - at, BLOCK);
+        int32_t whole[BLOCK];
+        if (some < BLOCK || !fit_int32(in)) {
+            direct[INGOT_FLOAT][to](out, in, some);
+            continue;
+        }
+        for (int i = 0; i < BLOCK; i++)
+            whole[i] = (int32_t)in[i];
+        direct[INGOT_INT32][to](out, whole, BLOCK);
+    }
+}
 
 /* ---- the steps before and after ---- */
 
@@ -173,7 +216,11 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
             widen(wide, in, some, c->from);
             in = wide;
         }
-        direct[from][to](writes ? out : (void *)&made, in, some);
+        void *result = writes ? out : (void *)&made;
+        if (from == INGOT_FLOAT && INTEGERS >> to & 1)
+            cut_floats(result, in, some, to);
+        else
+            direct[from][to](result, in, some);
         if (to == INGOT_FLOAT && !writes)
             ingot_narrow_to(out, made.floats, some, c->to);
         else if (to == INGOT_INT64 && !writes)

@@ -180,6 +180,32 @@ def test_casts_out_of_range(ingot, tmp_path):
     assert run(ingot, tmp_path, "Cast", [np.array([1 + 2**-11 + 2**-40])], to=TensorProto.FLOAT16)[0] == np.float16(1 + 2**-10)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int8, np.int32, np.int64], ids=lambda t: t.__name__)
+def test_casts_of_whole_blocks(ingot, tmp_path, dtype):
+    """Long arrays take loops of 64 elements: some full of small numbers, some with one that int32 does not hold, and a rest."""
+    x = numbers(np.float64, 64 * 7 + 5, -1000, 1000)
+    x[[3, 64, 127]] = 0, -0.0, 0.5
+    if np.issubdtype(dtype, np.integer):
+        x = x.astype(np.int64)
+        if dtype == np.int64:
+            x[[130, 200, 300]] = 2**40 + 7, 2**32, -2**33 - 5
+        x = x.astype(dtype)
+    else:
+        x[[130, 191, 192, 320, 400, 450]] = np.nan, np.inf, -2.0**31, 2.0**31, -3e9, 2.0**63
+        x = x.astype(dtype)
+    for to in [np.bool_, np.float32, np.float64] + INTEGERS:
+        with np.errstate(all="ignore"):
+            wanted = x.astype(to)
+        if np.issubdtype(dtype, np.floating) and to in INTEGERS:
+            size = 64 if to in (np.uint32, np.uint64, np.int64) else 32
+            whole = [0 if np.isnan(v) else int(max(min(v, 1e30), -1e30)) for v in x]
+            top = 2**64 if to == np.uint64 else 2**(size - 1)
+            wanted = np.array([max(min(v, top - 1), -2**(size - 1)) % 2**64 for v in whole], np.uint64).astype(to)
+        got = run(ingot, tmp_path, "Cast", [x], to=helper.np_dtype_to_tensor_dtype(np.dtype(to)))
+        np.testing.assert_array_equal(got, wanted, err_msg=str(to))
+        assert got.dtype == to
+
+
 def test_numbers_and_text(ingot, tmp_path):
     numbers_ = [1.0, 0.1, -2.5, 314.15926, 1e-5, 1.5e20, 123456789.0, 0.0, -0.0, 1 / 3, np.inf, -np.inf, np.nan]
     for dtype in (np.float32, np.float64):
