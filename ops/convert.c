@@ -200,7 +200,7 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
     /* reads: the loop can read the source itself; writes: it can write the destination itself. */
     const bool reads = direct[c->from][c->from] || c->from == INGOT_BOOL || from != INGOT_FLOAT, writes = to == c->to;
     float wide[CHUNK];
-    union { float floats[CHUNK]; double doubles[CHUNK]; int64_t integers[CHUNK]; } made;
+    union { double doubles[CHUNK]; int64_t integers[CHUNK]; } made;
 
     if (c->from == c->to) {
         memmove(dst, src, (size_t)n * from_bytes);
@@ -210,19 +210,20 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
         const int64_t some = reads && writes ? n : MIN(n - at, CHUNK);
         const void *in = (const char *)src + (size_t)at * from_bytes;
         void *out = (char *)dst + (size_t)at * to_bytes;
-        /* Before: floats out of the narrow type. Then the loop, into the destination or the buffer. After: what the
-         * buffer holds becomes the narrow type. */
+        /* Before: floats out of the narrow type, for floats already the end. Then the loop, into the destination or the
+         * buffer. After: what the buffer holds becomes the narrow type; float to 16 bits is this alone. */
         if (!reads) {
-            widen(wide, in, some, c->from);
-            in = wide;
+            float *floats = c->to == INGOT_FLOAT ? out : wide;
+            widen(floats, in, some, c->from);
+            in = floats;
         }
         void *result = writes ? out : (void *)&made;
         if (from == INGOT_FLOAT && INTEGERS >> to & 1)
             cut_floats(result, in, some, to);
-        else
+        else if (from != INGOT_FLOAT || to != INGOT_FLOAT)
             direct[from][to](result, in, some);
         if (to == INGOT_FLOAT && !writes)
-            ingot_narrow_to(out, made.floats, some, c->to);
+            ingot_narrow_to(out, in, some, c->to);
         else if (to == INGOT_INT64 && !writes)
             cut_integers(out, made.integers, some, c->to);
         else if (!writes)

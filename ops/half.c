@@ -1,9 +1,11 @@
-/* half.c - the conversions of tensor.h written without branches, so that compilers make vector loops of them: every
- * case is computed, then one is selected. 2^20 elements, one thread, SSE2: to float 1.33 -> 0.54 ms, to half 1.56 ->
- * 0.68 ms. */
+/* half.c - the conversions of tensor.h for many numbers, written without branches where compilers make vector loops of
+ * that. 200,704 halves to float, one thread, SSE2: 0.41 -> 0.21 ms by blocks. */
 #include "ops/half.h"
 
 #include <string.h>
+
+/* Numbers at a time: only where they know how many, compilers make vector code when asked for small code. */
+enum { BLOCK = 16 };
 
 /* The bits of a float, and back: memcpy is the form that aliasing rules allow. */
 static inline uint32_t bits_of(float x)
@@ -21,14 +23,15 @@ static inline float float_of(uint32_t bits)
     return x;
 }
 
-/* All three cases are computed and one chosen, without branches, so that the loop vectorises. */
+/* All three cases are computed and one chosen, by a mask where a compiler would make a branch around the product. */
 static inline float widen_half(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = half & 0x7fff;
     const uint32_t small = bits_of((float)(int32_t)magnitude * 0x1p-24f);          /* a denormal half is n 2^-24 */
     const uint32_t normal = (magnitude << 13) + 0x38000000;
-    const uint32_t special = magnitude << 13 | 0x7f800000;
-    return float_of(sign | (magnitude < 0x0400 ? small : magnitude < 0x7c00 ? normal : special));
+    const uint32_t special = magnitude << 13 | 0x7f800000, is_small = -(uint32_t)((int32_t)magnitude < 0x0400);
+    const uint32_t large = (int32_t)magnitude < 0x7c00 ? normal : special;
+    return float_of(sign | (small & is_small) | (large & ~is_small));
 }
 
 /* To nearest, ties to even; NaN stays NaN, from 65520 on the result is infinity. Branch-free as widen_half. */
@@ -50,10 +53,13 @@ static inline uint16_t narrow_bfloat(float x)
 }
 
 /* n FLOAT16 or BFLOAT16 numbers to f32, exactly. */
-void ingot_widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
+void ingot_widen(float *restrict dst, const void *restrict src, int64_t n, ingot_dtype dtype)
 {
     const uint16_t *from = src;
 
+    for (; dtype == INGOT_FLOAT16 && n >= BLOCK; n -= BLOCK, dst += BLOCK, from += BLOCK)
+        for (int i = 0; i < BLOCK; i++)
+            dst[i] = widen_half(from[i]);
     if (dtype == INGOT_FLOAT16)
         for (int64_t i = 0; i < n; i++)
             dst[i] = widen_half(from[i]);

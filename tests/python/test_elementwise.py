@@ -206,6 +206,18 @@ def test_casts_of_whole_blocks(ingot, tmp_path, dtype):
         assert got.dtype == to
 
 
+def test_casts_of_every_half(ingot, tmp_path):
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)[:-3]         # the rest is less than a block
+    wide = run(ingot, tmp_path, "Cast", [halves], to=TensorProto.FLOAT)
+    np.testing.assert_array_equal(wide, halves.astype(np.float32))
+    assert np.array_equal(np.signbit(wide), np.signbit(halves))
+    # the halves again, and what lies in the middle between two, which goes to the even one
+    finite = np.sort(halves[np.isfinite(halves)]).astype(np.float32)
+    for x in (wide, (finite[1:] + finite[:-1]) / 2, np.nextafter(finite, np.float32(np.inf))):
+        got = run(ingot, tmp_path, "Cast", [x], to=TensorProto.FLOAT16)
+        np.testing.assert_array_equal(got, x.astype(np.float16))
+
+
 def test_numbers_and_text(ingot, tmp_path):
     numbers_ = [1.0, 0.1, -2.5, 314.15926, 1e-5, 1.5e20, 123456789.0, 0.0, -0.0, 1 / 3, np.inf, -np.inf, np.nan]
     for dtype in (np.float32, np.float64):
