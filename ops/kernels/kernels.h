@@ -265,8 +265,8 @@ enum { INGOT_STRIPE = 16 };
     /* map.c and map_f64.c: dst may be src. The second computes in double with the C library. */ \
     X(void, map_f32, (ingot_map function, float *dst, const float *src, int64_t n, float a, float b)) \
     X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \
-    /* conv_direct.c: any convolution, dst blocked. Weights are packed in units [u0, u1), the work is cut into items. \
-       conv_packed_f32 counts floats. */ \
+    /* conv_direct.c, conv_pack.c: any convolution, dst blocked. Weights are packed in units [u0, u1), the work is cut \
+       into items. conv_packed_f32 counts floats. */ \
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \
     X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
     X(void, conv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \

@@ -36,6 +36,8 @@ static const conv_case cases[] = {
     { "1-D", 1, 1, 16, 16, { 1, 1, 50 }, { 1, 1, 4 }, { 1, 1, 3 }, ONES, { 0, 0, 1 }, { 0, 0, 2 }, false },
     { "3-D", 1, 1, 8, 16, { 5, 6, 7 }, { 3, 3, 3 }, { 1, 2, 1 }, ONES, ONES, ONES, false },
     { "3-D stride 2 dilation 2", 1, 1, 8, 8, { 7, 6, 9 }, { 2, 3, 2 }, { 2, 1, 2 }, { 2, 1, 2 }, ONES, ONES, false },
+    { "weights in parts", 1, 1, 309, 40, { 1, 9, 17 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+    { "weights in parts, 1x1", 2, 1, 2056, 24, { 1, 3, 9 }, ONES, ONES, ONES, NONE, NONE, false },
     { "odd channels", 1, 1, 11, 13, { 1, 6, 8 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "groups", 1, 2, 32, 48, { 1, 6, 15 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "groups of 4", 1, 8, 32, 32, { 1, 6, 9 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
