@@ -52,7 +52,7 @@ static ingot_layout layout_conv_pool(const ingot_op_ctx *c)
     return (ingot_layout){ INGOT_LAYOUT_NATIVE, 0 };
 }
 
-/* Bands of nearly equal size, and the rows of the Conv's result that one of them sees. */
+/* Bands of nearly equal size, and the rows of the Conv's result that one of them sees: windows may be far larger. */
 static void cut(conv_pool *s)
 {
     const ingot_pool *p = &s->pool;
@@ -61,7 +61,7 @@ static void cut(conv_pool *s)
     s->bands = (p->out[1] + MAX(most, 1) - 1) / MAX(most, 1);
     s->rows = (p->out[1] + s->bands - 1) / s->bands;
     s->bands = (p->out[1] + s->rows - 1) / s->rows;
-    s->plane = ((s->rows - 1) * p->stride[1] + p->kernel[1]) * row;
+    s->plane = MIN((s->rows - 1) * p->stride[1] + p->kernel[1], p->in[1]) * row;
 }
 
 /* A context for each of the two, with the value between them as a tensor without memory. */

@@ -1,5 +1,5 @@
-/* conv_pack.c - how a direct convolution is cut: groups that are merged, bands of rows, units of output channels; and the
- * packing of its weights by these units. conv_direct.c runs it. */
+/* conv_pack.c - how a direct convolution is cut: groups that are merged, bands of rows, units of output channels; and
+ * the packing of its weights by these units. conv_direct.c runs it. */
 #include "ops/kernels/conv_first.h"
 #include "ops/kernels/conv_shape.h"
 #include "ops/kernels/conv_taps.h"

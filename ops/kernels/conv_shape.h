@@ -1,5 +1,5 @@
-/* conv_shape.h - what follows from a direct convolution's numbers, for packing its weights (conv_pack.c) and for running
- * it (conv_direct.c). */
+/* conv_shape.h - what follows from a direct convolution's numbers, for packing its weights (conv_pack.c) and for
+ * running it (conv_direct.c). */
 #ifndef INGOT_OPS_KERNELS_CONV_SHAPE_H
 #define INGOT_OPS_KERNELS_CONV_SHAPE_H
 

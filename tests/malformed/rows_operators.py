@@ -66,6 +66,10 @@ op_case("LpPool: p of 0", "", op("LpPool", [I4], kernel_shape=[2, 2], p=0))
 case("odd: MaxPool with a storage_order of 7", OK, "", op("MaxPool", [I4], 2, kernel_shape=[2, 2], storage_order=7))
 case("odd: MaxPool of few elements in windows and pads of 2^30", OK, "",
      op("MaxPool", [(1, 1, 5)], kernel_shape=[1 << 30], pads=[(1 << 30) - 1] * 2, strides=[1 << 22]))
+case("odd: Conv, and MaxPool with windows of 2^30 behind it", OK, "", model(graph(
+    [node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+     node("MaxPool", ["c"], ["y"], name="n", kernel_shape=[1 << 30, 3], pads=[(1 << 30) - 1, 1] * 2, strides=[1 << 29, 2])],
+    [info("x", FLOAT, [1, 3, 64, 64])], ["y"], [numpy_helper.from_array(floats(64, 3, 3, 3), "w")])))
 for kind in ("GlobalAveragePool", "GlobalMaxPool"):
     op_case(f"{kind}: a rank of 1", "", op(kind, [(4,)]))
 U = ints(0, 5)
