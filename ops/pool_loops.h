@@ -21,7 +21,8 @@ static void TYPED(max_tap)(const tap_row *r)
     for (int64_t k = 0; k < r->taps; k++, x += r->tap_step)
         for (int64_t i = 0; i < n; i++) {
             const T value = x[i * step];
-            y[i] = (!(value <= y[i]) & !IS_NAN(y[i])) ? value : y[i];    /* no branch: it would be guessed wrong */
+            const bool above = !(value <= y[i]), known = !IS_NAN(y[i]);
+            y[i] = (above & known) ? value : y[i];      /* without a branch, which would be guessed wrong */
         }
 }
 

@@ -372,10 +372,10 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
     t.end.pixel = s->place.step[2] * BLOCK;
     t.end.plane = s->out_plane;
     t.end.vector = VECTOR_BLOCKS * s->out_plane;
-    t.weight_tap[2] = width * s->tap_rows;
+    t.weight_tap[2] = width * s->tap_step;
     t.weight_tap[1] = t.weight_tap[2] * d->kernel[2];
     t.weight_tap[0] = t.weight_tap[1] * d->kernel[1];
-    t.weight_block = width * s->block_rows;
+    t.weight_block = width * s->block_step;
     return t;
 }
 

@@ -90,8 +90,8 @@ conv_shape INGOT_FN(conv_sizes_of)(const ingot_conv *d, const conv_place *place)
     s.units = ceil_div(s.group_oc, UNIT);
     s.unit_floats = UNIT * s.ic_blocks * s.ic_block * s.taps;
     s.group_floats = s.unit_floats / 2 * ceil_div(s.group_oc, VF32_LANES);
-    s.tap_rows = s.ic_block * (INGOT_FN(conv_taps_fit)(d) ? s.ic_blocks : 1);
-    s.block_rows = s.ic_block * (s.tap_rows == s.ic_block ? s.taps : 1);
+    s.tap_step = s.ic_block * (INGOT_FN(conv_taps_fit)(d) ? s.ic_blocks : 1);
+    s.block_step = s.ic_block * (s.tap_step == s.ic_block ? s.taps : 1);
     return s;
 }
 
@@ -137,7 +137,7 @@ static void pack_channel(const ingot_conv *d, const conv_shape *s, float *to, co
                          int64_t group, int64_t oc, int64_t block, int width)
 {
     const int64_t own_ic = d->ic / d->groups, own_oc = d->oc / d->groups, member = oc / own_oc;
-    const int64_t first = member * own_ic, step = s->tap_rows * width;
+    const int64_t first = member * own_ic, step = s->tap_step * width;
     const int64_t from = max64(first, block * s->ic_block), end = min64(first + own_ic, (block + 1) * s->ic_block);
     const float *w = weights->first + (group * s->merge + member) * weights->group + oc % own_oc * weights->oc;
 
@@ -190,7 +190,7 @@ void INGOT_FN(conv_pack_view)(const ingot_conv *d, float *packed, const conv_wei
 
         /* zeros stay in lanes past the last channel, and between groups that were merged */
         memset(to, 0, (size_t)(s.ic_blocks * s.ic_block * s.taps * width) * sizeof *to);
-        for (int64_t block = 0; block < s.ic_blocks; block++, to += s.block_rows * width)
+        for (int64_t block = 0; block < s.ic_blocks; block++, to += s.block_step * width)
             for (int o = 0; o < channels; o++)
                 pack_channel(d, &s, to + o, weights, group, unit * UNIT + o, block, width);
     }
@@ -219,7 +219,7 @@ void INGOT_FN(conv_scale_f32)(const ingot_conv *d, float *dst, const float *pack
         float *to = dst + u * s.unit_floats;
 
         for (int64_t row = 0; row < s.ic_blocks * s.taps * s.ic_block; row++) {
-            const int64_t channel = (row / s.block_rows * s.ic_block + row % s.ic_block) % (s.ic_blocks * s.ic_block);
+            const int64_t channel = (row / s.block_step * s.ic_block + row % s.ic_block) % (s.ic_blocks * s.ic_block);
             const vf32 by = vf32_set1(channel < d->ic ? scale[channel] : 0.0f);
 
             for (int i = 0; i < width; i += VF32_LANES, from += VF32_LANES, to += VF32_LANES)

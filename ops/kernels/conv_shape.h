@@ -14,7 +14,7 @@ typedef struct conv_shape {
     int64_t ic_block, ic_blocks;        /* channels that lie together in src, and how many times per group */
     int64_t taps, units;                /* units per group */
     int64_t unit_floats, group_floats;  /* of packed weights; the last unit may be smaller */
-    int64_t tap_rows, block_rows;       /* rows of a unit's width, from tap to tap and from channel block to block */
+    int64_t tap_step, block_step;       /* rows of a unit's width, from tap to tap and from channel block to block */
     int64_t in_image, out_image;        /* floats of an image */
     int64_t in_plane, out_plane;        /* from one block (plain: channel) to the next */
     int64_t rows, band, bands;          /* rows (flat: pixels) of an image, of a band, and bands */
