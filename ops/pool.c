@@ -514,14 +514,15 @@ static ingot_status run_unpool(ingot_op_ctx *c)
         return st;
     memcpy(full.shape, natural, sizeof natural);
     const int64_t limit = ingot_count(&full);
+    const bool is_natural = ingot_same_shape(&full, c->out[0]);
     memset(y, 0, ingot_storage_bytes(c->out[0]));
-    /* An index of the natural shape is taken apart and put together in that of Y. */
+    /* An index of the natural shape is taken apart and put together in that of Y, if that is another. */
     for (int64_t i = 0; i < n; i++) {
-        int64_t rest = indices[i], at = 0, step = 1;
+        int64_t rest = indices[i], at = is_natural ? rest : 0, step = 1;
         if (rest < 0 || rest >= limit)
             return ingot_op_fail(c, INGOT_INVALID, "index %lld is outside the output of %lld elements",
                                  (long long)rest, (long long)limit);
-        for (int d = full.rank - 1; d >= 0; d--) {
+        for (int d = full.rank - 1; d >= 0 && !is_natural; d--) {
             at += rest % natural[d] * step;
             rest /= natural[d];
             step *= shape[d];
