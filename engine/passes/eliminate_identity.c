@@ -33,9 +33,11 @@ static bool always(const lookup *l)
  * training_mode false it copies data, and the mask is all true. */
 static bool dropout(const lookup *l)
 {
-    const int mode = ingot_input(l->node, 2);
+    const int mode = ingot_input(l->node, 2), ratio = ingot_input(l->node, 1);
     double training = 0;
-    const ingot_const *constant = ingot_constant(l->graph, mode);
+    const ingot_const *constant = ingot_constant(l->graph, mode), *rate = ingot_constant(l->graph, ratio);
+    if (ratio != INGOT_NONE && (!rate || ingot_count(&rate->tensor) != 1))  /* the operator asks for one number */
+        return false;
     if (constant && constant->tensor.dtype == INGOT_BOOL && ingot_count(&constant->tensor) == 1) {
         bool value;
         ingot_const_read(constant, &value);
