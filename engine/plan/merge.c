@@ -70,6 +70,12 @@ bool ingot_plan_join(ingot_plan *plan, int s, const ingot_step *before, bool lea
     return true;
 }
 
+/* In the order in which they look. */
+static ingot_status (*const finders[])(ingot_plan *plan, ingot_uses *uses, ingot_error *error) = {
+    ingot_plan_attention,    ingot_plan_channel_norm, ingot_plan_conv_scaled, ingot_plan_conv_normalized,
+    ingot_plan_conv_product, ingot_plan_conv_pair,    ingot_plan_shuffle,
+};
+
 /* All finders, one after the other; a step that one has made is of no operator that another looks for. INGOT_LIMIT when
  * memory is out; the plan must then be freed. */
 ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error *error)
@@ -77,18 +83,8 @@ ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error 
     ingot_uses uses;
     if (!count_uses(plan, wanted, &uses))
         return ingot_out_of_memory(error);
-    ingot_status status = ingot_plan_attention(plan, &uses, error);
-    if (!status)
-        status = ingot_plan_channel_norm(plan, &uses, error);
-    if (!status)
-        status = ingot_plan_conv_scaled(plan, &uses, error);
-    if (!status)
-        status = ingot_plan_conv_normalized(plan, &uses, error);
-    if (!status)
-        status = ingot_plan_conv_product(plan, &uses, error);
-    if (!status)
-        status = ingot_plan_conv_pair(plan, &uses, error);
-    if (!status)
-        status = ingot_plan_conv_pool(plan, &uses, error);
-    return status ? status : ingot_plan_shuffle(plan, &uses, error);
+    ingot_status status = INGOT_OK;
+    for (size_t i = 0; i < sizeof finders / sizeof *finders && !status; i++)
+        status = finders[i](plan, &uses, error);
+    return status;
 }

@@ -195,15 +195,14 @@ bool ingot_plan_join(ingot_plan *plan, int s, const ingot_step *before, bool lea
 /* find_attention.c: scaled dot-product attention. find_channel_norm.c: LayerNormalization of the channels of images.
  * find_conv_scaled.c: a 1x1 Conv of a product by channels. find_conv_normalized.c: a 1x1 Conv of normalized channels.
  * find_conv_product.c: a first Conv with the classifier behind it. find_conv_pair.c: a 1x1 Conv with the depthwise Conv
- * behind it. find_conv_pool.c: a first Conv with the MaxPool behind it. These come late, as their steps have the nodes
- * of Convs. find_shuffle.c: channels that are shuffled; it adds steps, so nothing comes behind it. */
+ * behind it, and a first Conv with its MaxPool. These come late, as their steps have the nodes of Convs.
+ * find_shuffle.c: channels that are shuffled; it adds steps, so nothing comes behind it. */
 ingot_status ingot_plan_attention(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 ingot_status ingot_plan_channel_norm(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 ingot_status ingot_plan_conv_scaled(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 ingot_status ingot_plan_conv_normalized(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 ingot_status ingot_plan_conv_product(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 ingot_status ingot_plan_conv_pair(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
-ingot_status ingot_plan_conv_pool(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 ingot_status ingot_plan_shuffle(ingot_plan *plan, ingot_uses *uses, ingot_error *error);
 
 enum { INGOT_STRIDED_RANK = 4 };
