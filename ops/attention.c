@@ -335,13 +335,6 @@ static int64_t count_flops(const ingot_op_ctx *c)
 
 /* ---- attention that the planner found ---- */
 
-/* Models cannot name this operator: what its attribute says is not checked. The planner puts the node in place of
- * others and keeps their output, whose type and shape are known. */
-static ingot_status infer_found(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* Unpacks the attribute "form" (see ingot_attention_form). Scratch memory is the threads' alone: nothing is joined, and
  * the inputs are floats that are read where they lie. */
 static ingot_status prepare_found(ingot_op_ctx *c)
@@ -392,7 +385,7 @@ const ingot_op ingot_ops_attention[] = {                  /* the last type holds
     { "Attention", 23, 3, 7, { F, F, F, INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL), F, F | INGOT_TYPE(INT64) },
       infer_attention, run_attention,
       .prepare = prepare_attention, .flops = count_flops, .flags = INGOT_OP_LONG },
-    { "Attention", 1, 3, 4, { INGOT_TYPE(FLOAT) }, infer_found, run_found, .prepare = prepare_found,
+    { "Attention", 1, 3, 4, { INGOT_TYPE(FLOAT) }, ingot_infer_made, run_found, .prepare = prepare_found,
       .flops = count_flops, .flags = INGOT_OP_LONG, .domain = "ingot.internal" },
     {0},
 };

@@ -16,12 +16,6 @@ typedef struct channel_norm {
 
 enum { PIECE = 64 };
 
-/* Models cannot name this operator; the planner has checked the shapes. */
-static ingot_status infer_channel_norm(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* Blocked, even where that costs a Reorder: row-major, each pixel's channels would lie a plane apart. */
 static ingot_layout layout_channel_norm(const ingot_op_ctx *c)
 {
@@ -76,7 +70,7 @@ static ingot_status run_channel_norm(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_channel_norm[] = {
-    {"LayerNormalization", 1, 2, 3, {INGOT_TYPE(FLOAT)}, infer_channel_norm, run_channel_norm,
+    {"LayerNormalization", 1, 2, 3, {INGOT_TYPE(FLOAT)}, ingot_infer_made, run_channel_norm,
      .prepare = prepare_channel_norm, .flags = INGOT_OP_INPLACE | INGOT_OP_LONG, .layout = layout_channel_norm,
      .domain = "ingot.internal"},
     {0},

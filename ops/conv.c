@@ -246,12 +246,6 @@ static ingot_status run_scaled(ingot_op_ctx *c)
     return run_with(c, &blocked);
 }
 
-/* Models cannot name this operator; the planner has checked the shapes. */
-static ingot_status infer_scaled(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* --- a 1x1 Conv whose source is normalized on the way --- */
 
 /* Inputs of BatchNormalization after X, as they come behind those of the Conv. */
@@ -332,11 +326,11 @@ static ingot_status prepare_normalized(ingot_op_ctx *c)
 const ingot_op ingot_ops_conv[] = {
     CONV("Conv"),
     CONV("ConvTranspose"),
-    { "ScaledConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_scaled, run_scaled, .prepare = prepare_scaled,
+    { "ScaledConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, ingot_infer_made, run_scaled, .prepare = prepare_scaled,
       .layout = layout_scaled, .flops = count_flops, .describe = describe_conv,
       .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
-    { "NormalizedConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_scaled, run_conv, .prepare = prepare_normalized,
-      .layout = layout_conv, .flops = count_flops, .describe = describe_conv,
+    { "NormalizedConv", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, ingot_infer_made, run_conv,
+      .prepare = prepare_normalized, .layout = layout_conv, .flops = count_flops, .describe = describe_conv,
       .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }
 };

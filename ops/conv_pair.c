@@ -19,12 +19,6 @@ typedef struct pair_state {
     float *dst;
 } pair_state;
 
-/* Models cannot name this operator; the planner has checked the shapes. */
-static ingot_status infer_pair(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* Bias of a Conv, if it has one; constant or not. */
 static const ingot_tensor *bias_of(const ingot_op_ctx *c) { return c->node->n_inputs > B ? c->in[B] : NULL; }
 
@@ -138,7 +132,7 @@ static int64_t count_flops(const ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_conv_pair[] = {
-    { "ConvPair", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_pair, run_pair, .prepare = prepare_pair,
+    { "ConvPair", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, ingot_infer_made, run_pair, .prepare = prepare_pair,
       .layout = layout_pair, .flops = count_flops, .flags = INGOT_OP_LAZY | INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }
 };

@@ -39,12 +39,6 @@ bool ingot_conv_pool_fits(const ingot_op_ctx *conv, const ingot_op_ctx *pool)
            p.kernel[1] >= p.stride[1] && p.pad[1] < p.kernel[1] && d.oc * d.out[1] * d.out[2] >= LEAST_FLOATS;
 }
 
-/* Models cannot name this operator; the planner has checked the shapes. */
-static ingot_status infer_conv_pool(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* The source is read row-major, the result is blocked. */
 static ingot_layout layout_conv_pool(const ingot_op_ctx *c)
 {
@@ -82,10 +76,10 @@ static ingot_status prepare_conv_pool(ingot_op_ctx *c)
     pool.in = &in;
     pool.n_in = 1;
     if (!ingot_conv_band_read(&conv, &d))
-        return infer_conv_pool(c);
+        return ingot_infer_made(c);
     memcpy(middle.shape, (const int64_t[]){ d.n, d.oc, d.out[1], d.out[2] }, 4 * sizeof *middle.shape);
     if (!ingot_max_pool_read(&pool, &s->pool))
-        return infer_conv_pool(c);
+        return ingot_infer_made(c);
 
     const ingot_status st = ingot_conv_band_prepare(&conv, &s->band);
     s->ctx = c;
@@ -171,7 +165,7 @@ static int64_t count_flops(const ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_conv_pool[] = {
-    { "ConvPool", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_conv_pool, run_conv_pool,
+    { "ConvPool", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, ingot_infer_made, run_conv_pool,
       .prepare = prepare_conv_pool, .layout = layout_conv_pool, .flops = count_flops,
       .flags = INGOT_OP_LAZY | INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }

@@ -15,12 +15,6 @@ typedef struct gather_channels {
 
 enum { PIECE = 56 };
 
-/* Models cannot name this operator; the planner has checked the shapes. */
-static ingot_status infer_gather_channels(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* All inputs are blocked; there are at most 32. */
 static ingot_layout layout_gather_channels(const ingot_op_ctx *c)
 {
@@ -91,7 +85,7 @@ static ingot_status run_gather_channels(ingot_op_ctx *c)
 }
 
 const ingot_op ingot_ops_gather_channels[] = {
-    {"GatherChannels", 1, 1, INGOT_MANY, {INGOT_TYPE(FLOAT)}, infer_gather_channels, run_gather_channels,
+    {"GatherChannels", 1, 1, INGOT_MANY, {INGOT_TYPE(FLOAT)}, ingot_infer_made, run_gather_channels,
      .prepare = prepare_gather_channels, .flags = INGOT_OP_LONG, .layout = layout_gather_channels,
      .domain = "ingot.internal"},
     {0},

@@ -365,12 +365,6 @@ bool ingot_conv_product_fits(const ingot_op_ctx *conv, const ingot_op_ctx *gemm)
     return flattens_gemm(gemm) && ingot_conv_band_rows(conv) > 0;
 }
 
-/* Models cannot name this operator; the planner has checked the shapes. */
-static ingot_status infer_conv_gemm(ingot_op_ctx *c)
-{
-    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
-}
-
 /* A context for each of the two, with the value between them as a tensor without memory. */
 static ingot_status prepare_conv_gemm(ingot_op_ctx *c)
 {
@@ -437,8 +431,9 @@ const ingot_op ingot_ops_matmul[] = {
     { "Gemm", 1, 2, 3, { TYPES }, infer_gemm, run_matmul, .prepare = prepare_gemm, .flops = count_flops,
       .describe = describe_product, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .layout = layout_gemm,
       .flattens = flattens_gemm },
-    { "ConvGemm", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, infer_conv_gemm, run_conv_gemm, .prepare = prepare_conv_gemm,
-      .flops = count_both_flops, .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
+    { "ConvGemm", 1, 2, INGOT_MANY, { INGOT_TYPE(FLOAT) }, ingot_infer_made, run_conv_gemm,
+      .prepare = prepare_conv_gemm, .flops = count_both_flops,
+      .flags = INGOT_OP_LAZY | INGOT_OP_FUSES | INGOT_OP_LONG, .domain = "ingot.internal" },
     { 0 }
 };
 

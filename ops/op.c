@@ -17,6 +17,11 @@ ingot_status ingot_op_fail(ingot_op_ctx *c, ingot_status status, const char *for
     return status;
 }
 
+ingot_status ingot_infer_made(ingot_op_ctx *c)
+{
+    return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
+}
+
 /* The one text for a limit that was met in the midst of a run. */
 /* Declare an output; one that is left out is no error. Sizes come from the model, so rank and byte size are checked
  * here for every operator. */

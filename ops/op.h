@@ -130,6 +130,9 @@ static inline ingot_status ingot_op_out_of_memory(ingot_op_ctx *c) { return ingo
 
 /* --- in infer() --- */
 
+/* infer() of operators that the planner makes: it has checked what they get, and models cannot name them. */
+ingot_status ingot_infer_made(ingot_op_ctx *c);
+
 /* checked sizes */
 ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape);
 ingot_status ingot_out_like(ingot_op_ctx *c, int index, const ingot_tensor *like);      /* type and shape */
