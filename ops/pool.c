@@ -35,8 +35,8 @@ typedef struct pool_loops {
 } pool_loops;
 
 /* One node's pool, and in each run its tensors. A plane is one channel of one image. counts: taps of the last
- * dimension that an average divides by, per output of it. indices and column_major are MaxPool's, count_include_pad
- * AveragePool's, p LpPool's. */
+ * dimension that an average divides by, per output of it; else NULL. indices and column_major are MaxPool's,
+ * count_include_pad AveragePool's, p LpPool's. */
 typedef struct pool_call {
     ingot_window window;
     int64_t planes, in_plane, out_plane;
@@ -206,17 +206,20 @@ static const pool_loops *loops_of(int kind, ingot_dtype dtype, bool places)
     }
 }
 
-/* Sets counts; (N, C) alone is a row of one. False when memory is out. */
+/* (N, C) alone is a row of one. */
+static void make_row(ingot_window *v)
+{
+    v->rank = 1;
+    v->in[0] = v->out[0] = v->kernel[0] = v->stride[0] = v->dilation[0] = 1;
+    v->pad_begin[0] = v->pad_end[0] = 0;
+}
+
+/* Sets counts. False when memory is out. */
 static bool count_taps(ingot_op_ctx *c, pool_call *s)
 {
-    ingot_window *v = &s->window;
-
-    if (!v->rank) {
-        v->rank = 1;
-        v->in[0] = v->out[0] = v->kernel[0] = v->stride[0] = v->dilation[0] = 1;
-        v->pad_begin[0] = v->pad_end[0] = 0;
-    }
+    const ingot_window *v = &s->window;
     const int last = v->rank - 1;
+
     s->counts = ingot_keep(c, (size_t)v->out[last] * sizeof *s->counts);
     for (int64_t i = 0, first; s->counts && i < v->out[last]; i++)
         s->counts[i] = s->count_include_pad ? taps_padded(v, last, i) : taps_inside(v, last, i, &first);
@@ -235,6 +238,8 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
         return ingot_op_out_of_memory(c);
     if ((st = resolve(c, &s->window)))
         return st;
+    if (!s->window.rank)
+        make_row(&s->window);
     s->planes = c->in[0]->shape[0] * c->in[0]->shape[1];
     s->in_plane = ingot_window_volume(s->window.in, s->window.rank);
     s->out_plane = ingot_window_volume(s->window.out, s->window.rank);
@@ -244,7 +249,7 @@ static ingot_status prepare_pool(ingot_op_ctx *c)
     if (s->p <= 0)
         return ingot_op_fail(c, INGOT_INVALID, "attribute 'p': %g is not allowed (more than 0)", s->p);
     s->loops = loops_of(kind, dtype, c->n_out > 1 && c->out[1]);
-    if (!count_taps(c, s))
+    if (kind == POOL_AVERAGE && c->in[0]->layout != INGOT_BLOCKED && !count_taps(c, s))
         return ingot_op_out_of_memory(c);
     ingot_want_scratch(c, ingot_widen_bytes(c), 0);
     s->kernels = c->kernels;
@@ -346,7 +351,7 @@ static void run_plain_rows(void *argument, int64_t begin, int64_t end, int threa
             r.n = MIN(piece, v->out[last] - o);
             r.y = (char *)s->y + (size_t)(row * v->out[last] + o) * s->loops->item_bytes;
             r.where = s->indices ? s->indices + row * v->out[last] + o : NULL;
-            r.counts = s->counts + o;
+            r.counts = s->counts ? s->counts + o : NULL;
             make_piece(s, &r, &t, some, row / plane_rows * s->in_plane, o);
         }
     }
