@@ -24,16 +24,16 @@ static ingot_status infer_cumulative(ingot_op_ctx *c)
 
 enum { LINES = 64 };         /* lines side by side that are walked together */
 
-/* Walk n lines that lie side by side, from their first element on; their running values, A, begin at `start` and are
- * stored as T. A wraps as the type does, or is a double. */
-#define WALK(dtype, T, A, start) \
+/* Walk n lines that lie side by side, from their first element on; their running values are of type A and stored as
+ * T. A wraps as the type does, or is a double. */
+#define WALK(dtype, T, A) \
     static void walk_##dtype(const cumulative_job *job, int64_t first, int64_t n) \
     { \
         const int64_t step = job->reverse ? -job->inner : job->inner; \
         int64_t at = first + (job->reverse ? (job->size - 1) * job->inner : 0); \
         A running[LINES]; \
         for (int64_t i = 0; i < n; i++) \
-            running[i] = (start); \
+            running[i] = job->product; \
         for (int64_t k = 0; k < job->size; k++, at += step) { \
             const T *x = (const T *)job->x->data + at; \
             T *y = (T *)job->y->data + at; \
@@ -44,10 +44,10 @@ enum { LINES = 64 };         /* lines side by side that are walked together */
             } \
         } \
     }
-WALK(FLOAT, float, double, job->product)
-WALK(DOUBLE, double, double, job->product)
-WALK(UINT32, uint32_t, uint32_t, job->product)
-WALK(UINT64, uint64_t, uint64_t, job->product)
+WALK(FLOAT, float, double)
+WALK(DOUBLE, double, double)
+WALK(UINT32, uint32_t, uint32_t)
+WALK(UINT64, uint64_t, uint64_t)
 
 /* The same for the types that have no loop of their own. */
 static void walk_any(const cumulative_job *job, int64_t first, int64_t n)
