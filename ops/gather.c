@@ -20,16 +20,6 @@ typedef struct gather_job {
     int64_t n_batch, batch_runs, batch_elements;
 } gather_job;
 
-/* The usual sizes are constants, which compilers turn into single moves. */
-static inline void copy_run(char *to, const char *from, size_t size_bytes)
-{
-    switch (size_bytes) { /* single elements, without a call */
-    case 4: memcpy(to, from, 4); break;
-    case 8: memcpy(to, from, 8); break;
-    default: memcpy(to, from, size_bytes);
-    }
-}
-
 /* Y has data's shape with dimension 'axis' replaced by all dimensions of indices; its rank may pass the maximum, which
  * ingot_out reports. indices may be a scalar, which takes the dimension away. */
 static ingot_status infer_gather(ingot_op_ctx *c)
@@ -57,11 +47,10 @@ static void gather_part(void *argument, int64_t begin, int64_t end, int thread)
     int64_t outer = begin / job->n_picked, k = begin % job->n_picked;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        int64_t index = ingot_int_at(job->indices, k);
-        index += index < 0 ? job->axis_size : 0;
-        copy_run(job->to + (size_t)i * job->run_bytes,
-                 (const char *)job->data->data + (size_t)(outer * job->axis_size + index) * job->run_bytes,
-                 job->run_bytes);
+        const int64_t index = ingot_index_at(job->indices, k, job->axis_size);
+        ingot_copy_few(job->to + (size_t)i * job->run_bytes,
+                       (const char *)job->data->data + (size_t)(outer * job->axis_size + index) * job->run_bytes,
+                       job->run_bytes);
         if (++k == job->n_picked) {
             k = 0;
             outer++;
@@ -172,9 +161,10 @@ static void gather_elements_part(void *argument, int64_t begin, int64_t end, int
         n = MIN(end - i, job->indices->shape[last] - at[last]);
         const char *from = (const char *)job->data->data + (size_t)base * run_bytes;
         char *to = job->to + (size_t)i * run_bytes;
-        for (int64_t j = 0; j < n; j++, to += run_bytes, from += (size_t)steps[last] * run_bytes)
-            copy_run(to, from + (size_t)(ingot_index_at(job->indices, i + j, job->axis_size) * axis_step) * run_bytes,
-                     run_bytes);
+        for (int64_t j = 0; j < n; j++, to += run_bytes, from += (size_t)steps[last] * run_bytes) {
+            const int64_t index = ingot_index_at(job->indices, i + j, job->axis_size);
+            ingot_copy_few(to, from + (size_t)(index * axis_step) * run_bytes, run_bytes);
+        }
         at[last] += n - 1;
         base += (n - 1) * steps[last];
         ingot_advance(rank, job->indices->shape, steps, at, &base);
@@ -235,9 +225,9 @@ static void gather_nd_part(void *argument, int64_t begin, int64_t end, int threa
     for (int64_t i = begin; i < end; i++) {
         const int64_t offset = i / job->batch_runs * job->batch_elements +
                                ingot_tuple_offset(job->indices, i, job->depth, job->index_shape, job->data_steps);
-        copy_run(job->to + (size_t)i * job->run_bytes,
-                 (const char *)job->data->data + (size_t)offset * ingot_dtype_size_bytes(job->data->dtype),
-                 job->run_bytes);
+        ingot_copy_few(job->to + (size_t)i * job->run_bytes,
+                       (const char *)job->data->data + (size_t)offset * ingot_dtype_size_bytes(job->data->dtype),
+                       job->run_bytes);
     }
 }
 

@@ -4,6 +4,8 @@
 #ifndef INGOT_OPS_MOVEMENT_H
 #define INGOT_OPS_MOVEMENT_H
 
+#include <string.h>
+
 #include "ops/op.h"
 
 enum { INGOT_COPY_RANK = 2 * INGOT_MAX_RANK };
@@ -52,6 +54,16 @@ static inline void ingot_advance(int rank, const int64_t *shape, const int64_t *
             return;
         *offset -= step[d] * shape[d];
         index[d] = 0;
+    }
+}
+
+/* memcpy() of what is often a single element, which then takes no call. */
+static inline void ingot_copy_few(void *to, const void *from, size_t size_bytes)
+{
+    switch (size_bytes) {
+    case 4: memcpy(to, from, 4); break;
+    case 8: memcpy(to, from, 8); break;
+    default: memcpy(to, from, size_bytes);
     }
 }
 

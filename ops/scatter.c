@@ -58,13 +58,9 @@ static void put_run(scatter_reduction reduction, ingot_tensor *y, int64_t to, co
                     int64_t n)
 {
     const size_t item = ingot_dtype_size_bytes(y->dtype);
-    if (reduction == SCATTER_NONE && n == 1 && item == 4) { /* without a call */
-        memcpy((char *)y->data + (size_t)to * 4, (const char *)updates->data + (size_t)from * 4, 4);
-        return;
-    }
     if (reduction == SCATTER_NONE) {
-        memcpy((char *)y->data + (size_t)to * item, (const char *)updates->data + (size_t)from * item,
-               (size_t)n * item);
+        ingot_copy_few((char *)y->data + (size_t)to * item, (const char *)updates->data + (size_t)from * item,
+                       (size_t)n * item);
         return;
     }
     for (int64_t i = 0; i < n; i++)
