@@ -211,7 +211,6 @@ typedef struct item {
     int64_t row0, row1;                 /* flat: pixels */
     int64_t src_from;                   /* flat: the pixel that src begins with */
     int width;                          /* of the unit */
-    bool two_rows;                      /* at a time */
     tile_job job;
 } item;
 
@@ -230,8 +229,9 @@ static bool takes_rows(const item *it, int64_t row, int64_t x0, int64_t x1)
            row + 1 < it->row1 && same(taps_at(d, s, 1, row), taps_at(d, s, 1, row + 1));
 }
 
-/* Pixels [x0, x1) of row (z, y). All have the taps `taps`, but the first and the last maybe fewer. */
-static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_range taps)
+/* Pixels [x0, x1) of row (z, y), or of it and the next. All have the taps `taps`, but the first and the last maybe
+ * fewer. */
+static void run_row(item *it, int64_t z, int64_t y, bool two_rows, int64_t x0, int64_t x1, tap_range taps)
 {
     const ingot_conv *d = it->d;
     const conv_shape *s = it->s;
@@ -260,7 +260,7 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
         t->end.residual = it->residual ? it->residual + at : NULL;
         t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
         t->last = (tap_range){ last.from - taps.from, last.to - taps.from };
-        if (VF32_LANES > 8 && it->two_rows)
+        if (VF32_LANES > 8 && two_rows)
             tile_two_rows(t, d->stride[1] * s->in[2] * BLOCK);
         else if (it->width == UNIT)
             tile_two(t, px);
@@ -274,13 +274,9 @@ static void run_row(item *it, int64_t z, int64_t y, int64_t x0, int64_t x1, tap_
 static void run_rows(item *it, int64_t x0, int64_t x1, tap_range taps)
 {
     for (int64_t row = it->row0; row < it->row1 && x0 < x1; row++) {
-        if (takes_rows(it, row, x0, x1)) {
-            it->two_rows = true;
-            run_row(it, 0, row++, x0, x1, taps);
-            it->two_rows = false;
-        } else {
-            run_row(it, row / it->s->out[1], row % it->s->out[1], x0, x1, taps);
-        }
+        const bool two_rows = takes_rows(it, row, x0, x1);
+        run_row(it, row / it->s->out[1], row % it->s->out[1], two_rows, x0, x1, taps);
+        row += two_rows;
     }
 }
 
@@ -307,7 +303,7 @@ static void run_part(item *it)
     int64_t begin = 0, end;
 
     if (it->s->flat) {
-        run_row(it, 0, 0, it->row0, it->row1, all);
+        run_row(it, 0, 0, false, it->row0, it->row1, all);
         return;
     }
     /* the run of outputs that have all taps; none, where the kernel is wider than the source */
