@@ -180,7 +180,7 @@ static ingot_layout follow_blocked(const ingot_op_ctx *c)
 static ingot_status apply(ingot_op_ctx *c, ingot_binary function, ingot_tensor *x, ingot_tensor *y, ingot_tensor *out)
 {
     const float_row f = { c->kernels, function };
-    const ingot_narrow narrow = { .row = row_float, .argument = &f, .dtype = out->dtype, .n_in = 2 };
+    const ingot_narrow narrow = { c->kernels, .row = row_float, .argument = &f, .dtype = out->dtype, .n_in = 2 };
     ingot_tensor *const in[] = { x, y };
 
     if (out->dtype == INGOT_FLOAT)
@@ -262,13 +262,13 @@ static ingot_status sum_aside(ingot_op_ctx *c, bool divide)
         ingot_tensor term = *c->in[i];
         term.dtype = INGOT_FLOAT;
         term.data = c->scratch + ingot_aligned_bytes(n, sizeof(float));
-        ingot_widen_tensor(c->team, term.data, c->in[i]);
+        ingot_widen_tensor(c, term.data, c->in[i]);
         st = apply(c, INGOT_BINARY_ADD, &sum, &term, &sum);
     }
     if (!st && divide)
         st = apply(c, INGOT_BINARY_DIV, &sum, &divisor, &sum);
     if (!st)
-        ingot_narrow_tensor(c->team, c->out[0], total);
+        ingot_narrow_tensor(c, c->out[0], total);
     return st;
 }
 

@@ -243,6 +243,7 @@ typedef struct scale_call {
     const float *from;
     float scale;
     ingot_dtype narrow;
+    const ingot_kernels *kernels;
 } scale_call;
 
 /* Task over elements. */
@@ -253,7 +254,7 @@ static void scale_range(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++)
         call->to[i] = call->from[i] * call->scale;
-    ingot_round_to(call->to + begin, end - begin, call->narrow);
+    ingot_round_to(call->kernels, call->to + begin, end - begin, call->narrow);
 }
 
 /* 16-bit queries and keys are each multiplied by the root of the scale and rounded, as the specification's function
@@ -262,10 +263,10 @@ static void scale_narrow(ingot_op_ctx *c, ingot_attention *a, float *scaled_k)
 {
     float root = (float)sqrt(a->scale);
 
-    ingot_round_to(&root, 1, a->narrow);
-    scale_call call = { c->in[Q]->data, a->q, root, a->narrow };
+    ingot_round_to(c->kernels, &root, 1, a->narrow);
+    scale_call call = { c->in[Q]->data, a->q, root, a->narrow, c->kernels };
     ingot_parallel(c->team, ingot_count(c->in[Q]), 16384, scale_range, &call);
-    call = (scale_call){ scaled_k, a->k, root, a->narrow };
+    call = (scale_call){ scaled_k, a->k, root, a->narrow, c->kernels };
     ingot_parallel(c->team, a->batch * a->kv_heads * a->keys * a->depth, 16384, scale_range, &call);
     a->k = scaled_k;
     a->scale = 1;

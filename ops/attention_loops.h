@@ -69,7 +69,7 @@ static void TYPED(finish_row)(const ingot_kernels *kernels, const ingot_attentio
     int64_t low, high;
 
     attended(a, batch, query, &low, &high);
-    TYPED(narrow_row)(a, score, a->scores ? a->keys : high);
+    TYPED(narrow_row)(kernels, a, score, a->scores ? a->keys : high);
     TYPED(show)(a, INGOT_SCORES_RAW, row, score);
     if (a->softcap > 0)
         TYPED(cap)(a, score);
@@ -80,7 +80,7 @@ static void TYPED(finish_row)(const ingot_kernels *kernels, const ingot_attentio
         score[j] = -(T)INFINITY;
     const bool any = TYPED(add_mask)(a, mask_at, score, low, high);
     if (a->mask)
-        TYPED(narrow_row)(a, score + low, high - low);
+        TYPED(narrow_row)(kernels, a, score + low, high - low);
     TYPED(show)(a, INGOT_SCORES_BIASED, row, score);
     if (!any)
         low = high = 0;
@@ -92,6 +92,6 @@ static void TYPED(finish_row)(const ingot_kernels *kernels, const ingot_attentio
         TYPED(rounded_softmax)(a, score, low, high);
     else if (any)
         TYPED(softmax_row)(kernels, a, score + low, high - low);
-    TYPED(narrow_row)(a, score + low, high - low);
+    TYPED(narrow_row)(kernels, a, score + low, high - low);
     TYPED(show)(a, INGOT_SCORES_SOFTMAX, row, score);
 }

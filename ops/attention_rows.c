@@ -75,15 +75,16 @@ static double round_to(ingot_dtype dtype, double value)
 }
 
 /* Scores become what they would be in the 16-bit type that they stand for. */
-static void narrow_row_f32(const ingot_attention *a, float *score, int64_t n)
+static void narrow_row_f32(const ingot_kernels *kernels, const ingot_attention *a, float *score, int64_t n)
 {
     if (a->narrow)
-        ingot_round_to(score, n, a->narrow);
+        ingot_round_to(kernels, score, n, a->narrow);
 }
 
 /* Double is never narrow. The function is there because attention_loops.h names it for either type. */
-static void narrow_row_f64(const ingot_attention *a, const double *score, int64_t n)
+static void narrow_row_f64(const ingot_kernels *kernels, const ingot_attention *a, const double *score, int64_t n)
 {
+    (void)kernels;
     (void)a;
     (void)score;
     (void)n;

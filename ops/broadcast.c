@@ -168,13 +168,13 @@ void ingot_row_narrow(void *dst, const void *const *in, const int *step, int64_t
             }
             inputs[i] = wide[i];
             if (step[i] || at == 0)
-                ingot_widen(wide[i], (const uint16_t *)in[i] + at * step[i], step[i] ? some : 1, a->dtype);
+                ingot_widen(a->kernels, wide[i], (const uint16_t *)in[i] + at * step[i], step[i] ? some : 1, a->dtype);
         }
         if (a->to_bool) {
             a->row((char *)dst + at, inputs, step, some, a->argument);
             continue;
         }
         a->row(result, inputs, step, some, a->argument);
-        ingot_narrow_to((uint16_t *)dst + at, result, some, a->dtype);
+        ingot_narrow_to(a->kernels, (uint16_t *)dst + at, result, some, a->dtype);
     }
 }

@@ -20,6 +20,7 @@ ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_ten
 /* A row function for 16-bit floats: its argument says how to do it in float. Inputs are widened, the result is rounded
  * once, unless it is bool. */
 typedef struct ingot_narrow {
+    const ingot_kernels *kernels;
     ingot_row_fn *row;         /* on float inputs */
     const void *argument;
     ingot_dtype dtype;         /* INGOT_FLOAT16 or INGOT_BFLOAT16 */

@@ -55,7 +55,7 @@ static ingot_status prepare_cast(ingot_op_ctx *c)
     if (m == 3)
         return ingot_op_fail(c, INGOT_INVALID, "attribute round_mode is none of up, down and nearest");
     *conversion = (ingot_conversion){ c->in[0]->dtype, c->out[0]->dtype,
-                                      ingot_attr_int(c->node, "saturate", 1) != 0, (ingot_round_mode)m };
+                                      ingot_attr_int(c->node, "saturate", 1) != 0, (ingot_round_mode)m, c->kernels };
     return INGOT_OK;
 }
 

@@ -56,7 +56,7 @@ static ingot_status compare(ingot_op_ctx *c, const row_table *rows, bool swapped
 {
     ingot_tensor *const in[] = { c->in[swapped], c->in[!swapped] };
     const ingot_dtype dtype = in[0]->dtype;
-    const ingot_narrow narrow = { .row = (*rows)[INGOT_FLOAT], .dtype = dtype, .n_in = 2, .to_bool = true };
+    const ingot_narrow narrow = { c->kernels, .row = (*rows)[INGOT_FLOAT], .dtype = dtype, .n_in = 2, .to_bool = true };
 
     if (dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16)
         return ingot_broadcast(c, c->out[0], in, 2, 8192, ingot_row_narrow, &narrow);
@@ -118,8 +118,8 @@ static void row_classify(void *dst, const void *const *in, const int *step, int6
 static ingot_status classify(ingot_op_ctx *c, classes wanted)
 {
     const ingot_dtype dtype = c->in[0]->dtype;
-    const ingot_narrow narrow = { .row = row_classify_floats, .argument = &wanted, .dtype = dtype, .n_in = 1,
-                                  .to_bool = true };
+    const ingot_narrow narrow = { c->kernels, .row = row_classify_floats, .argument = &wanted, .dtype = dtype,
+                                  .n_in = 1, .to_bool = true };
 
     wanted.dtype = dtype;
     if (dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16)

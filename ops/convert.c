@@ -6,7 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/half.h"
 #include "ops/scalar.h"
 
 /* Elements of the buffers; and of the inner loops that are to be vector code: a number that compilers know, without
@@ -155,12 +154,13 @@ static ingot_dtype write_type(ingot_dtype dtype, ingot_dtype source)
     }
 }
 
-/* n elements of a narrow float type to floats, exactly. */
-static void widen(float *dst, const void *src, int64_t n, ingot_dtype dtype)
+/* n elements of the narrow float type c->from to floats, exactly. */
+static void widen(const ingot_conversion *c, float *dst, const void *src, int64_t n)
 {
+    const ingot_dtype dtype = c->from;
     const uint8_t *codes = src;
     if (dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16)
-        ingot_widen(dst, src, n, dtype);
+        ingot_widen(c->kernels, dst, src, n, dtype);
     else
         for (int64_t i = 0; i < n; i++)
             dst[i] = ingot_small_to_float(codes[i], dtype);
@@ -214,7 +214,7 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
          * buffer. After: what the buffer holds becomes the narrow type; float to 16 bits is this alone. */
         if (!reads) {
             float *floats = c->to == INGOT_FLOAT ? out : wide;
-            widen(floats, in, some, c->from);
+            widen(c, floats, in, some);
             in = floats;
         }
         void *result = writes ? out : (void *)&made;
@@ -223,7 +223,7 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
         else if (from != INGOT_FLOAT || to != INGOT_FLOAT)
             direct[from][to](result, in, some);
         if (to == INGOT_FLOAT && !writes)
-            ingot_narrow_to(out, in, some, c->to);
+            ingot_narrow_to(c->kernels, out, in, some, c->to);
         else if (to == INGOT_INT64 && !writes)
             cut_integers(out, made.integers, some, c->to);
         else if (!writes)

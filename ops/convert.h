@@ -2,6 +2,7 @@
 #ifndef INGOT_OPS_CONVERT_H
 #define INGOT_OPS_CONVERT_H
 
+#include "ops/half.h"
 #include "ops/small_float.h"
 
 /* From and to which type; the last two matter for the 8-bit floats only. */
@@ -9,6 +10,7 @@ typedef struct ingot_conversion {
     ingot_dtype from, to;
     bool saturate;
     ingot_round_mode round_mode;
+    const ingot_kernels *kernels;      /* NULL, for few numbers: the same, slower for 16-bit floats */
 } ingot_conversion;
 
 /* Convert n elements; any number types and bool, not strings or complex. Floats are rounded once, to nearest. Floats

@@ -13,19 +13,19 @@ enum {
 };
 
 /* Round n floats to what the 16-bit type `dtype` can hold, in place. */
-void ingot_round_to(float *values, int64_t n, ingot_dtype dtype)
+void ingot_round_to(const ingot_kernels *kernels, float *values, int64_t n, ingot_dtype dtype)
 {
     uint16_t narrow[CHUNK];
 
     for (int64_t at = 0; at < n; at += CHUNK) {
         const int64_t part = MIN(n - at, CHUNK);
-        ingot_narrow_to(narrow, values + at, part, dtype);
-        ingot_widen(values + at, narrow, part, dtype);
+        ingot_narrow_to(kernels, narrow, values + at, part, dtype);
+        ingot_widen(kernels, values + at, narrow, part, dtype);
     }
 }
 
-/* The sum, rounded once. The reference rounds bfloat16 after every term, which loses all terms once the sum is 256
- * times as large; up to FEW_TERMS the difference is one of the last place, and taken over to agree with it. */
+/* The sum, to be rounded once. The reference rounds bfloat16 after every term, which loses all terms once the sum is
+ * 256 times as large; up to FEW_TERMS the difference is one of the last place, and taken over to agree with it. */
 static float sum_of(const float *row, int64_t n, ingot_dtype dtype)
 {
     const bool every = dtype == INGOT_BFLOAT16 && n <= FEW_TERMS;
@@ -36,7 +36,6 @@ static float sum_of(const float *row, int64_t n, ingot_dtype dtype)
         if (every)
             sum = ingot_bfloat_to_float(ingot_float_to_bfloat(sum));
     }
-    ingot_round_to(&sum, 1, dtype);
     return sum;
 }
 
@@ -50,11 +49,12 @@ void ingot_softmax_narrow(const ingot_kernels *kernels, float *row, int64_t n, i
         largest = row[i] > largest ? row[i] : largest;
     for (int64_t i = 0; i < n; i++)
         row[i] -= largest;
-    ingot_round_to(row, n, dtype);
+    ingot_round_to(kernels, row, n, dtype);
     kernels->map_f32(INGOT_MAP_EXP, row, row, n, 0, 0);
-    ingot_round_to(row, n, dtype);
-    const float sum = sum_of(row, n, dtype);
+    ingot_round_to(kernels, row, n, dtype);
+    float sum = sum_of(row, n, dtype);
+    ingot_round_to(kernels, &sum, 1, dtype);
     for (int64_t i = 0; i < n; i++)
         row[i] /= sum;
-    ingot_round_to(row, n, dtype);
+    ingot_round_to(kernels, row, n, dtype);
 }

@@ -7,7 +7,7 @@
 #include "ops/kernels/kernels.h"
 
 /* Round n floats in place to what `dtype` (FLOAT16 or BFLOAT16) can hold. */
-void ingot_round_to(float *values, int64_t n, ingot_dtype dtype);
+void ingot_round_to(const ingot_kernels *kernels, float *values, int64_t n, ingot_dtype dtype);
 
 /* Softmax of a row in place. Difference, power, sum and quotient are rounded to `dtype`, one after the other. A row of
  * -inf alone becomes NaN, as for wide types. */

@@ -84,7 +84,7 @@ static ingot_status infer_pow(ingot_op_ctx *c) { return ingot_out_broadcast(c, 0
 static ingot_status run_pow(ingot_op_ctx *c)
 {
     const mixed_types types = { c->in[0]->dtype, c->in[1]->dtype };
-    const ingot_narrow narrow = { .row = pow_FLOAT, .dtype = types.base, .n_in = 2 };
+    const ingot_narrow narrow = { c->kernels, .row = pow_FLOAT, .dtype = types.base, .n_in = 2 };
     const bool is_narrow = types.base == INGOT_FLOAT16 || types.base == INGOT_BFLOAT16;
     ingot_tensor *in[] = { c->in[0], c->in[1] }, exponent = *in[1];
     float value;
@@ -159,7 +159,7 @@ static ingot_status run_mod(ingot_op_ctx *c)
 {
     const ingot_dtype dtype = c->in[0]->dtype;
     ingot_row_fn *const *rows = mod_rows[ingot_attr_int(c->node, "fmod", 0) != 0];
-    const ingot_narrow narrow = { .row = rows[INGOT_FLOAT], .dtype = dtype, .n_in = 2 };
+    const ingot_narrow narrow = { c->kernels, .row = rows[INGOT_FLOAT], .dtype = dtype, .n_in = 2 };
 
     if (dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16)
         return ingot_broadcast(c, c->out[0], c->in, 2, 4096, ingot_row_narrow, &narrow);

@@ -134,12 +134,14 @@ static segment find_segment(const scale_grid *g, int64_t at, int64_t end)
 
 /* n <= CHUNK elements from `at` on as floats: where they lie, or converted into buffer by way of `through`, a 16-bit
  * type to which they are rounded first. */
-static const float *read_floats(const ingot_tensor *from, ingot_dtype through, int64_t at, int64_t n, float *buffer)
+static const float *read_floats(const quantize_work *w, ingot_dtype through, int64_t at, int64_t n, float *buffer)
 {
+    const ingot_tensor *from = w->from;
+    const ingot_kernels *kernels = w->kernels;
     const char *src = (const char *)from->data + (size_t)at * ingot_dtype_size_bytes(from->dtype);
     uint16_t rounded[CHUNK];
-    const ingot_conversion to_through = { from->dtype, through, true, INGOT_ROUND_NEAREST };
-    const ingot_conversion to_float = { through, INGOT_FLOAT, true, INGOT_ROUND_NEAREST };
+    const ingot_conversion to_through = { from->dtype, through, true, INGOT_ROUND_NEAREST, kernels };
+    const ingot_conversion to_float = { through, INGOT_FLOAT, true, INGOT_ROUND_NEAREST, kernels };
 
     if (from->dtype == INGOT_FLOAT && through == INGOT_FLOAT)
         return (const float *)(const void *)src;
@@ -158,8 +160,8 @@ static void divide(const quantize_work *w, float *v, int64_t at, int64_t n, cons
 {
     const ingot_dtype precision = w->state->precision;
     uint16_t rounded[CHUNK];
-    const ingot_conversion down = { INGOT_FLOAT, precision, true, INGOT_ROUND_NEAREST };
-    const ingot_conversion up = { precision, INGOT_FLOAT, true, INGOT_ROUND_NEAREST };
+    const ingot_conversion down = { INGOT_FLOAT, precision, true, INGOT_ROUND_NEAREST, w->kernels };
+    const ingot_conversion up = { precision, INGOT_FLOAT, true, INGOT_ROUND_NEAREST, w->kernels };
 
     if (w->from->dtype == INGOT_INT32 && precision == INGOT_FLOAT) {
         const int32_t *x = (const int32_t *)w->from->data + at;
@@ -167,7 +169,7 @@ static void divide(const quantize_work *w, float *v, int64_t at, int64_t n, cons
             v[i] = (float)(x[i] / (double)scale[i * step]);
         return;
     }
-    const float *x = read_floats(w->from, precision, at, n, v);
+    const float *x = read_floats(w, precision, at, n, v);
     if (step)
         for (int64_t i = 0; i < n; i++)
             v[i] = x[i] / scale[i];
@@ -259,7 +261,7 @@ static void quantize_range(void *argument, int64_t begin, int64_t end, int threa
 static void dequantize_range(void *argument, int64_t begin, int64_t end, int thread)
 {
     const quantize_work *w = argument;
-    const ingot_conversion narrow = { INGOT_FLOAT, w->to->dtype, true, INGOT_ROUND_NEAREST };
+    const ingot_conversion narrow = { INGOT_FLOAT, w->to->dtype, true, INGOT_ROUND_NEAREST, w->kernels };
     float v[CHUNK];
 
     (void)thread;
@@ -271,7 +273,7 @@ static void dequantize_range(void *argument, int64_t begin, int64_t end, int thr
     /* Stretch by stretch, straight into a float output, else by way of v. */
     while (begin < end) {
         const segment s = find_segment(&w->state->grid, begin, MIN(end, begin + CHUNK));
-        const float *x = read_floats(w->from, INGOT_FLOAT, begin, s.length, v);
+        const float *x = read_floats(w, INGOT_FLOAT, begin, s.length, v);
         const float *scale = w->scales + s.first, *zero = w->zeros + s.first;
         char *dst = (char *)w->to->data + (size_t)begin * ingot_dtype_size_bytes(w->to->dtype);
         float *y = w->to->dtype == INGOT_FLOAT ? (float *)(void *)dst : v;
@@ -376,7 +378,7 @@ static ingot_status run_quantize_task(ingot_op_ctx *c, ingot_task *task)
     const int64_t n = ingot_count(c->in[SCALE]);
     float *scales = (float *)(void *)c->scratch, *zeros = scales + n;
     const quantize_work w = { c->kernels, s, c->in[X], c->out[0], scales, zeros };
-    ingot_conversion conversion = { c->in[SCALE]->dtype, INGOT_FLOAT, true, INGOT_ROUND_NEAREST };
+    ingot_conversion conversion = { c->in[SCALE]->dtype, INGOT_FLOAT, true, INGOT_ROUND_NEAREST, c->kernels };
 
     /* Parameters as floats, zeros where there are no zero points. */
     ingot_convert(&conversion, scales, c->in[SCALE]->data, n);

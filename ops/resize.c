@@ -420,7 +420,7 @@ static void interpolate_items(void *argument, int64_t begin, int64_t end, int th
     const ingot_op_ctx *c = argument;
     const resize_state *s = c->state;
     const size_t size = ingot_dtype_size_bytes(s->dtype), work = ingot_dtype_size_bytes(s->work);
-    const ingot_conversion widen = { .from = s->dtype, .to = s->work };
+    const ingot_conversion widen = { .from = s->dtype, .to = s->work, .kernels = c->kernels };
     char *spare = ingot_thread_scratch(c, thread), *other = spare + (size_t)s->between * work;
     char *wide = other + (size_t)s->between * work, *made = wide + (size_t)s->item_in * work;
 

@@ -50,7 +50,7 @@ static ingot_status run_swiglu(ingot_op_ctx *c)
 {
     const gate g = { c->kernels, ingot_attr_float(c->node, "alpha", 1.0f) };
     const ingot_dtype dtype = c->in[0]->dtype;
-    const ingot_narrow narrow = { .row = row_float, .argument = &g, .dtype = dtype, .n_in = 2 };
+    const ingot_narrow narrow = { c->kernels, .row = row_float, .argument = &g, .dtype = dtype, .n_in = 2 };
 
     if (dtype == INGOT_FLOAT || dtype == INGOT_DOUBLE)
         return ingot_broadcast(c, c->out[0], c->in, 2, 8192, dtype == INGOT_FLOAT ? row_float : row_double, &g);

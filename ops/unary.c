@@ -41,9 +41,9 @@ static void map_range(void *argument, int64_t begin, int64_t end, int thread)
     for (int64_t at = begin; at < end; at += CHUNK) {
         float wide[CHUNK];
         const int64_t n = MIN(end - at, CHUNK);
-        ingot_widen(wide, w->src + at * size_bytes, n, w->dtype);
+        ingot_widen(w->kernels, wide, w->src + at * size_bytes, n, w->dtype);
         w->kernels->map_f32(w->function, wide, wide, n, a, b);
-        ingot_narrow_to(w->dst + at * size_bytes, wide, n, w->dtype);
+        ingot_narrow_to(w->kernels, w->dst + at * size_bytes, wide, n, w->dtype);
     }
 }
 

@@ -1,6 +1,7 @@
 /* weights.c - loading of lazy constants, and narrow floats by way of wider ones. */
 #include "ops/weights.h"
 
+#include "ops/half.h"
 #include "ops/scalar.h"
 
 #define LOADED_TAG (UINT64_C(0x4c) << 32)    /* packed memory: constants as they are, by input */
@@ -78,6 +79,7 @@ size_t ingot_widen_bytes_to_double(const ingot_op_ctx *c) { return all_copies(c,
 typedef struct convert_call {
     const ingot_tensor *tensor;
     float *floats;
+    const ingot_kernels *kernels;
 } convert_call;
 
 /* Task over elements: to double, and back. */
@@ -104,40 +106,28 @@ static void from_double(void *argument, int64_t begin, int64_t end, int thread)
 static void widen(void *argument, int64_t begin, int64_t end, int thread)
 {
     const convert_call *call = argument;
-    const uint16_t *src = call->tensor->data;
-
     (void)thread;
-    if (call->tensor->dtype == INGOT_FLOAT16)
-        for (int64_t i = begin; i < end; i++)
-            call->floats[i] = ingot_half_to_float(src[i]);
-    else
-        for (int64_t i = begin; i < end; i++)
-            call->floats[i] = ingot_bfloat_to_float(src[i]);
+    ingot_widen(call->kernels, call->floats + begin, (const uint16_t *)call->tensor->data + begin, end - begin,
+                call->tensor->dtype);
 }
 
 /* Task over elements: float to 16 bits, rounded to nearest even. */
 static void narrow(void *argument, int64_t begin, int64_t end, int thread)
 {
     const convert_call *call = argument;
-    uint16_t *dst = call->tensor->data;
-
     (void)thread;
-    if (call->tensor->dtype == INGOT_FLOAT16)
-        for (int64_t i = begin; i < end; i++)
-            dst[i] = ingot_float_to_half(call->floats[i]);
-    else
-        for (int64_t i = begin; i < end; i++)
-            dst[i] = ingot_float_to_bfloat(call->floats[i]);
+    ingot_narrow_to(call->kernels, (uint16_t *)call->tensor->data + begin, call->floats + begin, end - begin,
+                    call->tensor->dtype);
 }
 
-void ingot_widen_tensor(ingot_team *team, float *to, const ingot_tensor *from)
+void ingot_widen_tensor(const ingot_op_ctx *c, float *to, const ingot_tensor *from)
 {
-    ingot_parallel(team, ingot_count(from), 16384, widen, &(convert_call){ from, to });
+    ingot_parallel(c->team, ingot_count(from), 16384, widen, &(convert_call){ from, to, c->kernels });
 }
 
-void ingot_narrow_tensor(ingot_team *team, const ingot_tensor *to, float *from)
+void ingot_narrow_tensor(const ingot_op_ctx *c, const ingot_tensor *to, float *from)
 {
-    ingot_parallel(team, ingot_count(to), 16384, narrow, &(convert_call){ to, from });
+    ingot_parallel(c->team, ingot_count(to), 16384, narrow, &(convert_call){ to, from, c->kernels });
 }
 
 /* Put copies of `tensors` in the type `dtype` into copies[] and wide[]; tensors of other types stay themselves. `fill`:
@@ -156,7 +146,7 @@ static char *make_copies(ingot_op_ctx *c, ingot_tensor **tensors, int n, ingot_t
         memory += copy_bytes(tensors[i], dtype);
         if (fill)
             ingot_parallel(c->team, ingot_count(tensors[i]), 16384, dtype == INGOT_DOUBLE ? to_double : widen,
-                           &(convert_call){ tensors[i], copies[i].data });
+                           &(convert_call){ tensors[i], copies[i].data, c->kernels });
     }
     return memory;
 }
@@ -182,7 +172,7 @@ static ingot_status run_on_copies(ingot_op_ctx *c, ingot_dtype dtype, ingot_op_f
     for (int i = 0; i < c->n_out && !st; i++)
         if (out[i] != c->out[i])
             ingot_parallel(c->team, ingot_count(out[i]), 16384, dtype == INGOT_DOUBLE ? from_double : narrow,
-                           &(convert_call){ c->out[i], out[i]->data });
+                           &(convert_call){ c->out[i], out[i]->data, c->kernels });
     return st;
 }
 

@@ -19,8 +19,8 @@ ingot_status ingot_run_widened(ingot_op_ctx *c, ingot_op_fn *run);
 bool ingot_is_16bit(ingot_dtype dtype);
 
 /* One of those copies, and back; `from` or `to` is a 16-bit tensor. */
-void ingot_widen_tensor(ingot_team *team, float *to, const ingot_tensor *from);
-void ingot_narrow_tensor(ingot_team *team, const ingot_tensor *to, float *from);
+void ingot_widen_tensor(const ingot_op_ctx *c, float *to, const ingot_tensor *from);
+void ingot_narrow_tensor(const ingot_op_ctx *c, const ingot_tensor *to, float *from);
 
 /* The same with double copies of all other floats, for inputs of which some are double. */
 size_t ingot_widen_bytes_to_double(const ingot_op_ctx *c);

@@ -42,6 +42,8 @@
 #define vi32_store_i16 vi8_store_i16
 #define vi32_exp2_table vi8_exp2_table
 
+#define vf32_load_f16 vf8_load_f16
+#define vf32_store_f16 vf8_store_f16
 #define vf32_load vf8_load
 #define vf32_store vf8_store
 #define vf32_load_n vf8_load_n

@@ -64,6 +64,14 @@ INGOT_INLINE void vi8_store_i8(void *p, vi8 a)
     _mm_storel_epi64(p, _mm_shuffle_epi8(vi8_low_halves(a), pick));
 }
 
+INGOT_INLINE vf8 vf8_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INGOT_INLINE void vf8_store_f16(uint16_t *p, vf8 a)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
 INGOT_INLINE vf8 vf8_load(const float *p) { return _mm256_loadu_ps(p); }
 INGOT_INLINE void vf8_store(float *p, vf8 a) { _mm256_storeu_ps(p, a); }
 INGOT_INLINE vf8 vf8_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vi8_first(n)); }

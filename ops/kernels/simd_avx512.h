@@ -70,6 +70,14 @@ INGOT_INLINE vi32 vi32_repeat8(vi8 a) { return _mm512_broadcast_i64x4(a); }
 INGOT_INLINE vi8 vi32_low8(vi32 a) { return _mm512_castsi512_si256(a); }
 INGOT_INLINE vi8 vi32_high8(vi32 a) { return _mm512_extracti64x4_epi64(a, 1); }
 
+INGOT_INLINE vf32 vf32_load_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+INGOT_INLINE void vf32_store_f16(uint16_t *p, vf32 a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
 INGOT_INLINE vf32 vf32_load(const float *p) { return _mm512_loadu_ps(p); }
 INGOT_INLINE void vf32_store(float *p, vf32 a) { _mm512_storeu_ps(p, a); }
 INGOT_INLINE vf32 vf32_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vm32_first(n), p); }

@@ -4,6 +4,8 @@
  * What the primitives mean, on every instruction set:
  *   load, store       no alignment needed; load_n and store_n touch the first n <= lanes elements only, the rest
  *                     reads 0
+ *   load_f16          16-bit floats to float, and store_f16 to nearest even; which NaN one becomes is unspecified, but
+ *                     0x7fc00000 becomes 0x7e00 and 0xffc00000 0xfe00
  *   min(a, b)         a < b ? a : b, and max(a, b) is a > b ? a : b: b when either is NaN or both are zero
  *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
  *   acc(c, a, b)      fma for loops that accumulate; by way of double here, so that the products of long sums are not
@@ -249,6 +251,32 @@ INGOT_INLINE vf8 vf8_select(vm8 m, vf8 a, vf8 b)
 INGOT_INLINE vi8 vi8_select(vm8 m, vi8 a, vi8 b)
 {
     return (vi8){ v4i_select(m.lo, a.lo, b.lo), v4i_select(m.hi, a.hi, b.hi) };
+}
+
+/* n 2^-24 for the denormal code n; for the others the exponent is rebiased by 127 - 15 = 112. */
+INGOT_INLINE vf8 vf8_load_f16(const uint16_t *p)
+{
+    const vi8 code = vi8_load_i16((const int16_t *)p), magnitude = vi8_and(code, vi8_set1(0x7fff));
+    const vi8 small = vf8_bits(vf8_mul(vf8_from_i32(magnitude), vf8_set1(0x1p-24f))), wide = vi8_shl(magnitude, 13);
+    const vi8 large = vi8_select(vi8_lt(magnitude, vi8_set1(0x7c00)), vi8_add(wide, vi8_set1(112 << 23)),
+                                 vi8_or(wide, vi8_set1(0x7f800000)));
+    const vi8 result = vi8_select(vi8_lt(magnitude, vi8_set1(0x0400)), small, large);
+    return vf8_from_bits(vi8_or(result, vi8_and(code, vi8_set1(INT32_MIN))));
+}
+
+/* As ingot_float_to_half() does it, whose comments tell what the numbers are. */
+INGOT_INLINE void vf8_store_f16(uint16_t *p, vf8 a)
+{
+    const vi8 bits = vf8_bits(a), magnitude = vi8_and(bits, vi8_set1(INT32_MAX)), one = vi8_set1(1);
+    const vi8 sign = vi8_and(vi8_shr(bits, 16), vi8_set1(0x8000));
+    const vi8 small = vi8_sub(vf8_bits(vf8_add(vf8_from_bits(magnitude), vf8_set1(0.5f))), vi8_set1(0x3f000000));
+    const vi8 biased = vi8_add(magnitude, vi8_set1(0xfff - (112 << 23)));
+    const vi8 normal = vi8_shr(vi8_add(biased, vi8_and(vi8_shr(magnitude, 13), one)), 13);
+    const vi8 finite = vi8_select(vi8_lt(magnitude, vi8_set1(0x38800000)), small, normal);
+    const vi8 infinity = vi8_set1(0x7c00), nan = vi8_set1(0x7e00);
+    const vi8 special = vi8_select(vi8_lt(vi8_set1(0x7f800000), magnitude), nan, infinity);
+    const vi8 result = vi8_select(vi8_lt(magnitude, vi8_set1(0x477ff000)), finite, special);
+    vi8_store_i16((int16_t *)p, vi8_or(result, sign));
 }
 
 INGOT_INLINE float vf8_hsum(vf8 a)

@@ -89,6 +89,16 @@ INGOT_INLINE vi8 vi8_load_i8(const void *p, bool is_signed)
 INGOT_INLINE void vi8_store_i16(int16_t *p, vi8 a) { vst1q_s16(p, vmovn_high_s32(vmovn_s32(a.lo), a.hi)); }
 INGOT_INLINE void vi8_store_i8(void *p, vi8 a) { vst1_s8(p, vmovn_s16(vmovn_high_s32(vmovn_s32(a.lo), a.hi))); }
 
+INGOT_INLINE vf8 vf8_load_f16(const uint16_t *p)
+{
+    const float16x8_t x = vreinterpretq_f16_u16(vld1q_u16(p));
+    return (vf8){ vcvt_f32_f16(vget_low_f16(x)), vcvt_high_f32_f16(x) };
+}
+INGOT_INLINE void vf8_store_f16(uint16_t *p, vf8 a)
+{
+    vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.lo), a.hi)));
+}
+
 INGOT_INLINE vf8 vf8_load(const float *p) { return (vf8){ vld1q_f32(p), vld1q_f32(p + 4) }; }
 INGOT_INLINE void vf8_store(float *p, vf8 a) { vst1q_f32(p, a.lo), vst1q_f32(p + 4, a.hi); }
 INGOT_INLINE vf8 vf8_set1(float x) { return (vf8){ vdupq_n_f32(x), vdupq_n_f32(x) }; }

@@ -164,11 +164,93 @@ static void check_binary(const ingot_kernels *k, ingot_binary function, int x_pe
     check_free(x, n_x, what), check_free(y, n_y, what);
 }
 
+/* The bits of a float, and what they stand for. */
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* What a 16-bit code means, by definition: a NaN keeps its bits at the upper end of the float's. */
+static uint32_t wide_bits(uint16_t code, bool bfloat)
+{
+    const int exponent = code >> 10 & 0x1f, fraction = code & 0x3ff;
+    const uint32_t sign = (uint32_t)(code & 0x8000) << 16;
+
+    if (bfloat)
+        return (uint32_t)code << 16;
+    if (exponent == 0x1f)
+        return sign | 0x7f800000 | (uint32_t)fraction << 13;
+    return sign | bits_of(ldexpf((float)(exponent ? fraction + 0x400 : fraction), (exponent ? exponent : 1) - 25));
+}
+
+/* The nearest code of a float, by definition: ties to the even one, past the largest infinity; of NaN see half.c. */
+static uint16_t narrow_bits(float x, bool bfloat)
+{
+    const uint32_t bits = bits_of(x);
+    const int digits = bfloat ? 8 : 11, lowest = bfloat ? -133 : -24;      /* of significance; exponent of the least */
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000), infinity = bfloat ? 0x7f80 : 0x7c00;
+    int exponent;
+
+    if (isnan(x))
+        return bfloat ? (uint16_t)(bits >> 16 | 0x40) : sign | 0x7e00;
+    if (isinf(x) || x == 0)
+        return x == 0 ? sign : sign | infinity;
+    frexp((double)x, &exponent);
+    const int unit = exponent - digits < lowest ? lowest : exponent - digits;
+    const double steps = nearbyint(fabs(ldexp((double)x, -unit)));
+    /* the hidden bit of `steps` adds one to the exponent's field, and so does a carry */
+    const long code = ((long)(unit - lowest) << (digits - 1)) + (long)steps;
+    return (uint16_t)(code > infinity ? sign | infinity : sign | code);
+}
+
+/* Every code to float; and to codes every code's float, its neighbours, the middle to the next code and that one's
+ * neighbours; in pieces, so that tails are at every offset. */
+static void check_half(const ingot_kernels *k, bool bfloat)
+{
+    enum { CODES = 65536, SOME = 37 };
+
+    for (int at = 0, n = 1; at < CODES; at += n, n = n % SOME + 1) {
+        uint16_t codes[SOME], back[SOME];
+        float *wide = check_floats(SOME);
+        n = n < CODES - at ? n : CODES - at;
+        for (int i = 0; i < n; i++)
+            codes[i] = (uint16_t)(at + i);
+        k->widen_f32(wide, codes, n, bfloat);
+        for (int i = 0; i < n; i++, check_count++)
+            if (bits_of(wide[i]) != wide_bits(codes[i], bfloat))
+                check_fail("widen %s %04x: got %08x", k->isa, codes[i], bits_of(wide[i]));
+        for (int offset = -1; offset < 5; offset++) {
+            const int middle = bfloat ? 0x8000 : 0x1000, more = offset < 2 ? offset : middle + offset - 3;
+            for (int i = 0; i < n; i++)
+                wide[i] = float_of(wide_bits(codes[i], bfloat) + (uint32_t)more);
+            k->narrow_f32(back, wide, n, bfloat);
+            for (int i = 0; i < n; i++, check_count++)
+                if (back[i] != narrow_bits(wide[i], bfloat))
+                    check_fail("narrow %s %08x: got %04x, wanted %04x", k->isa, bits_of(wide[i]), back[i],
+                               narrow_bits(wide[i], bfloat));
+        }
+        if (wide[n] != CANARY)
+            check_fail("widen %s: wrote past its end", k->isa);
+        check_free(wide, SOME, "widen");
+    }
+}
+
 /* All functions of one variable; those of two with every pair of periods, over lengths that cross several vectors. */
 static void test(const ingot_kernels *k)
 {
     const int periods[] = { 0, 1, 8 };
 
+    check_half(k, false);
+    check_half(k, true);
     for (int m = 0; m < N_MAPS; m++)
         check_map(k, m);
     for (int f = 0; f < INGOT_N_BINARIES; f++)
