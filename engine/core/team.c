@@ -21,9 +21,16 @@
 #include "engine/core/region.h"
 #include "engine/core/tensor.h"
 
-/* SPINS are pauses before a waiting thread yields, YIELDS before it sleeps; MAX_SPANS is what one thread can record in
- * a run. */
-enum { CHUNKS_PER_THREAD = 4, SPINS = 2000, YIELDS = 1000, MAX_THREADS = 256, MAX_SPANS = 16384 };
+/* A share is claimed in at least FEWEST_CLAIMS. SPINS are pauses before a waiting thread yields, YIELDS before it sleeps; MAX_SPANS is what
+ * one thread can record in a run. */
+enum {
+    CHUNKS_PER_THREAD = 16,
+    FEWEST_CLAIMS = 4,
+    SPINS = 2000,
+    YIELDS = 1000,
+    MAX_THREADS = 256,
+    MAX_SPANS = 16384,
+};
 
 /* Work that takes longer is split into pieces of that length, between which it can be cancelled; microseconds of the
  * planner, which holds machines for slow. */
@@ -110,9 +117,10 @@ uint64_t ingot_now_ns(void)
 /* Border number i of `parts` nearly equal parts of n. */
 static int64_t border(int64_t n, int64_t i, int64_t parts) { return n / parts * i + n % parts * i / parts; }
 
-/* Claim and run chunks of generation `generation` until none is left, those of the own share first. Returns whether
- * there was any. Parameters are read before the shares: if a new job is published meanwhile, those are closed or of its
- * generation, and no claim succeeds. The release of n_done makes the results visible to thread 0. */
+/* Claim and run chunks of generation `generation` until none is left, those of the own share first: several at once,
+ * but fewer and fewer, so that threads end at about the same time. Returns whether there was any. Parameters are read
+ * before the shares: if a new job is published meanwhile, those are closed or of its generation, and no claim succeeds.
+ * The release of n_done makes the results visible to thread 0. */
 static bool work(ingot_team *team, uint32_t generation, int thread)
 {
     ingot_task *task = atomic_load_explicit(&team->task, memory_order_relaxed);
@@ -120,22 +128,24 @@ static bool work(ingot_team *team, uint32_t generation, int thread)
     const int64_t n = atomic_load_explicit(&team->n, memory_order_relaxed);
     const int64_t n_chunks = atomic_load_explicit(&team->n_chunks, memory_order_relaxed);
     const int n_shares = atomic_load_explicit(&team->n_shares, memory_order_relaxed);
-    const bool may_skip = atomic_load_explicit(&team->n_pieces, memory_order_relaxed) && n_chunks > team->size;
+    const bool is_long = atomic_load_explicit(&team->n_pieces, memory_order_relaxed);
+    const bool may_skip = is_long && n_chunks > team->size;
     bool worked = false;
     atomic_thread_fence(memory_order_acquire);
     for (int i = 0; i < n_shares; i++) {
         const int owner = (thread + i) % n_shares;
-        const int64_t end = border(n_chunks, owner + 1, n_shares);
+        const int64_t end = border(n_chunks, owner + 1, n_shares), most = n_chunks / n_shares / FEWEST_CLAIMS;
         share *s = &team->shares[owner];
         uint64_t word = atomic_load_explicit(&s->word, memory_order_acquire);
         while (word >> 32 == generation && (uint32_t)word < end) {
-            if (!atomic_compare_exchange_weak(&s->word, &word, word + 1))
-                continue;
             const int64_t chunk = (uint32_t)word;
+            const int64_t count = is_long ? 1 : MAX(1, MIN(most, (end - chunk) / 2));
+            if (!atomic_compare_exchange_weak(&s->word, &word, word + (uint64_t)count))
+                continue;
             if (!may_skip || !ingot_team_cancelled(team))
-                task(argument, border(n, chunk, n_chunks), border(n, chunk + 1, n_chunks), thread);
+                task(argument, border(n, chunk, n_chunks), border(n, chunk + count, n_chunks), thread);
             worked = true;
-            atomic_fetch_add_explicit(&team->n_done, 1, memory_order_release);
+            atomic_fetch_add_explicit(&team->n_done, (uint32_t)count, memory_order_release);
             word = atomic_load_explicit(&s->word, memory_order_acquire);
         }
     }
