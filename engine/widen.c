@@ -184,13 +184,6 @@ static bool gives_float(const ingot_node *node, int i)
     return !ingot_is_op(node, "DynamicQuantizeLinear") || i == 1;
 }
 
-/* A node Cast from one value to the other; false when memory is out. Named after the value that it makes. */
-static bool add_cast(ingot_graph *graph, int from, int to, ingot_dtype dtype)
-{
-    ingot_node *cast = ingot_graph_add_node(graph, graph->values[to].name, "Cast", "", 13, &from, 1, &to, 1);
-    return cast && ingot_node_set_int(graph, cast, "to", dtype);
-}
-
 /* Put Casts around a node. Inputs whose type is known to be no float one are left as they are. Outputs are cast back
  * only where input 0 (or a scale of DequantizeLinear) was cast: else they are double by themselves. *any tells whether
  * there was an input to cast. False when memory is out. */
@@ -206,7 +199,7 @@ static bool keep_narrow(ingot_graph *graph, int index, const ingot_op *op, const
         if (dtype && !is_narrow(dtype))
             continue;
         const int cast = ingot_add_unique_value(graph, "narrowed");
-        if (cast == INGOT_NONE || !add_cast(graph, value, cast, INGOT_FLOAT) ||
+        if (cast == INGOT_NONE || !ingot_add_cast(graph, value, cast, INGOT_FLOAT) ||
             !ingot_node_set_input(graph, index, i, cast))
             return false;
         *any = true;
@@ -218,7 +211,7 @@ static bool keep_narrow(ingot_graph *graph, int index, const ingot_op *op, const
             continue;
         const int narrow = ingot_add_unique_value(graph, "narrow");
         if (narrow == INGOT_NONE || !ingot_node_set_output(graph, index, i, narrow) ||
-            !add_cast(graph, narrow, value, INGOT_DOUBLE))
+            !ingot_add_cast(graph, narrow, value, INGOT_DOUBLE))
             return false;
     }
     return true;

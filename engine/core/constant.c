@@ -44,7 +44,7 @@ int ingot_graph_add_constant(ingot_graph *graph, const char *name, const ingot_t
 /* True where the elements have to be read through ingot_const_read(): tensor.data is NULL but they are somewhere. */
 bool ingot_const_is_lazy(const ingot_const *constant)
 {
-    return !constant->tensor.data && (constant->source || constant->file);
+    return !constant->tensor.data && (constant->source || constant->file || constant->narrow);
 }
 
 /* Scale dst, which holds elements [first, first + n) of the constant. Element e has index (e / inner) % axis size. Rows
@@ -68,6 +68,32 @@ static void scale_range(const ingot_const *constant, int64_t first, int64_t n, v
     }
 }
 
+/* The elements stay where they are: the new constant is lazy. */
+ingot_const *ingot_const_widened(ingot_arena *arena, const ingot_const *narrow)
+{
+    ingot_const *constant = ingot_arena_alloc(arena, sizeof *constant);
+    if (!constant)
+        return NULL;
+    constant->tensor = narrow->tensor;
+    constant->tensor.dtype = INGOT_FLOAT;
+    constant->tensor.data = NULL;
+    constant->narrow = narrow;
+    return constant;
+}
+
+/* A range of a 16-bit constant as floats, through a buffer on the stack. */
+static void read_narrow(const ingot_const *constant, int64_t first, int64_t n, float *dst)
+{
+    uint16_t codes[512];
+    for (int64_t at = 0; at < n; at += 512) {
+        const int64_t some = MIN(n - at, 512);
+        ingot_const_read_range(constant, first + at, some, codes);
+        for (int64_t i = 0; i < some; i++)
+            dst[at + i] = constant->tensor.dtype == INGOT_FLOAT16 ? ingot_half_to_float(codes[i])
+                                                                  : ingot_bfloat_to_float(codes[i]);
+    }
+}
+
 /* The source may have any alignment, hence memcpy; factors are applied to the copy, each product rounded once. Elements
  * of packed or boolean types lie in the source as they do in memory. The caller keeps the range within the constant. */
 void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t n, void *dst)
@@ -75,7 +101,9 @@ void ingot_const_read_range(const ingot_const *constant, int64_t first, int64_t 
     const size_t item = ingot_dtype_size_bytes(constant->tensor.dtype);
     if (n <= 0)
         return;
-    if (constant->source)
+    if (constant->narrow)
+        read_narrow(constant->narrow, first, n, dst);
+    else if (constant->source)
         memcpy(dst, (const char *)constant->source + (size_t)first * item, (size_t)n * item);
     else
         ingot_file_read(constant->file, constant->offset + (uint64_t)first * item, dst, (size_t)n * item);
@@ -128,5 +156,6 @@ bool ingot_const_materialize(ingot_arena *arena, ingot_const *constant)
     constant->source = data;
     constant->scale = NULL;
     constant->file = NULL;
+    constant->narrow = NULL;
     return true;
 }

@@ -35,6 +35,7 @@ typedef struct ingot_const {
     const void *source;        /* elements in the file's order and type, at any alignment; NULL: in `file` */
     ingot_file *file;          /* holds them from byte `offset` on, where source is NULL */
     uint64_t offset;
+    const struct ingot_const *narrow;  /* or this one's, of a 16-bit float type, as floats */
     const double *scale;       /* shape[scale_axis] factors, or NULL; float and double tensors only */
     int scale_axis;
     bool from_file;            /* an initializer of the file, not computed by a pass */
@@ -174,6 +175,9 @@ bool ingot_node_set_ints(ingot_graph *graph, ingot_node *node, const char *name,
 bool ingot_node_set_int(ingot_graph *graph, ingot_node *node, const char *name, int64_t value);
 bool ingot_node_set_float(ingot_graph *graph, ingot_node *node, const char *name, float value);
 bool ingot_node_set_string(ingot_graph *graph, ingot_node *node, const char *name, const char *value);
+
+/* A float constant of the elements of a 16-bit one, widened as they are read; NULL when memory is out. */
+ingot_const *ingot_const_widened(ingot_arena *arena, const ingot_const *narrow);
 
 /* Is tensor.data not usable as it is? */
 bool ingot_const_is_lazy(const ingot_const *constant);

@@ -12,9 +12,9 @@
 #include "ops/op.h"
 #include "ops/upgrade.h"
 
-/* The order matters: integers before weights are folded to floats; simplifying before patterns are looked for; what
- * adds to constants (scale-shift, batch-normalization) before what fuses nodes into hosts, since folding stops at a
- * fused node; dead code at the end. */
+/* The order matters: integers before weights are folded to floats; simplifying before patterns are looked for, and
+ * those before Casts come between their nodes; what adds to constants (scale-shift, batch-normalization) before what
+ * fuses nodes into hosts, since folding stops at a fused node; dead code at the end. */
 static const struct row {
     const char *name;
     ingot_pass_fn *run;
@@ -27,6 +27,7 @@ static const struct row {
     {"eliminate-transpose", ingot_eliminate_transpose, true},
     {"fuse-dynamic-quantize", ingot_fuse_dynamic_quantize, false},
     {"recognize", ingot_recognize, false},
+    {"use-floats", ingot_use_floats, false},
     {"fuse-matmul-add", ingot_fuse_matmul_add, true},
     {"fold-scale-shift", ingot_fold_scale_shift, true},
     {"fold-batch-normalization", ingot_fold_batch_normalization, true},

@@ -191,6 +191,13 @@ int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int 
     return value;
 }
 
+/* Named after the value that it makes. */
+bool ingot_add_cast(ingot_graph *graph, int from, int to, ingot_dtype dtype)
+{
+    ingot_node *cast = ingot_graph_add_node(graph, graph->values[to].name, "Cast", "", 13, &from, 1, &to, 1);
+    return cast && ingot_node_set_int(graph, cast, "to", dtype);
+}
+
 /* As a rule `value` is what the node that goes has made. False where `node` has no output. */
 bool ingot_take_over_output(ingot_graph *graph, int node, int value, int remove)
 {

@@ -46,6 +46,9 @@ int ingot_add_unique_value(ingot_graph *graph, const char *name);
 int ingot_add_op(ingot_graph *graph, const char *name, const char *op_type, int version, const int *inputs,
                  int n_inputs);
 
+/* A node Cast of `from` to `dtype`, which makes `to`; false when memory is out. */
+bool ingot_add_cast(ingot_graph *graph, int from, int to, ingot_dtype dtype);
+
 /* Take out a node whose output is its input `in`: readers of the output read `in`. A graph output keeps its name, so
  * where the output is one, the producer of `in` makes it; *done false (nothing changed) where that cannot be. The
  * result is false when memory is out. */

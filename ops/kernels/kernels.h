@@ -262,7 +262,7 @@ enum { INGOT_STRIPE = 16 };
     X(void, cell_inputs_f64, (const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias, \
                               void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)) \
     X(void, cell_step_f64, (const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)) \
-    /* half.c: 16-bit floats (bfloat16, or else float16) to float, exactly, and back, to nearest even */ \
+    /* halves.c: 16-bit floats (bfloat16, or else float16) to float, exactly, and back, to nearest even */ \
     X(void, widen_f32, (float *dst, const uint16_t *src, int64_t n, bool bfloat)) \
     X(void, narrow_f32, (uint16_t *dst, const float *src, int64_t n, bool bfloat)) \
     /* map.c and map_f64.c: dst may be src. The second computes in double with the C library. */ \

@@ -192,7 +192,7 @@ static uint32_t wide_bits(uint16_t code, bool bfloat)
     return sign | bits_of(ldexpf((float)(exponent ? fraction + 0x400 : fraction), (exponent ? exponent : 1) - 25));
 }
 
-/* The nearest code of a float, by definition: ties to the even one, past the largest infinity; of NaN see half.c. */
+/* The nearest code of a float, by definition: ties to the even one, past the largest infinity; of NaN see halves.c. */
 static uint16_t narrow_bits(float x, bool bfloat)
 {
     const uint32_t bits = bits_of(x);

@@ -51,7 +51,7 @@ def session(path):
 
 
 def save(path, nodes, inputs, outputs, weights, opset=20, ir_version=8, as_inputs=False):
-    kinds = {np.dtype("float32"): FLOAT, np.dtype("int64"): INT64, np.dtype("float64"): TensorProto.DOUBLE}
+    kinds = {np.dtype("float32"): FLOAT, np.dtype("int64"): INT64, np.dtype("float64"): TensorProto.DOUBLE, np.dtype("float16"): TensorProto.FLOAT16}
     infos = [helper.make_tensor_value_info(n, kinds[a.dtype], ["N", *a.shape[1:]] if a.ndim > 1 else a.shape) for n, a in inputs.items()]
     if as_inputs:
         infos += [helper.make_tensor_value_info(n, kinds[a.dtype], a.shape) for n, a in weights.items()]
@@ -397,6 +397,27 @@ def test_residual_and_activation(optimize, op):
                     image(2, 4, 6, 6), "y", w)
     assert left == {"Conv": 1, "Add": 1, op: 1}  # written as the nodes they were
     assert fused(optimize.report, "fuse-conv-add") == fused(optimize.report, "fuse-activation") == 1
+
+
+@pytest.mark.parametrize("disabled", [(), ("--disable-pass", "use-floats")])
+def test_halves(optimize, ingot, tmp_path, disabled):
+    """A network of float16: products are computed in float, with what follows them; the rest stays float16."""
+    w, half = Weights(), np.float16
+    for name, shape in dict(w=(12, 4, 3, 3), b=(12,), v=(12, 3), c=(3,), u=(12, 12, 1, 1)).items():
+        w.add(name, *shape, dtype=half)
+    x = {"x": np.random.default_rng(1).normal(size=(2, 4, 9, 8)).astype(half)}
+    nodes = [node("Conv", "x w b", "p", pads=[1] * 4), node("BatchNormalization", f"p {w.normalization('n', 12, dtype=half)}", "q"),
+             node("Relu", "q", "r"), node("MaxPool", "r", "s", kernel_shape=[2, 2]), node("Conv", "s u", "t"), node("Sigmoid", "t", "i"),
+             node("GlobalAveragePool", "i", "g"), node("Flatten", "g", "f"), node("MatMul", "f v", "m"), node("Add", "m c", "y")]
+    left = optimize(nodes, x, "r t y", w, rtol=4e-3, atol=4e-3)
+    assert left["BatchNormalization"] == left["MatMul"] == 0 and left["Gemm"] == 1 and left["Cast"] == 8
+    assert {i.data_type for i in optimize.model.graph.initializer} == {FLOAT}
+    done = ingot("run", tmp_path / "before.onnx", "--input", f"x={tmp_path}/x.npy", "--output-dir", tmp_path / "again", *disabled)
+    assert done.code == 0, done.err
+    for name in "rty":
+        again, got = np.load(tmp_path / "again" / f"{name}.npy"), np.load(tmp_path / "out" / f"{name}.npy")
+        assert again.dtype == half
+        np.testing.assert_allclose(again, got, rtol=2e-2, atol=2e-2)  # rounded more often
 
 
 def test_clip_with_bounds(optimize):

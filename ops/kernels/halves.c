@@ -1,5 +1,6 @@
-/* half.c - 16-bit floats to float and back, a vector at a time; the rest of an array through a vector on the stack. The
- * bits are those of the conversions in engine/core/tensor.h, of NaN too, whatever the instruction set makes of one. */
+/* halves.c - 16-bit floats to float and back, a vector at a time; the rest of an array through a vector on the stack.
+ * The bits are those of the conversions in engine/core/tensor.h, of NaN too, whatever the instruction set makes of
+ * one. */
 #include "ops/kernels/isa.h"
 
 /* Exactly. The processor would make signalling NaN quiet: their bits are shifted instead. */
