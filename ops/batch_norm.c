@@ -191,6 +191,14 @@ static void fill_parameters(const batch_norm *s)
     }
 }
 
+/* Without training the statistics that are given are those that come out. */
+static void keep_statistics(const batch_norm *s)
+{
+    for (int k = 1; k < s->ctx->n_out; k++)
+        for (int64_t i = 0; s->ctx->out[k] && i < s->channels; i++)
+            store(s->ctx, k, i, ingot_parameter(s->ctx->in[k % 2 ? MEAN : VARIANCE], i));
+}
+
 /* X in f32 or f64: channels are shared out, or (image, block) pairs where X is blocked. The grains make a task worth a
  * few microseconds. */
 static ingot_status run_wide(ingot_op_ctx *c)
@@ -199,6 +207,8 @@ static ingot_status run_wide(ingot_op_ctx *c)
 
     s->ctx = c;
     s->strips = (ingot_strips){ c->kernels, c->in[X]->dtype, c->in[X]->data, c->out[0]->data };
+    if (!s->training)
+        keep_statistics(s);
     if (s->blocked) {
         s->parameters = (float *)(void *)c->scratch;
         fill_parameters(s);

@@ -24,39 +24,51 @@ static ingot_status find_type(ingot_op_ctx *c, uint64_t allowed, ingot_dtype *to
     return INGOT_OK;
 }
 
+/* round_mode matters for 8-bit floats only, but a mode that the standard does not know is INVALID always. */
+static ingot_status find_mode(ingot_op_ctx *c, ingot_round_mode *mode)
+{
+    static const char *const modes[] = { [INGOT_ROUND_UP] = "up", [INGOT_ROUND_DOWN] = "down",
+                                         [INGOT_ROUND_NEAREST] = "nearest" };
+    const char *name = ingot_attr_string(c->node, "round_mode", "up");
+    int m = 0;
+
+    while (m < 3 && strcmp(name, modes[m]))
+        m++;
+    *mode = (ingot_round_mode)m;
+    return m < 3 ? INGOT_OK
+                 : ingot_op_fail(c, INGOT_INVALID, "attribute round_mode is none of up, down and nearest");
+}
+
 /* The shape stays, the attribute 'to' gives the element type. */
 static ingot_status infer_cast(ingot_op_ctx *c)
 {
     ingot_dtype to = INGOT_UNDEFINED;
-    const ingot_status st = find_type(c, TYPES_CAST, &to);
+    ingot_round_mode mode;
+    ingot_status st = find_type(c, TYPES_CAST, &to);
+
+    if (!st)
+        st = find_mode(c, &mode);
     return st ? st : ingot_out(c, 0, to, c->in[0]->rank, c->in[0]->shape);
 }
 
 /* The second input lends its type; its shape and elements do not matter. */
 static ingot_status infer_cast_like(ingot_op_ctx *c)
 {
-    return ingot_out(c, 0, c->in[1]->dtype, c->in[0]->rank, c->in[0]->shape);
+    ingot_round_mode mode;
+    const ingot_status st = find_mode(c, &mode);
+    return st ? st : ingot_out(c, 0, c->in[1]->dtype, c->in[0]->rank, c->in[0]->shape);
 }
 
-/* Leaves the conversion that run_cast() makes. round_mode and saturate matter for the 8-bit floats only, but a mode
- * that the standard does not know is INVALID always. */
+/* Leaves the conversion that run_cast() makes. saturate matters for the 8-bit floats only. */
 static ingot_status prepare_cast(ingot_op_ctx *c)
 {
-    static const char *const modes[] = { [INGOT_ROUND_UP] = "up", [INGOT_ROUND_DOWN] = "down",
-                                         [INGOT_ROUND_NEAREST] = "nearest" };
-    const char *mode = ingot_attr_string(c->node, "round_mode", "up");
     ingot_conversion *conversion = c->state = ingot_keep(c, sizeof *conversion);
-    int m = 0;
 
     if (!conversion)
         return ingot_op_out_of_memory(c);
-    while (m < 3 && strcmp(mode, modes[m]))
-        m++;
-    if (m == 3)
-        return ingot_op_fail(c, INGOT_INVALID, "attribute round_mode is none of up, down and nearest");
     *conversion = (ingot_conversion){ c->in[0]->dtype, c->out[0]->dtype,
-                                      ingot_attr_int(c->node, "saturate", 1) != 0, (ingot_round_mode)m, c->kernels };
-    return INGOT_OK;
+                                      ingot_attr_int(c->node, "saturate", 1) != 0, INGOT_ROUND_UP, c->kernels };
+    return find_mode(c, &conversion->round_mode);
 }
 
 /* One conversion of all elements, shared out over the team. */

@@ -22,7 +22,40 @@ ingot_status ingot_infer_made(ingot_op_ctx *c)
     return ingot_op_fail(c, INGOT_UNSUPPORTED, "this operator is no part of a model");
 }
 
-/* The one text for a limit that was met in the midst of a run. */
+/* Is input i of a type that the operator's record allows? A set of 0, at this input or one before it, stands for the
+ * type of input 0; the last set also serves all further inputs. An input whose rank is not known yet passes: it is
+ * checked again when the step is made ready in the run. */
+static ingot_status check_type(const ingot_op_ctx *c, int i, ingot_error *error)
+{
+    const ingot_tensor *in = c->in[i], *first = c->in[0];
+    if (in->kind != INGOT_TENSOR && !(c->op->flags & INGOT_OP_KINDS))
+        return ingot_fail(error, INGOT_INVALID, "input %d is a sequence, optional or map, expected a tensor", i);
+    if (in->kind != INGOT_TENSOR || in->rank < 0)
+        return INGOT_OK;
+    const uint64_t allowed = ingot_op_types(c->op, i);
+    if (allowed && !(allowed >> in->dtype & 1))
+        return ingot_fail(error, INGOT_UNSUPPORTED, "input %d has type %s, which is not supported here", i,
+                          ingot_dtype_name(in->dtype));
+    if (!allowed && first && first->dtype && in->dtype != first->dtype && first->kind == INGOT_TENSOR)
+        return ingot_fail(error, INGOT_INVALID, "input %d has type %s, but input 0 has type %s", i,
+                          ingot_dtype_name(in->dtype), ingot_dtype_name(first->dtype));
+    return INGOT_OK;
+}
+
+/* Fused inputs and captures are not checked: their nodes have records of their own. */
+ingot_status ingot_op_check_types(const ingot_op_ctx *c, ingot_error *error)
+{
+    const int n = MIN(c->node->n_inputs, c->n_in);
+    for (int i = 0; i < n; i++) {
+        const ingot_status status = c->in[i]               ? check_type(c, i, error)
+                                    : i < c->op->min_inputs ? ingot_fail(error, INGOT_INVALID, "input %d is missing", i)
+                                                            : INGOT_OK;
+        if (status)
+            return status;
+    }
+    return INGOT_OK;
+}
+
 /* Declare an output; one that is left out is no error. Sizes come from the model, so rank and byte size are checked
  * here for every operator. */
 ingot_status ingot_out(ingot_op_ctx *c, int index, ingot_dtype dtype, int rank, const int64_t *shape)

@@ -120,6 +120,10 @@ const ingot_op *ingot_op_at(size_t index);
 /* As many inputs as the operator takes, and none left out that it needs? INVALID with a line that names the node. */
 ingot_status ingot_op_check_inputs(const ingot_op *op, const ingot_node *node, ingot_error *error);
 
+/* Are the inputs there that the operator needs, tensors where it takes no others, and of types that its record allows?
+ * Those of a rank that is not known yet pass. INVALID or UNSUPPORTED, with a line, otherwise. */
+ingot_status ingot_op_check_types(const ingot_op_ctx *c, ingot_error *error);
+
 /* The element types that input `i` may have; 0: that of input 0. */
 uint64_t ingot_op_types(const ingot_op *op, int i);
 

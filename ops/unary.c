@@ -138,6 +138,20 @@ typedef struct map_call {
     double a, b;
 } map_call;
 
+/* Gelu has two formulas, told apart by a word. */
+static ingot_status find_function(ingot_op_ctx *c, ingot_map *function)
+{
+    *function = find_map(c->op->op_type)->function;
+    if (*function != INGOT_MAP_GELU)
+        return INGOT_OK;
+    const char *form = ingot_attr_string(c->node, "approximate", "none");
+    if (!strcmp(form, "tanh"))
+        *function = INGOT_MAP_GELU_TANH;
+    else if (strcmp(form, "none"))
+        return ingot_op_fail(c, INGOT_INVALID, "attribute approximate is neither none nor tanh");
+    return INGOT_OK;
+}
+
 /* The function and its two parameters, from attributes with ONNX's defaults. */
 static ingot_status prepare_map(ingot_op_ctx *c)
 {
@@ -146,20 +160,11 @@ static ingot_status prepare_map(ingot_op_ctx *c)
 
     if (!call)
         return ingot_op_out_of_memory(c);
-    call->function = m->function;
     if (m->a)
         call->a = ingot_attr_float(c->node, m->a, m->a_default);
     if (m->b)
         call->b = ingot_attr_float(c->node, m->b, m->b_default);
-    /* Gelu has two formulas, told apart by a word. */
-    if (m->function == INGOT_MAP_GELU) {
-        const char *form = ingot_attr_string(c->node, "approximate", "none");
-        if (!strcmp(form, "tanh"))
-            call->function = INGOT_MAP_GELU_TANH;
-        else if (strcmp(form, "none"))
-            return ingot_op_fail(c, INGOT_INVALID, "attribute approximate is neither none nor tanh");
-    }
-    return INGOT_OK;
+    return find_function(c, &call->function);
 }
 
 /* Parameters were read when planning. */
@@ -169,11 +174,16 @@ static ingot_status run_map(ingot_op_ctx *c)
     return ingot_run_map(c, call->function, call->a, call->b);
 }
 
-static ingot_status infer_same(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
+static ingot_status infer_map(ingot_op_ctx *c)
+{
+    ingot_map function;
+    const ingot_status status = find_function(c, &function);
+    return status ? status : ingot_out_like(c, 0, c->in[0]);
+}
 
 #define MAP(name, since)                                                                                               \
     {                                                                                                                  \
-        name, since, 1, 1, { INGOT_TYPES_FLOAT }, infer_same, run_map, prepare_map,                                    \
+        name, since, 1, 1, { INGOT_TYPES_FLOAT }, infer_map, run_map, prepare_map,                                     \
             INGOT_OP_INPLACE | INGOT_OP_LONG, .layout = layout_map                                                     \
     }
 

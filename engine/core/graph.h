@@ -103,6 +103,7 @@ struct ingot_node {
     int n_fused;
     ingot_fused *fused;
     const void *op;            /* const ingot_op * of the registry, once resolved */
+    bool opaque;               /* it will be refused: passes take it for an operator that they do not know */
 };
 
 struct ingot_graph {

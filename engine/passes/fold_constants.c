@@ -90,7 +90,7 @@ static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int in
     const ingot_node *node = graph->nodes[index];
     const int out = node->n_outputs == 1 ? node->outputs[0] : INGOT_NONE;
     const ingot_shape *known = ingot_shape_of(shapes, out);
-    if (known->n_elements < 0 || known->dtype != INGOT_INT64 || known->rank < 0 || known->rank > 1 ||
+    if (node->opaque || known->n_elements < 0 || known->dtype != INGOT_INT64 || known->rank < 0 || known->rank > 1 ||
         graph->values[out].n_outputs || known->n_elements != (known->rank == 1 ? known->dim[0] : 1))
         return false;
     int64_t elements[INGOT_SHAPE_RANK + 1] = {0};

@@ -54,6 +54,7 @@ typedef struct ingot_pass_ctx {
     ingot_error *error;
     int n_done; /* rewrites made, in all runs of the pass */
     int n_kept; /* places where it could not, in the newest run */
+    bool refused; /* see ingot_try_nodes() */
     char notes[INGOT_PASS_NOTES][160];
 } ingot_pass_ctx;
 
@@ -70,5 +71,9 @@ ingot_pass_fn ingot_common_subexpressions, ingot_dead_code, ingot_eliminate_iden
     ingot_fold_batch_normalization, ingot_fold_constants, ingot_fold_scale_shift, ingot_fuse_activation,
     ingot_fuse_conv_add, ingot_fuse_dynamic_quantize, ingot_fuse_matmul_add, ingot_fuse_pad, ingot_recognize,
     ingot_use_floats, ingot_use_integers;
+
+/* Before the first pass: sets c->refused where the planner will refuse a node of the main graph, so that no pass may
+ * run, and makes other nodes that it will refuse opaque. */
+ingot_pass_fn ingot_try_nodes;
 
 #endif

@@ -213,10 +213,15 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
     for (int i = 0; i < N_ROWS; i++)
         contexts[i] = (ingot_pass_ctx){.options = options, .error = error};
 
+    static const struct row trial = {"try", ingot_try_nodes, false};
+    ingot_pass_ctx tried = {.options = options, .error = error};
+    bool changes = false;
+    if (!status)
+        status = run_pass(graph, &trial, &tried, &changes);
     size_t n_runs = 0;
     /* Blocks of rows: neighbours that are `repeated` go round together until nothing changes, any other row runs
      * once. */
-    for (int first = 0, last; !status && first < N_ROWS; first = last) {
+    for (int first = 0, last; !status && !tried.refused && first < N_ROWS; first = last) {
         last = first + 1;
         while (rows[first].repeated && last < N_ROWS && rows[last].repeated)
             last++;

@@ -74,6 +74,7 @@ typedef struct match {
     const ingot_shapes *shapes;
     int values[128]; /* by letter */
     double epsilon;
+    int rank; /* the largest of the numbers' */
     int n_nodes, nodes[MAX_NODES];
 } match;
 
@@ -88,12 +89,21 @@ static bool is_last_axis(const match *m, int value, int of)
            (axis == -1 || (shape->rank > 0 && axis == shape->rank - 1));
 }
 
+/* A constant of one element. */
+static bool read_number(match *m, int value, double *number)
+{
+    if (!ingot_constant_number(m->graph, value, number))
+        return false;
+    m->rank = MAX(m->rank, ingot_constant(m->graph, value)->tensor.rank);
+    return true;
+}
+
 /* The same letter must stand for the same value everywhere in a spelling. e gives its number to m->epsilon, and is
  * bound to no value. */
 static bool bind(match *m, char letter, int value)
 {
     if (letter == 'e')
-        return ingot_constant_number(m->graph, value, &m->epsilon);
+        return read_number(m, value, &m->epsilon);
     if (letter != 'x') {
         const ingot_const *constant = ingot_constant(m->graph, value);
         if (!constant || constant->tensor.kind != INGOT_TENSOR || constant->tensor.rank != 1)
@@ -149,7 +159,7 @@ static bool match_value(match *m, const char *text, int value)
     if (isdigit((unsigned char)*text)) {
         const double wanted = strtod(text, NULL);
         double number;
-        return ingot_constant_number(m->graph, value, &number) && fabs(number - wanted) <= 1e-6 * fabs(wanted);
+        return read_number(m, value, &number) && fabs(number - wanted) <= 1e-6 * fabs(wanted);
     }
     /* An operator: its name up to the parenthesis, then its operands. */
     const char *open = strchr(text, '(');
@@ -199,7 +209,8 @@ static bool fits(const match *m, const struct spelling *s)
 {
     const ingot_shape *x = ingot_shape_of(m->shapes, m->values['x']);
     bool known;
-    if (!ingot_op_find("", s->op_type, s->version, &known) || !is_closed(m))
+    if (!ingot_op_find("", s->op_type, s->version, &known) || !is_closed(m) ||
+        m->rank > MAX(x->rank, 0)) /* [[2]] makes a matrix of a vector */
         return false;
     for (const char *letter = s->inputs; *letter; letter++) /* vectors must be as long as the last axis */
         if (*letter != 'x' &&

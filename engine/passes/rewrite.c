@@ -10,7 +10,7 @@
 /* Removed nodes have no op_type, so they are no operator at all. */
 bool ingot_is_op(const ingot_node *node, const char *op_type)
 {
-    return node && node->op_type && !*node->domain && !strcmp(node->op_type, op_type);
+    return node && node->op_type && !node->opaque && !*node->domain && !strcmp(node->op_type, op_type);
 }
 
 /* A number stays valid while nodes are added or removed, but not through ingot_graph_sort(). */
@@ -37,7 +37,9 @@ ingot_node *ingot_single_reader(const ingot_graph *graph, int value)
 static const ingot_op *operator_of(const ingot_node *node)
 {
     bool known;
-    return node && node->op_type ? ingot_op_find(node->domain, node->op_type, node->version, &known) : NULL;
+    return node && node->op_type && !node->opaque
+               ? ingot_op_find(node->domain, node->op_type, node->version, &known)
+               : NULL;
 }
 
 /* A node of an operator that is not known here hosts nothing. */

@@ -126,7 +126,7 @@ static void cast_like(walk *w)
 }
 
 /* Shape gives a vector of as many elements as the rank of X, or the range of it that start and end pick. The number of
- * elements is known exactly where the elements are, so they are inferred first; infer_node() does so once more. */
+ * elements is known exactly where the elements are, so they are inferred first; ingot_infer_node() does so again. */
 static void shape_vector(walk *w)
 {
     *w->out = (ingot_shape){INGOT_INT64, 1, {0}, -1, {0}};
@@ -738,7 +738,7 @@ static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
 
 /* Find the rule and apply it. Outputs past the first are inferred for Split alone. A node of another domain, or without
  * a rule, leaves its outputs unknown. */
-static void infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_node *node)
+void ingot_infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_node *node)
 {
     const int out = node->n_outputs ? node->outputs[0] : INGOT_NONE;
     if (out == INGOT_NONE || *node->domain)
@@ -787,7 +787,7 @@ bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_
         declared(shapes, &graph->values[graph->inputs[i]].type, &shapes->of[graph->inputs[i]]);
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->nodes[i]->op_type)
-            infer_node(shapes, graph, graph->nodes[i]);
+            ingot_infer_node(shapes, graph, graph->nodes[i]);
     return true;
 }
 

@@ -38,6 +38,9 @@ typedef struct ingot_shapes {
 bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main);
 void ingot_shapes_free(ingot_shapes *shapes);
 
+/* Set what can be proven of the outputs of a node; the walk does so for each. */
+void ingot_infer_node(ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node);
+
 /* What is known of a value; nothing (rank -1) for INGOT_NONE and for values added since. */
 const ingot_shape *ingot_shape_of(const ingot_shapes *shapes, int value);
 bool ingot_same_known_shape(const ingot_shape *a, const ingot_shape *b); /* both known and equal */

@@ -290,7 +290,7 @@ static bool use_mix(rewriter *r, int index, const quantized *out)
 }
 
 /* Operators of one input, with a name of their own for bytes. QLinearAveragePool has no dilations, so a node with them
- * is left alone. */
+ * is left alone, and pools of bytes want rank 3. */
 static bool use_one(rewriter *r, int index, const quantized *out)
 {
     static const char *const names[][2] = {
@@ -304,7 +304,8 @@ static bool use_one(rewriter *r, int index, const quantized *out)
         return false;
     const int inputs[] = {x.bytes, x.scale, x.zero, out->scale, out->zero};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (ingot_is_op(node, names[i][0]))
+        if (ingot_is_op(node, names[i][0]) &&
+            (i > 1 || ingot_shape_of(r->shapes, ingot_input(node, 0))->rank >= 3))
             return become(r, index, names[i][1], MICROSOFT, 1, inputs, 5);
     return false;
 }
@@ -517,7 +518,7 @@ static void use_product(rewriter *r, int index)
 }
 
 /* Weights that the file has as floats and quantizes become bytes, as training for quantization leaves them. Done by
- * running the QuantizeLinear; where that fails the node simply stays. */
+ * running the QuantizeLinear; where that fails the node simply stays. Counted, so that the graph is sorted again. */
 static void quantize_constants(rewriter *r)
 {
     const ingot_pass_options *options = r->c->options;
@@ -527,8 +528,10 @@ static void quantize_constants(rewriter *r)
         bool constant = out != INGOT_NONE && !r->graph->values[out].n_outputs;
         for (int k = 0; constant && k < node->n_inputs; k++)
             constant = node->inputs[k] == INGOT_NONE || ingot_constant(r->graph, node->inputs[k]);
-        if (constant && !options->evaluate(options->engine, r->graph, i, NULL))
+        if (constant && !options->evaluate(options->engine, r->graph, i, NULL)) {
             ingot_graph_remove_node(r->graph, i);
+            r->c->n_done++;
+        }
     }
 }
 

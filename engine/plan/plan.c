@@ -123,45 +123,6 @@ ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot
     return status;
 }
 
-/* Is input i of a type that the operator's record allows? A set of 0, at this input or one before it, stands for the
- * type of input 0; the last set also serves all further inputs. An input whose rank is not known yet passes: it is
- * checked again when the step is made ready in the run. */
-static ingot_status check_type(const ingot_step *step, int i, ingot_error *error)
-{
-    const ingot_op *op = step->ctx.op;
-    const ingot_tensor *in = step->ctx.in[i];
-    if (in->kind != INGOT_TENSOR && !(op->flags & INGOT_OP_KINDS))
-        return ingot_fail(error, INGOT_INVALID, "input %d is a sequence, optional or map, expected a tensor", i);
-    if (in->kind != INGOT_TENSOR || in->rank < 0)
-        return INGOT_OK;
-    const uint64_t allowed = ingot_op_types(op, i);
-    if (allowed && !(allowed >> in->dtype & 1))
-        return ingot_fail(error, INGOT_UNSUPPORTED, "input %d has type %s, which is not supported here", i,
-                          ingot_dtype_name(in->dtype));
-    if (!allowed && step->ctx.in[0] && in->dtype != step->ctx.in[0]->dtype && step->ctx.in[0]->kind == INGOT_TENSOR)
-        return ingot_fail(error, INGOT_INVALID, "input %d has type %s, but input 0 has type %s", i,
-                          ingot_dtype_name(in->dtype), ingot_dtype_name(step->ctx.in[0]->dtype));
-    return INGOT_OK;
-}
-
-/* Fused inputs and captures are not checked: their nodes have records of their own. */
-ingot_status ingot_step_check(ingot_step *step, ingot_error *error)
-{
-    const ingot_op *op = step->ctx.op;
-    const int n = MIN(step->ctx.node->n_inputs, step->ctx.n_in);
-    for (int i = 0; i < n; i++) {
-        if (!step->ctx.in[i]) {
-            if (i < op->min_inputs)
-                return ingot_fail(error, INGOT_INVALID, "input %d is missing", i);
-            continue;
-        }
-        const ingot_status status = check_type(step, i, error);
-        if (status)
-            return status;
-    }
-    return INGOT_OK;
-}
-
 /* Another session may hold the lock for as long as it packs. */
 ingot_status ingot_plan_lock(const ingot_plan_env *env, ingot_error *error)
 {

@@ -228,8 +228,6 @@ ingot_status ingot_step_settle_constants(ingot_step *step, ingot_error *error);
 ingot_status ingot_plan_settle_outputs(ingot_plan *plan, ingot_error *error);
 /* Prefix the error line with the node. */
 ingot_status ingot_step_error(const ingot_step *step, ingot_status status, ingot_error *error);
-/* Check input counts and types against the operator's record. */
-ingot_status ingot_step_check(ingot_step *step, ingot_error *error);
 
 /* pack_cache.c: memory made once per (node, tag) and shared by all plans of a model. */
 typedef struct ingot_pack_cache ingot_pack_cache;

@@ -87,3 +87,42 @@ for number in (256, 1 << 32 | 1, MIN64):
     case(f"fuzzing: Cast: twice to type {number}", UNSUPPORTED, f"element type {number}", model(twice))
     empty = graph([node("SequenceEmpty", [], ["s"], dtype=number), node("SequenceLength", ["s"], ["y"], name="n")], [X], ["y"])
     case(f"fuzzing: SequenceEmpty: of type {number}", UNSUPPORTED, f"culprit.*element type {number}", model(empty))
+
+# What one step of a pass takes into another is checked all the same, whatever the batch. Weights are 2x2 or 2x2x1x1.
+parts = {"w": np.eye(2, dtype=np.float32), "k": floats(2, 2, 1, 1), "b": floats(2), "three": floats(3), "zero": np.float64(0), "s": np.float32(0.5),
+         "z": np.int8(0), "q": np.zeros((2, 2, 1, 1), np.int8), "p": np.zeros(2, np.int32), "u": np.uint8(0), "five": ints(5), "pads": ints(*[0] * 8),
+         "ninety": np.float64(0)}
+
+
+def chain(*nodes, shape=("n", 2, 4, 4), opset=21):
+    """A model whose nodes read x and the parts, and make y."""
+    read = {i for n in nodes for i in n.input}
+    return model(graph(nodes, [info("x", FLOAT, shape)], ["y"], [numpy_helper.from_array(np.asarray(v), k) for k, v in parts.items() if k in read]), opset)
+
+
+norm = node("BatchNormalization", ["c", "b", "b", "b", "b"], ["y"], name="n")
+quantized = [node("QuantizeLinear", ["x", "s", "z"], ["x_q"], name="n"), node("DequantizeLinear", ["x_q", "s", "z"], ["x_f"], name="n2"),
+             node("DequantizeLinear", ["q", "s", "z"], ["w_f"], name="n3")]
+behind = [node("Conv", ["x_f", "w_f", "b_f"], ["c"], name="n4"), node("QuantizeLinear", ["c", "s", "z"], ["y"], name="n5")]
+for text, nodes, code, pattern in [
+    ("Add: of a double zero to what a Conv makes", [node("Conv", ["x", "k"], ["c"], name="n"), node("Add", ["c", "zero"], ["y"])], INVALID, "type"),
+    ("Conv: a bias of three for two channels, before BatchNormalization", [node("Conv", ["x", "k", "three"], ["c"]), norm], INVALID, "bias"),
+    ("Conv: a bias that is a matrix, before BatchNormalization", [node("Conv", ["x", "k", "w"], ["c"]), norm], INVALID, "bias"),
+    ("BatchNormalization: of more channels than it has numbers, before a Gemm",
+     [node("Flatten", ["x"], ["f"], name="n"), node("BatchNormalization", ["f", "b", "b", "b", "b"], ["c"]), node("Gemm", ["c", "q2"], ["y"], name="n2")],
+     INVALID, "channels"),
+    ("Pad: zeros by a double, before a Conv",
+     [node("Pad", ["x", "pads", "ninety"], ["c"]), node("Conv", ["c", "k"], ["y"], name="n")], INVALID, "constant_value"),
+    ("Gelu: of an approximation that there is not, behind a Conv",
+     [node("Conv", ["x", "k"], ["c"], name="n"), node("Gelu", ["c"], ["y"], approximate="guess")], INVALID, "approximate"),
+    ("DequantizeLinear: a zero point of another type, for the bias of a Conv",
+     [*quantized, node("DequantizeLinear", ["p", "s", "u"], ["b_f"]), *behind], INVALID, "type"),
+    ("DequantizeLinear: of floats, for the bias of a Conv", [*quantized, node("DequantizeLinear", ["b", "s"], ["b_f"]), *behind], UNSUPPORTED, "type float"),
+]:
+    parts["q2"] = floats(32, 3)
+    op_case("fuzzing: " + text, pattern, chain(*nodes), code)
+
+turned = [node("Transpose", ["five"], ["t"], name="n"), node("Expand", ["x", "t"], ["y"]), node("Expand", ["x", "y"], ["z"], name="n2")]
+op_case("fuzzing: Expand: 2 to a five that was turned", "broadcast", chain(*turned, shape=(2,)))
+alone = [node("QuantizeLinear", ["b", "s", "z"], ["t"], name="n"), node("DequantizeLinear", ["t", "s", "z"], ["y"], name="n2")]
+case("odd: QuantizeLinear of a constant alone", OK, "", chain(*alone))

@@ -199,6 +199,21 @@ def test_flatten_before_gemm(ingot, tmp_path, channels, side, n, batch, read_twi
         assert done.code == 0, done.out + done.err
 
 
+@pytest.mark.parametrize("channels", [3, 16])
+def test_statistics_of_inference(ingot, tmp_path, channels):
+    """A BatchNormalization that is not training gives the mean and variance that it got."""
+    rng = np.random.default_rng(channels)
+    arrays = {n: rng.uniform(0.5, 2, channels).astype(np.float32) for n in ("scale", "shift", "mean", "var")}
+    x = rng.standard_normal((2, channels, 4, 4)).astype(np.float32)
+    model = save_model(tmp_path / "m.onnx", [helper.make_node("BatchNormalization", ["x", *arrays], ["y", "m", "v"])],
+                       [("x", FLOAT, x.shape)], [(n, FLOAT, None) for n in "ymv"], list(arrays.items()), opset=15)
+    column = {n: a.reshape(-1, 1, 1) for n, a in arrays.items()}
+    y = (x - column["mean"]) / np.sqrt(column["var"] + 1e-5) * column["scale"] + column["shift"]
+    np.savez(tmp_path / "io.npz", x=x, y=y, m=arrays["mean"], v=arrays["var"])
+    done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "2e-5", "--atol", "2e-5")
+    assert done.code == 0, done.out + done.err
+
+
 @pytest.mark.parametrize("axis", [1, 2, 3])
 def test_layer_normalization(ingot, tmp_path, axis):
     rng = np.random.default_rng(axis)

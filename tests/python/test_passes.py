@@ -467,6 +467,14 @@ def test_spelled_out(optimize, op, nodes):
     assert optimize(nodes + [node("Abs", inner, "z")], image(3, 8), "y z", w)[op] == 0
 
 
+def test_spelled_out_with_a_number_of_higher_rank(optimize):
+    """It makes the result's rank its own."""
+    w = Weights()
+    nodes = [node("Mul", "x k", "h"), node("Div", "x root", "d"), node("Erf", "d", "e"), node("Add", "one e", "a"), node("Mul", "h a", "y")]
+    w.put("k", np.full((1, 1, 1), 0.5)), w.put("root", 2 ** 0.5), w.put("one", 1)
+    assert optimize(nodes, image(3, 8), "y", w)["Gelu"] == 0
+
+
 def test_pass_names(ingot, tmp_path):
     w = Weights()
     path = tmp_path / "before.onnx"
