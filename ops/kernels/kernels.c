@@ -1,6 +1,8 @@
-/* kernels.c - which table of kernels to use, asked anew each time: nothing is cached, so nothing needs a lock. */
+/* kernels.c - which table of kernels to use. INGOT_ISA is read anew each time; the processor is asked once, as in a
+ * virtual machine its answers take longer than loading a small model. */
 #include "ops/kernels/kernels.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,20 @@ static int count_allowed(void)
     return n;
 }
 
+/* Can this processor run the level? Whoever asks first keeps the answer; it is the same for all who do at once. */
+static bool is_usable(int level)
+{
+    enum { UNKNOWN, NO, YES, MAX_LEVELS = 16 };
+    static _Atomic signed char answers[MAX_LEVELS];
+    int answer = atomic_load_explicit(&answers[level], memory_order_relaxed);
+
+    if (answer == UNKNOWN) {
+        answer = !ingot_isas[level].usable || ingot_isas[level].usable() ? YES : NO;
+        atomic_store_explicit(&answers[level], (signed char)answer, memory_order_relaxed);
+    }
+    return answer == YES;
+}
+
 /* The tables that this processor can run and INGOT_ISA allows, from the plainest on; NULL past the last. */
 const ingot_kernels *ingot_kernels_at(int index)
 {
@@ -25,19 +41,18 @@ const ingot_kernels *ingot_kernels_at(int index)
     int usable = 0;
 
     for (int i = 0; i < allowed; i++)
-        if (!ingot_isas[i].usable || ingot_isas[i].usable())
+        if (is_usable(i))
             if (usable++ == index)
                 return ingot_isas[i].kernels;
     return NULL;
 }
 
-/* From the fastest down, so that the processor is asked once as a rule: in a virtual machine its answers take long. The
- * plainest is usable everywhere, so there always is one. */
+/* From the fastest down. The plainest is usable everywhere, so there always is one. */
 const ingot_kernels *ingot_kernels_best(void)
 {
     int i = count_allowed() - 1;
 
-    while (ingot_isas[i].usable && !ingot_isas[i].usable())
+    while (!is_usable(i))
         i--;
     return ingot_isas[i].kernels;
 }
