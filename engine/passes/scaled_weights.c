@@ -118,7 +118,7 @@ int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dty
     return id;
 }
 
-/* A vector along the last axis, with any number of ones in front of it. */
+/* A vector along the last axis, perhaps with a one in front of it: Gemm refuses a higher rank. */
 bool ingot_is_row_bias(const ingot_graph *graph, int value, int64_t n)
 {
     if (value == INGOT_NONE)
@@ -127,7 +127,7 @@ bool ingot_is_row_bias(const ingot_graph *graph, int value, int64_t n)
         return false;
     const ingot_tensor *t = &graph->values[value].constant->tensor;
     const int64_t count = ingot_count(t);
-    return count == 1 || (count == n && t->rank >= 1 && t->shape[t->rank - 1] == n);
+    return t->rank <= 2 && (count == 1 || (count == n && t->rank >= 1 && t->shape[t->rank - 1] == n));
 }
 
 /* Both ids come straight from functions that give INGOT_NONE for want of memory, so one test here serves all

@@ -27,7 +27,8 @@ typedef struct trial {
     ingot_tensor *in, *out;
     ingot_tensor **in_list, **out_list;
     const ingot_const **constants;
-    int64_t guess; /* for sizes that are not known */
+    uint8_t *kinds; /* of all values, as far as they are known to be no tensors */
+    int64_t guess;  /* for sizes that are not known */
     int64_t data[DATA_BYTES / sizeof(int64_t)];
     size_t used_bytes;
 } trial;
@@ -69,8 +70,9 @@ static knowledge read_value(trial *t, int value, ingot_tensor *tensor)
         read_constant(t, constant, tensor);
         return SIZES;
     }
-    *tensor = (ingot_tensor){.dtype = shape->dtype, .rank = shape->dtype ? MAX(shape->rank, 0) : -1};
-    if (!shape->dtype || shape->rank < 0)
+    *tensor = (ingot_tensor){.dtype = shape->dtype, .kind = t->kinds[value],
+                             .rank = shape->dtype ? MAX(shape->rank, 0) : -1};
+    if (!shape->dtype || shape->rank < 0 || tensor->kind != INGOT_TENSOR)
         return TYPES;
     knowledge known = SIZES;
     for (int d = 0; d < shape->rank; d++) {
@@ -112,7 +114,10 @@ static void keep_outputs(trial *t, const ingot_node *node, knowledge known)
 {
     for (int k = 0; k < node->n_outputs; k++) {
         const ingot_tensor *out = &t->out[k];
-        if (node->outputs[k] == INGOT_NONE || out->kind != INGOT_TENSOR)
+        if (node->outputs[k] == INGOT_NONE)
+            continue;
+        t->kinds[node->outputs[k]] = out->kind;
+        if (out->kind != INGOT_TENSOR)
             continue;
         ingot_shape *shape = &t->shapes.of[node->outputs[k]];
         shape->dtype = out->dtype;
@@ -195,8 +200,8 @@ static ingot_status try_node(trial *t, int index)
     return c.op->flags & INGOT_OP_RANDOM ? INGOT_OK : compute(t, index);
 }
 
-/* All arrays are in one block. NULL when memory is out. */
-static void *make_room(trial *t)
+/* The arrays for nodes are in one block. False when memory is out. */
+static bool make_room(trial *t)
 {
     size_t n_in = 1, n_out = 1, bytes_in, bytes_out;
     const size_t each = sizeof *t->in + sizeof *t->in_list + sizeof *t->constants;
@@ -206,24 +211,30 @@ static void *make_room(trial *t)
     }
     if (!ingot_mul_size(n_in, each, &bytes_in) || !ingot_mul_size(n_out, each, &bytes_out) ||
         !ingot_add_size(bytes_in, bytes_out, &bytes_in))
-        return NULL;
+        return false;
     t->in = ingot_zalloc(t->graph->arena->memory, bytes_in);
-    if (!t->in)
-        return NULL;
+    t->kinds = ingot_zalloc(t->graph->arena->memory, (size_t)t->graph->n_values + 1);
+    if (!t->in || !t->kinds)
+        return false;
     t->out = t->in + n_in;
     t->in_list = (ingot_tensor **)(t->out + n_out);
     t->out_list = t->in_list + n_in;
     t->constants = (const ingot_const **)(t->out_list + n_out);
-    return t->in;
+    for (int i = 0; t->c->is_main && i < t->graph->n_inputs; i++)
+        t->kinds[t->graph->inputs[i]] = (uint8_t)t->graph->values[t->graph->inputs[i]].type.kind;
+    return true;
 }
 
-/* What was computed is forgotten: whether constants are folded is for others to say. In a subgraph, which may not be
- * called at all, one node does not decide over the others. */
+/* Shapes are read of all values, as nothing is put in the place of any. What was computed is forgotten: whether
+ * constants are folded is for others to say. In a subgraph, which may not be called at all, one node does not decide
+ * over the others. */
 ingot_status ingot_try_nodes(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
     trial t = {.c = c, .graph = graph, .host = {.memory = graph->arena->memory}, .guess = guesses[0]};
     const bool ok = make_room(&t) && ingot_shapes_infer(&t.shapes, graph, c->is_main);
+    if (ok)
+        memset(t.shapes.stays, true, (size_t)t.shapes.n);
     for (int i = 0; ok && !c->refused && i < graph->n_nodes; i++) {
         ingot_infer_node(&t.shapes, graph, graph->nodes[i]);
         const ingot_status status = try_node(&t, i);
@@ -238,5 +249,6 @@ ingot_status ingot_try_nodes(ingot_pass_ctx *c)
     if (t.shapes.memory)
         ingot_shapes_free(&t.shapes);
     ingot_release(graph->arena->memory, t.in);
+    ingot_release(graph->arena->memory, t.kinds);
     return ok ? INGOT_OK : ingot_pass_out_of_memory(c);
 }

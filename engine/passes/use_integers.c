@@ -127,8 +127,9 @@ static bool find_bytes(rewriter *r, int value, bool many, quantized *q)
     const int bytes = ingot_input(node, 0);
     const ingot_tensor *constant = constant_tensor(r, bytes);
     *q = (quantized){.bytes = bytes};
-    q->dtype = constant ? constant->dtype : ingot_shape_of(r->shapes, bytes)->dtype;
-    return bytes != INGOT_NONE && read_parameters(r, node, many, q);
+    const ingot_dtype dtype = constant ? constant->dtype : ingot_shape_of(r->shapes, bytes)->dtype;
+    q->dtype = dtype;
+    return bytes != INGOT_NONE && read_parameters(r, node, many, q) && (!dtype || dtype == q->dtype);
 }
 
 /* Constant bytes, with scales along `axis` if there are several. A negative axis counts from the end; ONNX's default is

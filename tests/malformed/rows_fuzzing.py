@@ -91,7 +91,7 @@ for number in (256, 1 << 32 | 1, MIN64):
 # What one step of a pass takes into another is checked all the same, whatever the batch. Weights are 2x2 or 2x2x1x1.
 parts = {"w": np.eye(2, dtype=np.float32), "k": floats(2, 2, 1, 1), "b": floats(2), "three": floats(3), "zero": np.float64(0), "s": np.float32(0.5),
          "z": np.int8(0), "q": np.zeros((2, 2, 1, 1), np.int8), "p": np.zeros(2, np.int32), "u": np.uint8(0), "five": ints(5), "pads": ints(*[0] * 8),
-         "ninety": np.float64(0)}
+         "double": np.float64(0), "wide": floats(32, 3), "deep": floats(1, 1, 1, 1, 3)}
 
 
 def chain(*nodes, shape=("n", 2, 4, 4), opset=21):
@@ -109,17 +109,21 @@ for text, nodes, code, pattern in [
     ("Conv: a bias of three for two channels, before BatchNormalization", [node("Conv", ["x", "k", "three"], ["c"]), norm], INVALID, "bias"),
     ("Conv: a bias that is a matrix, before BatchNormalization", [node("Conv", ["x", "k", "w"], ["c"]), norm], INVALID, "bias"),
     ("BatchNormalization: of more channels than it has numbers, before a Gemm",
-     [node("Flatten", ["x"], ["f"], name="n"), node("BatchNormalization", ["f", "b", "b", "b", "b"], ["c"]), node("Gemm", ["c", "q2"], ["y"], name="n2")],
+     [node("Flatten", ["x"], ["f"], name="n"), node("BatchNormalization", ["f", "b", "b", "b", "b"], ["c"]), node("Gemm", ["c", "wide"], ["y"], name="n2")],
      INVALID, "channels"),
+    ("Gemm: of a C of five axes, behind a BatchNormalization",
+     [node("BatchNormalization", ["x", "b", "b", "b", "b"], ["c"], name="n"), node("Flatten", ["c"], ["f"], name="n2"),
+      node("Gemm", ["f", "wide", "deep"], ["y"])], INVALID, "broadcast"),
+    ("DequantizeLinear: a zero point that is a sequence, for the bias of a Conv",
+     [*quantized, node("SequenceConstruct", ["u"], ["t"], name="n6"), node("DequantizeLinear", ["p", "s", "t"], ["b_f"]), *behind], INVALID, "sequence"),
     ("Pad: zeros by a double, before a Conv",
-     [node("Pad", ["x", "pads", "ninety"], ["c"]), node("Conv", ["c", "k"], ["y"], name="n")], INVALID, "constant_value"),
+     [node("Pad", ["x", "pads", "double"], ["c"]), node("Conv", ["c", "k"], ["y"], name="n")], INVALID, "constant_value"),
     ("Gelu: of an approximation that there is not, behind a Conv",
      [node("Conv", ["x", "k"], ["c"], name="n"), node("Gelu", ["c"], ["y"], approximate="guess")], INVALID, "approximate"),
     ("DequantizeLinear: a zero point of another type, for the bias of a Conv",
      [*quantized, node("DequantizeLinear", ["p", "s", "u"], ["b_f"]), *behind], INVALID, "type"),
     ("DequantizeLinear: of floats, for the bias of a Conv", [*quantized, node("DequantizeLinear", ["b", "s"], ["b_f"]), *behind], UNSUPPORTED, "type float"),
 ]:
-    parts["q2"] = floats(32, 3)
     op_case("fuzzing: " + text, pattern, chain(*nodes), code)
 
 turned = [node("Transpose", ["five"], ["t"], name="n"), node("Expand", ["x", "t"], ["y"]), node("Expand", ["x", "y"], ["z"], name="n2")]
