@@ -509,8 +509,14 @@ static void expand(walk *w)
             broadcast(w->shapes, d <= x->rank ? x->dim[x->rank - d] : 1, d <= to.rank ? to.dim[to.rank - d] : 1);
 }
 
-/* The input's elements are the shape; the type, told by an attribute's tensor, is left open. */
-static void constant_of_shape(walk *w) { read_shape(w, 0, w->out); }
+/* The input's elements are the shape; the type is that of an attribute's tensor. */
+static void constant_of_shape(walk *w)
+{
+    const ingot_attr *value = ingot_node_attr(w->node, "value");
+    read_shape(w, 0, w->out);
+    if (!value || value->type == INGOT_ATTR_TENSOR)
+        w->out->dtype = value ? value->tensors[0]->tensor.dtype : INGOT_FLOAT;
+}
 
 /* GatherElements: type of the data, shape of the indices. */
 static void like_second(walk *w)
@@ -619,105 +625,39 @@ static const struct {
     const char *op_type;
     rule *infer;
 } rules[] = {
-    {"Abs", same},
-    {"Add", broadcast_all},
-    {"And", compare},
-    {"AveragePool", pool},
-    {"BatchNormalization", same},
-    {"Cast", cast},
-    {"CastLike", cast_like},
-    {"Ceil", same},
-    {"Celu", same},
-    {"Clip", same},
-    {"Concat", concat},
-    {"Conv", conv},
-    {"ConstantOfShape", constant_of_shape},
-    {"ConvTranspose", conv_transpose},
-    {"Cos", same},
-    {"CumSum", same},
-    {"DequantizeLinear", dequantized},
-    {"Div", broadcast_all},
-    {"Dropout", same},
-    {"Elu", same},
-    {"Equal", compare},
-    {"Erf", same},
-    {"Exp", same},
-    {"Expand", expand},
-    {"Flatten", flatten},
-    {"Floor", same},
-    {"Gather", gather},
-    {"GatherElements", like_second},
-    {"Gelu", same},
-    {"Gemm", gemm},
-    {"GlobalAveragePool", global_pool},
-    {"GlobalMaxPool", global_pool},
-    {"Greater", compare},
-    {"GreaterOrEqual", compare},
-    {"GroupNormalization", same},
-    {"HardSigmoid", same},
-    {"HardSwish", same},
-    {"Identity", same},
-    {"InstanceNormalization", same},
-    {"LRN", same},
-    {"LayerNormalization", same},
-    {"LeakyRelu", same},
-    {"Less", compare},
-    {"LessOrEqual", compare},
-    {"Log", same},
-    {"LogSoftmax", same},
-    {"MatMul", matmul},
-    {"Max", broadcast_all},
-    {"MaxPool", pool},
-    {"Min", broadcast_all},
-    {"Mish", same},
-    {"Mod", broadcast_all},
-    {"Mul", broadcast_all},
-    {"Neg", same},
-    {"Not", same},
-    {"Or", compare},
-    {"PRelu", same},
-    {"Pad", pad},
-    {"Pow", broadcast_all},
-    {"QLinearConv", quantized_conv},
-    {"QuantizeLinear", quantized},
-    {"RMSNormalization", same},
-    {"Reciprocal", same},
-    {"ReduceMax", reduce},
-    {"ReduceMean", reduce},
-    {"ReduceMin", reduce},
-    {"ReduceProd", reduce},
-    {"ReduceSum", reduce},
-    {"Relu", same},
-    {"Reshape", reshape},
-    {"Resize", resize},
-    {"Round", same},
-    {"ScatterElements", same},
-    {"ScatterND", same},
-    {"Selu", same},
-    {"Shape", shape_vector},
-    {"Sigmoid", same},
-    {"Sign", same},
-    {"Sin", same},
-    {"Size", size},
-    {"Slice", slice},
-    {"Softmax", same},
-    {"Softplus", same},
-    {"Softsign", same},
-    {"Split", split},
-    {"Sqrt", same},
-    {"Squeeze", squeeze},
-    {"Sub", broadcast_all},
-    {"Sum", broadcast_all},
-    {"Swish", same},
-    {"Tan", same},
-    {"Tanh", same},
-    {"ThresholdedRelu", same},
-    {"Tile", same_rank},
-    {"Transpose", transpose},
-    {"Trilu", same},
-    {"Unsqueeze", unsqueeze},
-    {"Where", broadcast_where},
-    {"Xor", compare},
+    {"Abs", same}, {"Add", broadcast_all}, {"And", compare},
+    {"AveragePool", pool}, {"BatchNormalization", same}, {"Cast", cast},
+    {"CastLike", cast_like}, {"Ceil", same}, {"Celu", same},
+    {"Clip", same}, {"Concat", concat}, {"Conv", conv},
+    {"ConstantOfShape", constant_of_shape}, {"ConvTranspose", conv_transpose}, {"Cos", same},
+    {"CumSum", same}, {"DequantizeLinear", dequantized}, {"Div", broadcast_all},
+    {"Dropout", same}, {"Elu", same}, {"Equal", compare},
+    {"Erf", same}, {"Exp", same}, {"Expand", expand},
+    {"Flatten", flatten}, {"Floor", same}, {"Gather", gather},
+    {"GatherElements", like_second}, {"Gelu", same}, {"Gemm", gemm},
+    {"GlobalAveragePool", global_pool}, {"GlobalMaxPool", global_pool}, {"Greater", compare},
+    {"GreaterOrEqual", compare}, {"GroupNormalization", same}, {"HardSigmoid", same},
+    {"HardSwish", same}, {"Identity", same}, {"InstanceNormalization", same},
+    {"LRN", same}, {"LayerNormalization", same}, {"LeakyRelu", same},
+    {"Less", compare}, {"LessOrEqual", compare}, {"Log", same},
+    {"LogSoftmax", same}, {"MatMul", matmul}, {"Max", broadcast_all},
+    {"MaxPool", pool}, {"Min", broadcast_all}, {"Mish", same},
+    {"Mod", broadcast_all}, {"Mul", broadcast_all}, {"Neg", same},
+    {"Not", same}, {"Or", compare}, {"PRelu", same},
+    {"Pad", pad}, {"Pow", broadcast_all}, {"QLinearConv", quantized_conv},
+    {"QuantizeLinear", quantized}, {"RMSNormalization", same}, {"Reciprocal", same},
+    {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceMin", reduce},
+    {"ReduceProd", reduce}, {"ReduceSum", reduce}, {"Relu", same},
+    {"Reshape", reshape}, {"Resize", resize}, {"Round", same},
+    {"ScatterElements", same}, {"ScatterND", same}, {"Selu", same},
+    {"Shape", shape_vector}, {"Sigmoid", same}, {"Sign", same},
+    {"Sin", same}, {"Size", size}, {"Slice", slice},
+    {"Softmax", same}, {"Softplus", same}, {"Softsign", same},
+    {"Split", split}, {"Sqrt", same}, {"Squeeze", squeeze},
+    {"Sub", broadcast_all}, {"Sum", broadcast_all}, {"Swish", same},
+    {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same},
+    {"Tile", same_rank}, {"Transpose", transpose}, {"Trilu", same},
+    {"Unsqueeze", unsqueeze}, {"Where", broadcast_where}, {"Xor", compare},
     {"DepthToSpace", typed_like_first},
 };
 
@@ -736,12 +676,12 @@ static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
         out->dim[d] = type->shape[d] >= 0 ? type->shape[d] : fresh(s); /* nothing makes equal names equal sizes */
 }
 
-/* Find the rule and apply it. Outputs past the first are inferred for Split alone. A node of another domain, or without
- * a rule, leaves its outputs unknown. */
+/* Find the rule and apply it. Outputs past the first are inferred for Split alone. A node of another domain, without a
+ * rule, or that will be refused, leaves its outputs unknown. */
 void ingot_infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_node *node)
 {
     const int out = node->n_outputs ? node->outputs[0] : INGOT_NONE;
-    if (out == INGOT_NONE || *node->domain)
+    if (out == INGOT_NONE || *node->domain || node->opaque)
         return;
     for (int r = 0; r < N_RULES; r++)
         if (!strcmp(rules[r].op_type, node->op_type)) {

@@ -23,6 +23,7 @@ typedef struct trial {
     ingot_pass_ctx *c;
     ingot_graph *graph;
     ingot_shapes shapes;
+    ingot_arena arena;
     ingot_host host;
     ingot_tensor *in, *out;
     ingot_tensor **in_list, **out_list;
@@ -131,6 +132,23 @@ static void keep_outputs(trial *t, const ingot_node *node, knowledge known)
     }
 }
 
+/* Elements that follow from shapes make a constant, so that what is computed from them is computed too. */
+static void set_elements(trial *t, int value)
+{
+    const ingot_shape *shape = ingot_shape_of(&t->shapes, value);
+    int64_t elements[INGOT_SHAPE_RANK + 1];
+    ingot_tensor tensor = {.dtype = INGOT_INT64, .rank = shape->rank, .data = elements};
+    if (shape->n_elements < 0 || shape->dtype != INGOT_INT64 || shape->rank < 0)
+        return;
+    for (int i = 0; i < shape->n_elements; i++)
+        if ((elements[i] = number(t, shape->elements[i])) != shape->elements[i] && elements[i] != -1)
+            return;
+    for (int d = 0; d < shape->rank; d++)
+        tensor.shape[d] = shape->dim[d];
+    if (ingot_count(&tensor) == shape->n_elements)
+        t->graph->values[value].constant = ingot_const_create(&t->arena, &tensor);
+}
+
 /* Small constants that are made of constants are computed, as shapes may hang on them: like the planner does. They are
  * constants for the time of the trial. */
 static ingot_status compute(trial *t, int index)
@@ -197,7 +215,10 @@ static ingot_status try_node(trial *t, int index)
     if (status)
         return status == INGOT_LATER ? INGOT_OK : status;
     keep_outputs(t, node, SIZES);
-    return c.op->flags & INGOT_OP_RANDOM ? INGOT_OK : compute(t, index);
+    status = c.op->flags & INGOT_OP_RANDOM ? INGOT_OK : compute(t, index);
+    if (!status && ingot_output(node) != INGOT_NONE && !t->graph->values[node->outputs[0]].constant)
+        set_elements(t, node->outputs[0]);
+    return status;
 }
 
 /* The arrays for nodes are in one block. False when memory is out. */
@@ -231,7 +252,8 @@ static bool make_room(trial *t)
 ingot_status ingot_try_nodes(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
-    trial t = {.c = c, .graph = graph, .host = {.memory = graph->arena->memory}, .guess = guesses[0]};
+    ingot_memory *memory = graph->arena->memory;
+    trial t = {.c = c, .graph = graph, .arena = {.memory = memory}, .host = {.memory = memory}, .guess = guesses[0]};
     const bool ok = make_room(&t) && ingot_shapes_infer(&t.shapes, graph, c->is_main);
     if (ok)
         memset(t.shapes.stays, true, (size_t)t.shapes.n);
@@ -248,7 +270,8 @@ ingot_status ingot_try_nodes(ingot_pass_ctx *c)
             graph->values[v].constant = NULL;
     if (t.shapes.memory)
         ingot_shapes_free(&t.shapes);
-    ingot_release(graph->arena->memory, t.in);
-    ingot_release(graph->arena->memory, t.kinds);
+    ingot_release(memory, t.in);
+    ingot_release(memory, t.kinds);
+    ingot_arena_free(&t.arena);
     return ok ? INGOT_OK : ingot_pass_out_of_memory(c);
 }
