@@ -2,7 +2,18 @@
  * moves when the plan lets output and input share memory. */
 #include "ops/movement.h"
 
-/* The shape is an input: -1 is what is left over, 0 copies the input's dimension unless allowzero; at most one -1.
+/* Is every dimension but one the input's? */
+static bool keeps_others(const ingot_tensor *x, const int64_t *shape, int rank, int one)
+{
+    bool same = rank == x->rank;
+
+    for (int d = 0; same && d < rank; d++)
+        same = d == one || shape[d] == x->shape[d];
+    return same;
+}
+
+/* The shape is an input: -1 is what is left over, 0 copies the input's dimension unless allowzero; at most one -1. Of
+ * no elements (a batch may be empty) it is the input's dimension where all others are the input's as well.
  * LATER while the shape is not known; INVALID when the elements do not fit it. */
 static ingot_status infer_reshape(ingot_op_ctx *c)
 {
@@ -33,11 +44,11 @@ static ingot_status infer_reshape(ingot_op_ctx *c)
         has_zero |= shape[d] == 0;
     }
     const int64_t count = ingot_count(x);
-    /* What is left over for the free one; product is not 0 then. */
+    /* What is left over for the free one. */
     if (free_dim >= 0) {
-        if (has_zero)
+        if (has_zero && !keeps_others(x, shape, rank, free_dim))
             return ingot_op_fail(c, INGOT_INVALID, "'shape' has -1 next to a dimension of 0, so it is not determined");
-        shape[free_dim] = count / product;
+        shape[free_dim] = has_zero ? x->shape[free_dim] : count / product;
         product *= shape[free_dim];
     }
     if (product != count) {

@@ -178,15 +178,21 @@ static bool check_concat(search *s, const place *p, const ingot_node *node)
 }
 
 /* An average of x * scale + shift is the average of x, scaled and shifted, as long as padding is not counted. An
- * average that counts padding mixes zeros in, and those would have to be -shift / scale. */
+ * average that counts padding mixes zeros in, and those would have to be -shift / scale; so would one of padding alone,
+ * which a window reaches whose padding is as long as it is, or that leaves elements out. */
 static bool check_average(search *s, const place *p, const ingot_node *node)
 {
-    const ingot_attr *pads = ingot_node_attr(node, "pads");
+    const ingot_attr *pads = ingot_node_attr(node, "pads"), *kernel = ingot_node_attr(node, "kernel_shape");
     bool padded =
         !strncmp(ingot_attr_string(node, "auto_pad", "NOTSET"), "SAME", 4) || ingot_attr_int(node, "ceil_mode", 0);
-    for (size_t i = 0; pads && pads->type == INGOT_ATTR_INTS && i < pads->n; i++)
+    bool reaches = true;
+    for (size_t i = 0; pads && pads->type == INGOT_ATTR_INTS && i < pads->n; i++) {
         padded |= pads->ints[i] != 0;
-    if (p->axis != 1 || (padded && ingot_attr_int(node, "count_include_pad", 0)))
+        reaches &= pads->ints[i] <= 0 || (kernel && kernel->type == INGOT_ATTR_INTS && 2 * kernel->n == pads->n &&
+                                          pads->ints[i] < kernel->ints[i % kernel->n]);
+    }
+    if (p->axis != 1 || !reaches ||
+        (padded && (ingot_attr_int(node, "count_include_pad", 0) || ingot_node_attr(node, "dilations"))))
         return refuse(s, "its input comes from a padded %s", node->op_type);
     place up = *p;
     up.value = ingot_input(node, 0);

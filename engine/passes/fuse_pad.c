@@ -7,6 +7,8 @@
 
 #include "engine/passes/rewrite.h"
 
+enum { MAX_AMOUNT = 1 << 20 };
+
 /* A Pad of constant mode, as ONNX lists it: amounts[axis] before and amounts[rank + axis] behind. */
 typedef struct padding {
     int rank;
@@ -15,7 +17,7 @@ typedef struct padding {
 } padding;
 
 /* What a Pad of mode constant adds; false when that is not constant, or touches the first two axes, or cuts. Pad-18's
- * input 3, axes, is not looked into: such a Pad stays. Amounts up to INT32_MAX can be added without overflow. */
+ * input 3, axes, is not looked into: such a Pad stays. Larger amounts stay as well: what is padded might be too large. */
 static bool read_padding(const ingot_graph *graph, const ingot_node *pad, padding *p)
 {
     int n;
@@ -27,7 +29,7 @@ static bool read_padding(const ingot_graph *graph, const ingot_node *pad, paddin
         return false;
     p->rank = n / 2;
     for (int i = 0; i < n; i++)
-        if (p->amounts[i] < 0 || p->amounts[i] > INT32_MAX || (i % p->rank < 2 && p->amounts[i]))
+        if (p->amounts[i] < 0 || p->amounts[i] > MAX_AMOUNT || (i % p->rank < 2 && p->amounts[i]))
             return false;
     return true;
 }

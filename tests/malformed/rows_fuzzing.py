@@ -128,5 +128,10 @@ for text, nodes, code, pattern in [
 
 turned = [node("Transpose", ["five"], ["t"], name="n"), node("Expand", ["x", "t"], ["y"]), node("Expand", ["x", "y"], ["z"], name="n2")]
 op_case("fuzzing: Expand: 2 to a five that was turned", "broadcast", chain(*turned, shape=(2,)))
+case("odd: Reshape of an empty batch, with -1 for a size that it has", OK, "", op("Reshape", [(0, 3, 4), ints(0, -1, 4)]))
+op_case("fuzzing: Reshape: of an empty batch, with -1 for what is left", "not determined", op("Reshape", [(0, 3, 4), ints(0, -1)]))
+far = [node("Pad", ["x", "far"], ["c"], name="n"), node("Conv", ["c", "k"], ["y"])]
+parts["far"] = ints(0, 0, 0, 0, 0, 0, 0, 2147483647)
+op_case("fuzzing: Conv: of what is padded by 2147483647", "spatial size", chain(*far, shape=(0, 2, 4, 4)), UNSUPPORTED)
 alone = [node("QuantizeLinear", ["b", "s", "z"], ["t"], name="n"), node("DequantizeLinear", ["t", "s", "z"], ["y"], name="n2")]
 case("odd: QuantizeLinear of a constant alone", OK, "", chain(*alone))

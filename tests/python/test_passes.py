@@ -467,6 +467,22 @@ def test_spelled_out(optimize, op, nodes):
     assert optimize(nodes + [node("Abs", inner, "z")], image(3, 8), "y z", w)[op] == 0
 
 
+@pytest.mark.parametrize("attributes", [dict(kernel_shape=[3, 3], pads=[1, 7, 1, 1]), dict(kernel_shape=[2, 2], pads=[1, 1, 1, 1], dilations=[7, 7])])
+def test_averages_of_padding_alone(ingot, tmp_path, attributes):
+    """They are 0 before a BatchNormalization, not behind it. onnxruntime does not take such a model."""
+    w = Weights()
+    x = image(2, 4, 6, 6)["x"]
+    save(tmp_path / "m.onnx", [node("Conv", f"x {w.add('w', 4, 4, 1, 1)}", "c"), node("AveragePool", "c", "p", **attributes),
+                               node("BatchNormalization", f"p {w.normalization('n', 4)}", "y")], {"x": x}, "y", w)
+    np.save(tmp_path / "x.npy", x)
+    outputs = []
+    for folder, options in (("passes", ()), ("none", ("--disable-pass", "all"))):
+        done = ingot("run", tmp_path / "m.onnx", "--input", tmp_path / "x.npy", "--output-dir", tmp_path / folder, *options)
+        assert done.code == 0, done.err
+        outputs.append(np.load(tmp_path / folder / "y.npy"))
+    np.testing.assert_allclose(*outputs, rtol=2e-5, atol=2e-5)
+
+
 def test_spelled_out_with_a_number_of_higher_rank(optimize):
     """It makes the result's rank its own."""
     w = Weights()
