@@ -136,10 +136,10 @@ static void depthwise_run(const run_call *call, int64_t begin, int64_t end, floa
     call->k->dwconv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
 }
 
-/* --- winograd: 3x3 of stride 1; the variant is the tile --- */
+/* --- winograd: 3x3 of stride 1 or 2; the variant is the tile --- */
 
-/* The kernel chooses the tile by the sizes (0: not worth it, or not 3x3 of stride 1), unless the session asks for one
- * way. */
+/* The kernel chooses the tile by the sizes (0: not worth it, or not 3x3 of stride 1 or 2), unless the session asks for
+ * one way. */
 static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
     if (d->plain_src || choice == INGOT_CONV_DIRECT)
@@ -148,7 +148,8 @@ static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_c
     return m > 0 ? m : -1;
 }
 
-/* The transformed weights are larger than the weights by the tile's size: (m + 2)^2 numbers for 9. */
+/* The transformed weights are larger than the weights by the tile's size: (m + 2)^2 numbers for 9, whatever the
+ * stride. */
 static int64_t winograd_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
     return k->winograd_packed_f32(&b->conv, b->variant);
@@ -457,14 +458,16 @@ void ingot_conv_blocked_scale(ingot_op_ctx *c, const ingot_conv_blocked *b, cons
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }
 
 /* With r taps along an axis, Winograd's way multiplies at (m + r - 1)^2 points of each tile of m^2 results, the direct
- * way r^2 times for each. A transposed convolution has as many phases as its stride, of equal taps. */
+ * way r^2 times for each; a stride of two takes one more point. A transposed convolution has as many phases as its
+ * stride, of equal taps. */
 static int64_t winograd_flops(const ingot_conv *d, int m, bool transposed)
 {
     int64_t products = 2 * d->n * d->ic * d->oc;
 
     for (int i = 1; i < 3; i++) {
         const int64_t phases = transposed ? d->stride[i] : 1, of_phase = (d->out[i] + phases - 1) / phases;
-        products *= (of_phase + m - 1) / m * phases * (m + d->kernel[i] / phases - 1);
+        const int64_t points = m + d->kernel[i] / phases + d->stride[i] / phases - 2;
+        products *= (of_phase + m - 1) / m * phases * points;
     }
     return products;
 }

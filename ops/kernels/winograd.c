@@ -1,5 +1,5 @@
 /* winograd.c - 3x3 and 2x2 convolution of stride 1 by minimal filtering: F(m x m, 3 x 3) for m = 2 and 4, and
- * F(2 x 2, 2 x 2), which phases of transposed convolutions are done by.
+ * F(2 x 2, 2 x 2), which phases of transposed convolutions are done by; and 3x3 of stride 2.
  *
  * With r taps, both the source patch of a tile and the filter are evaluated at m + r - 1 points along each axis;
  * products at the points, summed over input channels, are interpolated to the m x m outputs. With points p_i (the last
@@ -9,6 +9,10 @@
  *   output  A'[j][i] = p_i^j; at infinity only the highest power counts
  * m = 2 takes 0, 1, and for three taps -1; m = 4 takes 0, +-1/sqrt 2, +-sqrt 2, which lose half as many bits as 0,
  * +-1, +-2. Filters are transformed in double.
+ *
+ * With a stride of 2 the outer two of three taps meet source pixels of one parity, the middle one those of the other.
+ * Along an axis the outer ones are F(2, 2), three points, and the middle one takes a product for each of two results:
+ * 25 products instead of 36 for 2 x 2 results. The last two points have one filter, so that there are 16 to be packed.
  *
  * A block of tiles (of one image or several) is transformed for all input channels into scratch memory, V[point][ic
  * block][tile][8]. For each unit of output channels the products go to M[point][tile][UNIT], still in the second-level
@@ -36,7 +40,7 @@ enum {
 
 /* What follows from a convolution's numbers and m. */
 typedef struct wino_shape {
-    int m, points;                      /* along an axis */
+    int m, points, filters;             /* along an axis; the last of the filters is that of all points left */
     int64_t tiles_y, tiles_x, tiles;    /* of an image; of all images */
     int64_t block, blocks;              /* tiles of a block, and blocks */
     int64_t ic_blocks, units;
@@ -44,13 +48,15 @@ typedef struct wino_shape {
     int64_t in_plane, out_plane;
 } wino_shape;
 
-static int points_of(const ingot_conv *d, int m) { return m + (int)d->kernel[1] - 1; }
+/* Points along an axis, and filters, which are fewer with a stride of 2. */
+static int filters_of(const ingot_conv *d, int m) { return m + (int)d->kernel[1] - 1; }
+static int points_of(const ingot_conv *d, int m) { return filters_of(d, m) + (d->stride[1] == 2); }
 
 /* Blocks that all tiles are cut into. A small layer, whose filters are in cache anyway, has enough of them to share. */
 static int64_t choose_blocks(const wino_shape *s, int64_t ic)
 {
     const int64_t tile_bytes = (int64_t)sizeof(float) * s->points * s->points * ic;
-    const int64_t filters = tile_bytes * s->units * UNIT;
+    const int64_t filters = (int64_t)sizeof(float) * s->filters * s->filters * ic * s->units * UNIT;
     const int64_t v_bytes = filters >= MANY_BYTES ? LARGE_V_BYTES : V_BYTES;
     const int64_t most = max64(LEAST_TILES, min64(MOST_TILES, v_bytes / tile_bytes)), least = ceil_div(s->tiles, most);
 
@@ -66,8 +72,8 @@ static int64_t choose_blocks(const wino_shape *s, int64_t ic)
  * LINE keeps the points apart in cache sets. */
 static wino_shape wino_shape_of(const ingot_conv *d, int m)
 {
-    wino_shape s = { .m = m, .points = points_of(d, m), .in_plane = d->in[1] * d->in[2] * BLOCK,
-                     .out_plane = d->out[1] * d->out[2] * BLOCK };
+    wino_shape s = { .m = m, .points = points_of(d, m), .filters = filters_of(d, m),
+                     .in_plane = d->in[1] * d->in[2] * BLOCK, .out_plane = d->out[1] * d->out[2] * BLOCK };
 
     s.tiles_y = ceil_div(d->out[1], m);
     s.tiles_x = ceil_div(d->out[2], m);
@@ -87,8 +93,8 @@ static wino_shape wino_shape_of(const ingot_conv *d, int m)
  * points. */
 int64_t INGOT_FN(winograd_packed_f32)(const ingot_conv *d, int m)
 {
-    return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * points_of(d, m) *
-           points_of(d, m);
+    return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * filters_of(d, m) *
+           filters_of(d, m);
 }
 
 /* Floats of scratch memory for one thread: V and M of one block of tiles. */
@@ -112,8 +118,8 @@ static bool suits(const ingot_conv *d)
         d->groups == 1 && !d->plain_src && d->kernel[0] == 1 && d->pad[0] == 0 && d->in[0] == 1 && d->out[0] == 1;
 
     for (int i = 1; i < 3; i++)
-        fits &= d->kernel[i] == d->kernel[1] && d->stride[i] == 1 && d->dilation[i] == 1;
-    return fits && (d->kernel[1] == 3 || d->kernel[1] == 2);
+        fits &= d->kernel[i] == d->kernel[1] && d->stride[i] == d->stride[1] && d->dilation[i] == 1;
+    return fits && ((d->stride[1] <= 2 && d->kernel[1] == 3) || (d->stride[1] == 1 && d->kernel[1] == 2));
 }
 
 /* Cycles until `bytes` of weights have come `times` times. Measured with a network around: what does not fit the second
@@ -137,34 +143,43 @@ static double cycles(const ingot_conv *d, int m)
     const double tiles = (double)s.tiles, taps = (double)(d->kernel[1] * d->kernel[2]);
     const double points = m ? s.points * s.points : taps;
     const double pixels = (double)(d->n * d->out[1] * d->out[2]);
-    /* multiply-adds at 90 % of two a cycle, the weights' way from memory, and the transforms */
-    const double products = (m ? tiles * points : pixels * taps) * ic * oc / per_cycle;
-    const double weights = streaming(points * ic * oc * sizeof(float), m ? (double)s.blocks : 1);
+    /* multiply-adds at 90 % of two a cycle, which narrow tiles do not reach with a stride, the weights' way from
+     * memory, and the transforms */
+    const double slower = !m && d->stride[1] == 2 && VF32_LANES == 8 ? 1.2 : 1;
+    const double products = (m ? tiles * points : pixels * taps) * ic * oc / per_cycle * slower;
+    const double packed = m ? s.filters * s.filters : taps;
+    const double weights = streaming(packed * ic * oc * sizeof(float), m ? (double)s.blocks : 1);
     const double transforms = m ? tiles * points * (ic * 3 + oc * 4) / VF32_LANES : 0;
 
     return (products > weights ? products : weights) + transforms;
 }
 
-/* m by estimated cycles, or 0 where this would not be five percent faster than the direct way, or cannot be done;
- * wherever_possible leaves out the comparison. */
+/* m by estimated cycles, or 0 where this would not be five percent (with a stride, eight) faster than the direct way,
+ * or cannot be done; wherever_possible leaves out the comparison. */
 int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
 {
     if (!suits(d))
         return 0;
 
-    const double two = cycles(d, 2), four = d->kernel[1] == 3 ? cycles(d, 4) : two, best = four < two ? four : two;
-    if (!wherever_possible && best >= 0.95 * cycles(d, 0))
+    const bool can_four = d->kernel[1] == 3 && d->stride[1] == 1;
+    const double two = cycles(d, 2), four = can_four ? cycles(d, 4) : two, best = four < two ? four : two;
+    if (!wherever_possible && best >= (d->stride[1] == 2 ? 0.92 : 0.95) * cycles(d, 0))
         return 0;
     return four < two ? 4 : 2;
 }
 
 /* G: filter to points. */
-static void filter_matrix(int m, int points, double g[MAX_POINTS][3])
+static void filter_matrix(int m, int points, int stride, double g[MAX_POINTS][3])
 {
     static const double two[] = { 0, 1, -1 }, four[] = { 0, SQRT2 / 2, -SQRT2 / 2, SQRT2, -SQRT2 };
+    static const double strided[4][3] = { { -1, 0, 0 }, { 1, 0, 1 }, { 0, 0, 1 }, { 0, 1, 0 } };
     const double *p = m == 2 ? two : four;
     const int finite = points - 1;
 
+    if (stride == 2) {
+        memcpy(g, strided, sizeof strided);
+        return;
+    }
     for (int i = 0; i < finite; i++) {
         double divisor = 1;
         for (int l = 0; l < finite; l++)
@@ -218,12 +233,12 @@ static void transform_filters(double g[MAX_POINTS][3], int points, filters *f, f
 void INGOT_FN(winograd_pack_view)(const ingot_conv *d, int m, float *packed, const conv_weights *weights, int64_t u0,
                                   int64_t u1)
 {
-    const int points = points_of(d, m);
+    const int points = filters_of(d, m);
     const int64_t ic = ceil_div(d->ic, BLOCK) * BLOCK;
     double g[MAX_POINTS][3];
     filters f;
 
-    filter_matrix(m, points, g);
+    filter_matrix(m, points, (int)d->stride[1], g);
     for (int64_t u = u0; u < u1; u++) {
         const int width = unit_width_of(d->oc, u);
         float *to = packed + u * UNIT * ic * points * points;
@@ -264,6 +279,14 @@ INGOT_INLINE void source_1d(int points, const vf32 x[MAX_POINTS], vf32 y[MAX_POI
         y[3] = vf32_sub(x[3], x[1]);
         return;
     }
+    if (points == 5) {                  /* a stride of 2 */
+        y[0] = vf32_sub(x[2], x[0]);
+        y[1] = x[2];
+        y[2] = vf32_sub(x[4], x[2]);
+        y[3] = x[1];
+        y[4] = x[3];
+        return;
+    }
 
     const vf32 c = vf32_set1(2.5f), half = vf32_set1(0.5f), two = vf32_set1(2.0f);
     const vf32 even1 = vf32_fnma(two, x[2], x[4]),
@@ -293,6 +316,11 @@ INGOT_INLINE void output_1d(int points, const vf32 x[MAX_POINTS], vf32 y[MAX_M])
         y[1] = vf32_add(difference1, x[3]);
         return;
     }
+    if (points == 5) {
+        y[0] = vf32_add(vf32_add(x[0], x[1]), x[3]);
+        y[1] = vf32_add(sum1, x[4]);
+        return;
+    }
 
     const vf32 sum2 = vf32_add(x[3], x[4]), difference2 = vf32_sub(x[3], x[4]);
     const vf32 odd1 = vf32_mul(difference1, vf32_set1((float)(SQRT2 / 2)));
@@ -314,8 +342,8 @@ typedef struct patch {
  */
 INGOT_INLINE void fetch_patch(const float *p, ptrdiff_t row, int points)
 {
-    enum { LINE_PIXELS = 2 };
-    const float *next = p + (points - 2) * VECTOR_BLOCKS * BLOCK;
+    enum { LINE_PIXELS = 2, STEP = 4 };                       /* of tiles of five or six points */
+    const float *next = p + STEP * VECTOR_BLOCKS * BLOCK;
 
     for (int y = 0; y < points; y++)
         for (int x = 2; x < points; x += LINE_PIXELS)
@@ -387,6 +415,7 @@ static tile_place place_of(const wino_shape *s, int64_t tile)
 INGOT_INLINE void transform_source(const wino_job *j, int points, int64_t tile0, int64_t count)
 {
     const wino_shape *s = j->s;
+    const int stride = points == 5 ? 2 : 1;
     float copies[VECTOR_BLOCKS][MAX_POINTS * MAX_POINTS * BLOCK];
     patch patches[VECTOR_BLOCKS];
 
@@ -398,8 +427,8 @@ INGOT_INLINE void transform_source(const wino_job *j, int points, int64_t tile0,
         for (int64_t b = 0; b < s->ic_blocks; b++) {
             for (int i = 0; i < VECTOR_BLOCKS; i++) {
                 const float *plane = j->src + (at[i].image * s->ic_blocks + b) * s->in_plane;
-                patches[i] =
-                    find_patch(j->d, plane, at[i].y - j->d->pad[1], at[i].x - j->d->pad[2], points, copies[i]);
+                patches[i] = find_patch(j->d, plane, at[i].y * stride - j->d->pad[1],
+                                        at[i].x * stride - j->d->pad[2], points, copies[i]);
             }
             transform_patches(points, patches, j->v + b * s->v_block + t * BLOCK, s->v_point);
         }
@@ -415,42 +444,57 @@ static void transform_source_4(const wino_job *j, int64_t tile0, int64_t count)
 {
     transform_source(j, 4, tile0, count);
 }
+static void transform_source_5(const wino_job *j, int64_t tile0, int64_t count)
+{
+    transform_source(j, 5, tile0, count);
+}
 static void transform_source_6(const wino_job *j, int64_t tile0, int64_t count)
 {
     transform_source(j, 6, tile0, count);
 }
 
-/* All products of a unit: point by point, strips of tiles of nearly equal length. The next point's filters are asked
- * for in even portions over the strips; at the very last point, what is read after the convolution. */
+/* The products of one point of a unit, in strips of tiles of nearly equal length. */
+static void multiply_point(const wino_job *j, pixel_product *p, int point, int64_t count, int width)
+{
+    const int most = width == UNIT ? CONV_PX2 : CONV_PX1;
+    const float *v = j->v + point * j->s->v_point;
+    float *to = j->products + point * j->s->m_point;
+    int64_t strips = ceil_div(count, most);
+
+    for (int64_t t = 0; t < count; strips--) {
+        const int px = (int)ceil_div(count - t, strips);
+        p->src = v + t * BLOCK;
+        p->sums = to + t * UNIT;
+        if (width == UNIT)
+            INGOT_FN(multiply_pixels)(p, px);
+        else
+            INGOT_FN(multiply_pixels_once)(p, px);
+        t += px;
+    }
+}
+
+/* All products of a unit: filter by filter, and those of the points that have it. The next filter is asked for in even
+ * portions over the strips; at the very last, what is read after the convolution. */
 static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool last)
 {
     const wino_shape *s = j->s;
     const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? CONV_PX2 : CONV_PX1;
-    const int points = s->points * s->points;
+    const int n_filters = s->filters * s->filters, spare = s->points - s->filters;
     const int64_t ic = s->ic_blocks * BLOCK;
-    pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT };
+    pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,
+                        .groups = (int)ceil_div(width / 8, ceil_div(count, most)) };   /* to fetch all cache lines */
 
-    for (int point = 0; point < points; point++) {
-        /* this point's part of V, of the filters and of M */
-        const float *v = j->v + point * s->v_point;
-        float *to = j->products + point * s->m_point;
-        int64_t strips = ceil_div(count, most);
+    for (int f = 0; f < n_filters; f++) {
+        const int y0 = f / s->filters, x0 = f % s->filters;
+        const int y1 = y0 + (y0 == s->filters - 1 ? spare : 0), x1 = x0 + (x0 == s->filters - 1 ? spare : 0);
 
-        p.weights = j->packed + (unit * UNIT * points + point * width) * ic;
-        p.groups = (int)ceil_div(width / 8, strips);              /* of cache lines a call, to fetch all of them */
+        p.weights = j->packed + (unit * UNIT * n_filters + f * width) * ic;
         p.soon = (ahead){ p.weights + width * ic, p.weights + 2 * width * ic };
-        if (point == points - 1 && unit + 1 == s->units)
+        if (f == n_filters - 1 && unit + 1 == s->units)
             p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
-        for (int64_t t = 0; t < count; strips--) {
-            const int px = (int)ceil_div(count - t, strips);
-            p.src = v + t * BLOCK;
-            p.sums = to + t * UNIT;
-            if (width == UNIT)
-                INGOT_FN(multiply_pixels)(&p, px);
-            else
-                INGOT_FN(multiply_pixels_once)(&p, px);
-            t += px;
-        }
+        for (int y = y0; y <= y1; y++)
+            for (int x = x0; x <= x1; x++)
+                multiply_point(j, &p, y * s->points + x, count, width);
     }
 }
 
@@ -508,6 +552,10 @@ static void transform_output_4(const float *p, int64_t m_point, const tile_out *
 {
     transform_output(4, p, m_point, o);
 }
+static void transform_output_5(const float *p, int64_t m_point, const tile_out *o)
+{
+    transform_output(5, p, m_point, o);
+}
 static void transform_output_6(const float *p, int64_t m_point, const tile_out *o)
 {
     transform_output(6, p, m_point, o);
@@ -554,6 +602,8 @@ static void finish_vector(const wino_job *j, int64_t oc, const float *products, 
             transform_output_3(products + t * UNIT, s->m_point, &o);
         else if (s->points == 4)
             transform_output_4(products + t * UNIT, s->m_point, &o);
+        else if (s->points == 5)
+            transform_output_5(products + t * UNIT, s->m_point, &o);
         else
             transform_output_6(products + t * UNIT, s->m_point, &o);
         if (act_follows(j->e))
@@ -583,6 +633,8 @@ void INGOT_FN(winograd_place_run)(const ingot_conv *d, int m, const conv_place *
                 transform_source_3(&j, tile0, count);
             else if (s.points == 4)
                 transform_source_4(&j, tile0, count);
+            else if (s.points == 5)
+                transform_source_5(&j, tile0, count);
             else
                 transform_source_6(&j, tile0, count);
             *held = block;

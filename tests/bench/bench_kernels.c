@@ -118,7 +118,8 @@ static double bench_winograd(const ingot_kernels *k, const ingot_conv *d, const 
     k->winograd_pack_f32(d, m, packed, b->weights, 0, k->conv_units_f32(d));
     int64_t held;
     BEST_TIME(seconds, (held = -1, k->winograd_f32(d, m, packed, b->src, b->dst, &e, scratch, &held, 0, items)))
-    const double own = report(name, flops_of(d), 2 * tiles * (m + 2) * (m + 2) * (double)(d->ic * d->oc), seconds);
+    const double points = (double)(m + d->kernel[1] + d->stride[1] - 2);
+    const double own = report(name, flops_of(d), 2 * tiles * points * points * (double)(d->ic * d->oc), seconds);
     check_free(packed, n_packed, name), check_free(scratch, n_scratch, name);
     return chosen ? own : us;
 }
@@ -148,7 +149,8 @@ static double bench_conv(const ingot_kernels *k, const ingot_conv *d, const char
         BEST_TIME(seconds, k->conv_f32(d, packed, b.src, b.dst, &e, 0, items))
         us = report(name, flops_of(d), flops_of(d), seconds);
     }
-    for (int m = 2; !depthwise && k->winograd_choose_f32(d, true) && m <= 4; m += 2)
+    const int most = d->kernel[1] == 3 && d->stride[1] == 1 ? 4 : 2;
+    for (int m = 2; !depthwise && k->winograd_choose_f32(d, true) && m <= most; m += 2)
         us = bench_winograd(k, d, &b, m, us);
     check_free(b.src, b.n_src, name), check_free(b.dst, b.n_dst, name);
     check_free(b.weights, b.n_weights + d->oc, name), check_free(packed, n_packed, name);

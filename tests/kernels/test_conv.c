@@ -135,6 +135,21 @@ static const conv_case winograd_cases[] = {
     { "one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
 };
 
+/* A stride of two, which only tiles of 2x2 are for. */
+static const conv_case strided_cases[] = {
+    { "stride 2, whole tiles", 1, 1, 16, 40, { 1, 16, 24 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 },
+      false },
+    { "stride 2, odd size", 3, 1, 13, 24, { 1, 14, 9 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 },
+      false },
+    { "stride 2, no padding", 1, 1, 8, 9, { 1, 13, 7 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "stride 2, wide padding", 1, 1, 8, 8, { 1, 3, 5 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 3, 4 }, { 0, 4, 3 },
+      false },
+    { "stride 2, many tiles", 1, 1, 72, 72, { 1, 81, 78 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 },
+      false },
+    { "stride 2, one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 },
+      false },
+};
+
 /* Two taps, which only tiles of 2x2 are for. */
 static const conv_case two_taps_cases[] = {
     { "two taps", 2, 1, 16, 40, { 1, 8, 8 }, { 1, 2, 2 }, ONES, ONES, { 0, 1, 1 }, NONE, false },
@@ -637,6 +652,7 @@ static void test(const ingot_kernels *k)
         check_scale(k, 16, channels + 7, 3);
     }
     check_cases(k, &two, two_taps_cases, sizeof two_taps_cases / sizeof *two_taps_cases);
+    check_cases(k, &two, strided_cases, sizeof strided_cases / sizeof *strided_cases);
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     /* all widths, with one to seven blocks of output channels and strides of 1 to 3 */

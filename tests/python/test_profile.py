@@ -183,8 +183,9 @@ class Page(html.parser.HTMLParser):
 
 @pytest.mark.parametrize("shape, possible", [
     ((16, 16, 12), True), ((8, 24, 7), True), ((13, 5, 9), True), ((64, 64, 1), True), ((8, 8, 5, 3, 0), True),
+    ((8, 24, 9, 3, 1, 2), True),      # stride 2
     ((3, 8, 10), False),              # few channels are read as they are
-    ((8, 8, 9, 3, 1, 2), False),      # stride 2
+    ((8, 8, 9, 3, 1, 3), False),      # stride 3
     ((8, 8, 9, 3, 1, 1, 8), False),   # depthwise
     ((8, 8, 9, 1, 0), False),
 ])
@@ -208,7 +209,7 @@ def test_conv_algorithms_resnet(ingot, corpus):
         done = ingot("verify", model, data, "--rtol", "1e-3", "--atol", "1e-4", "--conv-algorithm", algorithm)
         assert done.code == 0, done.out
     used = sum("winograd" in kernel for kernel in kernels(ingot, model, "--conv-algorithm", "winograd"))
-    assert used == 13                 # 3x3 of stride 1
+    assert used == 16                 # 3x3 of stride 1 and 2
     assert not any("winograd" in kernel for kernel in kernels(ingot, model, "--conv-algorithm", "direct"))
 
 
