@@ -280,7 +280,7 @@ static void run_fractions(ingot_op_ctx *c, const ingot_product *p)
     plain.beta = 0;
     plain.has_d = false;
     plain.d = NULL;
-    ingot_product_plain(c->team, y->dtype, &plain);
+    ingot_product_plain(c, y->dtype, &plain);
     for (int64_t i = 0; i < p->m * p->n; i++) {
         double value = (double)p->alpha * ingot_double_at(y, i);
         if (p->has_d)
@@ -291,7 +291,7 @@ static void run_fractions(ingot_op_ctx *c, const ingot_product *p)
     }
 }
 
-/* The tiled product for f32, and for 16-bit floats that were widened to it; the plain loops for f64 and integers. */
+/* The tiled product for f32, and for 16-bit floats that were widened to it; another way for f64 and integers. */
 static ingot_status run_product(ingot_op_ctx *c)
 {
     matmul_state *s = c->state;
@@ -306,7 +306,7 @@ static ingot_status run_product(ingot_op_ctx *c)
     else if (s->fast)
         ingot_product_run(c, p, &s->plan, &s->epilogue, c->scratch);
     else
-        ingot_product_plain(c->team, c->in[A]->dtype, p);
+        ingot_product_plain(c, c->in[A]->dtype, p);
     return INGOT_OK;
 }
 

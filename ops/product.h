@@ -21,8 +21,8 @@ typedef struct ingot_product {
     void *c;
 } ingot_product;
 
-/* As the definition says: dtype FLOAT, DOUBLE, or an integer type of 4 or 8 bytes (then alpha and beta are whole). */
-void ingot_product_plain(ingot_team *team, ingot_dtype dtype, ingot_product *p);
+/* dtype DOUBLE, or an integer type of 4 or 8 bytes (then alpha and beta are whole). */
+void ingot_product_plain(const ingot_op_ctx *c, ingot_dtype dtype, ingot_product *p);
 
 /* How a float product goes to the kernels, decided by its sizes alone. */
 typedef enum ingot_product_way {

@@ -87,6 +87,12 @@ typedef struct ingot_gemm {
     ptrdiff_t a_row, a_col, ldc;
 } ingot_gemm;
 
+/* The same of doubles: C = A B, and B[l][j] is b[l * b_row + j * b_col]. */
+typedef struct ingot_gemm_f64 {
+    int64_t m, n, k;
+    ptrdiff_t a_row, a_col, b_row, b_col, ldc;
+} ingot_gemm_f64;
+
 /* A convolution. Spatial axes are depth, height, width: those a model does not have come first, with size 1, kernel
  * 1, stride 1, dilation 1 and no padding. Weights are [oc][ic / groups][kernel...], row-major.
  *
@@ -262,6 +268,8 @@ enum { INGOT_STRIPE = 16 };
     X(void, cell_inputs_f64, (const ingot_cell *d, const void *x, int64_t k, const void *packed, const void *bias, \
                               void *inputs, int64_t m0, int64_t m1, int64_t b0, int64_t b1)) \
     X(void, cell_step_f64, (const ingot_cell *d, const ingot_cell_step *s, int64_t b0, int64_t b1)) \
+    /* gemm_f64.c */ \
+    X(void, gemm_f64, (const ingot_gemm_f64 *g, double *c, const double *a, const double *b)) \
     /* halves.c: 16-bit floats (bfloat16, or else float16) to float, exactly, and back, to nearest even */ \
     X(void, widen_f32, (float *dst, const uint16_t *src, int64_t n, bool bfloat)) \
     X(void, narrow_f32, (uint16_t *dst, const float *src, int64_t n, bool bfloat)) \

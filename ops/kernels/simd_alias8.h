@@ -42,6 +42,14 @@
 #define vi32_store_i16 vi8_store_i16
 #define vi32_exp2_table vi8_exp2_table
 
+#define VF64_LANES 4
+#define GEMM_MR_64 GEMM_MR_D4
+#define vf64 vd4
+#define vf64_load vd4_load
+#define vf64_store vd4_store
+#define vf64_set1 vd4_set1
+#define vf64_acc vd4_acc
+
 #define vf32_load_f16 vf8_load_f16
 #define vf32_store_f16 vf8_store_f16
 #define vf32_load vf8_load

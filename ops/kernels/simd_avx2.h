@@ -95,6 +95,17 @@ INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b)
     return acc;
 }
 
+typedef __m256d vd4;
+#define GEMM_MR_D4 4      /* rows of the product of doubles' tile; two vectors wide */
+INGOT_INLINE vd4 vd4_load(const double *p) { return _mm256_loadu_pd(p); }
+INGOT_INLINE void vd4_store(double *p, vd4 a) { _mm256_storeu_pd(p, a); }
+INGOT_INLINE vd4 vd4_set1(double x) { return _mm256_set1_pd(x); }
+INGOT_INLINE vd4 vd4_acc(vd4 acc, vd4 a, vd4 b)
+{
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+    return acc;
+}
+
 INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return _mm256_sqrt_ps(a); }
 INGOT_INLINE vf8 vf8_round(vf8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INGOT_INLINE vf8 vf8_floor(vf8 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }

@@ -70,6 +70,18 @@ INGOT_INLINE vi32 vi32_repeat8(vi8 a) { return _mm512_broadcast_i64x4(a); }
 INGOT_INLINE vi8 vi32_low8(vi32 a) { return _mm512_castsi512_si256(a); }
 INGOT_INLINE vi8 vi32_high8(vi32 a) { return _mm512_extracti64x4_epi64(a, 1); }
 
+#define VF64_LANES 8
+#define GEMM_MR_64 8
+typedef __m512d vf64;
+INGOT_INLINE vf64 vf64_load(const double *p) { return _mm512_loadu_pd(p); }
+INGOT_INLINE void vf64_store(double *p, vf64 a) { _mm512_storeu_pd(p, a); }
+INGOT_INLINE vf64 vf64_set1(double x) { return _mm512_set1_pd(x); }
+INGOT_INLINE vf64 vf64_acc(vf64 acc, vf64 a, vf64 b)
+{
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+}
+
 INGOT_INLINE vf32 vf32_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));

@@ -279,6 +279,24 @@ INGOT_INLINE void vf8_store_f16(uint16_t *p, vf8 a)
     vi8_store_i16((int16_t *)p, vi8_or(result, sign));
 }
 
+typedef double v2d __attribute__((vector_size(16)));
+typedef double v2d_memory __attribute__((vector_size(16), aligned(8), may_alias));
+typedef struct { v2d lo, hi; } vd4;
+#define GEMM_MR_D4 4
+INGOT_INLINE vd4 vd4_load(const double *p)
+{
+    const v2d_memory *v = (const v2d_memory *)(const void *)p;
+    return (vd4){ v[0], v[1] };
+}
+INGOT_INLINE void vd4_store(double *p, vd4 a)
+{
+    v2d_memory *v = (v2d_memory *)(void *)p;
+    v[0] = a.lo;
+    v[1] = a.hi;
+}
+INGOT_INLINE vd4 vd4_set1(double x) { return (vd4){ { x, x }, { x, x } }; }
+INGOT_INLINE vd4 vd4_acc(vd4 acc, vd4 a, vd4 b) { return (vd4){ acc.lo + a.lo * b.lo, acc.hi + a.hi * b.hi }; }
+
 INGOT_INLINE float vf8_hsum(vf8 a)
 {
     const v4f s = a.lo + a.hi;

@@ -89,6 +89,16 @@ INGOT_INLINE vi8 vi8_load_i8(const void *p, bool is_signed)
 INGOT_INLINE void vi8_store_i16(int16_t *p, vi8 a) { vst1q_s16(p, vmovn_high_s32(vmovn_s32(a.lo), a.hi)); }
 INGOT_INLINE void vi8_store_i8(void *p, vi8 a) { vst1_s8(p, vmovn_s16(vmovn_high_s32(vmovn_s32(a.lo), a.hi))); }
 
+typedef struct { float64x2_t lo, hi; } vd4;
+#define GEMM_MR_D4 4
+INGOT_INLINE vd4 vd4_load(const double *p) { return (vd4){ vld1q_f64(p), vld1q_f64(p + 2) }; }
+INGOT_INLINE void vd4_store(double *p, vd4 a) { vst1q_f64(p, a.lo), vst1q_f64(p + 2, a.hi); }
+INGOT_INLINE vd4 vd4_set1(double x) { return (vd4){ vdupq_n_f64(x), vdupq_n_f64(x) }; }
+INGOT_INLINE vd4 vd4_acc(vd4 acc, vd4 a, vd4 b)
+{
+    return (vd4){ vfmaq_f64(acc.lo, a.lo, b.lo), vfmaq_f64(acc.hi, a.hi, b.hi) };
+}
+
 INGOT_INLINE vf8 vf8_load_f16(const uint16_t *p)
 {
     const float16x8_t x = vreinterpretq_f16_u16(vld1q_u16(p));

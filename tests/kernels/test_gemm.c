@@ -153,6 +153,32 @@ static void check_acts(const ingot_kernels *k)
     }
 }
 
+/* A product of doubles, with B as it is or transposed, beside the definition; C has a gap behind each row. */
+static void check_gemm_f64(const ingot_kernels *k, int64_t m, int64_t n, int64_t depth, bool transposed)
+{
+    const ingot_gemm_f64 g = { m, n, depth, depth, 1, transposed ? 1 : n, transposed ? depth : 1, n + 3 };
+    double *a = calloc((size_t)(m * depth) + 1, sizeof *a), *b = calloc((size_t)(n * depth) + 1, sizeof *b);
+    double *c = calloc((size_t)(m * g.ldc), sizeof *c);
+
+    for (int64_t i = 0; i < m * depth; i++)
+        a[i] = (double)check_random();
+    for (int64_t i = 0; i < n * depth; i++)
+        b[i] = (double)check_random();
+    for (int64_t i = 0; i < m * g.ldc; i++)
+        c[i] = (double)CANARY;
+    k->gemm_f64(&g, c, a, b);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < g.ldc; j++, check_count++) {
+            double want = j < n ? 0 : (double)CANARY;
+            for (int64_t l = 0; l < depth && j < n; l++)
+                want += a[i * depth + l] * b[l * g.b_row + j * g.b_col];
+            if (!(fabs(c[i * g.ldc + j] - want) <= 1e-13 * (1 + fabs(want))))
+                check_fail("gemm_f64 %s %lld x %lld x %lld [%lld, %lld]: got %.17g, wanted %.17g", k->isa, (long long)m,
+                           (long long)n, (long long)depth, (long long)i, (long long)j, c[i * g.ldc + j], want);
+        }
+    free(a), free(b), free(c);
+}
+
 /* Heights up to beyond two of the tallest tiles, widths around one and two panels of either vector length, and k
  * from nothing to many steps. Layouts, epilogues and activations take turns over these shapes, as all of them at
  * every shape would take too long; then k of more than one chunk, where sums are added up in C. */
@@ -181,6 +207,10 @@ static void test(const ingot_kernels *k)
             for (int64_t depth = 190; depth <= 1500; depth += 437)
                 check_stripes(k, m, n, depth);
     check_acts(k);
+    for (int64_t m = 1; m <= 19; m++)
+        for (int64_t n = 1; n <= 35; n += n % 3 + 1)
+            for (int64_t depth = 0; depth <= 600; depth += depth < 4 ? 1 : 149)
+                check_gemm_f64(k, m, n, depth, n & 1);
 }
 
 int main(void) { return check_every_isa(test, false); }
