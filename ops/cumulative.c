@@ -22,25 +22,36 @@ static ingot_status infer_cumulative(ingot_op_ctx *c)
     return ingot_out_like(c, 0, c->in[0]);
 }
 
-enum { LINES = 64 };         /* lines side by side that are walked together */
+/* Lines side by side that are walked together; and those of usual sums whose loop has a known count, so that it becomes
+ * vector code. */
+enum { LINES = 512, BLOCK = 8 };
 
 /* Walk n lines that lie side by side, from their first element on; their running values are of type A and stored as
  * T. A wraps as the type does, or is a double. */
 #define WALK(dtype, T, A) \
     static void walk_##dtype(const cumulative_job *job, int64_t first, int64_t n) \
     { \
+        const bool product = job->product, exclusive = job->exclusive; \
         const int64_t step = job->reverse ? -job->inner : job->inner; \
         int64_t at = first + (job->reverse ? (job->size - 1) * job->inner : 0); \
         A running[LINES]; \
         for (int64_t i = 0; i < n; i++) \
-            running[i] = job->product; \
+            running[i] = product; \
         for (int64_t k = 0; k < job->size; k++, at += step) { \
             const T *x = (const T *)job->x->data + at; \
             T *y = (T *)job->y->data + at; \
-            for (int64_t i = 0; i < n; i++) { \
+            int64_t i = 0; \
+            for (A sums[BLOCK]; i + BLOCK <= n && !product && !exclusive; i += BLOCK) { \
+                for (int j = 0; j < BLOCK; j++) \
+                    sums[j] = running[i + j] + (A)x[i + j]; \
+                memcpy(running + i, sums, sizeof sums); \
+                for (int j = 0; j < BLOCK; j++) \
+                    y[i + j] = (T)sums[j]; \
+            } \
+            for (; i < n; i++) { \
                 const A before = running[i]; \
-                running[i] = job->product ? before * (A)x[i] : before + (A)x[i]; \
-                y[i] = (T)(job->exclusive ? before : running[i]); \
+                running[i] = product ? before * (A)x[i] : before + (A)x[i]; \
+                y[i] = (T)(exclusive ? before : running[i]); \
             } \
         } \
     }

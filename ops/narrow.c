@@ -2,8 +2,6 @@
  * hundred 16-bit numbers on the stack. */
 #include "ops/narrow.h"
 
-#include <math.h>
-
 #include "ops/half.h"
 
 /* The stack buffer, and up to where sums are rounded at each term. */
@@ -26,16 +24,14 @@ void ingot_round_to(const ingot_kernels *kernels, float *values, int64_t n, ingo
 
 /* The sum, to be rounded once. The reference rounds bfloat16 after every term, which loses all terms once the sum is
  * 256 times as large; up to FEW_TERMS the difference is one of the last place, and taken over to agree with it. */
-static float sum_of(const float *row, int64_t n, ingot_dtype dtype)
+static float sum_of(const ingot_kernels *kernels, const float *row, int64_t n, ingot_dtype dtype)
 {
-    const bool every = dtype == INGOT_BFLOAT16 && n <= FEW_TERMS;
     float sum = 0;
 
-    for (int64_t i = 0; i < n; i++) {
-        sum += row[i];
-        if (every)
-            sum = ingot_bfloat_to_float(ingot_float_to_bfloat(sum));
-    }
+    if (dtype != INGOT_BFLOAT16 || n > FEW_TERMS)
+        return (float)kernels->fold_row_f32(INGOT_FOLD_SUM, row, (size_t)n, 0);
+    for (int64_t i = 0; i < n; i++)
+        sum = ingot_bfloat_to_float(ingot_float_to_bfloat(sum + row[i]));
     return sum;
 }
 
@@ -43,18 +39,14 @@ static float sum_of(const float *row, int64_t n, ingot_dtype dtype)
  * in 16 bits: x - max, exp, the sum, the quotient. */
 void ingot_softmax_narrow(const ingot_kernels *kernels, float *row, int64_t n, ingot_dtype dtype)
 {
-    float largest = -INFINITY;
+    const float largest = (float)kernels->fold_row_f32(INGOT_FOLD_MAX, row, (size_t)n, 0);
 
-    for (int64_t i = 0; i < n; i++)
-        largest = row[i] > largest ? row[i] : largest;
-    for (int64_t i = 0; i < n; i++)
-        row[i] -= largest;
+    kernels->binary_f32(INGOT_BINARY_SUB, row, (ingot_operand){ row, 0 }, (ingot_operand){ &largest, 1 }, n);
     ingot_round_to(kernels, row, n, dtype);
     kernels->map_f32(INGOT_MAP_EXP, row, row, n, 0, 0);
     ingot_round_to(kernels, row, n, dtype);
-    float sum = sum_of(row, n, dtype);
+    float sum = sum_of(kernels, row, n, dtype);
     ingot_round_to(kernels, &sum, 1, dtype);
-    for (int64_t i = 0; i < n; i++)
-        row[i] /= sum;
+    kernels->binary_f32(INGOT_BINARY_DIV, row, (ingot_operand){ row, 0 }, (ingot_operand){ &sum, 1 }, n);
     ingot_round_to(kernels, row, n, dtype);
 }

@@ -8,7 +8,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/convert.h"
 #include "ops/movement.h"
+#include "ops/row_loops.h"
 #include "ops/scalar.h"
 
 /* WIDTH columns are folded at a time; ROWS rows of floats before they are added in double; GRAIN elements make a
@@ -110,41 +112,62 @@ static ingot_status infer_reduce(ingot_op_ctx *c)
 /* n elements from `first` on: integers as int64 in row[], other types as double. */
 static void load_row(const reduce_job *job, int64_t first, int64_t n, reduce_total *row)
 {
+    const ingot_dtype dtype = job->x->dtype;
+    const ingot_conversion as = {.from = dtype, .to = job->integers ? INGOT_INT64 : INGOT_DOUBLE,
+                                 .kernels = job->kernels};
+    ingot_convert(&as, row, (const char *)job->x->data + (size_t)first * ingot_dtype_size_bytes(dtype), n);
+}
+
+#define JOIN(member, T, expression)                                                                                    \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+        const T a = (T)acc[i].member, b = (T)x[i].member;                                                              \
+        acc[i].member = (expression);                                                                                  \
+    }                                                                                                                  \
+    break
+
+/* x where the condition holds, else y; without a branch, which nobody could foretell. */
+#define CHOOSE(condition, x, y) ((y) ^ (((x) ^ (y)) & ((uint64_t)0 - (uint64_t)(condition))))
+
+/* Fold n elements into n others, in unsigned arithmetic: sums and products wrap, where signed overflow would be
+ * undefined. */
+INGOT_VECTOR_LOOPS static void join_integers(ingot_fold fold, bool is_unsigned, reduce_total *acc,
+                                             const reduce_total *x, int64_t n)
+{
+    const uint64_t flip = is_unsigned ? 0 : UINT64_C(1) << 63;       /* makes the order that of unsigned numbers */
+    switch (fold) {
+    case INGOT_FOLD_ABS: JOIN(integer, uint64_t, (int64_t)(b & flip ? a - b : a + b));
+    case INGOT_FOLD_SQUARE: JOIN(integer, uint64_t, (int64_t)(a + b * b));
+    case INGOT_FOLD_PROD: JOIN(integer, uint64_t, (int64_t)(a * b));
+    case INGOT_FOLD_MAX: JOIN(integer, uint64_t, (int64_t)CHOOSE((a ^ flip) < (b ^ flip), b, a));
+    case INGOT_FOLD_MIN: JOIN(integer, uint64_t, (int64_t)CHOOSE((a ^ flip) > (b ^ flip), b, a));
+    default: JOIN(integer, uint64_t, (int64_t)(a + b));
+    }
+}
+
+/* The same of reals. Each has its shift, which LogSumExp takes off against overflow; NULL: 0. Once a NaN, Max and Min
+ * stay NaN. */
+INGOT_VECTOR_LOOPS static void join_reals(ingot_fold fold, reduce_total *acc, const reduce_total *x, int64_t n,
+                                          const float *shift)
+{
+    switch (fold) {
+    case INGOT_FOLD_ABS: JOIN(real, double, a + fabs(b));
+    case INGOT_FOLD_SQUARE: JOIN(real, double, a + b * b);
+    case INGOT_FOLD_EXP: JOIN(real, double, a + exp(b - (shift ? (double)shift[i] : 0)));
+    case INGOT_FOLD_PROD: JOIN(real, double, a * b);
+    case INGOT_FOLD_MAX: JOIN(real, double, a >= b || isnan(a) ? a : b);
+    case INGOT_FOLD_MIN: JOIN(real, double, a <= b || isnan(a) ? a : b);
+    default: JOIN(real, double, a + b);
+    }
+}
+
+/* One or the other, by the job's type. */
+static void join(const reduce_job *job, ingot_fold fold, reduce_total *acc, const reduce_total *x, int64_t n,
+                 const float *shift)
+{
     if (job->integers)
-        for (int64_t i = 0; i < n; i++)
-            row[i].integer = ingot_int_at(job->x, first + i);
+        join_integers(fold, job->is_unsigned, acc, x, n);
     else
-        for (int64_t i = 0; i < n; i++)
-            row[i].real = ingot_double_at(job->x, first + i);
-}
-
-/* Fold one element in, in unsigned arithmetic: sums and products wrap, where signed overflow would be undefined. */
-static int64_t join_integers(const reduce_job *job, ingot_fold fold, int64_t acc, int64_t x)
-{
-    const uint64_t a = (uint64_t)acc, b = (uint64_t)x;
-    switch (fold) {
-    case INGOT_FOLD_ABS: return (int64_t)(x < 0 && !job->is_unsigned ? a - b : a + b);
-    case INGOT_FOLD_SQUARE: return (int64_t)(a + b * b);
-    case INGOT_FOLD_PROD: return (int64_t)(a * b);
-    case INGOT_FOLD_MAX: return job->is_unsigned ? (int64_t)MAX(a, b) : MAX(acc, x);
-    case INGOT_FOLD_MIN: return job->is_unsigned ? (int64_t)MIN(a, b) : MIN(acc, x);
-    default: return (int64_t)(a + b);
-    }
-}
-
-/* Fold an element in; INGOT_FOLD_SUM for a partial result of the summing folds. `shift` is what LogSumExp takes off,
- * against overflow. Once a NaN, Max and Min stay NaN. */
-static double join_reals(ingot_fold fold, double acc, double x, double shift)
-{
-    switch (fold) {
-    case INGOT_FOLD_ABS: return acc + fabs(x);
-    case INGOT_FOLD_SQUARE: return acc + x * x;
-    case INGOT_FOLD_EXP: return acc + exp(x - shift);
-    case INGOT_FOLD_PROD: return acc * x;
-    case INGOT_FOLD_MAX: return acc >= x || isnan(acc) ? acc : x;
-    case INGOT_FOLD_MIN: return acc <= x || isnan(acc) ? acc : x;
-    default: return acc + x;
-    }
+        join_reals(fold, acc, x, n, shift);
 }
 
 /* How partial results of a fold are folded. */
@@ -177,29 +200,36 @@ static reduce_total neutral(const reduce_job *job, ingot_fold fold)
     return total;
 }
 
-/* Fold one contiguous row of job->row elements, from element `first` on, into *total; stretches of WIDTH give partial
- * sums, which loses fewer bits than one long sum. */
-static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, double shift, reduce_total *total)
+/* Fold one contiguous row of job->row elements, from element `first` on, into *total. Stretches of WIDTH are folded
+ * onto each other, and then halves of one: that loses fewer bits than one long sum. */
+static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, float shift, reduce_total *total)
 {
+    const ingot_fold of_parts = fold_of_parts(fold);
+    reduce_total parts[WIDTH], row[WIDTH];
+    float shifts[WIDTH];
+    int64_t n = MIN(WIDTH, job->row);
+
     if (job->x->dtype == INGOT_FLOAT) {
         const float *src = (const float *)job->x->data + first;
-        const double part = job->kernels->fold_row_f32(fold, src, (size_t)job->row, (float)shift);
-        total->real = join_reals(fold_of_parts(fold), total->real, part, 0);
+        row[0].real = job->kernels->fold_row_f32(fold, src, (size_t)job->row, shift);
+        join_reals(of_parts, total, row, 1, NULL);
         return;
     }
-    for (int64_t begin = 0; begin < job->row; begin += WIDTH) {
-        const int64_t n = MIN(WIDTH, job->row - begin);
-        reduce_total row[WIDTH], part = neutral(job, fold);
-        load_row(job, first + begin, n, row);
-        if (job->integers) {
-            for (int64_t i = 0; i < n; i++)
-                total->integer = join_integers(job, fold, total->integer, row[i].integer);
-            continue;
-        }
-        for (int64_t i = 0; i < n; i++)
-            part.real = join_reals(fold, part.real, row[i].real, shift);
-        total->real = join_reals(fold_of_parts(fold), total->real, part.real, 0);
+    /* The first stretch needs no folding where an element is what it is folded as. */
+    if (fold == of_parts)
+        load_row(job, first, n, parts);
+    for (int64_t i = 0; i < n && fold != of_parts; i++) {
+        parts[i] = (reduce_total){0};
+        shifts[i] = shift;
     }
+    for (int64_t begin = fold == of_parts ? n : 0; begin < job->row; begin += WIDTH) {
+        const int64_t some = MIN(WIDTH, job->row - begin);
+        load_row(job, first + begin, some, row);
+        join(job, fold, parts, row, some, shifts);
+    }
+    for (; n > 1; n -= n / 2)
+        join(job, of_parts, parts, parts + (n - n / 2), n / 2, NULL);
+    join(job, of_parts, total, parts, n, NULL);
 }
 
 /* Fold `rows` rows of n columns, `step` apart, onto total[0..n). Floats are added up in float for ROWS rows at a
@@ -207,24 +237,22 @@ static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, d
 static void fold_columns(const reduce_job *job, ingot_fold fold, int64_t first, int64_t step, int64_t rows, int64_t n,
                          const float *shift, reduce_total *total)
 {
+    reduce_total row[WIDTH];
+
     if (job->x->dtype == INGOT_FLOAT) {
         float part[WIDTH];
         for (int64_t r = 0; r < rows; r += ROWS) {
             job->kernels->fold_rows_f32(fold, part, (const float *)job->x->data + first + r * step, (ptrdiff_t)step,
                                         (size_t)MIN(ROWS, rows - r), (size_t)n, shift);
             for (int64_t j = 0; j < n; j++)
-                total[j].real = join_reals(fold_of_parts(fold), total[j].real, (double)part[j], 0);
+                row[j].real = (double)part[j];
+            join_reals(fold_of_parts(fold), total, row, n, NULL);
         }
         return;
     }
     for (int64_t r = 0; r < rows; r++) {
-        reduce_total row[WIDTH];
         load_row(job, first + r * step, n, row);
-        for (int64_t j = 0; j < n; j++)
-            if (job->integers)
-                total[j].integer = join_integers(job, fold, total[j].integer, row[j].integer);
-            else
-                total[j].real = join_reals(fold, total[j].real, row[j].real, (double)shift[j]);
+        join(job, fold, total, row, n, shift);
     }
 }
 
@@ -250,7 +278,7 @@ static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, 
         if (job->row_kept)
             fold_columns(job, fold, first, step, rows, n, shift, total);
         else
-            fold_number(job, fold, first, (double)shift[0], total);
+            fold_number(job, fold, first, shift[0], total);
         ingot_advance(outer, dims->shape, dims->step, index, &first);
     }
 }

@@ -218,6 +218,22 @@ def test_casts_of_every_half(ingot, tmp_path):
         np.testing.assert_array_equal(got, x.astype(np.float16))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64, np.int64, np.float64], ids=lambda t: t.__name__)
+def test_long_reductions(ingot, tmp_path, dtype):
+    """Rows of more than one stretch of 256 elements, folded to numbers and onto each other."""
+    x = numbers(dtype, (3, 701), -100, 100)
+    x[1, 300], x[2, 555] = (np.nan, -np.inf) if dtype == np.float64 else (np.iinfo(dtype).max, np.iinfo(dtype).min)
+    folds = {"ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceProd": np.prod,
+             "ReduceL1": lambda a, **k: np.sum(np.abs(a), **k), "ReduceSumSquare": lambda a, **k: np.sum(a * a, **k)}
+    for op, fold in folds.items():
+        for axis in (0, 1):
+            with np.errstate(all="ignore"):
+                kept = {} if "Max" in op or "Min" in op else dict(dtype=dtype)
+                wanted = fold(x.astype(np.int64) if op == "ReduceL1" and dtype == np.int8 else x, axis=axis, **kept)
+            got = run(ingot, tmp_path, op, [x, np.array([axis])], opset=18, keepdims=0)
+            np.testing.assert_allclose(got, wanted, rtol=1e-12 if dtype == np.float64 else 0, err_msg=f"{op} {axis}")
+
+
 def test_numbers_and_text(ingot, tmp_path):
     numbers_ = [1.0, 0.1, -2.5, 314.15926, 1e-5, 1.5e20, 123456789.0, 0.0, -0.0, 1 / 3, np.inf, -np.inf, np.nan]
     for dtype in (np.float32, np.float64):
