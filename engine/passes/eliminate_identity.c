@@ -73,8 +73,19 @@ static bool transpose(const lookup *l)
     return true;
 }
 
-/* With symbols, so also for a batch of any size. Elements keep their order in all four operators, so equal shapes make
- * them identities. Expand is one then, too, as nothing is repeated. */
+/* Every size to expand to is 1 or the input's own. The shape of the result does not tell: it is that of an Expand which
+ * is not refused. */
+static bool expand(const lookup *l)
+{
+    const ingot_shape *x = in(l, 0), *to = in(l, 1);
+    bool same = to->n_elements >= 0 && to->n_elements <= x->rank;
+    for (int d = 1; same && d <= to->n_elements; d++)
+        same = to->elements[to->n_elements - d] == 1 || to->elements[to->n_elements - d] == x->dim[x->rank - d];
+    return same;
+}
+
+/* With symbols, so also for a batch of any size. Elements keep their order in all three operators, so equal shapes make
+ * them identities. */
 static bool same_shape(const lookup *l)
 {
     return ingot_same_known_shape(in(l, 0), ingot_shape_of(l->shapes, l->node->outputs[0]));
@@ -142,7 +153,7 @@ static const struct {
     int keeps; /* the input that the output equals */
 } rows[] = {
     {"Identity", always, 0},    {"Dropout", dropout, 0},    {"Cast", cast, 0},         {"Transpose", transpose, 0},
-    {"Reshape", same_shape, 0}, {"Flatten", same_shape, 0}, {"Expand", same_shape, 0}, {"Squeeze", same_shape, 0},
+    {"Reshape", same_shape, 0}, {"Flatten", same_shape, 0}, {"Expand", expand, 0},     {"Squeeze", same_shape, 0},
     {"Concat", concat, 0},      {"Sum", single_input, 0},   {"Max", single_input, 0},  {"Min", single_input, 0},
     {"Mean", single_input, 0},  {"Pad", zero_pads, 0},      {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
     {"Sub", plus_zero, 0},      {"Mul", times_one, 0},      {"Mul", one_times, 1},     {"Div", times_one, 0},

@@ -175,7 +175,8 @@ static int make_bias(rewriter *r, int value, const quantized *x, const quantized
     /* Everything must be there and as long as the output has channels, or of one element. */
     bool fits = ints && bias && w_scale && n_bias == n && ingot_constant_number(r->graph, x->scale, &x_scale) &&
                 (!ingot_is_op(node, "DequantizeLinear") || (scale && (n_scale == 1 || n_scale == n))) &&
-                (!zero || n_zero == 1 || n_zero == n);
+                (!zero || n_zero == 1 || n_zero == n) &&
+                (zero || dequantized || !ingot_is_op(node, "DequantizeLinear"));
     /* All in double: products of an int32 and two floats. */
     for (int64_t i = 0; fits && i < n; i++) {
         const double offset = zero ? zero[n_zero == 1 ? 0 : i] : 0, unit = scale ? scale[n_scale == 1 ? 0 : i] : 1;

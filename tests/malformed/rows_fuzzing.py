@@ -122,6 +122,8 @@ for text, nodes, code, pattern in [
      [node("Conv", ["x", "k"], ["c"], name="n"), node("Gelu", ["c"], ["y"], approximate="guess")], INVALID, "approximate"),
     ("DequantizeLinear: a zero point of another type, for the bias of a Conv",
      [*quantized, node("DequantizeLinear", ["p", "s", "u"], ["b_f"]), *behind], INVALID, "type"),
+    ("NoSuchOp: for the zero point of a bias",
+     [*quantized, node("NoSuchOp", ["u"], ["t"]), node("DequantizeLinear", ["p", "s", "t"], ["b_f"], name="n6"), *behind], UNSUPPORTED, "no such operator"),
     ("DequantizeLinear: of floats, for the bias of a Conv", [*quantized, node("DequantizeLinear", ["b", "s"], ["b_f"]), *behind], UNSUPPORTED, "type float"),
 ]:
     op_case("fuzzing: " + text, pattern, chain(*nodes), code)

@@ -3,11 +3,13 @@ import collections
 import glob
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import onnx
 import pytest
-from conftest import save_model
+from conftest import ROOT, save_model
 from onnx import TensorProto, helper, numpy_helper
 
 ort = pytest.importorskip("onnxruntime")
@@ -681,3 +683,12 @@ def test_shapes_that_are_not_declared(ingot, tmp_path, name, declared):
     done = [ingot("run", path, *arguments, "--checksum", "--quiet", *options) for options in ([], ["--disable-pass", "all"])]
     assert done[0].code == done[1].code == 0, done[0].err + done[1].err
     assert done[0].out == done[1].out
+
+
+def test_variants():
+    """Models that passes rewrite, with one damage each, end with passes as without: tests/fuzz/variants.py."""
+    replay = os.path.join(os.environ.get("INGOT_BUILD") or os.path.join(ROOT, "build"), "tests", "fuzz", "replay_run")
+    if not os.path.exists(replay):
+        pytest.skip("replay_run is not built")
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "tests", "fuzz", "variants.py"), replay, "--every", "3"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
