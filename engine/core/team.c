@@ -15,14 +15,15 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "engine/core/cgroup.h"
 #include "engine/core/region.h"
 #include "engine/core/tensor.h"
 
-/* A share is claimed in at least FEWEST_CLAIMS. SPINS are pauses before a waiting thread yields, YIELDS before it sleeps; MAX_SPANS is what
- * one thread can record in a run. */
+/* A share is claimed in at least FEWEST_CLAIMS. SPINS are pauses before a waiting thread yields, YIELDS before it
+ * sleeps; MAX_SPANS is what one thread can record in a run. */
 enum {
     CHUNKS_PER_THREAD = 16,
     FEWEST_CLAIMS = 4,
@@ -49,21 +50,22 @@ typedef struct share {
 
 enum { CLOSED = UINT32_MAX / 2 }; /* more chunks than a job can have */
 
-/* One job at a time: task to n_chunks are its parameters, written by thread 0 before the shares and `generation` are.
- * n_done counts chunks that are finished, stop ends the helpers' loops. */
+/* One job at a time: task to n_chunks are its parameters, written by thread 0 before the shares and `generation` are,
+ * in the cache line that waiting threads look at. n_done counts chunks that are finished, in another line; stop ends
+ * the helpers' loops. */
 struct ingot_team {
-    int size;
-    int active;                 /* threads of the region that is running; 0 outside */
-    share *shares;              /* one for each thread */
-    _Atomic uint32_t generation;
+    _Alignas(64) _Atomic uint32_t generation;
     _Atomic int n_shares;
     _Atomic(ingot_task *) task;
     _Atomic(void *) argument;
     _Atomic int64_t n;
     _Atomic uint32_t n_chunks;
-    _Atomic uint32_t n_done;
     _Atomic bool stop;
     _Atomic int64_t n_pieces;   /* of long work; 0: it is not long, or must be done whole */
+    int size;
+    int active;                 /* threads of the region that is running; 0 outside */
+    share *shares;              /* one for each thread */
+    _Alignas(64) _Atomic uint32_t n_done;
     const _Atomic bool *cancel; /* does not change while a region runs, as deadline_ns */
     uint64_t deadline_ns;
     record **records;           /* one for each thread; NULL unless recording */
@@ -130,7 +132,7 @@ static bool work(ingot_team *team, uint32_t generation, int thread)
     const int n_shares = atomic_load_explicit(&team->n_shares, memory_order_relaxed);
     const bool is_long = atomic_load_explicit(&team->n_pieces, memory_order_relaxed);
     const bool may_skip = is_long && n_chunks > team->size;
-    bool worked = false;
+    uint32_t n_done = 0;
     atomic_thread_fence(memory_order_acquire);
     for (int i = 0; i < n_shares; i++) {
         const int owner = (thread + i) % n_shares;
@@ -144,12 +146,13 @@ static bool work(ingot_team *team, uint32_t generation, int thread)
                 continue;
             if (!may_skip || !ingot_team_cancelled(team))
                 task(argument, border(n, chunk, n_chunks), border(n, chunk + count, n_chunks), thread);
-            worked = true;
-            atomic_fetch_add_explicit(&team->n_done, (uint32_t)count, memory_order_release);
+            n_done += (uint32_t)count;
             word = atomic_load_explicit(&s->word, memory_order_acquire);
         }
     }
-    return worked;
+    if (n_done)
+        atomic_fetch_add_explicit(&team->n_done, n_done, memory_order_release);
+    return n_done > 0;
 }
 
 /* The same, taking the time where that is wanted. The mark is read first: once the work is done it may change. */
@@ -373,9 +376,10 @@ static int probe_threads(int wanted)
  * once for each team. */
 ingot_team *ingot_team_create(int n_threads)
 {
-    ingot_team *team = calloc(1, sizeof *team);
+    ingot_team *team = aligned_alloc(_Alignof(ingot_team), sizeof *team);
     if (!team)
         return NULL;
+    memset(team, 0, sizeof *team);
     const int wanted = ingot_region_most(n_threads > 0 ? MIN(n_threads, (int)MAX_THREADS) : ingot_default_threads());
     team->size = wanted > 1 ? 1 + probe_threads(wanted - 1) : 1;
     team->shares = aligned_alloc(_Alignof(share), (size_t)team->size * sizeof *team->shares);
