@@ -24,9 +24,19 @@
 #define keep_of(T, W) ((void)y, x)
 
 #define ROW(op, dtype, T, W) INGOT_ROW(op##_##dtype, T, T, T, op##_of(T, W))
-INGOT_INTEGER_ROWS(ROW, add)
-INGOT_INTEGER_ROWS(ROW, sub)
-INGOT_INTEGER_ROWS(ROW, mul)
+/* Sums, differences and products of int32 are what models have many of, beside floats. */
+#define LOOPS_INT8
+#define LOOPS_INT16
+#define LOOPS_INT32 INGOT_VECTOR_LOOPS
+#define LOOPS_INT64
+#define LOOPS_UINT8
+#define LOOPS_UINT16
+#define LOOPS_UINT32
+#define LOOPS_UINT64
+#define USUAL_ROW(op, dtype, T, W) LOOPS_##dtype ROW(op, dtype, T, W)
+INGOT_INTEGER_ROWS(USUAL_ROW, add)
+INGOT_INTEGER_ROWS(USUAL_ROW, sub)
+INGOT_INTEGER_ROWS(USUAL_ROW, mul)
 INGOT_SIGNED_ROWS(ROW, div)
 INGOT_UNSIGNED_ROWS(ROW, quotient)
 INGOT_INTEGER_ROWS(ROW, min)

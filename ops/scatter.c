@@ -63,6 +63,13 @@ static void put_run(scatter_reduction reduction, ingot_tensor *y, int64_t to, co
                        (size_t)n * item);
         return;
     }
+    if (reduction == SCATTER_ADD && y->dtype == INGOT_FLOAT) {       /* as graph networks sum */
+        float *sums = (float *)y->data + to;
+        const float *terms = (const float *)updates->data + from;
+        for (int64_t i = 0; i < n; i++)
+            sums[i] += terms[i];
+        return;
+    }
     for (int64_t i = 0; i < n; i++)
         if (ingot_is_float(y->dtype)) /* one double operation rounded to the type gives what the type's own would */
             ingot_put_double(y, to + i, reduce_reals(reduction, ingot_double_at(y, to + i),
@@ -122,8 +129,15 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
     ingot_steps(y, steps);
     const int64_t n = ingot_count(indices), axis_step = steps[axis];
     steps[axis] = 0; /* the index takes its place */
-    for (int64_t i = 0; i < n; i++) {
-        put_run(reduction, y, base + ingot_index_at(indices, i, y->shape[axis]) * axis_step, updates, i, 1);
+    for (int64_t i = 0, row; i < n; i += row) {
+        row = indices->shape[y->rank - 1];
+        for (int64_t j = 0; j < row; j++)
+            put_run(reduction, y,
+                    base + j * steps[y->rank - 1] + ingot_index_at(indices, i + j, y->shape[axis]) * axis_step, updates,
+                    i + j, 1);
+        /* to the next row: past its last element */
+        at[y->rank - 1] = row - 1;
+        base += (row - 1) * steps[y->rank - 1];
         ingot_advance(y->rank, indices->shape, steps, at, &base);
     }
     return INGOT_OK;
