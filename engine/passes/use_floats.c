@@ -61,22 +61,22 @@ static int followed_input(const widening *w, const ingot_node *node)
     return followed;
 }
 
-/* Can the node be a float one? All types have to be known, as a node that would be refused must be refused still. */
+/* Can the node be a float one? All types have to be known, and those of floats equal, as a node that would be refused
+ * must be refused still. */
 static bool can_widen(const widening *w, const ingot_node *node)
 {
-    bool any = false;
-
-    if (node->n_fused || node->n_captures || !node->n_inputs || !ingot_types_fit(w->shapes, node))
+    if (node->n_fused || node->n_captures || !is_narrow(w, ingot_input(node, 0)) || !ingot_types_fit(w->shapes, node))
         return false;
-    for (int i = 0; i < node->n_inputs; i++) {
-        if (node->inputs[i] != INGOT_NONE && !ingot_shape_of(w->shapes, node->inputs[i])->dtype)
+    const ingot_dtype first = ingot_shape_of(w->shapes, node->inputs[0])->dtype;
+    for (int i = 1; i < node->n_inputs; i++) {
+        const ingot_dtype dtype = ingot_shape_of(w->shapes, node->inputs[i])->dtype;
+        if (node->inputs[i] != INGOT_NONE && (!dtype || (ingot_is_float(dtype) && dtype != first)))
             return false;
-        any |= is_narrow(w, node->inputs[i]);
     }
     for (int i = 0; i < node->n_outputs; i++)
         if (node->outputs[i] != INGOT_NONE && !ingot_shape_of(w->shapes, node->outputs[i])->dtype)
             return false;
-    return any && is_narrow(w, node->inputs[0]);
+    return true;
 }
 
 /* The value as float: constants stay where they are and are widened when they are read. INGOT_NONE when memory is

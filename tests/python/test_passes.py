@@ -422,6 +422,17 @@ def test_halves(optimize, ingot, tmp_path, disabled):
         np.testing.assert_allclose(again, got, rtol=2e-2, atol=2e-2)  # rounded more often
 
 
+@pytest.mark.parametrize("options", [(), ("--disable-pass", "all")])
+def test_halves_beside_floats(ingot, tmp_path, options):
+    """Bounds of another type are refused, although both types would become float."""
+    w = Weights()
+    w.add("w", 4, 4, 1, 1, dtype=np.float16), w.put("low", -0.5), w.put("high", 0.75)
+    x = np.ones((1, 4, 3, 3), np.float16)
+    save(tmp_path / "m.onnx", [node("Conv", "x w", "c"), node("Clip", "c low high", "y")], {"x": x}, "y", w)
+    done = ingot("run", tmp_path / "m.onnx", *options)
+    assert done.code == 4 and "bound" in done.err
+
+
 def test_clip_with_bounds(optimize):
     w = Weights()
     w.put("low", -0.5), w.put("high", 0.75)
