@@ -163,10 +163,12 @@ static ingot_status part_sizes(ingot_op_ctx *c, int64_t length, int64_t **sizes,
 {
     const ingot_tensor *split = ingot_has(c, 1) ? c->in[1] : NULL;
     const bool listed = split && split->rank == 1;
+    if (split && split->rank > 1)
+        return ingot_op_fail(c, INGOT_INVALID, "'split' has rank %d, expected a number or a list", split->rank);
     const int64_t each = split && !listed ? ingot_int_at(split, 0) : 1;
     if (each < 1)
         return ingot_op_fail(c, INGOT_INVALID, "parts of %lld elements are not possible", (long long)each);
-    *n = listed ? ingot_count(split) : (length + each - 1) / each;
+    *n = listed ? ingot_count(split) : length / each + (length % each != 0);
     if (!(*sizes = ingot_run_alloc(c, (size_t)*n * sizeof **sizes)))
         return ingot_op_out_of_memory(c);
     /* Sizes are taken off what is left, so that none can reach past the end. */

@@ -137,3 +137,8 @@ parts["far"] = ints(0, 0, 0, 0, 0, 0, 0, 2147483647)
 op_case("fuzzing: Conv: of what is padded by 2147483647", "spatial size", chain(*far, shape=(0, 2, 4, 4)), UNSUPPORTED)
 alone = [node("QuantizeLinear", ["b", "s", "z"], ["t"], name="n"), node("DequantizeLinear", ["t", "s", "z"], ["y"], name="n2")]
 case("odd: QuantizeLinear of a constant alone", OK, "", chain(*alone))
+
+# Its rank was not asked for, and of a list of no lists there is no first number.
+for text, split in (("a list of no lists", np.zeros((1, 0), np.int64)), ("a number in two brackets", np.array([[1]]))):
+    op_case(f"fuzzing: SplitToSequence: by {text}", "rank 2", op("SplitToSequence", [(2, 3), split]))
+case("odd: SplitToSequence by the largest number", OK, "", op("SplitToSequence", [(2, 3), np.int64(MAX64)]))
