@@ -8,6 +8,7 @@
 #include "ops/window.h"
 
 enum { X, IMAGE, BLOCK };
+enum { ROW = 256 };                      /* pixels of a row that are summed together */
 
 /* X and Y as the loops need them: X (images * channels, taps, columns), Y (images * channels, pixels). */
 typedef struct folding {
@@ -83,14 +84,14 @@ static ingot_status infer_col2im(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[X]->dtype, 2 + f.w.rank, shape);
 }
 
-/* The column that holds the pixel at its tap, or -1 where none does: the block would begin before the image's padding,
+/* The column that holds the pixel at its tap, counted by the first `rank` axes, or -1 where none does: the block would begin before the image's padding,
  * past its last position, or between two strides. This inverts the window's rule: position times stride, plus tap times
  * dilation, less padding, is the pixel. */
-static int64_t find_column(const ingot_window *w, const int64_t *pixel, const int64_t *tap)
+static int64_t find_column(const ingot_window *w, const int64_t *pixel, const int64_t *tap, int rank)
 {
     int64_t column = 0;
 
-    for (int i = 0; i < w->rank; i++) {
+    for (int i = 0; i < rank; i++) {
         const int64_t at = pixel[i] + w->pad_begin[i] - tap[i] * w->dilation[i];
         if (at < 0 || at % w->stride[i] || at / w->stride[i] >= w->in[i])
             return -1;
@@ -110,7 +111,7 @@ static void fold_pixel(const folding *f, int64_t plane, const int64_t *pixel, in
     uint64_t integer = 0;
 
     for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, f->w.kernel, f->w.rank)) {
-        const int64_t column = find_column(&f->w, pixel, tap);
+        const int64_t column = find_column(&f->w, pixel, tap, f->w.rank);
         if (column < 0)
             continue;
         const int64_t at = ((plane * f->taps + t) * f->columns + column) * f->parts + part;
@@ -126,6 +127,33 @@ static void fold_pixel(const folding *f, int64_t plane, const int64_t *pixel, in
         ingot_put_double(&y, (plane * f->pixels + p) * f->parts + part, real);
 }
 
+/* How many multiples of `stride`, from 0 on, are less than `end`. */
+static int64_t count_below(int64_t end, int64_t stride) { return end <= 0 ? 0 : (end - 1) / stride + 1; }
+
+/* Floats: n <= ROW pixels of a row of a plane from `pixel` on, tap by tap, so that a tap's columns are walked along the
+ * last axis. Each sum is the one of fold_pixel(). */
+static void fold_floats(const folding *f, int64_t plane, const int64_t *pixel, int64_t p, int64_t n)
+{
+    const ingot_window *w = &f->w;
+    const int last = w->rank - 1;
+    int64_t tap[INGOT_MAX_SPATIAL] = {0};
+    double sums[ROW] = {0};
+
+    for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, w->kernel, w->rank)) {
+        const int64_t row = find_column(w, pixel, tap, last);
+        if (row < 0)
+            continue;
+        /* Column c lies at pixel c * stride - first, counted from `pixel` on. */
+        const int64_t first = pixel[last] + w->pad_begin[last] - tap[last] * w->dilation[last];
+        const int64_t end = MIN(count_below(first + n, w->stride[last]), w->in[last]);
+        const float *x = (const float *)f->x.data + (plane * f->taps + t) * f->columns + row * w->in[last];
+        for (int64_t c = count_below(first, w->stride[last]); c < end; c++)
+            sums[c * w->stride[last] - first] += (double)x[c];
+    }
+    for (int64_t i = 0; i < n; i++)
+        ((float *)f->y.data)[plane * f->pixels + p + i] = (float)sums[i];
+}
+
 /* Planes [begin, end): images times channels. `pixel` follows p through the image, last dimension fastest. */
 static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -134,6 +162,15 @@ static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t plane = begin; plane < end; plane++) {
         int64_t pixel[INGOT_MAX_SPATIAL] = {0};
+        for (int64_t p = 0, n; f->x.dtype == INGOT_FLOAT && f->parts == 1 && p < f->pixels; p += n) {
+            int64_t *at = &pixel[f->w.rank - 1];
+            n = MIN(ROW, f->w.out[f->w.rank - 1] - *at);
+            fold_floats(f, plane, pixel, p, n);
+            *at += n - 1;
+            ingot_window_next(pixel, f->w.out, f->w.rank);
+        }
+        if (f->x.dtype == INGOT_FLOAT && f->parts == 1)
+            continue;
         for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank))
             for (int64_t part = 0; part < f->parts; part++)
                 fold_pixel(f, plane, pixel, p, part);
@@ -164,7 +201,7 @@ static ingot_status fold_text(ingot_op_ctx *c, const folding *f)
         for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank)) {
             int64_t tap[INGOT_MAX_SPATIAL] = {0}, at = -1;
             for (int64_t t = 0; t < f->taps; t++, ingot_window_next(tap, f->w.kernel, f->w.rank)) {
-                const int64_t column = find_column(&f->w, pixel, tap);
+                const int64_t column = find_column(&f->w, pixel, tap, f->w.rank);
                 if (column >= 0 && at >= 0)
                     return ingot_op_fail(c, INGOT_INVALID, "blocks of strings overlap, and strings have no sum");
                 at = column < 0 ? at : (plane * f->taps + t) * f->columns + column;
