@@ -127,7 +127,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                     }
                     if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
-                    else if (px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
+                    else if (nv == 2 && px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
                         accumulate(acc, src, first, last, 2 * BLOCK, w, BLOCK, px, nv);
                     else
                         accumulate(acc, src, first, last, pixel, w, channels, px, nv);
@@ -174,6 +174,57 @@ INGOT_INLINE void tile_rows(tile_job *t, ptrdiff_t jump)
     finish(&t->end, acc, 2 * HALF, 2, true);
 }
 
+/* Can a tile of one vector take the taps of a row together? Where the first pixel misses one at most, which is the
+ * first, and the last pixel one, the last; where there are many registers. */
+static bool takes_triples(const tile_job *t, int px)
+{
+    const bool has_copy = t->pixel == BLOCK ? px % HALF == 0 : t->pixel == 2 * BLOCK && px == 2 * HALF;
+
+    return VF32_LANES > 8 && has_copy && t->block_channels == BLOCK && t->taps[0] == 1 && t->taps[2] == 3 &&
+           t->tap[2] == BLOCK && t->first.from <= 1 && t->first.to == 3 &&
+           t->last.from == 0 && t->last.to >= 2;
+}
+
+/* As tile(), or tile_rows(), of one vector for rows of three taps. */
+INGOT_INLINE void tile_triples(tile_job *t, ptrdiff_t jump, int stride, int px, int rows)
+{
+    const ptrdiff_t to_last = ((px - 1) * stride + 2) * BLOCK;
+    const bool has_first = t->first.from == 0, has_last = t->last.to == 3;
+    const vf32 bias = start_at_bias(&t->end, 0);
+    ahead next_unit = t->next_unit;
+    vf32 acc[MAX_PIXELS][2];
+
+    fetch_end(&t->end, rows * px, 1);
+    INGOT_UNROLL
+    for (int p = 0; p < rows * px; p++)
+        acc[p][0] = bias;
+    for (int64_t b = 0; b < t->blocks; b++)
+        for (int64_t y = 0; y < t->taps[1]; y++) {
+            const float *src = t->src + b * t->plane + y * t->tap[1];
+            const float *w = t->weights + b * t->weight_block + y * t->weight_tap[1];
+            const float *first[2] = { has_first ? src : zeros, has_first ? src + jump : zeros };
+            const float *last[2] = { has_last ? src + to_last : zeros, has_last ? src + jump + to_last : zeros };
+
+            fetch_ahead(&next_unit, 3);
+            accumulate_triples(acc, src, jump, first, last, stride, w, px, rows);
+        }
+    t->next_unit = next_unit;
+    finish(&t->end, acc, rows * px, 1, false);
+}
+
+/* Rows of twice HALF pixels, with either stride; of HALF, one or two of them, without. */
+static INGOT_ONE_REGION void tile_one_triples(tile_job *t, ptrdiff_t jump, int px, bool two_rows)
+{
+    if (t->pixel > BLOCK)
+        tile_triples(t, 0, 2, 2 * HALF, 1);
+    else if (two_rows)
+        tile_triples(t, jump, 1, HALF, 2);
+    else if (px == HALF)
+        tile_triples(t, 0, 1, HALF, 1);
+    else
+        tile_triples(t, 0, 1, 2 * HALF, 1);
+}
+
 #define TILE_ONE(px) tile(t, px, 1)
 #define TILE_TWO(px) tile(t, px, 2)
 
@@ -217,6 +268,13 @@ typedef struct item {
 /* Are two ranges of taps the same? */
 static bool same(tap_range a, tap_range b) { return a.from == b.from && a.to == b.to; }
 
+/* Do rows of HALF pixels by one vector take their taps together, as takes_triples() has it? */
+static bool rows_take_triples(const ingot_conv *d)
+{
+    return d->kernel[2] == 3 && d->stride[2] == 1 && d->dilation[2] == 1 && d->pad[2] <= 1 &&
+           HALF + 1 - d->pad[2] <= d->in[2];
+}
+
 /* Could a tile take this row and the next, as wholes? In images without depth, of blocked sources; where there are many
  * registers. */
 static bool takes_rows(const item *it, int64_t row, int64_t x0, int64_t x1)
@@ -224,9 +282,10 @@ static bool takes_rows(const item *it, int64_t row, int64_t x0, int64_t x1)
     const ingot_conv *d = it->d;
     const conv_shape *s = it->s;
 
-    return VF32_LANES > 8 && it->width == UNIT && x0 == 0 && x1 == HALF && s->out[2] == HALF && s->out[0] == 1 &&
-           d->kernel[0] == 1 && s->ic_block == BLOCK && s->place.size[2] == HALF && s->place.step[1] == 1 &&
-           row + 1 < it->row1 && same(taps_at(d, s, 1, row), taps_at(d, s, 1, row + 1));
+    return VF32_LANES > 8 && (it->width == UNIT || rows_take_triples(d)) && x0 == 0 && x1 == HALF &&
+           s->out[2] == HALF && s->out[0] == 1 && d->kernel[0] == 1 && s->ic_block == BLOCK &&
+           s->place.size[2] == HALF && s->place.step[1] == 1 && row + 1 < it->row1 &&
+           same(taps_at(d, s, 1, row), taps_at(d, s, 1, row + 1));
 }
 
 /* Pixels [x0, x1) of row (z, y), or of it and the next. All have the taps `taps`, but the first and the last maybe
@@ -260,7 +319,9 @@ static void run_row(item *it, int64_t z, int64_t y, bool two_rows, int64_t x0, i
         t->end.residual = it->residual ? it->residual + at : NULL;
         t->first = (tap_range){ first.from - taps.from, first.to - taps.from };
         t->last = (tap_range){ last.from - taps.from, last.to - taps.from };
-        if (VF32_LANES > 8 && two_rows)
+        if (VF32_LANES > 8 && it->width < UNIT && (two_rows || takes_triples(t, px)))
+            tile_one_triples(t, d->stride[1] * s->in[2] * BLOCK, px, two_rows);
+        else if (VF32_LANES > 8 && two_rows)
             tile_two_rows(t, d->stride[1] * s->in[2] * BLOCK);
         else if (it->width == UNIT)
             tile_two(t, px);

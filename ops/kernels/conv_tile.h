@@ -95,6 +95,38 @@ INGOT_INLINE void accumulate_rows(vf32 acc[MAX_PIXELS][2], const float *src, ptr
     }
 }
 
+/* px pixels of one row, or of two `jump` apart, by one vector, over three neighbouring taps and the channels of a
+ * block: a source pixel is read once for all taps that meet it. Outputs are `stride` pixels apart; the first and the
+ * last source pixel of each row have pointers of their own. */
+INGOT_INLINE void accumulate_triples(vf32 acc[MAX_PIXELS][2], const float *src, ptrdiff_t jump, const float *first[2],
+                                     const float *last[2], int stride, const float *w, int px, int rows)
+{
+    enum { TAPS = 3, STEP = BLOCK * VF32_LANES };
+    const int inputs = (px - 1) * stride + TAPS;
+
+    for (int64_t c = 0; c < BLOCK; c++, src++, w += VF32_LANES) {
+        vf32 wv[TAPS];
+        INGOT_UNROLL
+        for (int x = 0; x < TAPS; x++) {
+            wv[x] = vf32_load(w + x * STEP);
+            __builtin_prefetch(w + (TAPS + x) * STEP, 0, 3);
+        }
+        INGOT_UNROLL
+        for (int i = 0; i < rows * inputs; i++) {
+            const int row = i / inputs, at = i % inputs;
+            const vf32 pixel = vf32_set1(at == 0            ? first[row][c]
+                                         : at == inputs - 1 ? last[row][c]
+                                                            : src[row * jump + at * BLOCK]);
+            INGOT_UNROLL
+            for (int x = 0; x < TAPS; x++)
+                if (at >= x && (at - x) % stride == 0 && (at - x) / stride < px) {
+                    const int p = row * px + (at - x) / stride;
+                    acc[p][0] = vf32_acc(acc[p][0], pixel, wv[x]);
+                }
+        }
+    }
+}
+
 /* A case for each number of pixels: of each, the compiler makes one straight-line tile, and drops those above `most`.
  */
 #define PIXEL_CASE(px, most, tile) \
