@@ -332,6 +332,16 @@ INGOT_INLINE void output_1d(int points, const vf32 x[MAX_POINTS], vf32 y[MAX_M])
     y[3] = vf32_add(vf32_fma(two, odd2, vf32_mul(half, odd1)), x[5]);
 }
 
+/* One call's work. */
+typedef struct wino_job {
+    const ingot_conv *d;
+    const wino_shape *s;
+    const ingot_epilogue *e;
+    const float *src, *packed;
+    float *dst, *v, *products;
+    conv_place place;
+} wino_job;
+
 /* A tile's source: where its rows are, in the plane itself or, at the edges, in a copy filled up with zeros. */
 typedef struct patch {
     const float *data;
@@ -350,21 +360,40 @@ INGOT_INLINE void fetch_patch(const float *p, ptrdiff_t row, int points)
             __builtin_prefetch(next + y * row + x * BLOCK, 0, 3);
 }
 
-/* The patch of `points` x `points` pixels whose first is (y0, x0) of a plane. */
-static patch find_patch(const ingot_conv *d, const float *plane, int64_t y0, int64_t x0, int points, float *copy)
+/* A patch at the edge: a copy, filled up with zeros. One for any number of points is enough. */
+static __attribute__((noinline)) patch copy_patch(const ingot_conv *d, const wino_shape *s, const float *plane,
+                                                  int64_t y0, int64_t x0, float *copy)
 {
-    const int64_t height = d->in[1], width = d->in[2];
+    const int64_t points = s->points, width = d->in[2];
+    const int64_t left = max64(0, min64(points, -x0)), right = max64(left, min64(points, width - x0));
+    float *to = copy;
 
-    if (y0 >= 0 && x0 >= 0 && y0 + points <= height && x0 + points <= width) {
-        if (points > 4)                 /* pays with the larger tiles only */
-            fetch_patch(plane + (y0 * width + x0) * BLOCK, width * BLOCK, points);
-        return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
+    for (int64_t y = y0; y < y0 + points; y++) {
+        const bool exists = y >= 0 && y < d->in[1];
+        const int64_t first = exists ? left : points, last = exists ? right : points;
+        const float *row = plane + (y * width + x0) * BLOCK;
+        int64_t x = 0;
+
+        for (; x < first; x++, to += BLOCK)
+            vf8_store(to, vf8_zero());
+        for (; x < last; x++, to += BLOCK)
+            vf8_store(to, vf8_load(row + x * BLOCK));
+        for (; x < points; x++, to += BLOCK)
+            vf8_store(to, vf8_zero());
     }
-    for (int64_t y = y0; y < y0 + points; y++)
-        for (int64_t x = x0; x < x0 + points; x++, copy += BLOCK)
-            vf8_store(copy, y >= 0 && y < height && x >= 0 && x < width ? vf8_load(plane + (y * width + x) * BLOCK)
-                                                                       : vf8_zero());
-    return (patch){ copy - points * points * BLOCK, points * BLOCK };
+    return (patch){ copy, points * BLOCK };
+}
+
+/* The patch of `points` x `points` pixels whose first is (y0, x0) of a plane. */
+INGOT_INLINE patch find_patch(const wino_job *j, const float *plane, int64_t y0, int64_t x0, int points, float *copy)
+{
+    const int64_t height = j->d->in[1], width = j->d->in[2];
+
+    if (y0 < 0 || x0 < 0 || y0 + points > height || x0 + points > width)
+        return copy_patch(j->d, j->s, plane, y0, x0, copy);
+    if (points > 4)                     /* pays with the larger tiles only */
+        fetch_patch(plane + (y0 * width + x0) * BLOCK, width * BLOCK, points);
+    return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
 }
 
 /* One vector of tiles, one channel block: B' patch B to the points' places in V. */
@@ -392,16 +421,6 @@ INGOT_INLINE void transform_patches(int points, const patch *p, float *v, int64_
     }
 }
 
-/* One call's work. */
-typedef struct wino_job {
-    const ingot_conv *d;
-    const wino_shape *s;
-    const ingot_epilogue *e;
-    const float *src, *packed;
-    float *dst, *v, *products;
-    conv_place place;
-} wino_job;
-
 /* Tile index to image and the first output row and column. */
 typedef struct tile_place { int64_t image, y, x; } tile_place;
 
@@ -427,7 +446,7 @@ INGOT_INLINE void transform_source(const wino_job *j, int points, int64_t tile0,
         for (int64_t b = 0; b < s->ic_blocks; b++) {
             for (int i = 0; i < VECTOR_BLOCKS; i++) {
                 const float *plane = j->src + (at[i].image * s->ic_blocks + b) * s->in_plane;
-                patches[i] = find_patch(j->d, plane, at[i].y * stride - j->d->pad[1],
+                patches[i] = find_patch(j, plane, at[i].y * stride - j->d->pad[1],
                                         at[i].x * stride - j->d->pad[2], points, copies[i]);
             }
             transform_patches(points, patches, j->v + b * s->v_block + t * BLOCK, s->v_point);
