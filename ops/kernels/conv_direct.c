@@ -6,8 +6,8 @@
  * neighbours along, whose missing taps read zeros, so that a padded 3x3 row is a single run.
  *
  * Work items are (image, group, band of rows, unit of output channels), the unit running fastest: a band of the source
- * stays in the second-level cache while all units pass over it. A convolution that only mixes channels (1x1, stride 1)
- * is one long row, cut into bands by pixels.
+ * stays in the second-level cache while all units pass over it. Small images of few units have the band running
+ * fastest. A convolution that only mixes channels (1x1, stride 1) is one long row, cut into bands by pixels.
  *
  * Groups whose channels do not fill blocks are merged with their neighbours, with zero weights between them. */
 #include "ops/kernels/conv_direct.h"
@@ -451,7 +451,8 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
 static item item_of(const ingot_conv *d, const conv_shape *s, const float *packed, const float *src, float *dst,
                     const ingot_epilogue *e, int64_t i)
 {
-    const int64_t unit = i % s->units, band = i / s->units % s->bands;
+    const int64_t unit = s->by_units ? i / s->bands % s->units : i % s->units;
+    const int64_t band = s->by_units ? i % s->bands : i / s->units % s->bands;
     const int64_t group = i / s->units / s->bands % s->groups, image = i / s->units / s->bands / s->groups;
     const int64_t out = image * s->out_image + (group * s->group_oc + unit * UNIT) / BLOCK * s->out_plane;
     item it = {
@@ -465,13 +466,14 @@ static item item_of(const ingot_conv *d, const conv_shape *s, const float *packe
         .job = unit_job(d, s, e, group, unit),
     };
     const float *next = it.weights + it.width * (s->unit_floats / UNIT);
+    const int64_t floats = unit_width_of(s->group_oc, (unit + 1) % s->units) * (s->unit_floats / UNIT);
     const int64_t left = group + 1 < s->groups && band + 1 == s->bands ? s->units : s->units - unit - 1;
 
     if (i + 1 == d->n * s->groups * s->bands * s->units)
         it.job.next_unit = (ahead){ e->soon, e->soon + e->n_soon };
     else if (left > 0)
-        it.job.next_unit = (ahead){ next, next + unit_width_of(s->group_oc, (unit + 1) % s->units) *
-                                                (s->unit_floats / UNIT) };
+        it.job.next_unit = (ahead){ next + (s->by_units ? floats / s->bands * band : 0),
+                                    next + (s->by_units ? floats / s->bands * (band + 1) : floats) };
     return it;
 }
 
@@ -502,7 +504,7 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
             run_taps(&it);
             continue;
         }
-        it.job.cold = i % s.units == 0 || i == i0;
+        it.job.cold = (s.by_units ? i / s.bands : i) % s.units == 0 || i == i0;
         run_item(&it);
     }
 }
@@ -630,9 +632,10 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
                             float *dst, const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
     const ingot_conv ready = ready_conv(d);
-    const conv_shape s = INGOT_FN(conv_shape_of)(&ready, NULL);
+    conv_shape s = INGOT_FN(conv_shape_of)(&ready, NULL);
     const int64_t image = d->in[0] * d->in[1] * d->in[2] * BLOCK * s.ic_blocks;
 
+    s.by_units = false;                 /* a band is made ready once */
     for (int64_t i = i0; i < i1; i++) {
         item it = item_of(&ready, &s, packed, src, dst, e, i);
         const int64_t band = i / s.units;

@@ -8,6 +8,8 @@
 enum {
     BAND_BYTES = (VF32_LANES > 8 ? 512 : 256) * 1024,    /* of the source, in the second-level cache */
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
+    FEW_ITEMS = 8,                      /* are cut in two where there is no half of them */
+    HALF_PIXELS = 2 * CONV_PX2,         /* of an image that is cut so, at most */
 };
 
 /* The smallest power of two, up to BLOCK, that makes n a multiple of BLOCK when multiplied. */
@@ -30,7 +32,8 @@ static int64_t merged_groups(const ingot_conv *d)
 
 /* How many rows (flat: pixels) of a source are taken at a time: as many as fit BAND_BYTES with all of their input
  * channels, fewer where threads would have too few items to share, but never less than a few tiles. The bands are
- * then made nearly equal. */
+ * then made nearly equal. An odd number of units of a small image is cut once more: two threads then have as much to
+ * do, and only one unit's weights in common. */
 static void choose_band(const ingot_conv *d, conv_shape *s)
 {
     const int64_t width = s->flat ? 1 : s->in[2] * d->stride[1], least = 4 * CONV_PX2;
@@ -45,6 +48,12 @@ static void choose_band(const ingot_conv *d, conv_shape *s)
     if (s->flat) {                                    /* whole tiles */
         s->band = ceil_div(s->band, CONV_PX2) * CONV_PX2;
         s->bands = ceil_div(s->rows, s->band);
+    }
+    s->by_units = s->flat && s->bands == 1 && s->rows > HALF_PIXELS && s->rows <= 2 * HALF_PIXELS && s->units > 1 &&
+                  d->n * s->groups * s->units % 2 && d->n * s->groups * s->units < FEW_ITEMS;
+    if (s->by_units) {
+        s->band = ceil_div(s->rows, 2);
+        s->bands = 2;
     }
 }
 

@@ -18,6 +18,7 @@ typedef struct conv_shape {
     int64_t in_image, out_image;        /* floats of an image */
     int64_t in_plane, out_plane;        /* from one block (plain: channel) to the next */
     int64_t rows, band, bands;          /* rows (flat: pixels) of an image, of a band, and bands */
+    bool by_units;                      /* the bands of a unit follow each other, not the units of a band */
 } conv_shape;
 
 /* All but the bands. place says where outputs lie in dst; NULL: as they come, one after the other. */

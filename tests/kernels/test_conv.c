@@ -28,6 +28,8 @@ static const conv_case cases[] = {
     { "3x3 dilation 7", 1, 1, 8, 8, { 1, 9, 10 }, { 1, 3, 3 }, ONES, { 1, 7, 7 }, { 0, 7, 7 }, { 0, 7, 7 }, false },
     { "5x5", 1, 1, 8, 32, { 1, 8, 27 }, { 1, 5, 5 }, ONES, ONES, { 0, 2, 2 }, { 0, 2, 2 }, false },
     { "1x1", 2, 1, 32, 72, { 1, 9, 11 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 odd units", 1, 1, 24, 80, { 1, 7, 7 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 odd units, less", 1, 1, 24, 72, { 1, 4, 5 }, ONES, ONES, ONES, NONE, NONE, false },
     { "1x1 one pixel", 1, 1, 40, 19, { 1, 1, 1 }, ONES, ONES, ONES, NONE, NONE, false },
     { "1x1 stride 2", 1, 1, 16, 16, { 1, 9, 14 }, ONES, { 1, 2, 2 }, ONES, NONE, NONE, false },
     { "1x1 padded", 1, 1, 8, 8, { 1, 3, 4 }, ONES, ONES, ONES, { 0, 1, 2 }, { 0, 2, 1 }, false },
@@ -470,6 +472,7 @@ static void check_mixes(const ingot_kernels *k)
     for (int normalizes = 0; normalizes < 2; normalizes++) {
         check_mix(k, 8, 8, 1, 1, 1, normalizes);
         check_mix(k, 16, 64, 7, 7, 2, normalizes);
+        check_mix(k, 16, 80, 14, 14, 2, normalizes);
         check_mix(k, 19, 35, 23, 20, 1, normalizes);
         check_mix(k, 100, 72, 29, 31, 2, normalizes);
         check_mix(k, 5, 13, 41, 17, 3, normalizes);
