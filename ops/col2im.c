@@ -84,9 +84,9 @@ static ingot_status infer_col2im(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[X]->dtype, 2 + f.w.rank, shape);
 }
 
-/* The column that holds the pixel at its tap, counted by the first `rank` axes, or -1 where none does: the block would begin before the image's padding,
- * past its last position, or between two strides. This inverts the window's rule: position times stride, plus tap times
- * dilation, less padding, is the pixel. */
+/* The column that holds the pixel at its tap, counted by the first `rank` axes, or -1 where none does: the block would
+ * begin before the image's padding, past its last position, or between two strides. This inverts the window's rule:
+ * position times stride, plus tap times dilation, less padding, is the pixel. */
 static int64_t find_column(const ingot_window *w, const int64_t *pixel, const int64_t *tap, int rank)
 {
     int64_t column = 0;

@@ -17,7 +17,8 @@ typedef struct padding {
 } padding;
 
 /* What a Pad of mode constant adds; false when that is not constant, or touches the first two axes, or cuts. Pad-18's
- * input 3, axes, is not looked into: such a Pad stays. Larger amounts stay as well: what is padded might be too large. */
+ * input 3, axes, is not looked into: such a Pad stays. Larger amounts stay as well: what is padded might be too
+ * large. */
 static bool read_padding(const ingot_graph *graph, const ingot_node *pad, padding *p)
 {
     int n;
