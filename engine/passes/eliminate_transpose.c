@@ -1,4 +1,5 @@
-/* eliminate_transpose.c - two Transposes in a row are one, and none where they undo each other. */
+/* eliminate_transpose.c - two Transposes in a row are one. Where they undo each other it is one that moves nothing, which
+ * eliminate-identity takes out. */
 #include "engine/passes/pass.h"
 
 #include "engine/passes/rewrite.h"
@@ -19,8 +20,8 @@ static bool read_perm(const ingot_node *node, const int64_t **perm, size_t *n)
 }
 
 /* perm of the pair is first[second[d]]. The first one stays while others read it; dead-code takes it out otherwise.
- * Before: z = Transpose(Transpose(x, first), second); after: z = Transpose(x, both), or readers of z read x. Output
- * axis d of the pair is axis second[d] of y, and that is axis first[second[d]] of x. */
+ * Before: z = Transpose(Transpose(x, first), second); after: z = Transpose(x, both). Output axis d of the pair is axis
+ * second[d] of y, and that is axis first[second[d]] of x. */
 ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
 {
     ingot_graph *graph = c->graph;
@@ -36,22 +37,10 @@ ingot_status ingot_eliminate_transpose(ingot_pass_ctx *c)
             ingot_input(first, 0) == INGOT_NONE)
             continue;
         int64_t both[INGOT_MAX_RANK];
-        bool undone = true;
-        for (size_t d = 0; d < n; d++) {
+        for (size_t d = 0; d < n; d++)
             both[d] = of_first[of_second[d]];
-            undone &= both[d] == (int64_t)d;
-        }
-        const int source = first->inputs[0];
-        bool done = false;
-        /* The pair is nothing: readers of its result read its source. A graph output that cannot be renamed stays a
-         * Transpose, which then moves nothing. */
-        if (undone && !ingot_bypass(graph, i, source, &done))
-            return ingot_pass_out_of_memory(c);
-        if (done) {
-            c->n_done++;
-            continue;
-        }
-        if (!ingot_node_set_ints(graph, second, "perm", both, n) || !ingot_node_set_input(graph, i, 0, source))
+        if (!ingot_node_set_ints(graph, second, "perm", both, n) ||
+            !ingot_node_set_input(graph, i, 0, first->inputs[0]))
             return ingot_pass_out_of_memory(c);
         c->n_done++;
     }

@@ -142,3 +142,9 @@ case("odd: QuantizeLinear of a constant alone", OK, "", chain(*alone))
 for text, split in (("a list of no lists", np.zeros((1, 0), np.int64)), ("a number in two brackets", np.array([[1]]))):
     op_case(f"fuzzing: SplitToSequence: by {text}", "rank 2", op("SplitToSequence", [(2, 3), split]))
 case("odd: SplitToSequence by the largest number", OK, "", op("SplitToSequence", [(2, 3), np.int64(MAX64)]))
+
+# Only a run knows the rank of an item.
+item = [node("SequenceConstruct", ["x"], ["t"], name="n"), node("SequenceAt", ["t", "place"], ["c"], name="n2")]
+parts["place"] = np.int64(0)
+op_case("fuzzing: Transpose: back and forth by three axes of two", "perm", chain(
+    *item, node("Transpose", ["c"], ["d"], perm=[1, 2, 0]), node("Transpose", ["d"], ["y"], perm=[2, 0, 1]), shape=(2, 3)))
