@@ -1,5 +1,5 @@
-/* eliminate_transpose.c - two Transposes in a row are one. Where they undo each other it is one that moves nothing, which
- * eliminate-identity takes out. */
+/* eliminate_transpose.c - two Transposes in a row are one. Where they undo each other it is one that moves nothing,
+ * which eliminate-identity takes out. */
 #include "engine/passes/pass.h"
 
 #include "engine/passes/rewrite.h"
