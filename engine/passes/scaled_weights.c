@@ -62,6 +62,7 @@ static int compute_scaled(ingot_graph *graph, int value, const choice *of)
         scaled.source = data;
         scaled.scale = NULL;
         scaled.file = NULL;
+        scaled.narrow = NULL;
         id = add_const(graph, value, &scaled);
     }
     ingot_release(graph->arena->memory, elements);

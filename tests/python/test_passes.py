@@ -422,6 +422,18 @@ def test_halves(optimize, ingot, tmp_path, disabled):
         np.testing.assert_allclose(again, got, rtol=2e-2, atol=2e-2)  # rounded more often
 
 
+def test_halves_scaled_twice(optimize):
+    """Weights of float16 that were computed as floats are scaled once more."""
+    w = Weights()
+    w.add("w", 4, 2, 3, 3, dtype=np.float16)
+    m = w.normalization("m", 4, dtype=np.float16)
+    w["m_scale"] = np.abs(w["m_scale"])  # goes through the pool
+    nodes = [node("ConvTranspose", "x w", "c", group=2), node("BatchNormalization", f"c {w.normalization('n', 4, dtype=np.float16)}", "d"),
+             node("MaxPool", "d", "e", kernel_shape=[2, 2]), node("BatchNormalization", f"e {m}", "y")]
+    x = np.random.default_rng(1).normal(size=(1, 4, 5, 5)).astype(np.float16)
+    assert optimize(nodes, {"x": x}, "y", w, rtol=2e-2, atol=2e-2)["BatchNormalization"] == 0
+
+
 @pytest.mark.parametrize("options", [(), ("--disable-pass", "all")])
 def test_halves_beside_floats(ingot, tmp_path, options):
     """Bounds of another type are refused, although both types would become float."""
