@@ -62,7 +62,7 @@ static ingot_status read_folding(ingot_op_ctx *c, folding *f)
                              "positions",
                              (long long)shape[1], (long long)shape[2], taps, columns);
     f->channels = shape[1] / (int64_t)taps;
-    f->taps = (int64_t)taps;
+    f->taps = columns ? (int64_t)taps : 0; /* without columns nothing bounds them, and there is nothing to add */
     f->columns = (int64_t)columns;
     f->pixels = (int64_t)pixels;
     return INGOT_OK;

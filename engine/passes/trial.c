@@ -80,6 +80,10 @@ static knowledge read_value(trial *t, int value, ingot_tensor *tensor)
         known = shape->dim[d] < 0 ? RANKS : known;
         tensor->shape[d] = number(t, shape->dim[d]);
     }
+    if (!ingot_checked_size(tensor, NULL, NULL)) { /* the planner refuses it, and operators need not ask */
+        tensor->rank = 0;
+        return TYPES;
+    }
     /* elements that follow from shapes */
     if (shape->dtype == INGOT_INT64 && shape->n_elements >= 0 && ingot_count(tensor) == shape->n_elements) {
         int64_t *data = tensor->data = take(t, tensor);

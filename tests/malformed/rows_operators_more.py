@@ -179,6 +179,8 @@ op_case("AffineGrid: a theta of another batch", "", op("AffineGrid", [(2, 2, 3),
 op_case("Col2Im: an image that does not fit", "", op("Col2Im", [(1, 4, 9), ints(9, 9), ints(2, 2)]))
 op_case("Col2Im: a block of 0", "", op("Col2Im", [(1, 4, 9), ints(4, 4), ints(0, 2)]))
 op_case("Col2Im: a negative image", "", op("Col2Im", [(1, 4, 9), ints(-4, 4), ints(2, 2)]))
+case("op: Col2Im: a block of 2^40 elements that fits nowhere", OK, "", op("Col2Im", [floats(1, 1 << 40, 0), ints(5, 5), ints(1 << 20, 1 << 20)]))
+case("op: Flatten: an input of 2^95 elements, before its last axis", LIMIT, "size", op("Flatten", [(1 << 31, 1 << 31, 1 << 31, 4)], axis=3))
 for text, inputs, attributes in [("offsets that do not fit", [P, floats(1, 1, 2, 2), floats(1, 7, 3, 3)], {}), ("a group of 0", [P, floats(1, 1, 2, 2), floats(1, 8, 3, 3)], {"group": 0}),
                                  ("an offset_group of 3", [P, floats(1, 1, 2, 2), floats(1, 8, 3, 3)], {"offset_group": 3}),
                                  ("a mask that does not fit", [P, floats(1, 1, 2, 2), floats(1, 8, 3, 3), None, floats(1, 3, 3, 3)], {})]:
