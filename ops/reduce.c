@@ -147,12 +147,12 @@ INGOT_VECTOR_LOOPS static void join_integers(ingot_fold fold, bool is_unsigned, 
 /* The same of reals. Each has its shift, which LogSumExp takes off against overflow; NULL: 0. Once a NaN, Max and Min
  * stay NaN. */
 INGOT_VECTOR_LOOPS static void join_reals(ingot_fold fold, reduce_total *acc, const reduce_total *x, int64_t n,
-                                          const float *shift)
+                                          const double *shift)
 {
     switch (fold) {
     case INGOT_FOLD_ABS: JOIN(real, double, a + fabs(b));
     case INGOT_FOLD_SQUARE: JOIN(real, double, a + b * b);
-    case INGOT_FOLD_EXP: JOIN(real, double, a + exp(b - (shift ? (double)shift[i] : 0)));
+    case INGOT_FOLD_EXP: JOIN(real, double, a + exp(b - (shift ? shift[i] : 0)));
     case INGOT_FOLD_PROD: JOIN(real, double, a * b);
     case INGOT_FOLD_MAX: JOIN(real, double, a >= b || isnan(a) ? a : b);
     case INGOT_FOLD_MIN: JOIN(real, double, a <= b || isnan(a) ? a : b);
@@ -162,7 +162,7 @@ INGOT_VECTOR_LOOPS static void join_reals(ingot_fold fold, reduce_total *acc, co
 
 /* One or the other, by the job's type. */
 static void join(const reduce_job *job, ingot_fold fold, reduce_total *acc, const reduce_total *x, int64_t n,
-                 const float *shift)
+                 const double *shift)
 {
     if (job->integers)
         join_integers(fold, job->is_unsigned, acc, x, n);
@@ -202,16 +202,16 @@ static reduce_total neutral(const reduce_job *job, ingot_fold fold)
 
 /* Fold one contiguous row of job->row elements, from element `first` on, into *total. Stretches of WIDTH are folded
  * onto each other, and then halves of one: that loses fewer bits than one long sum. */
-static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, float shift, reduce_total *total)
+static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, double shift, reduce_total *total)
 {
     const ingot_fold of_parts = fold_of_parts(fold);
     reduce_total parts[WIDTH], row[WIDTH];
-    float shifts[WIDTH];
+    double shifts[WIDTH];
     int64_t n = MIN(WIDTH, job->row);
 
     if (job->x->dtype == INGOT_FLOAT) {
         const float *src = (const float *)job->x->data + first;
-        row[0].real = job->kernels->fold_row_f32(fold, src, (size_t)job->row, shift);
+        row[0].real = job->kernels->fold_row_f32(fold, src, (size_t)job->row, (float)shift);
         join_reals(of_parts, total, row, 1, NULL);
         return;
     }
@@ -235,15 +235,17 @@ static void fold_number(const reduce_job *job, ingot_fold fold, int64_t first, f
 /* Fold `rows` rows of n columns, `step` apart, onto total[0..n). Floats are added up in float for ROWS rows at a
  * time, then in double. shift has one number for each column. */
 static void fold_columns(const reduce_job *job, ingot_fold fold, int64_t first, int64_t step, int64_t rows, int64_t n,
-                         const float *shift, reduce_total *total)
+                         const double *shift, reduce_total *total)
 {
     reduce_total row[WIDTH];
 
     if (job->x->dtype == INGOT_FLOAT) {
-        float part[WIDTH];
+        float part[WIDTH], shifts[WIDTH];
+        for (int64_t j = 0; j < n; j++)
+            shifts[j] = (float)shift[j];
         for (int64_t r = 0; r < rows; r += ROWS) {
             job->kernels->fold_rows_f32(fold, part, (const float *)job->x->data + first + r * step, (ptrdiff_t)step,
-                                        (size_t)MIN(ROWS, rows - r), (size_t)n, shift);
+                                        (size_t)MIN(ROWS, rows - r), (size_t)n, shifts);
             for (int64_t j = 0; j < n; j++)
                 row[j].real = (double)part[j];
             join_reals(fold_of_parts(fold), total, row, n, NULL);
@@ -257,7 +259,7 @@ static void fold_columns(const reduce_job *job, ingot_fold fold, int64_t first, 
 }
 
 /* Fold everything that belongs to n results (one, when rows become numbers) whose elements start at `first`. */
-static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, int64_t n, const float *shift,
+static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, int64_t n, const double *shift,
                          reduce_total *total)
 {
     const reduce_dims *dims = &job->folded;
@@ -319,18 +321,18 @@ static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
         const int64_t first = ingot_locate(job->kept.n, job->kept.shape, job->kept.step, kept, index) + column;
         const int64_t at = job->row_kept ? kept * job->row + column : kept;
         reduce_total total[WIDTH];
-        float shift[WIDTH];
+        double shift[WIDTH];
         for (int64_t j = 0; j < n; j++)
             shift[j] = 0;
         /* Two walks: first the largest of each result, then the sum of exponentials below it. */
         if (job->kind == REDUCE_LOG_SUM_EXP) {
             fold_results(job, INGOT_FOLD_MAX, first, n, shift, total);
             for (int64_t j = 0; j < n; j++)
-                shift[j] = isfinite(total[j].real) ? (float)total[j].real : 0.0f;
+                shift[j] = isfinite(total[j].real) ? total[j].real : 0;
         }
         fold_results(job, fold, first, n, shift, total);
         for (int64_t j = 0; j < n; j++)
-            store_result(job, at + j, total[j], (double)shift[j]);
+            store_result(job, at + j, total[j], shift[j]);
     }
 }
 

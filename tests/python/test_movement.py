@@ -196,6 +196,8 @@ def test_special_floats(check):
         cases.add(op, x, ints(1))
         cases.add(op, x, ints(0))
     cases.add("ReduceLogSumExp", np.array([[1000, 1000.5], [-2000, -2001]], dtype=np.float32), ints(1))
+    for axis in (0, 1):
+        cases.add("ReduceLogSumExp", np.array([[1e300, 1e300], [5e11 + 9000, 5e11 + 9000.5]]), ints(axis))
     cases.add("ArgMax", x, axis=1)
     cases.add("ArgMin", x, axis=1)
     cases.add("ArgMax", x, axis=0)
