@@ -121,7 +121,9 @@ def judge(row, code, err, peak, ms, idle, sanitize):
 def try_row(runner, row, idle):
     """What each variant of the row came to: (name, exit code, peak over an idle start, ms, line, what is wrong)."""
     results = []
-    with tempfile.TemporaryDirectory(prefix="ingot-malformed-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ingot-malformed-") as around:
+        folder = os.path.join(around, "model")  # some rows write beside it
+        os.mkdir(folder)
         for variant, arguments in variants(row, folder):
             code, peak, ms, err = runner.measure(arguments, folder)
             results.append((variant, code, peak - idle, ms, err, judge(row, code, err, peak, ms, idle, runner.options.sanitize)))
