@@ -182,7 +182,7 @@ def main():
     parser.add_argument("replay")
     parser.add_argument("models", nargs="*")
     parser.add_argument("--every", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     folder = tempfile.mkdtemp(prefix="variants-")
     models = [make(*row) for row in MODELS] + [onnx.load(m) for m in options.models]
     failed, paths, n = [], [], 0
