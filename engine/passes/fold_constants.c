@@ -90,17 +90,9 @@ static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int in
     const ingot_node *node = graph->nodes[index];
     const int out = node->n_outputs == 1 ? node->outputs[0] : INGOT_NONE;
     const ingot_shape *known = ingot_shape_of(shapes, out);
-    if (node->opaque || known->n_elements < 0 || known->dtype != INGOT_INT64 || known->rank < 0 || known->rank > 1 ||
-        graph->values[out].n_outputs || known->n_elements != (known->rank == 1 ? known->dim[0] : 1))
+    if (node->opaque || out == INGOT_NONE || known->rank > 1 || graph->values[out].n_outputs)
         return false;
-    int64_t elements[INGOT_SHAPE_RANK + 1] = {0};
-    for (int i = 0; i < known->n_elements; i++) {
-        if (known->elements[i] < 0 && known->elements[i] != INGOT_MINUS_ONE)
-            return false;
-        elements[i] = known->elements[i] < 0 ? -1 : known->elements[i];
-    }
-    const ingot_tensor t = {.dtype = INGOT_INT64, .rank = known->rank, .shape = {known->n_elements}, .data = elements};
-    ingot_const *constant = ingot_const_create(graph->arena, &t);
+    ingot_const *constant = ingot_elements_constant(graph->arena, known);
     if (!constant)
         return false;
     graph->values[out].constant = constant;

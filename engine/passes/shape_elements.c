@@ -143,3 +143,23 @@ void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *o
     }
     out->n_elements = n;
 }
+
+/* A symbol among them leaves them unknown. */
+ingot_const *ingot_elements_constant(ingot_arena *arena, const ingot_shape *shape)
+{
+    int64_t elements[INGOT_SHAPE_RANK + 1] = {0};
+    ingot_tensor tensor = {.dtype = INGOT_INT64, .rank = shape->rank, .data = elements};
+    if (shape->n_elements < 0 || shape->dtype != INGOT_INT64 || shape->rank < 0)
+        return NULL;
+    for (int d = 0; d < shape->rank; d++)
+        tensor.shape[d] = shape->dim[d];
+    if (ingot_count(&tensor) != shape->n_elements)
+        return NULL;
+    for (int i = 0; i < shape->n_elements; i++) {
+        const int64_t element = shape->elements[i];
+        if (element < 0 && element != INGOT_MINUS_ONE)
+            return NULL;
+        elements[i] = element < 0 ? -1 : element;
+    }
+    return ingot_const_create(arena, &tensor);
+}

@@ -702,7 +702,7 @@ void ingot_infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_nod
 
 /* In a subgraph the declared types are not trusted, since nothing checks what is passed in. Constants tell their own
  * type, shape and elements, wherever they are; an input with a default is no constant, since a run can replace it. */
-bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main)
+bool ingot_shapes_begin(ingot_shapes *shapes, const ingot_graph *graph, bool is_main)
 {
     enum { KNOWN = 256 }; /* expressions past these count as different, which is safe */
     *shapes = (ingot_shapes){.memory = graph->arena->memory, .n = graph->n_values};
@@ -725,6 +725,13 @@ bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_
     }
     for (int i = 0; is_main && i < graph->n_inputs; i++)
         declared(shapes, &graph->values[graph->inputs[i]].type, &shapes->of[graph->inputs[i]]);
+    return true;
+}
+
+bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main)
+{
+    if (!ingot_shapes_begin(shapes, graph, is_main))
+        return false;
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->nodes[i]->op_type)
             ingot_infer_node(shapes, graph, graph->nodes[i]);

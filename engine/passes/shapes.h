@@ -38,7 +38,8 @@ typedef struct ingot_shapes {
 bool ingot_shapes_infer(ingot_shapes *shapes, const ingot_graph *graph, bool is_main);
 void ingot_shapes_free(ingot_shapes *shapes);
 
-/* Set what can be proven of the outputs of a node; the walk does so for each. */
+/* The same in two parts: what is known of constants and inputs, and what can be proven of the outputs of one node. */
+bool ingot_shapes_begin(ingot_shapes *shapes, const ingot_graph *graph, bool is_main);
 void ingot_infer_node(ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node);
 
 /* What is known of a value; nothing (rank -1) for INGOT_NONE and for values added since. */
@@ -59,5 +60,8 @@ bool ingot_types_fit(const ingot_shapes *shapes, const ingot_node *node);
 void ingot_infer_elements(const ingot_shapes *shapes, const ingot_graph *graph, const ingot_node *node,
                           ingot_shape *out);
 void ingot_constant_elements(const ingot_graph *graph, int value, ingot_shape *out);
+
+/* A constant of a value's elements; NULL where they are not all known numbers of int64, or memory is out. */
+ingot_const *ingot_elements_constant(ingot_arena *arena, const ingot_shape *shape);
 
 #endif

@@ -136,23 +136,6 @@ static void keep_outputs(trial *t, const ingot_node *node, knowledge known)
     }
 }
 
-/* Elements that follow from shapes make a constant, so that what is computed from them is computed too. */
-static void set_elements(trial *t, int value)
-{
-    const ingot_shape *shape = ingot_shape_of(&t->shapes, value);
-    int64_t elements[INGOT_SHAPE_RANK + 1];
-    ingot_tensor tensor = {.dtype = INGOT_INT64, .rank = shape->rank, .data = elements};
-    if (shape->n_elements < 0 || shape->dtype != INGOT_INT64 || shape->rank < 0)
-        return;
-    for (int i = 0; i < shape->n_elements; i++)
-        if ((elements[i] = number(t, shape->elements[i])) != shape->elements[i] && elements[i] != -1)
-            return;
-    for (int d = 0; d < shape->rank; d++)
-        tensor.shape[d] = shape->dim[d];
-    if (ingot_count(&tensor) == shape->n_elements)
-        t->graph->values[value].constant = ingot_const_create(&t->arena, &tensor);
-}
-
 /* Small constants that are made of constants are computed, as shapes may hang on them: like the planner does. They are
  * constants for the time of the trial. */
 static ingot_status compute(trial *t, int index)
@@ -220,8 +203,10 @@ static ingot_status try_node(trial *t, int index)
         return status == INGOT_LATER ? INGOT_OK : status;
     keep_outputs(t, node, SIZES);
     status = c.op->flags & INGOT_OP_RANDOM ? INGOT_OK : compute(t, index);
+    /* elements that follow from shapes make a constant, so that what is computed from them is computed too */
     if (!status && ingot_output(node) != INGOT_NONE && !t->graph->values[node->outputs[0]].constant)
-        set_elements(t, node->outputs[0]);
+        t->graph->values[node->outputs[0]].constant =
+            ingot_elements_constant(&t->arena, ingot_shape_of(&t->shapes, node->outputs[0]));
     return status;
 }
 
@@ -258,7 +243,7 @@ ingot_status ingot_try_nodes(ingot_pass_ctx *c)
     ingot_graph *graph = c->graph;
     ingot_memory *memory = graph->arena->memory;
     trial t = {.c = c, .graph = graph, .arena = {.memory = memory}, .host = {.memory = memory}, .guess = guesses[0]};
-    const bool ok = make_room(&t) && ingot_shapes_infer(&t.shapes, graph, c->is_main);
+    const bool ok = make_room(&t) && ingot_shapes_begin(&t.shapes, graph, c->is_main);
     if (ok)
         memset(t.shapes.stays, true, (size_t)t.shapes.n);
     for (int i = 0; ok && !c->refused && i < graph->n_nodes; i++) {
