@@ -39,7 +39,7 @@ static ingot_status prepare_dynamic(ingot_step *step, ingot_error *error)
 static ingot_status ready_dynamic(ingot_step *step, ingot_error *error)
 {
     ingot_op_ctx *c = &step->ctx;
-    ingot_status status = ingot_op_check_types(&step->ctx, error);
+    ingot_status status = ingot_op_check_types(c, error);
     if (status)
         return status;
     status = c->op->infer(c);

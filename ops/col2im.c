@@ -154,6 +154,19 @@ static void fold_floats(const folding *f, int64_t plane, const int64_t *pixel, i
         ((float *)f->y.data)[plane * f->pixels + p + i] = (float)sums[i];
 }
 
+/* The floats of a plane, row by row. */
+static void fold_float_plane(const folding *f, int64_t plane)
+{
+    int64_t pixel[INGOT_MAX_SPATIAL] = {0}, *at = &pixel[f->w.rank - 1];
+
+    for (int64_t p = 0, n; p < f->pixels; p += n) {
+        n = MIN(ROW, f->w.out[f->w.rank - 1] - *at);
+        fold_floats(f, plane, pixel, p, n);
+        *at += n - 1;
+        ingot_window_next(pixel, f->w.out, f->w.rank);
+    }
+}
+
 /* Planes [begin, end): images times channels. `pixel` follows p through the image, last dimension fastest. */
 static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -162,15 +175,10 @@ static void fold_planes(void *argument, int64_t begin, int64_t end, int thread)
     (void)thread;
     for (int64_t plane = begin; plane < end; plane++) {
         int64_t pixel[INGOT_MAX_SPATIAL] = {0};
-        for (int64_t p = 0, n; f->x.dtype == INGOT_FLOAT && f->parts == 1 && p < f->pixels; p += n) {
-            int64_t *at = &pixel[f->w.rank - 1];
-            n = MIN(ROW, f->w.out[f->w.rank - 1] - *at);
-            fold_floats(f, plane, pixel, p, n);
-            *at += n - 1;
-            ingot_window_next(pixel, f->w.out, f->w.rank);
-        }
-        if (f->x.dtype == INGOT_FLOAT && f->parts == 1)
+        if (f->x.dtype == INGOT_FLOAT && f->parts == 1) {
+            fold_float_plane(f, plane);
             continue;
+        }
         for (int64_t p = 0; p < f->pixels; p++, ingot_window_next(pixel, f->w.out, f->w.rank))
             for (int64_t part = 0; part < f->parts; part++)
                 fold_pixel(f, plane, pixel, p, part);

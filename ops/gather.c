@@ -172,14 +172,14 @@ static void gather_elements_part(void *argument, int64_t begin, int64_t end, int
         n = MIN(end - i, job->indices->shape[last] - at[last]);
         const char *from = (const char *)job->data->data + (size_t)base * run_bytes;
         char *to = job->to + (size_t)i * run_bytes;
-        const bool words = run_bytes == 4 && job->indices->dtype == INGOT_INT64;
-        if (words)
+        if (run_bytes == 4 && job->indices->dtype == INGOT_INT64)
             pick_words((void *)to, (const void *)from, (const int64_t *)job->indices->data + i, n, job->axis_size,
                        axis_step, steps[last]);
-        for (int64_t j = 0; j < n && !words; j++, to += run_bytes, from += (size_t)steps[last] * run_bytes) {
-            const int64_t index = ingot_index_at(job->indices, i + j, job->axis_size);
-            ingot_copy_few(to, from + (size_t)(index * axis_step) * run_bytes, run_bytes);
-        }
+        else
+            for (int64_t j = 0; j < n; j++, to += run_bytes, from += (size_t)steps[last] * run_bytes) {
+                const int64_t index = ingot_index_at(job->indices, i + j, job->axis_size);
+                ingot_copy_few(to, from + (size_t)(index * axis_step) * run_bytes, run_bytes);
+            }
         at[last] += n - 1;
         base += (n - 1) * steps[last];
         ingot_advance(rank, job->indices->shape, steps, at, &base);

@@ -129,15 +129,14 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
     ingot_steps(y, steps);
     const int64_t n = ingot_count(indices), axis_step = steps[axis];
     steps[axis] = 0; /* the index takes its place */
-    for (int64_t i = 0, row; i < n; i += row) {
-        row = indices->shape[y->rank - 1];
+    const int64_t row = indices->shape[y->rank - 1], step = steps[y->rank - 1];
+    for (int64_t i = 0; i < n; i += row) {
         for (int64_t j = 0; j < row; j++)
-            put_run(reduction, y,
-                    base + j * steps[y->rank - 1] + ingot_index_at(indices, i + j, y->shape[axis]) * axis_step, updates,
-                    i + j, 1);
+            put_run(reduction, y, base + j * step + ingot_index_at(indices, i + j, y->shape[axis]) * axis_step,
+                    updates, i + j, 1);
         /* to the next row: past its last element */
         at[y->rank - 1] = row - 1;
-        base += (row - 1) * steps[y->rank - 1];
+        base += (row - 1) * step;
         ingot_advance(y->rank, indices->shape, steps, at, &base);
     }
     return INGOT_OK;

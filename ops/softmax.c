@@ -86,18 +86,21 @@ static void run_strips_f32(void *argument, int64_t begin, int64_t end, int threa
 static void run_strips_narrow(void *argument, int64_t begin, int64_t end, int thread)
 {
     const softmax_call *s = argument;
-    float *scratch = (float *)(void *)ingot_thread_scratch(s->ctx, thread);
+    float *row = (float *)(void *)ingot_thread_scratch(s->ctx, thread);
 
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = i / s->inner * s->n * s->inner + i % s->inner;
         const float *x = (const float *)s->x + at;
-        float *y = (float *)s->y + at, *row = s->inner == 1 ? y : scratch;
-        if (s->inner == 1)
-            memmove(row, x, (size_t)s->n * sizeof *row);
-        for (int64_t k = 0; k < s->n && row != y; k++)
+        float *y = (float *)s->y + at;
+        if (s->inner == 1) {
+            memmove(y, x, (size_t)s->n * sizeof *y);
+            ingot_softmax_narrow(s->kernels, y, s->n, s->narrow);
+            continue;
+        }
+        for (int64_t k = 0; k < s->n; k++)
             row[k] = x[k * s->inner];
         ingot_softmax_narrow(s->kernels, row, s->n, s->narrow);
-        for (int64_t k = 0; k < s->n && row != y; k++)
+        for (int64_t k = 0; k < s->n; k++)
             y[k * s->inner] = row[k];
     }
 }

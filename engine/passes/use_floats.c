@@ -8,6 +8,7 @@
 
 #include "engine/passes/rewrite.h"
 #include "engine/passes/shapes.h"
+#include "ops/weights.h"
 
 /* Operators that are worth the Casts. */
 static const char *const costly[] = {
@@ -38,8 +39,7 @@ static bool is_any(const ingot_node *node, const char *const *op_types, size_t n
 /* Is the value known to be of 16-bit floats? Values that were added since the types were inferred are not. */
 static bool is_narrow(const widening *w, int value)
 {
-    const ingot_dtype dtype = ingot_shape_of(w->shapes, value)->dtype;
-    return dtype == INGOT_FLOAT16 || dtype == INGOT_BFLOAT16;
+    return ingot_is_16bit(ingot_shape_of(w->shapes, value)->dtype);
 }
 
 /* The input of a follower that a node alone made for it, or INGOT_NONE. */

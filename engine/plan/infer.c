@@ -138,7 +138,7 @@ ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_err
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i] && c->in[i]->rank < 0)
             return INGOT_LATER;
-    if ((status = ingot_op_check_types(&step->ctx, error)))
+    if ((status = ingot_op_check_types(c, error)))
         return status;
     status = c->op->infer(c);
     if (status == INGOT_LATER) { /* perhaps only because a constant lies unaligned in the file */
