@@ -621,47 +621,63 @@ static void gather(walk *w)
     }
 }
 
+/* Each rule and the operators that it serves, by the alphabet. */
+#define NAMES(...) (const char *const[]){__VA_ARGS__, NULL}
 static const struct {
-    const char *op_type;
     rule *infer;
+    const char *const *op_types;
 } rules[] = {
-    {"Abs", same}, {"Add", broadcast_all}, {"And", compare},
-    {"AveragePool", pool}, {"BatchNormalization", same}, {"Cast", cast},
-    {"CastLike", cast_like}, {"Ceil", same}, {"Celu", same},
-    {"Clip", same}, {"Concat", concat}, {"Conv", conv},
-    {"ConstantOfShape", constant_of_shape}, {"ConvTranspose", conv_transpose}, {"Cos", same},
-    {"CumSum", same}, {"DequantizeLinear", dequantized}, {"Div", broadcast_all},
-    {"Dropout", same}, {"Elu", same}, {"Equal", compare},
-    {"Erf", same}, {"Exp", same}, {"Expand", expand},
-    {"Flatten", flatten}, {"Floor", same}, {"Gather", gather},
-    {"GatherElements", like_second}, {"Gelu", same}, {"Gemm", gemm},
-    {"GlobalAveragePool", global_pool}, {"GlobalMaxPool", global_pool}, {"Greater", compare},
-    {"GreaterOrEqual", compare}, {"GroupNormalization", same}, {"HardSigmoid", same},
-    {"HardSwish", same}, {"Identity", same}, {"InstanceNormalization", same},
-    {"LRN", same}, {"LayerNormalization", same}, {"LeakyRelu", same},
-    {"Less", compare}, {"LessOrEqual", compare}, {"Log", same},
-    {"LogSoftmax", same}, {"MatMul", matmul}, {"Max", broadcast_all},
-    {"MaxPool", pool}, {"Min", broadcast_all}, {"Mish", same},
-    {"Mod", broadcast_all}, {"Mul", broadcast_all}, {"Neg", same},
-    {"Not", same}, {"Or", compare}, {"PRelu", same},
-    {"Pad", pad}, {"Pow", broadcast_all}, {"QLinearConv", quantized_conv},
-    {"QuantizeLinear", quantized}, {"RMSNormalization", same}, {"Reciprocal", same},
-    {"ReduceMax", reduce}, {"ReduceMean", reduce}, {"ReduceMin", reduce},
-    {"ReduceProd", reduce}, {"ReduceSum", reduce}, {"Relu", same},
-    {"Reshape", reshape}, {"Resize", resize}, {"Round", same},
-    {"ScatterElements", same}, {"ScatterND", same}, {"Selu", same},
-    {"Shape", shape_vector}, {"Sigmoid", same}, {"Sign", same},
-    {"Sin", same}, {"Size", size}, {"Slice", slice},
-    {"Softmax", same}, {"Softplus", same}, {"Softsign", same},
-    {"Split", split}, {"Sqrt", same}, {"Squeeze", squeeze},
-    {"Sub", broadcast_all}, {"Sum", broadcast_all}, {"Swish", same},
-    {"Tan", same}, {"Tanh", same}, {"ThresholdedRelu", same},
-    {"Tile", same_rank}, {"Transpose", transpose}, {"Trilu", same},
-    {"Unsqueeze", unsqueeze}, {"Where", broadcast_where}, {"Xor", compare},
-    {"DepthToSpace", typed_like_first},
+    {same, NAMES("Abs", "BatchNormalization", "Ceil", "Celu", "Clip", "Cos", "CumSum", "Dropout", "Elu", "Erf", "Exp",
+                 "Floor", "Gelu", "GroupNormalization", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization",
+                 "LRN", "LayerNormalization", "LeakyRelu", "Log", "LogSoftmax", "Mish", "Neg", "Not", "PRelu",
+                 "RMSNormalization", "Reciprocal", "Relu", "Round", "ScatterElements", "ScatterND", "Selu", "Sigmoid",
+                 "Sign", "Sin", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+                 "Trilu")},
+    {broadcast_all, NAMES("Add", "Div", "Max", "Min", "Mod", "Mul", "Pow", "Sub", "Sum")},
+    {broadcast_where, NAMES("Where")},
+    {compare, NAMES("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or", "Xor")},
+    {pool, NAMES("AveragePool", "MaxPool")},
+    {cast, NAMES("Cast")},
+    {cast_like, NAMES("CastLike")},
+    {concat, NAMES("Concat")},
+    {conv, NAMES("Conv")},
+    {constant_of_shape, NAMES("ConstantOfShape")},
+    {conv_transpose, NAMES("ConvTranspose")},
+    {dequantized, NAMES("DequantizeLinear")},
+    {expand, NAMES("Expand")},
+    {flatten, NAMES("Flatten")},
+    {gather, NAMES("Gather")},
+    {like_second, NAMES("GatherElements")},
+    {gemm, NAMES("Gemm")},
+    {global_pool, NAMES("GlobalAveragePool", "GlobalMaxPool")},
+    {matmul, NAMES("MatMul")},
+    {pad, NAMES("Pad")},
+    {quantized_conv, NAMES("QLinearConv")},
+    {quantized, NAMES("QuantizeLinear")},
+    {reduce, NAMES("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")},
+    {reshape, NAMES("Reshape")},
+    {resize, NAMES("Resize")},
+    {shape_vector, NAMES("Shape")},
+    {size, NAMES("Size")},
+    {slice, NAMES("Slice")},
+    {split, NAMES("Split")},
+    {squeeze, NAMES("Squeeze")},
+    {same_rank, NAMES("Tile")},
+    {transpose, NAMES("Transpose")},
+    {unsqueeze, NAMES("Unsqueeze")},
+    {typed_like_first, NAMES("DepthToSpace")},
 };
+#undef NAMES
 
-enum { N_RULES = sizeof rules / sizeof *rules };
+/* The rule of an operator, NULL where there is none. */
+static rule *rule_of(const char *op_type)
+{
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
+        for (const char *const *name = rules[r].op_types; *name; name++)
+            if (!strcmp(*name, op_type))
+                return rules[r].infer;
+    return NULL;
+}
 
 /* A graph input, as far as it is declared. Sequences and the other kinds are left unknown. */
 static void declared(ingot_shapes *s, const ingot_type *type, ingot_shape *out)
@@ -683,20 +699,19 @@ void ingot_infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_nod
     const int out = node->n_outputs ? node->outputs[0] : INGOT_NONE;
     if (out == INGOT_NONE || *node->domain || node->opaque)
         return;
-    for (int r = 0; r < N_RULES; r++)
-        if (!strcmp(rules[r].op_type, node->op_type)) {
-            ingot_shape result = unknown;
-            walk w = {s, graph, node, &result};
-            rules[r].infer(&w);
-            result.n_elements = -1; /* rules copy what they start from */
-            ingot_infer_elements(s, graph, node, &result);
-            s->of[out] = result;
-            for (int k = 1; k < node->n_outputs && rules[r].infer == split; k++)
-                if (node->outputs[k] != INGOT_NONE) {
-                    split(&w); /* a size of its own along the axis */
-                    s->of[node->outputs[k]] = result;
-                }
-            return;
+    rule *const infer = rule_of(node->op_type);
+    if (!infer)
+        return;
+    ingot_shape result = unknown;
+    walk w = {s, graph, node, &result};
+    infer(&w);
+    result.n_elements = -1; /* rules copy what they start from */
+    ingot_infer_elements(s, graph, node, &result);
+    s->of[out] = result;
+    for (int k = 1; k < node->n_outputs && infer == split; k++)
+        if (node->outputs[k] != INGOT_NONE) {
+            split(&w); /* a size of its own along the axis */
+            s->of[node->outputs[k]] = result;
         }
 }
 
