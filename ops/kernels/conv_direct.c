@@ -382,8 +382,8 @@ static void run_part(item *it)
 }
 
 /* An item with many weights goes over its rows several times, each with as many channel blocks as have about PART_BYTES
- * of weights, which stay in the cache for all of its tiles: sums go on from what is in dst by then. The parts depend on
- * nothing but channels and taps. */
+ * of weights, which stay in the cache for all of its tiles, while those of the next part are fetched: sums go on from
+ * what is in dst by then. The parts depend on nothing but channels and taps. */
 static void run_item(item *it)
 {
     const int64_t blocks = it->job.blocks, bytes = it->s->unit_floats / UNIT * it->width * (int64_t)sizeof(float);
@@ -407,7 +407,8 @@ static void run_item(item *it)
             part.job.end.low = -INFINITY;
             part.job.end.high = INFINITY;
             part.job.end.act = NULL;
-            part.job.next_unit = (ahead){ NULL, NULL };
+            part.job.next_unit.next = part.weights + chunk * part.job.weight_block;
+            part.job.next_unit.end = part.job.next_unit.next + min64(chunk, blocks - b - chunk) * part.job.weight_block;
         }
         run_part(&part);
     }
