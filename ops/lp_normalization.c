@@ -177,35 +177,85 @@ static int64_t offset_of(const int64_t *position, const int64_t *steps, int n)
     return offset;
 }
 
-/* Two passes, mean then squares about it: one pass would cancel for a mean far from 0. */
-static ingot_status run_mean_variance_wide(ingot_op_ctx *c)
+/* One run. The reduced axes at the end of X are one row of `row` elements; `split` has the others. */
+typedef struct mean_variance {
+    const ingot_op_ctx *c;
+    axis_split split;
+    int64_t row;
+} mean_variance;
+
+/* Mean and variance of the n elements from `first` on: the mean first, as squares about 0 cancel far from it. */
+static void row_moments(const ingot_op_ctx *c, int64_t first, int64_t n, double *mean, double *variance)
 {
     const ingot_tensor *x = c->in[0];
-    int64_t kept[INGOT_MAX_RANK] = { 0 }, at[INGOT_MAX_RANK] = { 0 };
-    axis_split s;
-    ingot_status st = split_axes(c, &s);
+    double sum = 0, squares = 0;
 
-    if (st || ingot_count(x) == 0)
-        return st;
-    const double count = (double)ingot_window_volume(s.reduced, s.n_reduced);
-    /* For each position of the axes that are kept: the mean, the squares about it, the result. */
-    do {
-        const int64_t base = offset_of(kept, s.kept_step, s.n_kept);
-        double sum = 0, squares = 0;
+    if (x->dtype == INGOT_FLOAT) {
+        c->kernels->moments_f32((const float *)x->data + first, n, mean, variance);
+        return;
+    }
+    for (int64_t i = first; i < first + n; i++)
+        sum += load(x, i);
+    *mean = sum / (double)n;
+    for (int64_t i = first; i < first + n; i++)
+        squares += (load(x, i) - *mean) * (load(x, i) - *mean);
+    *variance = squares / (double)n;
+}
+
+/* y = (x - mean) / divisor for n elements from `first` on. */
+static void normalize_row(const ingot_op_ctx *c, int64_t first, int64_t n, double mean, double divisor)
+{
+    const ingot_tensor *x = c->in[0];
+    const float near = (float)mean;
+
+    if (x->dtype == INGOT_FLOAT)
+        c->kernels->scale_shift_f32((float *)c->out[0]->data + first, (const float *)x->data + first, n, near,
+                                    (float)(1 / divisor), (float)(((double)near - mean) / divisor));
+    for (int64_t i = first; i < first + n && x->dtype != INGOT_FLOAT; i++)
+        store(c->out[0], i, (load(x, i) - mean) / divisor);
+}
+
+/* Positions [begin, end) of the kept axes, each normalized by its own mean and deviation. Those of rows are joined as
+ * they come, without a second look at the elements. Source: T. Chan, G. Golub, R. LeVeque, "Updating Formulae and a
+ * Pairwise Algorithm for Computing Sample Variances", 1979. */
+static void normalize_positions(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const mean_variance *m = argument;
+    const axis_split *s = &m->split;
+    int64_t at[INGOT_MAX_RANK] = { 0 };
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        double mean = 0, squares = 0, rows = 0, row_mean, row_variance;
+        int64_t base = 0;
+        for (int64_t d = s->n_kept - 1, rest = i; d >= 0; rest /= s->kept[d--])
+            base += rest % s->kept[d] * s->kept_step[d];
+        do {
+            row_moments(m->c, base + offset_of(at, s->reduced_step, s->n_reduced), m->row, &row_mean, &row_variance);
+            const double off = row_mean - mean;
+            mean += off / (rows + 1);
+            squares += row_variance + off * off * rows / (rows + 1);
+            rows++;
+        } while (ingot_window_next(at, s->reduced, s->n_reduced));
+        const double divisor = sqrt(squares / rows) + 1e-9;
         do
-            sum += load(x, base + offset_of(at, s.reduced_step, s.n_reduced));
-        while (ingot_window_next(at, s.reduced, s.n_reduced));
-        const double mean = sum / count;
-        do {
-            const double off = load(x, base + offset_of(at, s.reduced_step, s.n_reduced)) - mean;
-            squares += off * off;
-        } while (ingot_window_next(at, s.reduced, s.n_reduced));
-        const double divisor = sqrt(squares / count) + 1e-9;
-        do {
-            const int64_t i = base + offset_of(at, s.reduced_step, s.n_reduced);
-            store(c->out[0], i, (load(x, i) - mean) / divisor);
-        } while (ingot_window_next(at, s.reduced, s.n_reduced));
-    } while (ingot_window_next(kept, s.kept, s.n_kept));
+            normalize_row(m->c, base + offset_of(at, s->reduced_step, s->n_reduced), m->row, mean, divisor);
+        while (ingot_window_next(at, s->reduced, s->n_reduced));
+    }
+}
+
+static ingot_status run_mean_variance_wide(ingot_op_ctx *c)
+{
+    mean_variance m = { .c = c, .row = 1 };
+    axis_split *s = &m.split;
+    const ingot_status st = split_axes(c, s);
+
+    if (st || ingot_count(c->in[0]) == 0)
+        return st;
+    while (s->n_reduced && s->reduced_step[s->n_reduced - 1] == m.row)
+        m.row *= s->reduced[--s->n_reduced];
+    const int64_t folded = m.row * ingot_window_volume(s->reduced, s->n_reduced);
+    ingot_parallel(c->team, ingot_window_volume(s->kept, s->n_kept), 1 + 8192 / folded, normalize_positions, &m);
     return INGOT_OK;
 }
 

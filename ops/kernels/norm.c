@@ -50,10 +50,13 @@ INGOT_INLINE double variance_about(const float *src, int64_t n, double mean)
     return variance < 0 ? 0 : variance;
 }
 
-/* The mean first: squares of what differs from it lose nothing to a large mean. */
+/* The mean first, about the first element: neither sums nor squares lose anything to a mean that is large beside the
+ * deviation. */
 void INGOT_FN(moments_f32)(const float *src, int64_t n, double *mean, double *variance)
 {
-    *mean = strip_sum(src, n, 0.0f, false) / (double)(n > 0 ? n : 1);
+    const float first = n > 0 ? src[0] : 0.0f;
+
+    *mean = (double)first + strip_sum(src, n, first, false) / (double)(n > 0 ? n : 1);
     *variance = variance_about(src, n, *mean);
 }
 

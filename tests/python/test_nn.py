@@ -224,6 +224,23 @@ def test_layer_normalization(ingot, tmp_path, axis):
     check(ingot, tmp_path, helper.make_node("LayerNormalization", ["x", "w", "b"], ["y"], axis=axis), [x, w, b], z * w + b)
 
 
+@pytest.mark.parametrize("kind", [FLOAT, TensorProto.DOUBLE])
+@pytest.mark.parametrize("axes", [None, [2, 3], [3], [0, 1], [1, -1], [0, 2], [0, 1, 2, 3]])
+def test_mean_variance_normalization(ingot, tmp_path, kind, axes):
+    """Rows at the end, in the middle and of one element; images whose means are 500 apart, as they are joined to one."""
+    rng = np.random.default_rng(len(axes or "all"))
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    x = (rng.standard_normal((3, 5, 7, 37)) + 500 * np.arange(3).reshape(3, 1, 1, 1)).astype(dtype)
+    over = tuple([0, 2, 3] if axes is None else axes)
+    y = (x - x.mean(over, np.float64, keepdims=True)) / (x.std(over, np.float64, keepdims=True) + 1e-9)
+    node = helper.make_node("MeanVarianceNormalization", ["x"], ["y"], **({} if axes is None else {"axes": axes}))
+    model = save_model(tmp_path / "m.onnx", [node], [("x", kind, x.shape)], [("y", kind, None)], [], opset=13)
+    np.savez(tmp_path / "io.npz", x=x, y=y.astype(dtype))
+    for threads in (1, 3):
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "1e-6", "--atol", "1e-6", "--threads", threads)
+        assert done.code == 0, done.out + done.err
+
+
 WINDOWED = [("Conv", ["x", "w"]), ("ConvTranspose", ["x", "w"]), ("MaxPool", ["x"]), ("AveragePool", ["x"])]
 REFUSED = [("strides", [0, 1], "0 is not allowed (at least 1)"), ("strides", [1], "1 values, expected 2"),
            ("dilations", [-1, 1], "-1 is not allowed (at least 1)"), ("dilations", [1, 2 ** 62], "too large"),
