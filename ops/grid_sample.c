@@ -362,31 +362,51 @@ static double base_position(int64_t i, int64_t n, bool align_corners)
     return -1 + (2 * (double)i + 1) / (double)n;
 }
 
-/* theta times the homogeneous position of each pixel; ONNX orders coordinates x, y, z, the reverse of the dimensions.
- * After the loop over the dimensions, `rest` is the number of the image. */
-static ingot_status run_affine_grid(ingot_op_ctx *c)
+/* Task over rows of pixels of all images: theta times the homogeneous position of each. ONNX orders coordinates x, y, z,
+ * the reverse of the dimensions. Along a row x alone changes, so that a coordinate is start + slope x. */
+static void affine_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
+    const ingot_op_ctx *c = argument;
     const bool align_corners = ingot_attr_int(c->node, "align_corners", 0) != 0;
     ingot_tensor *y = c->out[0];
+    float *floats = y->dtype == INGOT_FLOAT ? y->data : NULL;
     const int spatial = y->rank - 2;
-    const int64_t pixels = ingot_count(y) / spatial;
+    const int64_t width = y->shape[spatial];
 
-    for (int64_t p = 0; p < pixels; p++) {
-        double base[4] = { [3] = 1 };                      /* x, y, z */
-        int64_t rest = p;
-        for (int d = 0; d < spatial; d++) {
+    (void)thread;
+    for (int64_t row = begin; row < end; row++) {
+        double base[3] = { 0 }, start[3], slope[3];
+        int64_t image = row;
+        for (int d = 1; d < spatial; d++) {                /* y, z; then the number of the image is left */
             const int64_t n = y->shape[spatial - d];
-            base[d] = base_position(rest % n, n, align_corners);
-            rest /= n;
+            base[d] = base_position(image % n, n, align_corners);
+            image /= n;
         }
-        base[spatial] = 1;
-        for (int row = 0; row < spatial; row++) {
-            double sum = 0;
-            for (int k = 0; k <= spatial; k++)
-                sum += base[k] * ingot_double_at(c->in[0], (rest * spatial + row) * (spatial + 1) + k);
-            ingot_put_double(y, p * spatial + row, sum);
+        for (int r = 0; r < spatial; r++) {
+            const int64_t at = (image * spatial + r) * (spatial + 1);
+            slope[r] = ingot_double_at(c->in[0], at);
+            start[r] = ingot_double_at(c->in[0], at + spatial);
+            for (int k = 1; k < spatial; k++)
+                start[r] += base[k] * ingot_double_at(c->in[0], at + k);
+        }
+        for (int64_t i = 0, at = row * width * spatial; i < width; i++) {
+            const double x = base_position(i, width, align_corners);
+            for (int r = 0; r < spatial; r++, at++)
+                if (floats)
+                    floats[at] = (float)(start[r] + slope[r] * x);
+                else
+                    ingot_put_double(y, at, start[r] + slope[r] * x);
         }
     }
+}
+
+static ingot_status run_affine_grid(ingot_op_ctx *c)
+{
+    const ingot_tensor *y = c->out[0];
+    const int64_t pixels = ingot_count(y) / (y->rank - 2), width = y->shape[y->rank - 2];
+
+    if (pixels)
+        ingot_parallel(c->team, pixels / width, 1 + 4096 / width, affine_rows, c);
     return INGOT_OK;
 }
 
