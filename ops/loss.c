@@ -1,5 +1,5 @@
 /* loss.c - NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: scores (N, C, ...), the right class of every place
- * (N, ...), a weight for each class. Computed in double. */
+ * (N, ...), a weight for each class. Sums are in double. */
 #include <math.h>
 #include <string.h>
 
@@ -34,11 +34,19 @@ static ingot_status infer_loss(ingot_op_ctx *c)
 }
 
 /* Logarithm of the sum of exponentials of the scores at a place. Classes are `apart` elements from each other. The
- * largest score is taken off first, so that exp() cannot overflow; where it is infinite there is no finite answer. */
-static double log_sum(const ingot_tensor *x, int64_t at, int64_t classes, int64_t apart)
+ * largest score is taken off first, so that exp() cannot overflow; where it is infinite there is no finite answer.
+ * Floats that lie side by side take the kernels. */
+static double log_sum(const ingot_op_ctx *c, int64_t at, int64_t classes, int64_t apart)
 {
+    const ingot_tensor *x = c->in[SCORES];
     double largest = -INFINITY, sum = 0;
 
+    if (x->dtype == INGOT_FLOAT && apart == 1) {
+        const float *scores = (const float *)x->data + at;
+        const float shift = (float)c->kernels->fold_row_f32(INGOT_FOLD_MAX, scores, (size_t)classes, 0);
+        sum = isinf(shift) ? 1 : c->kernels->fold_row_f32(INGOT_FOLD_EXP, scores, (size_t)classes, shift);
+        return (double)shift + log(sum);
+    }
     for (int64_t i = 0; i < classes; i++)
         largest = fmax(largest, ingot_double_at(x, at + i * apart));
     if (isinf(largest))
@@ -82,7 +90,7 @@ static ingot_status run_loss(ingot_op_ctx *c)
     for (int64_t place = 0; place < places; place++) {
         /* Where the place's first class lies in the scores; `shift` makes a logarithm of a probability of each. */
         const int64_t at = place / apart * classes * apart + place % apart;
-        const double shift = softmax ? log_sum(x, at, classes, apart) : 0;
+        const double shift = softmax ? log_sum(c, at, classes, apart) : 0;
         double loss, weight;
         const ingot_status st = place_loss(c, place, at, apart, shift, &loss, &weight);
         if (st)
