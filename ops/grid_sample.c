@@ -362,8 +362,8 @@ static double base_position(int64_t i, int64_t n, bool align_corners)
     return -1 + (2 * (double)i + 1) / (double)n;
 }
 
-/* Task over rows of pixels of all images: theta times the homogeneous position of each. ONNX orders coordinates x, y, z,
- * the reverse of the dimensions. Along a row x alone changes, so that a coordinate is start + slope x. */
+/* Task over rows of pixels of all images: theta times the homogeneous position of each. ONNX orders coordinates x, y,
+ * z, the reverse of the dimensions. Along a row x alone changes, so that a coordinate is start + slope x. */
 static void affine_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const ingot_op_ctx *c = argument;
