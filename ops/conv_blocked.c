@@ -231,7 +231,7 @@ static const ingot_conv_algorithm algorithms[] = {
       no_scratch,
       depthwise_items,
       depthwise_run },
-    { { NULL, NULL, "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c" },
+    { { NULL, "winograd 1x2 nchw8c", "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c" },
       winograd_variant,
       winograd_packed,
       direct_units,
@@ -255,7 +255,8 @@ static const ingot_conv_algorithm algorithms[] = {
       no_scratch,
       direct_items,
       direct_run },
-    { { "transposed nchw8c", NULL, "transposed winograd 2x2 nchw8c", NULL, "transposed winograd 4x4 nchw8c" },
+    { { "transposed nchw8c", "transposed winograd 1x2 nchw8c", "transposed winograd 2x2 nchw8c", NULL,
+        "transposed winograd 4x4 nchw8c" },
       transposed_variant,
       transposed_packed,
       transposed_units,
@@ -458,16 +459,16 @@ void ingot_conv_blocked_scale(ingot_op_ctx *c, const ingot_conv_blocked *b, cons
 const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->algorithm->names[b->variant]; }
 
 /* With r taps along an axis, Winograd's way multiplies at (m + r - 1)^2 points of each tile of m^2 results, the direct
- * way r^2 times for each; a stride of two takes one more point. A transposed convolution has as many phases as its
- * stride, of equal taps. */
+ * way r^2 times for each; a stride of two takes one more point, and m = 1 is 2 along rows. A transposed convolution has
+ * as many phases as its stride, of equal taps. */
 static int64_t winograd_flops(const ingot_conv *d, int m, bool transposed)
 {
     int64_t products = 2 * d->n * d->ic * d->oc;
 
     for (int i = 1; i < 3; i++) {
         const int64_t phases = transposed ? d->stride[i] : 1, of_phase = (d->out[i] + phases - 1) / phases;
-        const int64_t points = m + d->kernel[i] / phases + d->stride[i] / phases - 2;
-        products *= (of_phase + m - 1) / m * phases * points;
+        const int64_t tile = m == 1 ? i : m, points = tile + d->kernel[i] / phases + d->stride[i] / phases - 2;
+        products *= (of_phase + tile - 1) / tile * phases * points;
     }
     return products;
 }

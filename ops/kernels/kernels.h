@@ -388,10 +388,10 @@ enum { INGOT_STRIPE = 16 };
     X(void, arg_rows_f32, (float *best, int32_t *index, const float *src, size_t n, int32_t row, float sign, \
                            bool last)) \
     /* winograd.c: 3x3 and 2x2 convolutions of stride 1, and 3x3 ones of stride 2, with fewer multiplications, by \
-       output tiles of m x m (2; or 4, of 3x3 ones of stride 1), where winograd_choose_f32 gives an m, not 0: where \
-       that is faster, or wherever it is possible. Units are those of conv_units_f32. scratch holds \
-       winograd_scratch_f32 floats, is best aligned to 64 bytes, and belongs to one call at a time. *held tells which \
-       part of the source it holds from the call before, on the same src; -1: none. */ \
+       output tiles of m x m (2; or, of 3x3 ones of stride 1, 4, and 1 for tiles of 1 x 2), where winograd_choose_f32 \
+       gives an m, not 0: where that is faster, or wherever it is possible. Units are those of conv_units_f32. scratch \
+       holds winograd_scratch_f32 floats, is best aligned to 64 bytes, and belongs to one call at a time. *held tells \
+       which part of the source it holds from the call before, on the same src; -1: none. */ \
     X(int, winograd_choose_f32, (const ingot_conv *d, bool wherever_possible)) \
     X(int64_t, winograd_packed_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_pack_f32, (const ingot_conv *d, int m, float *packed, const float *weights, int64_t u0, \

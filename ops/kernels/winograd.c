@@ -1,5 +1,6 @@
 /* winograd.c - 3x3 and 2x2 convolution of stride 1 by minimal filtering: F(m x m, 3 x 3) for m = 2 and 4, and
- * F(2 x 2, 2 x 2), which phases of transposed convolutions are done by; and 3x3 of stride 2.
+ * F(2 x 2, 2 x 2), which phases of transposed convolutions are done by; and 3x3 of stride 2. m = 1 stands for tiles of
+ * 1 x 2, see winograd_rows.c.
  *
  * With r taps, both the source patch of a tile and the filter are evaluated at m + r - 1 points along each axis;
  * products at the points, summed over input channels, are interpolated to the m x m outputs. With points p_i (the last
@@ -93,6 +94,8 @@ static wino_shape wino_shape_of(const ingot_conv *d, int m)
  * points. */
 int64_t INGOT_FN(winograd_packed_f32)(const ingot_conv *d, int m)
 {
+    if (m == 1)
+        return INGOT_FN(winograd_rows_packed)(d);
     return ceil_div(d->oc, VF32_LANES) * VF32_LANES * ceil_div(d->ic, BLOCK) * BLOCK * filters_of(d, m) *
            filters_of(d, m);
 }
@@ -100,6 +103,9 @@ int64_t INGOT_FN(winograd_packed_f32)(const ingot_conv *d, int m)
 /* Floats of scratch memory for one thread: V and M of one block of tiles. */
 int64_t INGOT_FN(winograd_scratch_f32)(const ingot_conv *d, int m)
 {
+    if (m == 1)
+        return INGOT_FN(winograd_rows_scratch)(d);
+
     const wino_shape s = wino_shape_of(d, m);
     return s.points * s.points * (s.v_point + s.m_point);
 }
@@ -107,6 +113,9 @@ int64_t INGOT_FN(winograd_scratch_f32)(const ingot_conv *d, int m)
 /* Work items: blocks of tiles by units of output channels. */
 int64_t INGOT_FN(winograd_items_f32)(const ingot_conv *d, int m)
 {
+    if (m == 1)
+        return INGOT_FN(winograd_rows_items)(d);
+
     const wino_shape s = wino_shape_of(d, m);
     return s.blocks * s.units;
 }
@@ -139,33 +148,39 @@ static double cycles(const ingot_conv *d, int m)
 {
     const double ic = (double)(ceil_div(d->ic, BLOCK) * BLOCK), oc = (double)(ceil_div(d->oc, VF32_LANES) * VF32_LANES);
     const double per_cycle = 1.8 * VF32_LANES;
-    const wino_shape s = wino_shape_of(d, m ? m : 2);
-    const double tiles = (double)s.tiles, taps = (double)(d->kernel[1] * d->kernel[2]);
-    const double points = m ? s.points * s.points : taps;
+    const wino_shape s = wino_shape_of(d, m > 1 ? m : 2);
+    const double tiles = (double)(m == 1 ? d->n * d->out[1] * s.tiles_x : s.tiles);
+    const double taps = (double)(d->kernel[1] * d->kernel[2]), points = m > 1 ? s.points * s.points : 12;
     const double pixels = (double)(d->n * d->out[1] * d->out[2]);
     /* multiply-adds at 90 % of two a cycle, which narrow tiles do not reach with a stride, the weights' way from
      * memory, and the transforms */
     const double slower = !m && d->stride[1] == 2 && VF32_LANES == 8 ? 1.2 : 1;
     const double products = (m ? tiles * points : pixels * taps) * ic * oc / per_cycle * slower;
-    const double packed = m ? s.filters * s.filters : taps;
-    const double weights = streaming(packed * ic * oc * sizeof(float), m ? (double)s.blocks : 1);
+    const double packed = m > 1 ? s.filters * s.filters : m ? points : taps;
+    const double blocks = (double)(m > 1 ? s.blocks : m ? INGOT_FN(winograd_rows_items)(d) / s.units : 1);
+    const double weights = streaming(packed * ic * oc * sizeof(float), blocks);
     const double transforms = m ? tiles * points * (ic * 3 + oc * 4) / VF32_LANES : 0;
 
     return (products > weights ? products : weights) + transforms;
 }
 
-/* m by estimated cycles, or 0 where this would not be five percent (with a stride, eight) faster than the direct way,
+/* m (2, 4 or 1) by estimated cycles, or 0 where this would not be five percent (with a stride, eight) faster than the direct way,
  * or cannot be done; wherever_possible leaves out the comparison. */
 int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
 {
     if (!suits(d))
         return 0;
 
-    const bool can_four = d->kernel[1] == 3 && d->stride[1] == 1;
-    const double two = cycles(d, 2), four = can_four ? cycles(d, 4) : two, best = four < two ? four : two;
-    if (!wherever_possible && best >= (d->stride[1] == 2 ? 0.92 : 0.95) * cycles(d, 0))
-        return 0;
-    return four < two ? 4 : 2;
+    const bool can_three = d->kernel[1] == 3 && d->stride[1] == 1;
+    double best = cycles(d, 2);
+    int m = 2;
+
+    for (int other = 4; can_three && other > 0; other -= 3)
+        if (cycles(d, other) < best) {
+            best = cycles(d, other);
+            m = other;
+        }
+    return wherever_possible || best < (d->stride[1] == 2 ? 0.92 : 0.95) * cycles(d, 0) ? m : 0;
 }
 
 /* G: filter to points. */
@@ -238,6 +253,10 @@ void INGOT_FN(winograd_pack_view)(const ingot_conv *d, int m, float *packed, con
     double g[MAX_POINTS][3];
     filters f;
 
+    if (m == 1) {
+        INGOT_FN(winograd_rows_pack)(d, packed, weights, u0, u1);
+        return;
+    }
     filter_matrix(m, points, (int)d->stride[1], g);
     for (int64_t u = u0; u < u1; u++) {
         const int width = unit_width_of(d->oc, u);
@@ -636,6 +655,10 @@ void INGOT_FN(winograd_place_run)(const ingot_conv *d, int m, const conv_place *
                                   const float *src, float *dst, const ingot_epilogue *e, float *scratch, int64_t *held,
                                   int64_t i0, int64_t i1)
 {
+    if (m == 1) {
+        INGOT_FN(winograd_rows_run)(d, place, packed, src, dst, e, scratch, held, i0, i1);
+        return;
+    }
     wino_shape s = wino_shape_of(d, m);
 
     s.out_plane = place->size[1] * place->size[2] * BLOCK;

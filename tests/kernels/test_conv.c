@@ -298,6 +298,7 @@ static const ingot_kernels *winograd;
         winograd->winograd_f32(d, m, packed, src, dst, e, scratch, &held, half, i1); \
         check_free(scratch, n, "winograd scratch"); \
     }
+BIND(1)
 BIND(2)
 BIND(4)
 
@@ -321,6 +322,7 @@ BIND(4)
         check_free(scratch, n, "transposed scratch"); \
     }
 BIND_TRANSPOSED(0)
+BIND_TRANSPOSED(1)
 BIND_TRANSPOSED(2)
 BIND_TRANSPOSED(4)
 
@@ -625,19 +627,21 @@ static void check_transposed(const ingot_kernels *k)
 {
     const algorithm plain = { true, 4e-7, transposed_packed_0, transposed_pack_0, transposed_items_0,
                               transposed_run_0 };
+    const algorithm one = { true, 1e-6, transposed_packed_1, transposed_pack_1, transposed_items_1, transposed_run_1 };
     const algorithm two = { true, 1e-6, transposed_packed_2, transposed_pack_2, transposed_items_2, transposed_run_2 };
     const algorithm four = { true, 4e-6, transposed_packed_4, transposed_pack_4, transposed_items_4,
                              transposed_run_4 };
 
     check_cases(k, &plain, deconv_cases, sizeof deconv_cases / sizeof *deconv_cases);
     check_cases(k, &two, pairs_transposed, sizeof pairs_transposed / sizeof *pairs_transposed);
+    check_cases(k, &one, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
     check_cases(k, &two, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
     check_cases(k, &four, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
     for (size_t i = 0; i < sizeof deconv_cases / sizeof *deconv_cases; i++) {
         const ingot_conv d = transposed_of(&deconv_cases[i]);
         const int m = k->deconv_choose_f32(&d, true);
         if (m)
-            check_conv(k, m == 2 ? &two : &four, &deconv_cases[i], INGOT_ACT_SILU, true, true);
+            check_conv(k, m == 1 ? &one : m == 2 ? &two : &four, &deconv_cases[i], INGOT_ACT_SILU, true, true);
     }
 }
 
@@ -654,6 +658,7 @@ static void test(const ingot_kernels *k)
     /* F(4x4) is held less tightly: its transforms lose more bits */
     winograd = k;
     check_transposed(k);
+    const algorithm one = { false, 1e-6, winograd_packed_1, winograd_pack_1, winograd_items_1, winograd_run_1 };
     const algorithm two = { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_mixes(k);
@@ -667,6 +672,7 @@ static void test(const ingot_kernels *k)
     }
     check_cases(k, &two, two_taps_cases, sizeof two_taps_cases / sizeof *two_taps_cases);
     check_cases(k, &two, strided_cases, sizeof strided_cases / sizeof *strided_cases);
+    check_cases(k, &one, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     /* all widths, with one to seven blocks of output channels and strides of 1 to 3 */
