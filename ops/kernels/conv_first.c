@@ -79,22 +79,23 @@ int64_t INGOT_FN(conv_first_items)(const ingot_conv *d)
     return d->n * d->out[0] * w.bands * w.strips;
 }
 
-/* One row of a window: n floats from column x of a source row, where those outside are zeros; NULL: all are. */
+/* One row of a window: n floats from column x of a source row, where those outside are zeros; NULL: all are. Vectors
+ * are stored whole: what one writes past its part is written again by the next, or lies behind the row. */
 INGOT_INLINE void copy_row(float *to, const float *row, int64_t x, int64_t n, int64_t width)
 {
     const int64_t from = row ? min64(n, max64(0, -x)) : n, end = max64(from, min64(n, width - x));
+    int64_t j = from;
 
-    for (int64_t j = 0; j < n; j += VF32_LANES) {
-        const int64_t first = max64(from, j), last = min64(end, j + VF32_LANES);       /* what the source has of it */
-
-        if (last - first == VF32_LANES) {
-            vf32_store(to + j, vf32_load(row + x + j));
-            continue;
-        }
-        vf32_store(to + j, vf32_zero());
-        if (first < last)
-            vf32_store_n(to + first, vf32_load_n(row + x + first, (size_t)(last - first)), (size_t)(last - first));
+    for (int64_t i = 0; i < from; i += VF32_LANES)
+        vf32_store(to + i, vf32_zero());
+    for (; j + VF32_LANES <= end; j += VF32_LANES)
+        vf32_store(to + j, vf32_load(row + x + j));
+    if (j < end) {
+        vf32_store(to + j, vf32_load_n(row + x + j, (size_t)(end - j)));
+        j += VF32_LANES;                                 /* zeros follow the last of the source */
     }
+    for (; j < n; j += VF32_LANES)
+        vf32_store(to + j, vf32_zero());
 }
 
 /* The window's part of the source, for outputs from (z, y, x) on: `rows` rows, n columns wide. */
