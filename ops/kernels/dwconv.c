@@ -172,6 +172,24 @@ INGOT_INLINE void dw_tap(vf32 *acc, const float *src, const float *weights, int 
         acc[i] = vf32_acc(acc[i], vf32_load(src + i * stride * VF32_LANES), w);
 }
 
+/* The same by all taps of a row, whose number is known: a pixel of the source is loaded once for all that meet it. */
+INGOT_INLINE void dw_taps(vf32 *acc, const float *src, const float *weights, int count, int64_t kw, int64_t stride)
+{
+    vf32 w[MAX_KERNEL];
+
+    INGOT_UNROLL
+    for (int64_t t = 0; t < kw; t++)
+        w[t] = vf32_load(weights + t * VF32_LANES);
+    INGOT_UNROLL
+    for (int64_t i = 0; i < (count - 1) * stride + kw; i++) {
+        const vf32 pixel = vf32_load(src + i * VF32_LANES);
+        INGOT_UNROLL
+        for (int64_t t = i % stride; t < kw; t += stride)
+            if (t <= i && (i - t) / stride < count)
+                acc[(i - t) / stride] = vf32_acc(acc[(i - t) / stride], pixel, w[t]);
+    }
+}
+
 /* `count` pixels from x on. Where the kernel's width is known, the loop over a row's taps is gone. */
 INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count, int64_t kw, int64_t stride)
 {
@@ -184,14 +202,11 @@ INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count
     for (int64_t y = 0; y < r->kh; y++, w += kw * VF32_LANES) {
         const float *src = r->src[y] + x * stride * VF32_LANES;
         INGOT_OPAQUE(src);                       /* one register and many distances, rather than many registers */
-        if (__builtin_constant_p(kw)) {
-            INGOT_UNROLL
+        if (__builtin_constant_p(kw))
+            dw_taps(acc, src, w, count, kw, stride);
+        else
             for (int64_t t = 0; t < kw; t++)
                 dw_tap(acc, src + t * VF32_LANES, w + t * VF32_LANES, count, stride);
-        } else {
-            for (int64_t t = 0; t < kw; t++)
-                dw_tap(acc, src + t * VF32_LANES, w + t * VF32_LANES, count, stride);
-        }
     }
     dw_finish(j, acc, r->dst + x * BLOCK, r->residual ? r->residual + x * BLOCK : NULL, count);
 }
