@@ -57,24 +57,6 @@ static bool has_all_taps(const tile_job *t)
     return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
 }
 
-/* What a tile runs over: rows of taps `step` apart in src. A tap that is alone takes the channel blocks as its row. */
-typedef struct tap_rows {
-    int64_t blocks, planes, rows, taps;
-    ptrdiff_t src_step, weight_step;
-    tap_range first, last;              /* that the first and the last pixel have */
-} tap_rows;
-
-/* With a single tap there is nothing to run over but channel blocks: they take the place of a row's taps, so that
- * the innermost loop is long. */
-static tap_rows rows_of(const tile_job *t)
-{
-    const bool single = t->block_channels == BLOCK && t->taps[0] == 1 && t->taps[1] == 1 && t->taps[2] == 1;
-
-    if (single && has_all_taps(t))
-        return (tap_rows){ 1, 1, 1, t->blocks, t->plane, t->weight_block, { 0, t->blocks }, { 0, t->blocks } };
-    return (tap_rows){ t->blocks, t->taps[0], t->taps[1], t->taps[2], t->tap[2], t->weight_tap[2], t->first, t->last };
-}
-
 /* Ask for where a tile's results go, and for what is added to them. */
 static __attribute__((noinline)) void fetch_end(const tile_end *t, int px, int nv)
 {
@@ -91,48 +73,60 @@ static __attribute__((noinline)) void fetch_end(const tile_end *t, int px, int n
  * dilation, the taps of a row lie as the channels of a block do, and are taken likewise. */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
 {
-    const tap_rows r = rows_of(t);
     const ptrdiff_t pixel = t->pixel, to_last = (px - 1) * pixel;
     const bool taps_touch = t->block_channels == 1 && t->tap[2] == 1 && has_all_taps(t);
-    const int64_t taps = taps_touch ? 1 : r.taps, channels = taps_touch ? r.taps : t->block_channels;
-    const bool single = r.src_step == t->plane;
+    const int64_t taps = taps_touch ? 1 : t->taps[2], channels = taps_touch ? t->taps[2] : t->block_channels;
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
     if (FETCHES)
         fetch_end(&t->end, px, nv);
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
-        const vf32 bias = start_at_bias(&t->end, v);
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++)
-            acc[p][v] = bias;
-    }
+    start(&t->end, acc, px, nv);
     /* channel blocks, then the rows of taps that exist, then the taps of a row: weights are read as they are packed */
-    for (int64_t b = 0; b < r.blocks; b++)
-        for (int64_t z = 0; z < r.planes; z++)
-            for (int64_t y = 0; y < r.rows; y++) {
+    for (int64_t b = 0; b < t->blocks; b++)
+        for (int64_t z = 0; z < t->taps[0]; z++)
+            for (int64_t y = 0; y < t->taps[1]; y++) {
                 const float *src = t->src + b * t->plane + z * t->tap[0] + y * t->tap[1];
                 const float *w = t->weights + b * t->weight_block + z * t->weight_tap[0] + y * t->weight_tap[1];
 
-                for (int64_t x = 0; x < taps; x++, src += r.src_step, w += r.weight_step) {
-                    const float *first = x >= r.first.from && x < r.first.to ? src : zeros;
-                    const float *last = x >= r.last.from && x < r.last.to ? src + to_last : zeros;
+                for (int64_t x = 0; x < taps; x++, src += t->tap[2], w += t->weight_tap[2]) {
+                    const float *first = x >= t->first.from && x < t->first.to ? src : zeros;
+                    const float *last = x >= t->last.from && x < t->last.to ? src + to_last : zeros;
 
                     fetch_ahead(&next_unit, 1);
-                    if (x == 0 || single) {
+                    if (x == 0) {
                         fetch_pixels(t, src, px);
-                        fetch_next(src + (single ? t->plane : y + 1 < r.rows ? t->tap[1] : t->plane - y * t->tap[1]),
-                                   pixel, px);
+                        fetch_next(src + (y + 1 < t->taps[1] ? t->tap[1] : t->plane - y * t->tap[1]), pixel, px);
                     }
-                    if (pixel == BLOCK && channels == BLOCK)          /* known numbers become part of the addresses */
-                        accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);
+                    if ((nv == 2 || px == CONV_PX1) && pixel == BLOCK && channels == BLOCK)
+                        accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);       /* known: in the addresses */
                     else if (nv == 2 && px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
                         accumulate(acc, src, first, last, 2 * BLOCK, w, BLOCK, px, nv);
                     else
                         accumulate(acc, src, first, last, pixel, w, channels, px, nv);
                 }
             }
+    t->next_unit = next_unit;
+    finish(&t->end, acc, px, nv, nv == 2);
+}
+
+/* As tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done beside the sums, since
+ * mobile networks mix as few as 16 channels. */
+INGOT_INLINE void tile_mixed(tile_job *t, int px, int nv)
+{
+    const float *src = t->src, *w = t->weights;
+    ahead next_unit = t->next_unit;
+    vf32 acc[MAX_PIXELS][2];
+
+    if (FETCHES)
+        fetch_end(&t->end, px, nv);
+    start(&t->end, acc, px, nv);
+    for (int64_t b = 0; b < t->blocks; b++, src += t->plane, w += t->weight_block) {
+        fetch_ahead(&next_unit, 1);
+        fetch_pixels(t, src, px);
+        fetch_next(src + t->plane, BLOCK, px);
+        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
+    }
     t->next_unit = next_unit;
     finish(&t->end, acc, px, nv, true);
 }
@@ -146,13 +140,7 @@ INGOT_INLINE void tile_rows(tile_job *t, ptrdiff_t jump)
     vf32 acc[MAX_PIXELS][2];
 
     fetch_end(&t->end, 2 * HALF, 2);
-    INGOT_UNROLL
-    for (int v = 0; v < 2; v++) {
-        const vf32 bias = start_at_bias(&t->end, v);
-        INGOT_UNROLL
-        for (int p = 0; p < 2 * HALF; p++)
-            acc[p][v] = bias;
-    }
+    start(&t->end, acc, 2 * HALF, 2);
     for (int64_t b = 0; b < t->blocks; b++)
         for (int64_t y = 0; y < t->taps[1]; y++)
             for (int64_t x = 0; x < t->taps[2]; x++) {
@@ -190,14 +178,11 @@ INGOT_INLINE void tile_triples(tile_job *t, ptrdiff_t jump, int stride, int px, 
 {
     const ptrdiff_t to_last = ((px - 1) * stride + 2) * BLOCK;
     const bool has_first = t->first.from == 0, has_last = t->last.to == 3;
-    const vf32 bias = start_at_bias(&t->end, 0);
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
     fetch_end(&t->end, rows * px, 1);
-    INGOT_UNROLL
-    for (int p = 0; p < rows * px; p++)
-        acc[p][0] = bias;
+    start(&t->end, acc, rows * px, 1);
     for (int64_t b = 0; b < t->blocks; b++)
         for (int64_t y = 0; y < t->taps[1]; y++) {
             const float *src = t->src + b * t->plane + y * t->tap[1];
@@ -237,6 +222,51 @@ static void tile_one(tile_job *t, int px)
 static INGOT_ONE_REGION void tile_two(tile_job *t, int px)
 {
     switch (px) { PIXEL_CASES(CONV_PX2, TILE_TWO) }
+}
+
+/* Has a tile one tap, which all of its pixels have, and do these lie side by side? */
+static bool mixes_channels(const tile_job *t)
+{
+    return t->pixel == BLOCK && t->block_channels == BLOCK && t->taps[0] == 1 && t->taps[1] == 1 && t->taps[2] == 1 &&
+           has_all_taps(t);
+}
+
+/* The numbers of pixels of nearly all tiles. */
+static INGOT_ONE_REGION void tile_mixed_two(tile_job *t, int px)
+{
+    switch (px) {
+    case CONV_PX2: tile_mixed(t, CONV_PX2, 2); break;
+    case CONV_PX2 - 1: tile_mixed(t, CONV_PX2 - 1, 2); break;
+    case CONV_PX2 - 2: tile_mixed(t, CONV_PX2 - 2, 2); break;
+    default: tile_two(t, px);
+    }
+}
+
+static void tile_mixed_one(tile_job *t, int px)
+{
+    switch (px) {
+    case CONV_PX1: tile_mixed(t, CONV_PX1, 1); break;
+    case CONV_PX1 - 1: tile_mixed(t, CONV_PX1 - 1, 1); break;
+    default: tile_one(t, px);
+    }
+}
+
+/* n neighbouring pixels with a single tap, from where the job stands on; in tiles of nearly equal width. */
+static void run_mixed(tile_job *t, bool two, int64_t n)
+{
+    const int64_t tiles = ceil_div(n, two ? CONV_PX2 : CONV_PX1), least = n / tiles, wider = n % tiles;
+
+    t->taps[0] = t->taps[1] = t->taps[2] = 1;
+    t->first = t->last = (tap_range){ 0, 1 };
+    for (int64_t i = 0; i < tiles; i++) {
+        const int px = (int)least + (i < wider);
+
+        (two ? tile_mixed_two : tile_mixed_one)(t, px);
+        t->src += px * BLOCK;
+        t->end.dst += px * t->end.pixel;
+        if (t->end.residual)
+            t->end.residual += px * t->end.pixel;
+    }
 }
 
 static INGOT_ONE_REGION void tile_two_rows(tile_job *t, ptrdiff_t jump) { tile_rows(t, jump); }
@@ -323,10 +353,10 @@ static void run_row(item *it, int64_t z, int64_t y, bool two_rows, int64_t x0, i
             tile_one_triples(t, d->stride[1] * s->in[2] * BLOCK, px, two_rows);
         else if (VF32_LANES > 8 && two_rows)
             tile_two_rows(t, d->stride[1] * s->in[2] * BLOCK);
-        else if (it->width == UNIT)
-            tile_two(t, px);
+        else if (mixes_channels(t))
+            (it->width == UNIT ? tile_mixed_two : tile_mixed_one)(t, px);
         else
-            tile_one(t, px);
+            (it->width == UNIT ? tile_two : tile_one)(t, px);
         x += px;
     }
 }
@@ -363,6 +393,14 @@ static void run_part(item *it)
     const int64_t width = it->s->out[2];
     int64_t begin = 0, end;
 
+    if (it->s->flat && it->s->ic_block == BLOCK) {
+        it->job.src = it->src + (it->row0 - it->src_from) * BLOCK;
+        it->job.weights = it->weights;
+        it->job.end.dst = it->dst + it->row0 * BLOCK;
+        it->job.end.residual = it->residual ? it->residual + it->row0 * BLOCK : NULL;
+        run_mixed(&it->job, it->width == UNIT, it->row1 - it->row0);
+        return;
+    }
     if (it->s->flat) {
         run_row(it, 0, 0, false, it->row0, it->row1, all);
         return;
@@ -516,29 +554,18 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const flo
                              int64_t y1)
 {
     const conv_shape s = INGOT_FN(conv_sizes_of)(d, NULL);
-    const bool wide = unit_width_of(s.group_oc, unit) == UNIT;
-    const int64_t width = d->in[2], most = wide ? CONV_PX2 : CONV_PX1, tiles = ceil_div(width, most);
+    const bool two = unit_width_of(s.group_oc, unit) == UNIT;
+    const int64_t width = d->in[2];
     tile_job t = unit_job(d, &s, e, 0, unit);
 
     t.weights = packed + unit * s.unit_floats;
-    t.taps[0] = t.taps[1] = t.taps[2] = 1;
-    t.first = t.last = (tap_range){ 0, 1 };
     t.end.pixel = VF32_LANES;
     t.end.plane = BLOCK;
     t.end.vector = dst_vector;
     for (int64_t y = y0; y < y1; y++) {
         t.src = src + y * width * BLOCK;
         t.end.dst = dst + y % ring * dst_row;
-        for (int64_t left = width, n = tiles; n > 0; n--) {
-            const int px = (int)ceil_div(left, n);
-            if (wide)
-                tile_two(&t, px);
-            else
-                tile_one(&t, px);
-            t.src += px * BLOCK;
-            t.end.dst += px * VF32_LANES;
-            left -= px;
-        }
+        run_mixed(&t, two, width);
     }
 }
 

@@ -28,6 +28,18 @@ INGOT_INLINE vf32 start_at_bias(const tile_end *t, int v)
                               : vf32_load_n(t->bias + v * VF32_LANES, (size_t)left);
 }
 
+/* All sums of a tile begin there. */
+INGOT_INLINE void start(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv)
+{
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        const vf32 bias = start_at_bias(t, v);
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++)
+            acc[p][v] = bias;
+    }
+}
+
 /* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. Hard Swish is little enough
  * work to be done on the way. */
 static __attribute__((noinline)) void finish_held(const tile_end *t, float *held, int px, int nv)

@@ -140,13 +140,7 @@ INGOT_INLINE void tile(const first_tile *t, int px, int nv)
     const ptrdiff_t pixel = t->pixel;
     vf32 acc[MAX_PIXELS][2];
 
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
-        const vf32 bias = start_at_bias(&t->end, v);
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++)
-            acc[p][v] = bias;
-    }
+    start(&t->end, acc, px, nv);
     for (int64_t i = 0; i < t->taps; i++, w += nv * VF32_LANES) {
         const float *src = t->src + t->at[i];
         if (VECTOR_BLOCKS > 1 && nv == 1 && px == CONV_PX1 && pixel == 2)   /* known distances are part of addresses */
