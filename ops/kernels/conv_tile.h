@@ -32,17 +32,34 @@ typedef struct ahead {
     const float *next, *end;            /* nothing when they meet */
 } ahead;
 
+enum { LINES = 4, LINE_FLOATS = 16 };   /* of a group that is asked for at a time */
+
 /* Ask for a few groups of four cache lines. */
 INGOT_INLINE void fetch_ahead(ahead *a, int groups)
 {
-    enum { LINES = 4, LINE_FLOATS = 16 };
-
     for (; groups > 0 && a->next < a->end; groups--) {
         INGOT_UNROLL
         for (int i = 0; i < LINES; i++)
             __builtin_prefetch(a->next + i * LINE_FLOATS, 0, 2);
         a->next += LINES * LINE_FLOATS;
     }
+}
+
+/* The same bit by bit, as the channels of a block pass: many lines from afar at once keep those at hand waiting. Costs a
+ * load with every channel. Asked for is `next` with the first one, and `step` floats on with each that follows. */
+typedef struct trickle {
+    const float *next;
+    ptrdiff_t step;
+} trickle;
+
+/* The next few groups for a block's channels; `near`, where there is nothing left. */
+INGOT_INLINE trickle take_ahead(ahead *a, int groups, const float *near)
+{
+    const bool more = a->next < a->end;
+    const trickle t = { more ? a->next : near, more ? groups * (LINES * LINE_FLOATS / BLOCK) : 0 };
+
+    a->next += t.step * BLOCK;
+    return t;
 }
 
 /* Ask for the px pixels of a source that come after those in use: their rows lie in many pages. */
@@ -54,13 +71,17 @@ INGOT_INLINE void fetch_next(const float *src, ptrdiff_t pixel, int px)
 }
 
 /* px pixels, `pixel` floats apart, by nv vectors, over neighbouring input channels. The first and the last pixel have
- * pointers of their own. */
-INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
-                             ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv)
+ * pointers of their own. Fetches soon.next, unless it is NULL. */
+INGOT_INLINE void accumulate_fetching(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
+                                      ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv, trickle soon)
 {
     CONV_UNROLL
     for (int64_t c = 0; c < channels; c++) {
         vf32 wv[2];
+        if (soon.next) {
+            __builtin_prefetch(soon.next, 0, 2);
+            soon.next += soon.step;
+        }
         INGOT_UNROLL
         for (int v = 0; v < nv; v++)
             wv[v] = vf32_load(w + v * VF32_LANES);
@@ -73,6 +94,13 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
         src++;
         w += nv * VF32_LANES;
     }
+}
+
+/* The same where nothing is fetched. */
+INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
+                             ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv)
+{
+    accumulate_fetching(acc, src, first, last, pixel, w, channels, px, nv, (trickle){ NULL, 0 });
 }
 
 /* Two rows of HALF pixels by two vectors over the channels of a block, whose ends have pointers of their own. */

@@ -15,9 +15,9 @@ INGOT_INLINE void multiply(pixel_product *t, int px, int nv)
             acc[p][v] = vf32_zero();
     }
     for (int64_t b = 0; b < t->blocks; b++, src += t->plane, w += t->weight_block) {
-        fetch_ahead(&soon, t->groups);
         fetch_next(src + t->plane, BLOCK, px);
-        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
+        accumulate_fetching(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv,
+                            take_ahead(&soon, t->groups, w));
     }
     t->soon = soon;
     INGOT_UNROLL
