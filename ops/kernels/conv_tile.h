@@ -45,8 +45,8 @@ INGOT_INLINE void fetch_ahead(ahead *a, int groups)
     }
 }
 
-/* The same bit by bit, as the channels of a block pass: many lines from afar at once keep those at hand waiting. Costs a
- * load with every channel. Asked for is `next` with the first one, and `step` floats on with each that follows. */
+/* The same bit by bit, as the channels of a block pass: many lines from afar at once keep those at hand waiting. Costs
+ * a load with every channel. Asked for is `next` with the first one, and `step` floats on with each that follows. */
 typedef struct trickle {
     const float *next;
     ptrdiff_t step;

@@ -164,8 +164,8 @@ static double cycles(const ingot_conv *d, int m)
     return (products > weights ? products : weights) + transforms;
 }
 
-/* m (2, 4 or 1) by estimated cycles, or 0 where this would not be five percent (with a stride, eight) faster than the direct way,
- * or cannot be done; wherever_possible leaves out the comparison. */
+/* m (2, 4 or 1) by estimated cycles, or 0 where this would not be five percent (with a stride, eight) faster than the
+ * direct way, or cannot be done; wherever_possible leaves out the comparison. */
 int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
 {
     if (!suits(d))
