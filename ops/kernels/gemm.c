@@ -102,10 +102,11 @@ INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
 }
 
 /* mr rows by nv vectors: for each step of k, nv loads of packed B and mr broadcasts of A feed mr * nv multiply-adds,
- * all of whose sums are in registers. The loop has no branch, and one prefetch a step. */
+ * all of whose sums are in registers. The loop has no branch; with every step it fetches a part of what comes next into
+ * the second level, and where there is room for more, a later step of the panel from there into the first. */
 INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
 {
-    enum { MAX_ROWS = 12 };
+    enum { MAX_ROWS = 12, STEPS_AHEAD = 8 };
     vf32 acc[MAX_ROWS][2];
     const float *a = t->a, *b = t->b;
     const char *next = t->next;
@@ -123,6 +124,9 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
         INGOT_UNROLL
         for (int v = 0; v < nv; v++)
             bv[v] = vf32_load(b + v * VF32_LANES);
+        INGOT_UNROLL
+        for (int v = 0; VF32_LANES > 8 && v < nv; v++)
+            __builtin_prefetch(b + (STEPS_AHEAD * nv + v) * VF32_LANES, 0, 3);
         INGOT_UNROLL
         for (int i = 0; i < mr; i++) {
             const vf32 av = vf32_set1(a[i * row]);
