@@ -167,7 +167,8 @@ void INGOT_FN(TYPED(cell_inputs))(const ingot_cell *d, const void *x, int64_t k,
 /* The function of a gate, of what is left of x between the limits; NaN passes both. */
 INGOT_INLINE vector pass_gate(const ingot_gate *g, float limit, vector x)
 {
-    x = V(min)(V(set1)(limit), V(max)(V(set1)(-limit), x));
+    if (limit < INFINITY)
+        x = V(min)(V(set1)(limit), V(max)(V(set1)(-limit), x));
     return g->function == INGOT_GATE_SIGMOID ? V(sigmoid)(x) : g->function == INGOT_GATE_TANH ? V(tanh)(x)
                                                                                              : rare_gate(g, x);
 }
