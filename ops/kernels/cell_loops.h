@@ -7,7 +7,11 @@
  * step takes. A single row would leave the multipliers waiting for each other's sums, so it has several sums of each
  * gate, which take the steps of k in turn. */
 
-enum { LINE = 64, MAX_ROWS = 8, MAX_GATES = 4, ROW_SUMS = SUMS < 8 ? SUMS : 8 /* of a single row */ };
+enum {
+    LINE = 64, MAX_ROWS = 8, MAX_GATES = 4,
+    ROW_SUMS = SUMS < 8 ? SUMS : 8,         /* of a single row */
+    TOGETHER = SUMS / ROW_SUMS,             /* blocks that a single row takes together */
+};
 
 /* A tile: rows of a (k numbers each) times the packed weights of a block, added to where each gate starts. */
 typedef struct tile_job {
@@ -15,7 +19,8 @@ typedef struct tile_job {
     int64_t k;
     ptrdiff_t a_row;
     const T *start[MAX_GATES];
-    ptrdiff_t start_row[MAX_GATES];
+    ptrdiff_t start_row[MAX_GATES];         /* of a single row: to the start of the next block */
+    ptrdiff_t next_block;                   /* of a single row: to the weights of the next block */
     bool one_sum;                           /* of a single row too: it is added up as a row among others is */
     const char *next;                       /* fetched into the second level meanwhile, a cache line a step */
     T *out;                                 /* [row][gate][lane] */
@@ -81,6 +86,64 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
             V(store)(t->out + i * t->out_row + g * LANES, sum);
         }
     }
+}
+
+/* One step of k onto the sums from `first` on of several blocks, whose weights are `next` apart. */
+INGOT_INLINE void add_step_blocks(vector acc[TOGETHER][ROW_SUMS], T a, const T *w, ptrdiff_t next, int blocks, int gates,
+                                  int first)
+{
+    const vector x = V(set1)(a);
+
+    INGOT_UNROLL
+    for (int i = 0; i < blocks * gates; i++) {
+        vector *sum = &acc[i / gates][first + i % gates];
+        *sum = V(acc)(*sum, x, V(load)(w + i / gates * next + i % gates * LANES));
+    }
+}
+
+/* A single row by several blocks: an element of a is read once for all. Sums are taken as tile() takes them. */
+INGOT_INLINE void tile_blocks(const tile_job *t, int blocks, int gates, int sums)
+{
+    const T *w = t->weights;
+    vector acc[TOGETHER][ROW_SUMS];
+    int64_t l = 0;
+
+    INGOT_UNROLL
+    for (int b = 0; b < blocks; b++) {
+        INGOT_UNROLL
+        for (int j = 0; j < gates * sums; j++)
+            acc[b][j] = j < gates ? V(load)(t->start[j] + b * t->start_row[j]) : V(zero)();
+    }
+    for (; l + sums <= t->k; l += sums, w += sums * gates * LANES) {
+        INGOT_UNROLL
+        for (int i = 0; i < sums; i++)
+            add_step_blocks(acc, t->a[l + i], w + i * gates * LANES, t->next_block, blocks, gates, i * gates);
+    }
+    for (; l < t->k; l++, w += gates * LANES)
+        add_step_blocks(acc, t->a[l], w, t->next_block, blocks, gates, 0);
+    INGOT_UNROLL
+    for (int b = 0; b < blocks; b++) {
+        INGOT_UNROLL
+        for (int g = 0; g < gates; g++) {
+            vector sum = acc[b][g];
+            INGOT_UNROLL
+            for (int i = 1; i < sums; i++)
+                sum = V(add)(sum, acc[b][i * gates + g]);
+            V(store)(t->out + b * t->out_row + g * LANES, sum);
+        }
+    }
+}
+
+/* With all numbers known to the compiler; where there are registers for it. */
+static void run_blocks(const tile_job *t, int gates)
+{
+    if (TOGETHER > 1)
+        switch (gates) {
+        case 1: tile_blocks(t, TOGETHER, 1, ROW_SUMS); break;
+        case 2: tile_blocks(t, TOGETHER, 2, ROW_SUMS / 2); break;
+        case 3: tile_blocks(t, TOGETHER, 3, ROW_SUMS / 3); break;
+        default: tile_blocks(t, TOGETHER, 4, ROW_SUMS / 4); break;
+        }
 }
 
 /* Rows of the tallest tile whose sums stay in registers. */
@@ -260,8 +323,9 @@ INGOT_INLINE void finish(const ingot_cell *d, const ingot_cell_step *s, const pl
 
 /* ---- a step ---- */
 
-/* The sums of `rows` rows from place p on. */
-INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const place *p, int rows, T *sums)
+/* The sums of `rows` rows from place p on, or of a single row in TOGETHER blocks. */
+INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const place *p, int rows, bool together,
+                            T *sums)
 {
     /* a GRU's half steps: z and r from the state, then the candidate from what r left of it */
     const bool halves = d->kind == INGOT_CELL_GRU;
@@ -270,19 +334,23 @@ INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const
     tile_job t = { .a = (const T *)(first ? s->reset : s->h) + p->row * s->state_row, .a_row = s->state_row,
                    .weights = s->summed ? NULL : (const T *)s->packed + p->unit * gates * d->hidden,
                    .k = s->summed ? 0 : d->hidden,
+                   .next_block = s->summed ? 0 : LANES * gates * d->hidden,
                    .one_sum = d->one_sum, .out = sums, .out_row = MAX_GATES * LANES };
 
     t.next = (const char *)t.weights;
 
     for (int g = 0; g < gates; g++) {
         t.start[g] = inputs + (first + g) * LANES;
-        t.start_row[g] = s->inputs_row;
+        t.start_row[g] = rows == 1 ? all * LANES : s->inputs_row;
     }
     if (d->kind == INGOT_CELL_GRU_BEFORE) {
         t.start[2] = (const T *)d->state_bias + p->unit;
-        t.start_row[2] = 0;
+        t.start_row[2] = rows == 1 ? LANES : 0;
     }
-    run_tile(&t, rows, gates);
+    if (together)
+        run_blocks(&t, gates);
+    else
+        run_tile(&t, rows, gates);
 }
 
 /* Rows from row on, of block b and the next ones. Gates are combined for all of them at a time: each is a long chain of
@@ -291,9 +359,11 @@ static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row,
 {
     T sums[MAX_ROWS][MAX_GATES * LANES];
 
-    for (int n = 0; n < blocks; n++) {
-        const int i = s->backward ? blocks - 1 - n : n;
-        sum_gates(d, s, &(place){ .row = row, .unit = (b + i) * LANES }, rows, sums[i * rows]);
+    for (int n = 0, taken; n < blocks; n += taken) {
+        const bool together = TOGETHER > 1 && rows == 1 && !d->one_sum && n + TOGETHER <= blocks;
+        taken = together ? TOGETHER : 1;
+        const int i = s->backward ? blocks - taken - n : n;
+        sum_gates(d, s, &(place){ .row = row, .unit = (b + i) * LANES }, rows, together, sums[i * rows]);
     }
     for (int i = 0; i < blocks * rows; i++) {
         place p = { .row = row + i % rows, .unit = (b + i / rows) * LANES };

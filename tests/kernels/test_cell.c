@@ -327,6 +327,7 @@ static void test(const ingot_kernels *k)
         for (int64_t batch = 1; batch <= 17; batch++)
             check_kinds(&types[type], 19, batch, 5, turn++);
         check_kinds(&types[type], 70, 1, 33, turn++);
+        check_kinds(&types[type], 115, 1, 3, turn++);
         check_kinds(&types[type], 5, 2, 0, turn++);
     }
 }
