@@ -107,7 +107,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                 }
             }
     t->next_unit = next_unit;
-    finish(&t->end, acc, px, nv, nv == 2);
+    finish(&t->end, acc, px, nv, nv == 2, false);
 }
 
 /* As tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done beside the sums, since
@@ -128,7 +128,7 @@ INGOT_INLINE void tile_mixed(tile_job *t, int px, int nv)
         accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
     }
     t->next_unit = next_unit;
-    finish(&t->end, acc, px, nv, true);
+    finish(&t->end, acc, px, nv, true, true);
 }
 
 /* As tile(), for two rows of HALF pixels, which lie side by side in dst but `jump` floats apart in src: weights are
@@ -159,7 +159,7 @@ INGOT_INLINE void tile_rows(tile_job *t, ptrdiff_t jump)
                     accumulate_rows(acc, src, jump, first, last, pixel, w);
             }
     t->next_unit = next_unit;
-    finish(&t->end, acc, 2 * HALF, 2, true);
+    finish(&t->end, acc, 2 * HALF, 2, true, false);
 }
 
 /* Can a tile of one vector take the taps of a row together? Where the first pixel misses one at most, which is the
@@ -194,7 +194,7 @@ INGOT_INLINE void tile_triples(tile_job *t, ptrdiff_t jump, int stride, int px, 
             accumulate_triples(acc, src, jump, first, last, stride, w, px, rows);
         }
     t->next_unit = next_unit;
-    finish(&t->end, acc, rows * px, 1, false);
+    finish(&t->end, acc, rows * px, 1, false, false);
 }
 
 /* Rows of twice HALF pixels, with either stride; of HALF, one or two of them, without. */

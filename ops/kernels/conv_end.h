@@ -73,18 +73,21 @@ static __attribute__((noinline)) void finish_held(const tile_end *t, float *held
     }
 }
 
-/* The same on registers, where all blocks exist and clipping is the activation: of a residual or a limit that there is
- * not, nothing but a branch. */
+/* The same on registers, where clipping is the activation: of a residual or a limit that there is not, nothing but a
+ * branch. A last block that does not exist lies on the one before, which is stored after it. */
 INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals)
 {
-    const ptrdiff_t pixel = t->pixel, plane = t->plane, vector = t->vector;
+    const bool whole = t->channels > nv * VF32_LANES - BLOCK;
+    const ptrdiff_t pixel = t->pixel, vector = t->vector, plane[2] = { nv > 1 || whole ? t->plane : 0,
+                                                                       whole ? t->plane : 0 };
     float *dst = t->dst;
 
     if (residuals && t->residual) {
         INGOT_UNROLL
         for (int i = 0; i < px * nv; i++) {
             const float *residual = t->residual + i / px * vector + i % px * pixel;
-            acc[i % px][i / px] = vf32_add(acc[i % px][i / px], vf32_load_blocks(residual, plane, VECTOR_BLOCKS));
+            const vf32 x = vf32_load_blocks(residual, plane[i / px], VECTOR_BLOCKS);
+            acc[i % px][i / px] = vf32_add(acc[i % px][i / px], x);
         }
     }
     if (t->low > -INFINITY) {
@@ -101,17 +104,22 @@ INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int p
     }
     INGOT_UNROLL
     for (int i = 0; i < px * nv; i++)
-        vf32_store_blocks(dst + i / px * vector + i % px * pixel, plane, VECTOR_BLOCKS, acc[i % px][i / px]);
+        vf32_store_blocks(dst + i / px * vector + i % px * pixel, plane[i / px], VECTOR_BLOCKS, acc[i % px][i / px]);
 }
 
-/* The end of every tile: on registers, or by way of memory where some blocks do not exist or an activation follows, or
- * where residuals are too rare to have code of their own. */
-INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals)
+/* The end of every tile: on registers, or by way of memory where an activation follows. Residuals have code of their
+ * own where they are not rare, and so has hard Swish where tiles are `mixed`, as mobile networks have it. */
+INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals, bool mixed)
 {
     _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
+    const bool swish = mixed && t->act && t->act->act == INGOT_ACT_HARD_SWISH && !t->residual;
 
-    /* the usual end: all blocks exist, and clipping is all that follows */
-    if (!t->act && t->channels > nv * VF32_LANES - BLOCK && (residuals || !t->residual)) {
+    if (swish)
+        INGOT_UNROLL
+        for (int i = 0; i < px * nv; i++)
+            acc[i % px][i / px] = vf32_hard_swish(acc[i % px][i / px]);
+    /* the usual end: clipping is all that follows */
+    if ((!t->act || swish) && (residuals || !t->residual)) {
         finish_whole(t, acc, px, nv, residuals);
         return;
     }

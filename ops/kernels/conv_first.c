@@ -143,12 +143,12 @@ INGOT_INLINE void tile(const first_tile *t, int px, int nv)
     start(&t->end, acc, px, nv);
     for (int64_t i = 0; i < t->taps; i++, w += nv * VF32_LANES) {
         const float *src = t->src + t->at[i];
-        if (VECTOR_BLOCKS > 1 && nv == 1 && px == CONV_PX1 && pixel == 2)   /* known distances are part of addresses */
+        if (VECTOR_BLOCKS > 1 && px == MAX_PIXELS && pixel == 2)   /* known distances are part of addresses */
             accumulate(acc, src, src, src + (px - 1) * 2, 2, w, 1, px, nv);
         else
             accumulate(acc, src, src, src + (px - 1) * pixel, pixel, w, 1, px, nv);
     }
-    finish(&t->end, acc, px, nv, false);
+    finish(&t->end, acc, px, nv, false, false);
 }
 
 #define TILE_ONE(px) tile(t, px, 1)

@@ -176,7 +176,8 @@ INGOT_INLINE vf32 vf32_highs8(vf32 a, vf32 b) { return _mm512_shuffle_f32x4(a, b
 /* Eight floats each from two places; where a vector has room for eight only, the first. */
 INGOT_INLINE vf32 vf32_load_pair8(const float *p, const float *q) { return vf32_from8(vf8_load(p), vf8_load(q)); }
 
-/* The blocks of a vector: eight channels each, `stride` elements apart in memory, of which the first n exist. */
+/* The blocks of a vector: eight channels each, `stride` elements apart in memory, of which the first n exist. With a
+ * stride of 0 the second is lost. */
 INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)
 {
     return vf32_from8(vf8_load(p), n > 1 ? vf8_load(p + stride) : vf8_zero());
@@ -184,9 +185,9 @@ INGOT_INLINE vf32 vf32_load_blocks(const float *p, ptrdiff_t stride, int n)
 
 INGOT_INLINE void vf32_store_blocks(float *p, ptrdiff_t stride, int n, vf32 a)
 {
-    vf8_store(p, vf32_low8(a));
     if (n > 1)
         vf8_store(p + stride, vf32_high8(a));
+    vf8_store(p, vf32_low8(a));
 }
 
 INGOT_INLINE float vf32_hsum(vf32 a) { return vf8_hsum(vf8_add(vf32_low8(a), vf32_high8(a))); }
