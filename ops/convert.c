@@ -176,19 +176,22 @@ static void cut_integers(uint8_t *dst, const int64_t *src, int64_t n, ingot_dtyp
         dst[i] = (uint8_t)((((int)src[i] & mask) ^ sign) - sign);
 }
 
-/* To the narrow float c->to, rounded once. Saturation and round_mode matter for 8 bits and less. */
-static void round_doubles(const ingot_conversion *c, void *dst, const double *src, int64_t n)
+/* n doubles, at most CHUNK, to 16-bit floats, rounded once. */
+static void round_to_halves(const ingot_conversion *c, void *dst, const double *src, int64_t n)
 {
-    uint8_t *codes = dst;
-    uint16_t *halves = dst;
+    float odd[CHUNK];
 
     for (int64_t i = 0; i < n; i++)
-        switch (c->to) {
-        case INGOT_FLOAT16: halves[i] = ingot_double_to_half(src[i]); break;
-        case INGOT_BFLOAT16: halves[i] = ingot_double_to_bfloat(src[i]); break;
-        case INGOT_FLOAT8E8M0: codes[i] = ingot_double_to_e8m0(src[i], c->round_mode, c->saturate); break;
-        default: codes[i] = ingot_double_to_small(src[i], c->to, c->saturate);
-        }
+        odd[i] = ingot_round_to_odd(src[i]);
+    ingot_narrow_to(c->kernels, dst, odd, n, c->to);
+}
+
+/* To 8 bits and less, rounded once, with saturation or round_mode. */
+static void round_doubles(const ingot_conversion *c, uint8_t *dst, const double *src, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = c->to == INGOT_FLOAT8E8M0 ? ingot_double_to_e8m0(src[i], c->round_mode, c->saturate)
+                                           : ingot_double_to_small(src[i], c->to, c->saturate);
 }
 
 /* Types that need no step take the whole array at once; the others go through a buffer of CHUNK elements. dst may be
@@ -226,6 +229,8 @@ void ingot_convert(const ingot_conversion *c, void *dst, const void *src, int64_
             ingot_narrow_to(c->kernels, out, in, some, c->to);
         else if (to == INGOT_INT64 && !writes)
             cut_integers(out, made.integers, some, c->to);
+        else if (c->to == INGOT_FLOAT16 || c->to == INGOT_BFLOAT16)
+            round_to_halves(c, out, made.doubles, some);
         else if (!writes)
             round_doubles(c, out, made.doubles, some);
         if (reads && writes)

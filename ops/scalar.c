@@ -4,26 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* To float with rounding to odd, so that a second rounding to a shorter type gives what one rounding would have. */
-static float round_to_odd(double value)
-{
-    float near = (float)value;
-    uint32_t bits;
-    if ((double)near == value || isnan(value) || isinf(near))
-        return near;
-    /* Cut toward 0, then mark in the last bit that something was cut off. */
-    if (fabs((double)near) > fabs(value))
-        near = nextafterf(near, 0.0f);
-    memcpy(&bits, &near, sizeof bits);
-    bits |= 1;
-    memcpy(&near, &bits, sizeof near);
-    return near;
-}
-
-/* By way of f32 rounded to odd, so that the second rounding is right: a double that lies just beside the middle of
- * two short numbers must not be moved onto it by the first. */
-uint16_t ingot_double_to_half(double value) { return ingot_float_to_half(round_to_odd(value)); }
-uint16_t ingot_double_to_bfloat(double value) { return ingot_float_to_bfloat(round_to_odd(value)); }
+uint16_t ingot_double_to_half(double value) { return ingot_float_to_half(ingot_round_to_odd(value)); }
+uint16_t ingot_double_to_bfloat(double value) { return ingot_float_to_bfloat(ingot_round_to_odd(value)); }
 
 /* A cast of a double outside of the type is undefined in C: saturate to [lowest, past), and NaN is 0. */
 static int64_t clamp_double(double value, double lowest, double past)
