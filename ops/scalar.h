@@ -7,8 +7,8 @@
 
 #include "engine/core/tensor.h"
 
-/* To float with rounding to odd: cut toward 0, with the last bit set where something was cut off. A second rounding to a
- * shorter type then gives what one rounding would have. */
+/* To float with rounding to odd: cut toward 0, with the last bit set where something was cut off. A second rounding to
+ * a shorter type then gives what one rounding would have. */
 static inline float ingot_round_to_odd(double value)
 {
     float near = (float)value;

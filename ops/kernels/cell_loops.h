@@ -89,8 +89,8 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
 }
 
 /* One step of k onto the sums from `first` on of several blocks, whose weights are `next` apart. */
-INGOT_INLINE void add_step_blocks(vector acc[TOGETHER][ROW_SUMS], T a, const T *w, ptrdiff_t next, int blocks, int gates,
-                                  int first)
+INGOT_INLINE void add_step_blocks(vector acc[TOGETHER][ROW_SUMS], T a, const T *w, ptrdiff_t next, int blocks,
+                                  int gates, int first)
 {
     const vector x = V(set1)(a);
 
