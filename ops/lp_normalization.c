@@ -1,7 +1,9 @@
 /* lp_normalization.c - normalizations without parameters: LRN across neighbouring channels, LpNormalization along one
- * axis, MeanVarianceNormalization over any axes. They are rare, so one plain loop in double serves all types. */
+ * axis, MeanVarianceNormalization over any axes. They are rare, so plain loops in double serve all types; floats of
+ * MeanVarianceNormalization take the kernels of the other normalizations. */
 #include <math.h>
 
+#include "ops/movement.h"
 #include "ops/weights.h"
 #include "ops/window.h"
 
@@ -168,15 +170,6 @@ static ingot_status infer_mean_variance(ingot_op_ctx *c)
     return st ? st : ingot_out_like(c, 0, c->in[0]);
 }
 
-/* Element offset of a position given in n of the dimensions. */
-static int64_t offset_of(const int64_t *position, const int64_t *steps, int n)
-{
-    int64_t offset = 0;
-    for (int i = 0; i < n; i++)
-        offset += position[i] * steps[i];
-    return offset;
-}
-
 /* One run. The reduced axes at the end of X are one row of `row` elements; `split` has the others. */
 typedef struct mean_variance {
     const ingot_op_ctx *c;
@@ -208,10 +201,12 @@ static void normalize_row(const ingot_op_ctx *c, int64_t first, int64_t n, doubl
     const ingot_tensor *x = c->in[0];
     const float near = (float)mean;
 
-    if (x->dtype == INGOT_FLOAT)
+    if (x->dtype == INGOT_FLOAT) {
         c->kernels->scale_shift_f32((float *)c->out[0]->data + first, (const float *)x->data + first, n, near,
                                     (float)(1 / divisor), (float)(((double)near - mean) / divisor));
-    for (int64_t i = first; i < first + n && x->dtype != INGOT_FLOAT; i++)
+        return;
+    }
+    for (int64_t i = first; i < first + n; i++)
         store(c->out[0], i, (load(x, i) - mean) / divisor);
 }
 
@@ -222,25 +217,23 @@ static void normalize_positions(void *argument, int64_t begin, int64_t end, int 
 {
     const mean_variance *m = argument;
     const axis_split *s = &m->split;
-    int64_t at[INGOT_MAX_RANK] = { 0 };
+    const int64_t n_rows = ingot_window_volume(s->reduced, s->n_reduced);
+    int64_t at[INGOT_MAX_RANK] = { 0 }, kept[INGOT_MAX_RANK];
 
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        double mean = 0, squares = 0, rows = 0, row_mean, row_variance;
-        int64_t base = 0;
-        for (int64_t d = s->n_kept - 1, rest = i; d >= 0; rest /= s->kept[d--])
-            base += rest % s->kept[d] * s->kept_step[d];
-        do {
-            row_moments(m->c, base + offset_of(at, s->reduced_step, s->n_reduced), m->row, &row_mean, &row_variance);
+        int64_t row = ingot_locate(s->n_kept, s->kept, s->kept_step, i, kept);
+        double mean = 0, squares = 0;
+        for (int64_t r = 0; r < n_rows; r++, ingot_advance(s->n_reduced, s->reduced, s->reduced_step, at, &row)) {
+            double row_mean, row_variance;
+            row_moments(m->c, row, m->row, &row_mean, &row_variance);
             const double off = row_mean - mean;
-            mean += off / (rows + 1);
-            squares += row_variance + off * off * rows / (rows + 1);
-            rows++;
-        } while (ingot_window_next(at, s->reduced, s->n_reduced));
-        const double divisor = sqrt(squares / rows) + 1e-9;
-        do
-            normalize_row(m->c, base + offset_of(at, s->reduced_step, s->n_reduced), m->row, mean, divisor);
-        while (ingot_window_next(at, s->reduced, s->n_reduced));
+            mean += off / (double)(r + 1);
+            squares += row_variance + off * off * (double)r / (double)(r + 1);
+        }
+        const double divisor = sqrt(squares / (double)n_rows) + 1e-9;
+        for (int64_t r = 0; r < n_rows; r++, ingot_advance(s->n_reduced, s->reduced, s->reduced_step, at, &row))
+            normalize_row(m->c, row, m->row, mean, divisor);
     }
 }
 
