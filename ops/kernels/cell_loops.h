@@ -48,8 +48,35 @@ INGOT_INLINE void add_step(vector acc[MAX_ROWS][ROW_SUMS], const T *a, ptrdiff_t
     }
 }
 
-/* A whole tile, with `rows`, `gates` and the number of sums of each known to the compiler. Several sums are added in
- * order, and which steps go to which sum depends on k alone. */
+/* The sums of n rows, or blocks: the first of each gate begins where the gate starts, the others at 0. */
+INGOT_INLINE void begin_sums(const tile_job *t, vector (*acc)[ROW_SUMS], int n, int gates, int sums)
+{
+    INGOT_UNROLL
+    for (int i = 0; i < n; i++) {
+        INGOT_UNROLL
+        for (int j = 0; j < gates * sums; j++)
+            acc[i][j] = j < gates ? V(load)(t->start[j] + i * t->start_row[j]) : V(zero)();
+    }
+}
+
+/* The sums of each gate are added in order. */
+INGOT_INLINE void store_sums(const tile_job *t, vector (*acc)[ROW_SUMS], int n, int gates, int sums)
+{
+    INGOT_UNROLL
+    for (int i = 0; i < n; i++) {
+        INGOT_UNROLL
+        for (int g = 0; g < gates; g++) {
+            vector sum = acc[i][g];
+            INGOT_UNROLL
+            for (int s = 1; s < sums; s++)
+                sum = V(add)(sum, acc[i][s * gates + g]);
+            V(store)(t->out + i * t->out_row + g * LANES, sum);
+        }
+    }
+}
+
+/* A whole tile, with `rows`, `gates` and the number of sums of each known to the compiler. Which steps go to which
+ * sum depends on k alone. */
 INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
 {
     const T *a = t->a, *w = t->weights;
@@ -57,12 +84,7 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
     vector acc[MAX_ROWS][ROW_SUMS];
     int64_t l = 0;
 
-    INGOT_UNROLL
-    for (int i = 0; i < rows; i++) {
-        INGOT_UNROLL
-        for (int j = 0; j < gates * sums; j++)
-            acc[i][j] = j < gates ? V(load)(t->start[j] + i * t->start_row[j]) : V(zero)();
-    }
+    begin_sums(t, acc, rows, gates, sums);
     /* `sums` steps at a time, each to sums of its own */
     for (; l + sums <= t->k; l += sums, w += sums * gates * LANES) {
         INGOT_UNROLL
@@ -75,17 +97,7 @@ INGOT_INLINE void tile(const tile_job *t, int rows, int gates, int sums)
     }
     for (; l < t->k; l++, w += gates * LANES)           /* with one sum, nothing is left */
         add_step(acc, a + l, t->a_row, w, 1, gates, 0);
-    INGOT_UNROLL
-    for (int i = 0; i < rows; i++) {
-        INGOT_UNROLL
-        for (int g = 0; g < gates; g++) {
-            vector sum = acc[i][g];
-            INGOT_UNROLL
-            for (int s = 1; s < sums; s++)
-                sum = V(add)(sum, acc[i][s * gates + g]);
-            V(store)(t->out + i * t->out_row + g * LANES, sum);
-        }
-    }
+    store_sums(t, acc, rows, gates, sums);
 }
 
 /* One step of k onto the sums from `first` on of several blocks, whose weights are `next` apart. */
@@ -108,12 +120,7 @@ INGOT_INLINE void tile_blocks(const tile_job *t, int blocks, int gates, int sums
     vector acc[TOGETHER][ROW_SUMS];
     int64_t l = 0;
 
-    INGOT_UNROLL
-    for (int b = 0; b < blocks; b++) {
-        INGOT_UNROLL
-        for (int j = 0; j < gates * sums; j++)
-            acc[b][j] = j < gates ? V(load)(t->start[j] + b * t->start_row[j]) : V(zero)();
-    }
+    begin_sums(t, acc, blocks, gates, sums);
     for (; l + sums <= t->k; l += sums, w += sums * gates * LANES) {
         INGOT_UNROLL
         for (int i = 0; i < sums; i++)
@@ -121,17 +128,7 @@ INGOT_INLINE void tile_blocks(const tile_job *t, int blocks, int gates, int sums
     }
     for (; l < t->k; l++, w += gates * LANES)
         add_step_blocks(acc, t->a[l], w, t->next_block, blocks, gates, 0);
-    INGOT_UNROLL
-    for (int b = 0; b < blocks; b++) {
-        INGOT_UNROLL
-        for (int g = 0; g < gates; g++) {
-            vector sum = acc[b][g];
-            INGOT_UNROLL
-            for (int i = 1; i < sums; i++)
-                sum = V(add)(sum, acc[b][i * gates + g]);
-            V(store)(t->out + b * t->out_row + g * LANES, sum);
-        }
-    }
+    store_sums(t, acc, blocks, gates, sums);
 }
 
 /* With all numbers known to the compiler; where there are registers for it. */
