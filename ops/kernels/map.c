@@ -104,7 +104,7 @@ INGOT_INLINE vf32 hyperbolic_sine(vf32 x)
 /* log(1 + x) for x from 0 to infinity; NaN below -1 */
 INGOT_INLINE vf32 log_of_one_more(vf32 x)
 {
-    return vf32_select(vf32_lt(x, vf32_set1(INFINITY)), vf32_log1p_unit(x), x);
+    return vf32_select(vf32_lt(x, vf32_set1(INFINITY)), vf32_log1p_finite(x), x);
 }
 
 /* log(x + root(x)) as log(1 + sum), where the sum is x - 1 + root(x); past 1e9, where squares may overflow, log(2 x) */

@@ -214,8 +214,8 @@ INGOT_INLINE vf32 vf32_log(vf32 x)
     return vf32_select(vf32_eq(x, vf32_zero()), vf32_set1(-INFINITY), p);
 }
 
-/* log(1 + x) for 0 <= x <= 1: log(u) + (x - (u - 1)) / u, where u = 1 + x as rounded; 2 ulp */
-INGOT_INLINE vf32 vf32_log1p_unit(vf32 x)
+/* log(1 + x) for finite x >= 0: log(u) + (x - (u - 1)) / u, where u = 1 + x as rounded; 2 ulp */
+INGOT_INLINE vf32 vf32_log1p_finite(vf32 x)
 {
     const vf32 one = vf32_set1(1.0f), u = vf32_add(one, x);
     return vf32_add(vf32_log(u), vf32_div(vf32_sub(x, vf32_sub(u, one)), u));
@@ -301,7 +301,7 @@ INGOT_INLINE vf32 vf32_silu(vf32 x)
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
 INGOT_INLINE vf32 vf32_softplus(vf32 x)
 {
-    return vf32_add(vf32_relu(x), vf32_log1p_unit(vf32_exp(vf32_sub(vf32_zero(), vf32_abs(x)))));
+    return vf32_add(vf32_relu(x), vf32_log1p_finite(vf32_exp(vf32_sub(vf32_zero(), vf32_abs(x)))));
 }
 
 /* x tanh(log(1 + e^x)) = x w / (w + 2), w = e^x (e^x + 2); past 20 the fraction is 1 */

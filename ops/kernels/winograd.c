@@ -171,15 +171,18 @@ int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
     if (!suits(d))
         return 0;
 
-    const bool can_three = d->kernel[1] == 3 && d->stride[1] == 1;
-    double best = cycles(d, 2);
-    int m = 2;
+    static const int tiles[] = { 2, 4, 1 };
+    const int n = d->kernel[1] == 3 && d->stride[1] == 1 ? 3 : 1;        /* others have tiles of 2 x 2 alone */
+    int m = tiles[0];
+    double best = cycles(d, m);
 
-    for (int other = 4; can_three && other > 0; other -= 3)
-        if (cycles(d, other) < best) {
-            best = cycles(d, other);
-            m = other;
+    for (int i = 1; i < n; i++) {
+        const double other = cycles(d, tiles[i]);
+        if (other < best) {
+            best = other;
+            m = tiles[i];
         }
+    }
     return wherever_possible || best < (d->stride[1] == 2 ? 0.92 : 0.95) * cycles(d, 0) ? m : 0;
 }
 
