@@ -79,7 +79,7 @@ def write_command_line():
 def write_from_tree():
     """Pages kept beside the code; links into the tree, which the site does not hold, become plain words."""
     for name, source in {"numbers.md": "engine/NUMBERS.md", "security.md": "SECURITY.md", "operators.md": "ops/SUPPORT.md",
-                         "results.md": "tests/bench/results.md"}.items():
+                         "results.md": "tests/bench/results.md", "results_avx2.md": "tests/bench/results_avx2.md"}.items():
         page(name, re.sub(r"\[([^\]]+)\]\((?!https?:)[^)#]+\)", r"\1", (ROOT / source).read_text()))
 
 

@@ -1,11 +1,12 @@
 """Times Ingot beside other engines, model by model, and writes tests/bench/results.md: ratios, load times, memory.
 
-    python tests/bench/compare_peers.py [--models NAME,...] [--threads 1,2] [--engines ort,...] [--rounds 7] [--ms 400]
+    python tests/bench/compare_peers.py [--models NAME,...] [--threads 1,2] [--engines ort,...] [--rounds 7] [--ms 400] [--avx2]
                                         [--data FILE.json] [--wrap COMMAND] [--ingot PATH] [--corpus FOLDER] [--from-data] [--note TEXT]
 
 Every model and thread count is one call of ../shared/bench/compare.py, which --wrap may precede ("taskset -c 0,1" or whatever
 keeps the machine quiet). Rows go to --data (default: build/results.json) as they come, so that a run that was stopped goes on
-where it was; models named by --models are measured anew. --from-data only writes the page from what is there.
+where it was; models named by --models are measured anew. --from-data only writes the page from what is there. --avx2 hides AVX-512
+from all engines (hide_avx512.c, which the build makes), and has a page and a file of data of its own: results_avx2.
 """
 import argparse
 import datetime
@@ -35,6 +36,12 @@ def name_of(model, free):
     return f"{model} ×{free}" if free else model
 
 
+def environment(options):
+    """What every engine is started with."""
+    hide = os.path.join(os.path.dirname(os.path.abspath(options.ingot)), "tests", "bench", "hide_avx512.so")
+    return {**os.environ, "LD_PRELOAD": hide} if options.avx2 else None
+
+
 def measure(model, free, threads, options):
     """Rows of compare.py for one model and thread count, by engine; the first is Ingot."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
@@ -42,7 +49,7 @@ def measure(model, free, threads, options):
         command = [*shlex.split(options.wrap), sys.executable, options.compare, "--threads", threads, "--rounds", options.rounds,
                    "--ms", options.ms, "--json", report.name, *(["--free-dim", free] if free else []),
                    os.path.join(options.corpus, model, "model.onnx"), "--", ours, *options.engines]
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=environment(options))
         if done.returncode:
             print((done.stdout + done.stderr)[-500:], file=sys.stderr)
             return None
@@ -113,13 +120,13 @@ def processor():
     return f"{model.group(1)}{f' (family {family.group(1)})' if family else ''}" if model else "unknown processor"
 
 
-def output(*command):
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+def output(*command, env=None):
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env).stdout.strip()
 
 
 def write_page(data, options):
     threads = sorted({int(k.rsplit("/", 1)[1]) for k in data})
-    isa = output(options.ingot, "--version").splitlines()[0].rsplit("(", 1)[-1].rstrip(")")
+    isa = output(options.ingot, "--version", env=environment(options)).splitlines()[0].rsplit("(", 1)[-1].rstrip(")")
     commit = output("git", "rev-parse", "--short", "HEAD")
     today = datetime.date.today().isoformat()
     history = []
@@ -133,7 +140,7 @@ def write_page(data, options):
              "Written by `tests/bench/compare_peers.py`. Ingot's median time over each peer's in the same run: below 1 is faster. Bold: past",
              f"its aim (to the fastest peer {BEST_AIM}, in the geometric mean {MEAN_AIM}). Machines drift: only ratios of one run mean anything.",
              "Speed against batch and image side, as `growth.py` draws it: [growth](growth).",
-             "", f"{today}, commit {commit}: {processor()}, {isa}, float32, {options.rounds} rounds of {options.ms} ms."]
+             *(["AVX-512 was hidden from all engines, as `hide_avx512.c` says."] if options.avx2 else []), "", f"{today}, commit {commit}: {processor()}, {isa}, float32, {options.rounds} rounds of {options.ms} ms."]
     for t in threads:
         lines += ["", f"## {t} thread{'s' if t > 1 else ''}", ""] + table(data, t)
     if {1, 2} <= set(threads):
@@ -154,16 +161,20 @@ def main():
     parser.add_argument("--engines", type=lambda text: text.split(","), default=PEERS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--ms", type=int, default=400)
-    parser.add_argument("--data", default=os.path.join(ROOT, "build", "results.json"))
+    parser.add_argument("--avx2", action="store_true", help="hide AVX-512 from all engines")
+    parser.add_argument("--data", help="default: build/results.json, or results_avx2.json")
     parser.add_argument("--wrap", default="", help="command to put before each measurement")
     parser.add_argument("--ingot", default=os.path.join(ROOT, "build", "ingot"))
     parser.add_argument("--compare", default=os.path.join(shared, "bench", "compare.py"))
     parser.add_argument("--corpus", default=os.path.join(ROOT, "build", "models"))
-    parser.add_argument("--page", default=os.path.join(HERE, "results.md"))
+    parser.add_argument("--page", help="default: results.md beside this script, or results_avx2.md")
     parser.add_argument("--from-data", action="store_true")
     parser.add_argument("--no-page", action="store_true", help="only measure and print")
     parser.add_argument("--note", default="", help="for the page's history")
     options = parser.parse_args()
+    name = "results_avx2" if options.avx2 else "results"
+    options.data = options.data or os.path.join(ROOT, "build", name + ".json")
+    options.page = options.page or os.path.join(HERE, name + ".md")
     data = json.load(open(options.data)) if os.path.exists(options.data) else {}
     for model, free, _ in [] if options.from_data else MODELS:
         for threads in options.threads:

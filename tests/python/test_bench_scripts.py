@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -43,6 +44,20 @@ def test_kernel_times(ingot, net):
         pytest.skip("bench_kernels is not built")
     out = script("kernels.py", "--bench", program, "--isa", "baseline", "--free", 12, net)
     assert "conv 3x3/1 8 -> 8, 12x12, 3 of them" in out and "F(4)" in out and "gemm 12 x 10 x 16" in out and "us in all" in out
+
+
+def test_hide_avx512(ingot):
+    """Under the preloaded library no level above AVX2 is found, and a fault of the program's own still ends it."""
+    hide = os.path.join(os.path.dirname(INGOT), "tests", "bench", "hide_avx512.so")
+    if not os.path.exists(hide):
+        pytest.skip("hide_avx512 is not built")
+    environment = {**os.environ, "LD_PRELOAD": hide}
+    done = subprocess.run([INGOT, "--version"], env=environment, capture_output=True, text=True, timeout=60)
+    if "cannot let CPUID fault" in done.stderr:
+        pytest.skip("CPUID does not fault here")
+    assert done.returncode == 0 and done.stdout.splitlines()[0].rsplit("(", 1)[-1].rstrip(")") in ("avx2", "baseline"), done.stdout + done.stderr
+    crash = subprocess.run([sys.executable, "-c", "import ctypes; ctypes.string_at(0)"], env=environment, capture_output=True, timeout=60)
+    assert crash.returncode == -signal.SIGSEGV
 
 
 def test_growth(ingot, net, tmp_path):
