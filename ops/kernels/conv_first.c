@@ -151,20 +151,31 @@ INGOT_INLINE void tile(const first_tile *t, int px, int nv)
     finish(&t->end, acc, px, nv, false, false);
 }
 
-#define TILE_ONE(px) tile(t, px, 1)
-#define TILE_TWO(px) tile(t, px, 2)
+/* n neighbouring tiles: each begins while the last sums of the one before are under way. */
+INGOT_INLINE void tiles(first_tile *t, int64_t n, int px, int nv)
+{
+    for (; n > 0; n--) {
+        tile(t, px, nv);
+        t->src += px * t->pixel;
+        t->end.dst += px * BLOCK;
+        t->end.residual = t->end.residual ? t->end.residual + px * BLOCK : NULL;
+    }
+}
+
+#define TILE_ONE(px) tiles(t, n, px, 1)
+#define TILE_TWO(px) tiles(t, n, px, 2)
 
 /* A pixel, or an even number of them: half the code, and rows of odd widths are rare. */
 #define EVEN_CASES(most, tile) \
     PIXEL_CASE(1, most, tile) PIXEL_CASE(2, most, tile) PIXEL_CASE(4, most, tile) PIXEL_CASE(6, most, tile) \
     PIXEL_CASE(8, most, tile) PIXEL_CASE(10, most, tile) PIXEL_CASE(12, most, tile) PIXEL_CASE(14, most, tile)
 
-static void tile_one(const first_tile *t, int px)
+static void tile_one(first_tile *t, int64_t n, int px)
 {
     switch (px) { EVEN_CASES(CONV_PX1, TILE_ONE) }
 }
 
-static void tile_two(const first_tile *t, int px)
+static void tile_two(first_tile *t, int64_t n, int px)
 {
     switch (px) { EVEN_CASES(CONV_PX2, TILE_TWO) }
 }
@@ -174,6 +185,25 @@ INGOT_INLINE int next_pixels(int64_t left, int64_t most)
 {
     const int64_t equal = ceil_div(left, ceil_div(left, most));
     return left == 1 ? 1 : (int)(min64(left, equal + equal % 2) / 2 * 2);
+}
+
+/* n neighbouring tiles of px pixels. */
+typedef struct tile_run { int64_t n; int px; } tile_run;
+
+enum { MOST_RUNS = 4 };
+
+/* How a row is cut into tiles: in wide ones, and where its width is even, the last two are of nearly equal width. */
+static int cut_row(int64_t columns, int64_t most, tile_run *runs)
+{
+    const int width = next_pixels(columns, most);
+    int n_runs = 0;
+
+    for (int64_t left = columns; left > 0; n_runs++) {
+        const int64_t n = left % 2 ? left / width : left / width - 1;
+        runs[n_runs] = n > 0 ? (tile_run){ n, width } : (tile_run){ 1, next_pixels(left, most) };
+        left -= runs[n_runs].n * runs[n_runs].px;
+    }
+    return n_runs;
 }
 
 /* What is fetched beside the tiles: `groups` of lines with each. */
@@ -188,24 +218,22 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
                      const float *residual, const ingot_epilogue *act, int64_t at, int64_t rows, int64_t columns,
                      bool two, beside *b)
 {
-    const int64_t most = two ? CONV_PX2 : CONV_PX1, blocks = ceil_div(t->end.channels, BLOCK);
-    const int width = next_pixels(columns, most);
+    const int64_t blocks = ceil_div(t->end.channels, BLOCK);
+    tile_run runs[MOST_RUNS];
+    const int n_runs = cut_row(columns, two ? CONV_PX2 : CONV_PX1, runs);
 
     for (int64_t y = 0; y < rows; y++) {
         const int64_t row = (at + y * d->out[2]) * BLOCK;
 
-        for (int64_t x = 0; x < columns;) {
-            const int px = x + width <= columns ? width : next_pixels(columns - x, most);
-
-            t->src = window + y * d->stride[1] * w->pitch + x * d->stride[2];
-            t->end.dst = dst + row + x * BLOCK;
-            t->end.residual = residual ? residual + row + x * BLOCK : NULL;
+        t->src = window + y * d->stride[1] * w->pitch;
+        t->end.dst = dst + row;
+        t->end.residual = residual ? residual + row : NULL;
+        for (int i = 0; i < n_runs; i++) {
             if (two)
-                tile_two(t, px);
+                tile_two(t, runs[i].n, runs[i].px);
             else
-                tile_one(t, px);
-            x += px;
-            fetch_ahead(&b->soon, b->groups);
+                tile_one(t, runs[i].n, runs[i].px);
+            fetch_ahead(&b->soon, b->groups * (int)runs[i].n);
         }
         if (act)
             INGOT_FN(act_rows_f32)(dst + row, t->end.plane, blocks, columns * BLOCK, act);

@@ -202,6 +202,10 @@ typedef struct stripes_piece {
     bool first, last;
 } stripes_piece;
 
+/* With eight lanes loads are what is short: a vector of B is loaded once for all rows, where gcc would load it with
+ * every multiply-add. */
+enum { LOAD_ONCE = VF32_LANES == 8 && GEMM_MR == 6 };
+
 /* C[i][j] for rm rows from i and rn columns from j: a vector of sums each, over the stripes in order. */
 INGOT_INLINE void stripes_tile(const ingot_gemm *g, const stripes_piece *piece, const float *a, const float *stripes,
                                float *c, int64_t i, int64_t j, int rm, int rn)
@@ -223,9 +227,12 @@ INGOT_INLINE void stripes_tile(const ingot_gemm *g, const stripes_piece *piece, 
                 x[r] = left >= VF32_LANES ? vf32_load(ai + r * g->a_row + l + u)
                                           : vf32_load_n(ai + r * g->a_row + l + u, left > 0 ? (size_t)left : 0);
             INGOT_UNROLL
-            for (int t = 0; t < rm * rn; t++)
-                acc[t / rn][t % rn] = vf32_fma(x[t / rn], vf32_load(b + (t % rn) * INGOT_STRIPE + u),
-                                               acc[t / rn][t % rn]);
+            for (int v = 0; v < rn; v++) {
+                const vf32 y = vf32_load(b + v * INGOT_STRIPE + u);
+                INGOT_UNROLL
+                for (int r = 0; r < rm; r++)
+                    acc[r][v] = LOAD_ONCE ? vf32_acc(acc[r][v], x[r], y) : vf32_fma(x[r], y, acc[r][v]);
+            }
         }
     }
     INGOT_UNROLL
