@@ -26,6 +26,7 @@ typedef struct tile_job {
     int64_t next_step;         /* and its bytes for each step of k */
     int n;                     /* columns that exist, <= PANEL */
     float alpha, low, high;
+    bool bare;                 /* nothing follows the sums, and all columns exist */
 } tile_job;
 
 /* Vector v of a row of which n columns exist; those past the end read as 0 and are not stored. */
@@ -83,9 +84,25 @@ INGOT_INLINE void finish_plain(const tile_job *t, vf32 acc[][2], int mr, int nv,
     }
 }
 
+/* What is rare goes by way of memory: [row][vector]. */
+static __attribute__((noinline)) void finish_held(const tile_job *t, const float *held, int mr, int nv)
+{
+    for (int v = 0; v < nv; v++)
+        for (int i = 0; i < mr; i++)
+            finish(t, vf32_load(held + (i * nv + v) * VF32_LANES), i, v);
+}
+
 /* The accumulators of mr rows by nv vectors into C. */
 INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
 {
+    _Alignas(64) float held[GEMM_MR * PANEL];
+
+    if (mr == GEMM_MR && t->bare) {
+        INGOT_UNROLL
+        for (int i = 0; i < mr * nv; i++)
+            vf32_store(t->c + i / nv * t->ldc + i % nv * VF32_LANES, acc[i / nv][i % nv]);
+        return;
+    }
     if (t->alpha == 1.0f && !t->row_bias && t->n == nv * VF32_LANES) {
         if (t->onto)
             finish_plain(t, acc, mr, nv, true);
@@ -94,11 +111,9 @@ INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
         return;
     }
     INGOT_UNROLL
-    for (int i = 0; i < mr; i++) {
-        INGOT_UNROLL
-        for (int v = 0; v < nv; v++)
-            finish(t, acc[i][v], i, v);
-    }
+    for (int i = 0; i < mr * nv; i++)
+        vf32_store(held + i * VF32_LANES, acc[i / nv][i % nv]);
+    finish_held(t, held, mr, nv);
 }
 
 /* mr rows by nv vectors: for each step of k, nv loads of packed B and mr broadcasts of A feed mr * nv multiply-adds,
@@ -142,23 +157,37 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
     finish_tile(t, acc, mr, nv);
 }
 
+/* n strips of equal height, one below the other: each begins while the last sums of the one before are under way. The
+ * fetching goes on where the strip before left it. */
+INGOT_INLINE void tiles(tile_job *t, int64_t n, int mr, int nv)
+{
+    for (; n > 0; n--) {
+        tile(t, mr, nv);
+        t->a += mr * t->a_row;
+        t->c += mr * t->ldc;
+        t->row_bias = t->row_bias ? t->row_bias + mr : NULL;
+        t->onto = t->onto ? t->onto + mr * t->ldc : NULL;
+        t->next += t->next_step * t->k;
+    }
+}
+
 /* A case for each height: the compiler makes one straight-line tile of each, and drops those above GEMM_MR. */
 #define TILE_CASE(rows, nv) \
     case rows: \
         if (rows <= GEMM_MR) \
-            tile(t, rows, nv); \
+            tiles(t, n, rows, nv); \
         break;
 #define TILE_CASES(nv) \
     TILE_CASE(1, nv) TILE_CASE(2, nv) TILE_CASE(3, nv) TILE_CASE(4, nv) TILE_CASE(5, nv) TILE_CASE(6, nv) \
     TILE_CASE(7, nv) TILE_CASE(8, nv) TILE_CASE(9, nv) TILE_CASE(10, nv) TILE_CASE(11, nv) TILE_CASE(12, nv)
 
 /* Panels of two vectors and of one. */
-static void tile_wide(const tile_job *t, int mr)
+static void tile_wide(tile_job *t, int64_t n, int mr)
 {
     switch (mr) { TILE_CASES(2) }
 }
 
-static void tile_narrow(const tile_job *t, int mr)
+static void tile_narrow(tile_job *t, int64_t n, int mr)
 {
     switch (mr) { TILE_CASES(1) }
 }
@@ -270,6 +299,8 @@ static tile_job chunk_job(const product *p, int64_t panel, int64_t k0, int64_t k
 
     if (k1 == g->k)
         clip_range(e, &t.low, &t.high);
+    t.bare = t.alpha == 1.0f && !t.bias && !t.row_bias && !t.onto && t.low == -INFINITY && t.high == INFINITY &&
+             t.n == panel_width(g->n, panel);
     return t;
 }
 
@@ -280,30 +311,28 @@ static void run_chunk(const product *p, int64_t m0, int64_t m1, int64_t panel, i
     const int64_t k1 = min64(g->k, k0 + p->chunk);
     const int width = panel_width(g->n, panel);
     const bool act = k1 == g->k && act_follows(p->e);
-    const tile_job job = chunk_job(p, panel, k0, k1);
+    tile_job t = chunk_job(p, panel, k0, k1);
     int64_t strips = ceil_div(m1 - m0, GEMM_MR);
-    const int64_t next_step = next ? ceil_div(width * (int64_t)sizeof *next, strips) : 0;
-    const char *fetch = next ? (const char *)next : (const char *)job.b;
 
-    for (int64_t row = m0; row < m1; strips--) {
-        const int mr = (int)ceil_div(m1 - row, strips);
-        /* the strip's rows of A and C; the fetching goes on where the strip before left it */
-        tile_job t = job;
+    t.next = next ? (const char *)next : (const char *)t.b;
+    t.next_step = next ? ceil_div(width * (int64_t)sizeof *next, strips) : 0;
+    t.a += m0 * g->a_row;
+    t.c += m0 * g->ldc;
+    t.row_bias = t.row_bias ? t.row_bias + m0 : NULL;
+    t.onto = t.onto ? t.onto + m0 * g->ldc : NULL;
+    for (int64_t row = m0; row < m1;) {
+        /* as many strips as have this height, or one where an activation follows it */
+        const int64_t mr = ceil_div(m1 - row, strips), n = act ? 1 : (m1 - row) - (mr - 1) * strips;
+        float *c = t.c;
 
-        t.a += row * g->a_row;
-        t.c += row * g->ldc;
-        t.row_bias = t.row_bias ? t.row_bias + row : NULL;
-        t.onto = t.onto ? t.onto + row * g->ldc : NULL;
-        t.next = fetch;
-        t.next_step = next_step;
         if (width == PANEL)
-            tile_wide(&t, mr);
+            tile_wide(&t, n, (int)mr);
         else
-            tile_narrow(&t, mr);
+            tile_narrow(&t, n, (int)mr);
         if (act)
-            INGOT_FN(act_rows_f32)(t.c, g->ldc, mr, t.n, p->e);
-        fetch += next_step * t.k;
-        row += mr;
+            INGOT_FN(act_rows_f32)(c, g->ldc, mr, t.n, p->e);
+        strips -= n;
+        row += n * mr;
     }
 }
 
