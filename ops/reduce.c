@@ -352,11 +352,36 @@ static void reduce_rows(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Floats, only the innermost of two merged dimensions goes, and no logarithm: one kernel call for each result. */
-static bool is_plain_case(const reduce_job *job)
+/* Units of work of the flat case: up to ROWS float rows, folded onto each other where Y has room for them. */
+static void reduce_columns(void *argument, int64_t begin, int64_t end, int thread)
 {
-    return job->x->dtype == INGOT_FLOAT && !job->row_kept && job->folded.n == 0 && job->kept.n <= 1 &&
-           job->kind != REDUCE_LOG_SUM && job->kind != REDUCE_LOG_SUM_EXP;
+    const reduce_job *job = argument;
+    const double count = (double)job->count;
+    (void)thread;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t index[INGOT_MAX_RANK];
+        const int64_t kept = unit / job->blocks, column = unit % job->blocks * WIDTH;
+        const int64_t n = MIN(WIDTH, job->row - column);
+        const int64_t first = ingot_locate(job->kept.n, job->kept.shape, job->kept.step, kept, index) + column;
+        float *y = (float *)job->y->data + kept * job->row + column;
+        job->kernels->fold_rows_f32(kinds[job->kind].fold, y, (const float *)job->x->data + first,
+                                    (ptrdiff_t)job->folded.step[0], (size_t)job->count, (size_t)n, NULL);
+        for (int64_t j = 0; j < n && job->kind == REDUCE_MEAN; j++)
+            y[j] = (float)((double)y[j] / count);
+        for (int64_t j = 0; j < n && job->kind == REDUCE_L2; j++)
+            y[j] = sqrtf(y[j]);
+    }
+}
+
+/* The task: the general one, or a kernel call for each row or stretch of columns. Floats without a logarithm have
+ * that, where only the innermost of two merged dimensions goes, or a single short one that is not. */
+static ingot_task *choose_task(const reduce_job *job)
+{
+    if (job->x->dtype != INGOT_FLOAT || job->kind == REDUCE_LOG_SUM || job->kind == REDUCE_LOG_SUM_EXP)
+        return reduce_part;
+    if (!job->row_kept)
+        return job->folded.n == 0 && job->kept.n <= 1 ? reduce_rows : reduce_part;
+    return job->folded.n == 1 && job->count >= 1 && job->count <= ROWS ? reduce_columns : reduce_part;
 }
 
 /* Merge neighbouring dimensions that are kept or folded alike, leave out those of 1, and set the innermost one
@@ -457,7 +482,7 @@ static ingot_status run_reduce(ingot_op_ctx *c)
     /* A unit folds `each` elements; a task has GRAIN of them or one unit. */
     const int64_t units = job.row_kept ? ingot_count(job.y) / job.row * job.blocks : ingot_count(job.y);
     const int64_t each = MAX(ingot_count(job.x) / units, 1);
-    ingot_parallel(c->team, units, MAX(GRAIN / each, 1), is_plain_case(&job) ? reduce_rows : reduce_part, &job);
+    ingot_parallel(c->team, units, MAX(GRAIN / each, 1), choose_task(&job), &job);
     return INGOT_OK;
 }
 

@@ -1,16 +1,16 @@
 /* pool_blocked.c - pools over blocked tensors, eight channels at a time.
  *
- * Work items are rows of the output, (image and block, depth, height). The largest element is found along columns
- * first: the rows of a window become one line in a small buffer, -infinity where the padding is, and the windows of
- * that line follow. Otherwise a row is cut into runs of pixels whose windows meet the same columns of the source: the
- * long one in the middle takes whole windows, a few pixels at once. */
+ * Work items are rows of the output, (image and block, depth, height). Columns are folded first: the rows of a window
+ * become one line in a small buffer, with -infinity or 0 where the padding is, and the windows of that line follow.
+ * An average multiplies them by what they count, which is one number for all windows inside of the source. Kernels
+ * wider than the buffer take each window by itself. */
 #include <math.h>
 
 #include "ops/kernels/isa.h"
 
 enum {
     BLOCK = 8,
-    PIXELS = 4,                         /* of a run at a time */
+    WIDE = 4,                           /* vectors that are summed up side by side */
     VECTOR_PIXELS = VF32_LANES / BLOCK,
     LINE = 192,                         /* pixels of the buffer */
 };
@@ -21,6 +21,9 @@ typedef struct tap_range { int64_t from, to; } tap_range;
 static tap_range taps_at(const ingot_pool *d, int axis, int64_t i)
 {
     const int64_t start = i * d->stride[axis] - d->pad[axis], step = d->dilation[axis];
+
+    if (start >= 0 && start + (d->kernel[axis] - 1) * step < d->in[axis])    /* mostly; spares the divisions */
+        return (tap_range){ 0, d->kernel[axis] };
     const int64_t from = start < 0 ? (-start + step - 1) / step : 0;
     const int64_t to = start >= d->in[axis] ? 0 : min64(d->kernel[axis], (d->in[axis] - 1 - start) / step + 1);
 
@@ -34,59 +37,19 @@ static int64_t padded_taps(const ingot_pool *d, int axis, int64_t i)
     return min64(d->kernel[axis], (room + d->dilation[axis] - 1) / d->dilation[axis]);
 }
 
-/* One window's sum or maximum for px neighbouring pixels; steps count floats. */
+/* A window by the taps it has, or what all windows of a row share; steps count floats. */
 typedef struct window_job {
     const float *src;
     int64_t taps[3];
     ptrdiff_t step[3], pixel;
+    double outer_count;                 /* what an average divides by, but for the taps along the row */
 } window_job;
 
-/* px neighbouring windows over all of their taps in registers; for averages the sum times `scale` is stored. */
-INGOT_INLINE void fold_windows(const window_job *j, float *dst, vf8 scale, int px, bool max)
+/* What an average's sum is multiplied by, with `taps` counted along the row. */
+static float scale_of(const window_job *j, int64_t taps)
 {
-    vf8 acc[PIXELS];
-
-    INGOT_UNROLL
-    for (int p = 0; p < px; p++)
-        acc[p] = max ? vf8_load(j->src + p * j->pixel) : vf8_zero();
-    for (int64_t z = 0; z < j->taps[0]; z++)
-        for (int64_t y = 0; y < j->taps[1]; y++) {
-            const float *src = j->src + z * j->step[0] + y * j->step[1];
-            for (int64_t x = 0; x < j->taps[2]; x++, src += j->step[2]) {
-                INGOT_UNROLL
-                for (int p = 0; p < px; p++) {
-                    const vf8 v = vf8_load(src + p * j->pixel);
-                    if (max)                                /* keeps NaN, of either */
-                        acc[p] = vf8_select(vm8_or(vf8_lt(acc[p], v), vm8_not(vf8_eq(v, v))), v, acc[p]);
-                    else
-                        acc[p] = vf8_add(acc[p], v);
-                }
-            }
-        }
-    INGOT_UNROLL
-    for (int p = 0; p < px; p++)
-        vf8_store(dst + p * BLOCK, max ? acc[p] : vf8_mul(acc[p], scale));
-}
-
-/* n outputs whose windows meet the same taps, PIXELS at a time and then one by one; count is what an average divides
- * by. */
-static void fold_run(window_job *j, float *dst, int64_t n, double count, bool max)
-{
-    const vf8 scale = vf8_set1(count > 0 ? (float)(1.0 / count) : 0.0f);
-    int64_t i = 0;
-
-    for (; i + PIXELS <= n; i += PIXELS, j->src += PIXELS * j->pixel) {
-        if (max)
-            fold_windows(j, dst + i * BLOCK, scale, PIXELS, true);
-        else
-            fold_windows(j, dst + i * BLOCK, scale, PIXELS, false);
-    }
-    for (; i < n; i++, j->src += j->pixel) {
-        if (max)
-            fold_windows(j, dst + i * BLOCK, scale, 1, true);
-        else
-            fold_windows(j, dst + i * BLOCK, scale, 1, false);
-    }
+    const double count = j->outer_count * (double)taps;
+    return count > 0 ? (float)(1.0 / count) : 0.0f;
 }
 
 /* n pixels of one value. */
@@ -99,19 +62,38 @@ static void fill(float *dst, int64_t n, float value)
 /* The larger one, or NaN when either is. */
 INGOT_INLINE vf32 largest(vf32 a, vf32 b) { return vf32_select(vf32_eq(a, a), vf32_max(a, b), a); }
 
-/* dst[i] = the largest of src[i] in all rows of the windows that job describes, n > 0 floats. */
-INGOT_INLINE void fold_columns(const window_job *j, float *dst, int64_t n)
+/* `wide` vectors of fold_columns(), the last one of them with `have` floats. */
+INGOT_INLINE void fold_vectors(const window_job *j, const float *first, float *dst, int wide, size_t have, bool max)
 {
-    for (int64_t i = 0; i < n; i += VF32_LANES) {
-        const size_t have = (size_t)min64(VF32_LANES, n - i);
-        vf32 acc = vf32_set1(-INFINITY);
-        for (int64_t z = 0; z < j->taps[0]; z++)
-            for (int64_t y = 0; y < j->taps[1]; y++) {
-                const float *src = j->src + z * j->step[0] + y * j->step[1] + i;
-                acc = largest(acc, have == VF32_LANES ? vf32_load(src) : vf32_load_n(src, have));
+    vf32 acc[WIDE];
+
+    INGOT_UNROLL
+    for (int v = 0; v < wide; v++)
+        acc[v] = max ? vf32_set1(-INFINITY) : vf32_zero();
+    for (int64_t z = 0; z < j->taps[0]; z++) {
+        const float *src = first + z * j->step[0];
+        for (int64_t y = 0; y < j->taps[1]; y++, src += j->step[1]) {
+            INGOT_UNROLL
+            for (int v = 0; v < wide; v++) {
+                const vf32 x = have == VF32_LANES ? vf32_load(src + v * VF32_LANES) : vf32_load_n(src, have);
+                acc[v] = max ? largest(acc[v], x) : vf32_add(acc[v], x);
             }
-        vf32_store(dst + i, acc);
+        }
     }
+    INGOT_UNROLL
+    for (int v = 0; v < wide; v++)
+        vf32_store(dst + v * VF32_LANES, acc[v]);
+}
+
+/* dst[i] = the largest, or the sum, of src[i] in all rows of the windows that job describes, n > 0 floats. */
+INGOT_INLINE void fold_columns(const window_job *j, float *dst, int64_t n, bool max)
+{
+    int64_t i = 0;
+
+    for (; !max && i + WIDE * VF32_LANES <= n; i += WIDE * VF32_LANES)
+        fold_vectors(j, j->src + i, dst + i, WIDE, VF32_LANES, max);
+    for (; i < n; i += VF32_LANES)
+        fold_vectors(j, j->src + i, dst + i, 1, (size_t)min64(VF32_LANES, n - i), max);
 }
 
 /* One vector of fold_columns_fast(), whose rows are summed up too. */
@@ -186,7 +168,7 @@ static void max_run(const ingot_pool *d, window_job j, float *dst, int64_t x0, i
         j.src += (start + from) * BLOCK;
         exact = j.taps[0] != 1 || j.taps[1] < 1 || !fold_columns_fast(&j, line + from * BLOCK, (to - from) * BLOCK);
         if (exact)
-            fold_columns(&j, line + from * BLOCK, (to - from) * BLOCK);
+            fold_columns(&j, line + from * BLOCK, (to - from) * BLOCK, true);
     }
     fill(line + to * BLOCK, columns - to, -INFINITY);
     if (exact)
@@ -197,31 +179,67 @@ static void max_run(const ingot_pool *d, window_job j, float *dst, int64_t x0, i
         fold_line(line, dst, n, d->kernel[2], j.step[2], j.pixel, false);
 }
 
-/* Row (z, y) of one block, in runs of equal windows. Job: the windows of source column 0. */
-static void pool_runs(const ingot_pool *d, window_job *j, float *dst, int64_t z, int64_t y)
+/* n pixels of dst from sums along columns: windows as in fold_line(), their sums times `scale`. */
+INGOT_INLINE void sum_line(const float *line, float *dst, int64_t n, int64_t taps, ptrdiff_t step, ptrdiff_t pixel,
+                           float scale)
 {
-    const float *rows = j->src;
-    int64_t end;
+    for (int64_t p = 0; p < n; p += VECTOR_PIXELS) {
+        const float *first = line + p * pixel, *second = first + (p + 1 < n ? pixel : 0);
+        vf32 acc = vf32_load_pair8(first, second);
+        for (int64_t t = 1; t < taps; t++)
+            acc = vf32_add(acc, vf32_load_pair8(first + t * step, second + t * step));
+        acc = vf32_mul(acc, vf32_set1(scale));
+        if (p + VECTOR_PIXELS <= n)
+            vf32_store(dst + p * BLOCK, acc);
+        else
+            vf32_store_n(dst + p * BLOCK, acc, (size_t)(n - p) * BLOCK);
+    }
+}
 
-    for (int64_t begin = 0; begin < d->out[2]; begin = end) {
-        /* the run goes on as long as windows have the same taps, and count the same where padding counts */
-        const tap_range tx = taps_at(d, 2, begin);
-        const int64_t counted = d->count_padding ? padded_taps(d, 2, begin) : tx.to - tx.from;
-        for (end = begin + 1; end < d->out[2]; end++) {
-            const tap_range next = taps_at(d, 2, end);
-            if (next.from != tx.from || next.to != tx.to || (d->count_padding && padded_taps(d, 2, end) != counted))
-                break;
-        }
-        j->taps[2] = tx.to - tx.from;
-        const int64_t taps = j->taps[0] * j->taps[1] * j->taps[2];
-        if (taps == 0) {
-            fill(dst + begin * BLOCK, end - begin, d->max ? -INFINITY : 0.0f);
-            continue;
-        }
-        j->src = rows + (begin * d->stride[2] - d->pad[2] + tx.from * d->dilation[2]) * BLOCK;
-        /* what an average divides by: all taps within the padded source, or those that are there */
-        const int64_t count = d->count_padding ? padded_taps(d, 0, z) * padded_taps(d, 1, y) * counted : taps;
-        fold_run(j, dst + begin * BLOCK, end - begin, (double)count, d->max);
+/* Outputs [x0, x0 + n) of a row, averages. Job: the window of source column 0. */
+static void average_run(const ingot_pool *d, window_job j, float *dst, int64_t x0, int64_t n)
+{
+    const int64_t start = x0 * d->stride[2] - d->pad[2], columns = reach(d, n), wide = reach(d, 1);
+    const int64_t from = min64(columns, max64(0, -start)), to = max64(from, min64(columns, d->in[2] - start));
+    float line[(LINE + VECTOR_PIXELS) * BLOCK];
+
+    fill(line, from, 0.0f);
+    if (from < to) {
+        j.src += (start + from) * BLOCK;
+        fold_columns(&j, line + from * BLOCK, (to - from) * BLOCK, false);
+    }
+    fill(line + to * BLOCK, columns - to, 0.0f);
+    /* windows that reach into the padding one by one, those between them together */
+    for (int64_t p = 0, next; p < n; p = next) {
+        const int64_t at = start + p * d->stride[2], room = d->in[2] - wide - at;
+        const tap_range taps = taps_at(d, 2, x0 + p);
+        const int64_t counted = d->count_padding ? padded_taps(d, 2, x0 + p) : taps.to - taps.from;
+        const float *first = line + p * j.pixel, scale = scale_of(&j, counted);
+        next = at < 0 || room < 0 ? p + 1 : min64(n, p + room / d->stride[2] + 1);
+        if (d->kernel[2] == 3)          /* a loop of known length */
+            sum_line(first, dst + p * BLOCK, next - p, 3, j.step[2], j.pixel, scale);
+        else
+            sum_line(first, dst + p * BLOCK, next - p, d->kernel[2], j.step[2], j.pixel, scale);
+    }
+}
+
+/* A row of one block, window by window. Job: the windows of source column 0. */
+static void pool_windows(const ingot_pool *d, const window_job *j, float *dst)
+{
+    for (int64_t x = 0; x < d->out[2]; x++) {
+        const tap_range taps = taps_at(d, 2, x);
+        const int64_t counted = d->count_padding ? padded_taps(d, 2, x) : taps.to - taps.from;
+        const float *rows = j->src + (x * d->stride[2] - d->pad[2]) * BLOCK;
+        vf8 acc = vf8_set1(d->max ? -INFINITY : 0.0f);
+        for (int64_t z = 0; z < j->taps[0]; z++)
+            for (int64_t y = 0; y < j->taps[1]; y++)
+                for (int64_t t = taps.from; t < taps.to; t++) {
+                    const vf8 v = vf8_load(rows + z * j->step[0] + y * j->step[1] + t * j->step[2]);
+                    /* the largest keeps NaN, of either */
+                    acc = d->max ? vf8_select(vm8_or(vf8_lt(acc, v), vm8_not(vf8_eq(v, v))), v, acc)
+                                 : vf8_add(acc, v);
+                }
+        vf8_store(dst + x * BLOCK, d->max ? acc : vf8_mul(acc, vf8_set1(scale_of(j, counted))));
     }
 }
 
@@ -237,15 +255,21 @@ static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t 
         .step = {d->dilation[0] * d->in[1] * d->in[2] * BLOCK, d->dilation[1] * d->in[2] * BLOCK,
                  d->dilation[2] * BLOCK},
         .pixel = d->stride[2] * BLOCK,
+        .outer_count = (double)(d->count_padding ? padded_taps(d, 0, z) * padded_taps(d, 1, y)
+                                                 : (tz.to - tz.from) * (ty.to - ty.from)),
     };
 
-    if (!d->max || reach(d, 1) > LINE) {
-        pool_runs(d, &j, dst, z, y);
+    if (reach(d, 1) > LINE) {
+        pool_windows(d, &j, dst);
         return;
     }
     const int64_t run = (LINE - reach(d, 1)) / d->stride[2] + 1;
-    for (int64_t x = 0; x < width; x += run)
-        max_run(d, j, dst + x * BLOCK, x, min64(run, width - x));
+    for (int64_t x = 0; x < width; x += run) {
+        if (d->max)
+            max_run(d, j, dst + x * BLOCK, x, min64(run, width - x));
+        else
+            average_run(d, j, dst + x * BLOCK, x, min64(run, width - x));
+    }
 }
 
 /* Rows [i0, i1) of the output, in the order of images and blocks, depth, height. */

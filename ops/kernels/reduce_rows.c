@@ -109,7 +109,6 @@ INGOT_INLINE void fold_group(ingot_fold fold, float *dst, const float *src, ptrd
             by = whole ? vf32_load(shift + j) : vf32_load_n(shift + j, width);
         if (whole) {
             acc = map(fold, vf32_load(src + j), by);
-            INGOT_UNROLL
             for (int r = 1; r < rows; r++)
                 acc = join(fold, acc, map(fold, vf32_load(src + r * stride + j), by));
             vf32_store(dst + j, first ? acc : join(fold, vf32_load(dst + j), acc));
@@ -122,15 +121,15 @@ INGOT_INLINE void fold_group(ingot_fold fold, float *dst, const float *src, ptrd
     }
 }
 
-/* Rows onto dst, TOGETHER at a time, so that dst is read and written once for several rows. */
+/* Rows onto dst, TOGETHER at a time and then those left, so that dst is read and written once for several rows. */
 INGOT_INLINE void fold_rows(ingot_fold fold, float *dst, const float *src, ptrdiff_t stride, size_t rows, size_t n,
                             const float *shift)
 {
     size_t r = 0;
     for (; r + TOGETHER <= rows; r += TOGETHER)
         fold_group(fold, dst, src + (ptrdiff_t)r * stride, stride, TOGETHER, n, shift, r == 0);
-    for (; r < rows; r++)
-        fold_group(fold, dst, src + (ptrdiff_t)r * stride, stride, 1, n, shift, r == 0);
+    if (r < rows)
+        fold_group(fold, dst, src + (ptrdiff_t)r * stride, stride, (int)(rows - r), n, shift, r == 0);
 }
 
 /* One loop for each fold: the constant argument leaves nothing of the switches above. */

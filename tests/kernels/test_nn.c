@@ -284,11 +284,16 @@ static void check_pools(const ingot_kernels *k)
     check_pool(k, (ingot_pool){ .in = { 4, 5, 6 }, .out = { 2, 3, 3 }, .kernel = { 2, 2, 3 }, .stride = { 2, 2, 2 },
                                 .dilation = { 1, 1, 1 }, .pad = { 0, 1, 1 }, .pad_end = { 0, 1, 1 } }, 2);
     ingot_pool wide = { .in = { 2, 3, 420 }, .out = { 2, 2, 420 }, .kernel = { 1, 2, 3 }, .stride = { 1, 1, 1 },
-                        .dilation = { 1, 1, 1 }, .pad = { 0, 0, 1 }, .pad_end = { 0, 0, 1 }, .max = true };
-    check_pool(k, wide, 2);                          /* rows longer than the buffer, then windows that are */
-    wide.kernel[2] = 201;
-    wide.out[2] = 222;
-    check_pool(k, wide, 1);
+                        .dilation = { 1, 1, 1 }, .pad = { 0, 0, 1 }, .pad_end = { 0, 0, 1 } };
+    for (int max = 0; max < 2; max++) {
+        wide.max = max;
+        wide.kernel[2] = 3;
+        wide.out[2] = 420;
+        check_pool(k, wide, 2);                      /* rows longer than the buffer, then windows that are */
+        wide.kernel[2] = 201;
+        wide.out[2] = 222;
+        check_pool(k, wide, 1);
+    }
 }
 
 /* The mean over all pixels of a block, one for each channel. */

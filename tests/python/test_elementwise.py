@@ -234,6 +234,21 @@ def test_long_reductions(ingot, tmp_path, dtype):
             np.testing.assert_allclose(got, wanted, rtol=1e-12 if dtype == np.float64 else 0, err_msg=f"{op} {axis}")
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 13, 64, 65])
+def test_reductions_of_short_outer_axes(ingot, tmp_path, rows):
+    """Rows of floats folded onto each other, in pieces of 256 columns; more than 64 rows add up in double."""
+    x = RNG.standard_normal((3, rows, 19, 27)).astype(np.float32)
+    x[1, rows // 2, 3, 4], x[2, rows - 1, 18, 26] = np.nan, np.inf
+    wide = x.astype(np.float64)
+    folds = {"ReduceSum": wide.sum(1), "ReduceMean": wide.mean(1), "ReduceMax": wide.max(1), "ReduceMin": wide.min(1),
+             "ReduceProd": wide.prod(1), "ReduceL1": abs(wide).sum(1), "ReduceL2": np.sqrt((wide * wide).sum(1)),
+             "ReduceSumSquare": (wide * wide).sum(1)}
+    for op, wanted in folds.items():
+        got = run(ingot, tmp_path, op, [x, np.array([1])], opset=18, keepdims=0)
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=2e-6, err_msg=op)
+        assert run(ingot, tmp_path, op, [x, np.array([1])], opset=18).shape == (3, 1, 19, 27)
+
+
 def test_numbers_and_text(ingot, tmp_path):
     numbers_ = [1.0, 0.1, -2.5, 314.15926, 1e-5, 1.5e20, 123456789.0, 0.0, -0.0, 1 / 3, np.inf, -np.inf, np.nan]
     for dtype in (np.float32, np.float64):
