@@ -33,12 +33,23 @@ ingot_status ingot_absorb_back(ingot_absorb *a, int value, int axis, bool *done)
  */
 ingot_status ingot_absorb_forward(ingot_absorb *a, int value, bool *done);
 
+/* Does a BatchNormalization use the statistics of its inputs, all of them constants of one length, *n, and give the
+ * normalized value alone? Node may be NULL. */
+bool ingot_has_constant_statistics(const ingot_graph *graph, const ingot_node *node, int64_t *n);
+
+/* affine becomes "first affine, then node", which is such a BatchNormalization. False when a factor would not be a
+ * finite number, or memory is out. */
+bool ingot_append_normalization(const ingot_graph *graph, const ingot_node *node, ingot_affine *affine);
+
 /* --- constants: ids of new values, INGOT_NONE when memory is out --- */
 
 bool ingot_is_weights(const ingot_graph *graph, int value, int min_rank); /* a constant of type float or double */
 
 /* value times factors[index along axis]. An axis past 1 must be the one that has factors already, if any has. */
 int ingot_scale_axis(ingot_graph *graph, int value, int axis, const double *factors);
+
+/* A constant like `value`, without factors of its own, whose elements are `data` in the graph's arena. */
+int ingot_add_computed(ingot_graph *graph, int value, void *data);
 
 /* The same where the factor is factors[i0 / (shape[0] / group) * shape[1] + i1] for the indices of axes 0 and 1. */
 int ingot_scale_groups(ingot_graph *graph, int value, int64_t group, const double *factors);

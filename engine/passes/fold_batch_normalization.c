@@ -8,9 +8,8 @@
 
 #include "engine/passes/rewrite.h"
 
-/* Does it use the statistics of its inputs, all of them constants of one length, and give the normalized value alone?
- * Inputs are X, scale, B, mean and var in this order (BatchNormalization-15); *n becomes their length. */
-static bool has_constant_statistics(const ingot_graph *graph, const ingot_node *node, int64_t *n)
+/* Inputs are X, scale, B, mean and var in this order (BatchNormalization-15). */
+bool ingot_has_constant_statistics(const ingot_graph *graph, const ingot_node *node, int64_t *n)
 {
     if (!ingot_is_op(node, "BatchNormalization") || node->n_inputs < 5 || node->n_fused ||
         ingot_attr_int(node, "training_mode", 0))
@@ -29,10 +28,9 @@ static bool has_constant_statistics(const ingot_graph *graph, const ingot_node *
     return node->n_outputs > 0 && node->outputs[0] != INGOT_NONE && node->inputs[0] != INGOT_NONE;
 }
 
-/* affine becomes "first affine, then node". False when a factor would not be a finite number, or memory is out.
- * Composition: (x * S + T) * s + t = x * (S * s) + (T * s + t). growth compares, in root mean square over the channels,
+/* Composition: (x * S + T) * s + t = x * (S * s) + (T * s + t). growth compares, in root mean square over the channels,
  * the terms that a sum sees after folding forward (|scale| + |mean * s|) to those before (|scale| + |B|). */
-static bool append(const ingot_graph *graph, const ingot_node *node, ingot_affine *affine)
+bool ingot_append_normalization(const ingot_graph *graph, const ingot_node *node, ingot_affine *affine)
 {
     const double epsilon = (double)ingot_attr_float(node, "epsilon", 1e-5f);
     double *of[5] = {NULL};
@@ -129,7 +127,7 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     ingot_graph *graph = c->graph;
     const ingot_node *node = graph->nodes[index];
     int64_t n = 0, other = 0;
-    if (!has_constant_statistics(graph, node, &n)) {
+    if (!ingot_has_constant_statistics(graph, node, &n)) {
         ingot_pass_kept(c, node,
                         ingot_attr_int(node, "training_mode", 0) ? "it is in training mode"
                                                                  : "its statistics are not constant");
@@ -137,12 +135,12 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     }
     /* Only the last of a row goes on. */
     const ingot_node *next = ingot_single_reader(graph, node->outputs[0]);
-    if (has_constant_statistics(graph, next, &other) && next->inputs[0] == node->outputs[0] && other == n)
+    if (ingot_has_constant_statistics(graph, next, &other) && next->inputs[0] == node->outputs[0] && other == n)
         return INGOT_OK; /* that one ends the row */
     int n_row = 1, first = index;
     for (;;) { /* up to the first of the row */
         const int up = ingot_node_of(graph, graph->nodes[first]->inputs[0]);
-        if (up == INGOT_NONE || !has_constant_statistics(graph, graph->nodes[up], &other) || other != n ||
+        if (up == INGOT_NONE || !ingot_has_constant_statistics(graph, graph->nodes[up], &other) || other != n ||
             ingot_graph_only_user(graph, graph->nodes[first]->inputs[0]) == INGOT_NONE)
             break;
         first = up;
@@ -160,7 +158,7 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     /* Compose from the first of the row down to its last. */
     bool finite = true;
     for (int at = first; finite;) {
-        finite = append(graph, graph->nodes[at], &affine);
+        finite = ingot_append_normalization(graph, graph->nodes[at], &affine);
         if (at == index)
             break;
         at = ingot_graph_only_user(graph, graph->nodes[at]->outputs[0]);

@@ -31,6 +31,7 @@ static const struct row {
     {"fuse-matmul-add", ingot_fuse_matmul_add, true},
     {"fold-scale-shift", ingot_fold_scale_shift, true},
     {"fold-batch-normalization", ingot_fold_batch_normalization, true},
+    {"merge-parallel", ingot_merge_parallel, true},
     {"fuse-pad", ingot_fuse_pad, false},
     {"fuse-conv-add", ingot_fuse_conv_add, false},
     {"fuse-activation", ingot_fuse_activation, false},

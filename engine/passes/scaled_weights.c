@@ -29,6 +29,18 @@ static int add_const(ingot_graph *graph, int like, const ingot_const *constant)
     return id;
 }
 
+/* The record of the file is left out: its pages are let go. */
+int ingot_add_computed(ingot_graph *graph, int value, void *data)
+{
+    ingot_const computed = *graph->values[value].constant;
+    computed.tensor.data = data;
+    computed.source = data;
+    computed.scale = NULL;
+    computed.file = NULL;
+    computed.narrow = NULL;
+    return add_const(graph, value, &computed);
+}
+
 /* Which factor belongs to an element: factors[index0 / rows * stride0 + index1 * stride1]. */
 typedef struct choice {
     const double *factors;
@@ -40,8 +52,8 @@ typedef struct choice {
  * go. INGOT_NONE when memory is out. */
 static int compute_scaled(ingot_graph *graph, int value, const choice *of)
 {
-    ingot_const scaled = *graph->values[value].constant;
-    const ingot_tensor *t = &scaled.tensor;
+    const ingot_const *before = graph->values[value].constant;
+    const ingot_tensor *t = &before->tensor;
     const int64_t inner = ingot_span(t, 2, t->rank), row = t->shape[1] * inner;
     double *elements = ingot_alloc(graph->arena->memory, 2 * (size_t)row * sizeof *elements);
     char *data = ingot_arena_alloc(graph->arena, ingot_storage_bytes(t));
@@ -49,7 +61,7 @@ static int compute_scaled(ingot_graph *graph, int value, const choice *of)
     if (elements && data) {
         for (int64_t r = 0; r < t->shape[0]; r++) {
             const double *of_row = of->factors + r / of->rows * of->stride0;
-            ingot_const_doubles(&scaled, r * row, row, elements + row, elements);
+            ingot_const_doubles(before, r * row, row, elements + row, elements);
             for (int64_t i = 0; i < row; i++) {
                 const double product = elements[i] * of_row[i / inner * of->stride1];
                 if (t->dtype == INGOT_FLOAT)
@@ -58,12 +70,7 @@ static int compute_scaled(ingot_graph *graph, int value, const choice *of)
                     ((double *)data)[r * row + i] = product;
             }
         }
-        scaled.tensor.data = data;
-        scaled.source = data;
-        scaled.scale = NULL;
-        scaled.file = NULL;
-        scaled.narrow = NULL;
-        id = add_const(graph, value, &scaled);
+        id = ingot_add_computed(graph, value, data);
     }
     ingot_release(graph->arena->memory, elements);
     return id;

@@ -172,10 +172,10 @@ def test_into_all_branches(optimize):
 
 def test_not_into_both_sides_of_add(optimize):
     w = Weights()
-    left = optimize([node("Conv", f"x {w.add('v', 5, 4, 1, 1)}", "c"), node("Conv", f"x {w.add('w', 5, 4, 3, 3)}", "d", pads=[1] * 4),
-                     node("Add", "c d", "j"),
+    left = optimize([node("Conv", f"x {w.add('v', 5, 4, 1, 1)}", "c"), node("Sigmoid", "x", "s"),
+                     node("Conv", f"s {w.add('w', 5, 4, 3, 3)}", "d", pads=[1] * 4), node("Add", "c d", "j"),
                      node("BatchNormalization", f"j {w.normalization('n', 5)}", "y")], image(2, 4, 6, 6), "y", w)
-    assert left == {"Conv": 2, "Add": 1, "BatchNormalization": 1}
+    assert left == {"Conv": 2, "Sigmoid": 1, "Add": 1, "BatchNormalization": 1}
 
 
 @pytest.mark.parametrize("op, attributes, folds", [
@@ -399,6 +399,57 @@ def test_residual_and_activation(optimize, op):
                     image(2, 4, 6, 6), "y", w)
     assert left == {"Conv": 1, "Add": 1, op: 1}  # written as the nodes they were
     assert fused(optimize.report, "fuse-conv-add") == fused(optimize.report, "fuse-activation") == 1
+
+
+# Pairs of convolutions of one input with 8 channels, (kernel, attributes) each, and whether they become one.
+SIDE_BY_SIDE = [
+    (((3, 3), dict(pads=[1] * 4)), ((1, 1), {}), True), (((1, 1), {}), ((5, 5), dict(pads=[2] * 4)), True),
+    (((5, 5), dict(pads=[2, 1, 2, 3])), ((3, 2), dict(pads=[1, 0, 1, 1])), True),
+    (((3, 3), dict(pads=[1] * 4, strides=[2, 2])), ((1, 1), dict(strides=[2, 2])), True),
+    (((3, 3), dict(pads=[2] * 4, dilations=[2, 2])), ((1, 1), {}), True),
+    (((5, 5), dict(pads=[4] * 4, dilations=[2, 2])), ((3, 3), dict(pads=[2] * 4, dilations=[2, 2])), True),
+    (((3, 3), dict(pads=[1] * 4, group=4)), ((1, 1), dict(group=4)), True), (((3,), dict(pads=[1, 1])), ((1,), {}), True),
+    (((3, 3, 3), dict(pads=[1] * 6)), ((1, 3, 1), dict(pads=[0, 1, 0, 0, 1, 0])), True), (((1, 1), {}), ((1, 1), {}), True),
+    (((1, 1), dict(pads=[1] * 4)), ((3, 3), dict(pads=[2] * 4)), True),
+    (((1, 3), dict(pads=[0, 1, 0, 1])), ((3, 1), dict(pads=[1, 0, 1, 0])), False),       # neither lies in the other
+    (((3, 3), dict(pads=[1] * 4)), ((3, 3), dict(pads=[2] * 4, dilations=[2, 2])), False),
+    (((3, 3), dict(pads=[3] * 4, dilations=[3, 3])), ((1, 1), dict(pads=[0, 0, 0, 0], group=2)), False),
+    (((3, 3), dict(pads=[1] * 4, strides=[1, 2])), ((1, 1), dict(pads=[0, 0, 0, 0], strides=[1, 2], group=8)), False),
+    (((5, 5), dict(pads=[2] * 4)), ((3, 3), dict(pads=[0, 0, 2, 2])), True), (((3, 3), {}), ((3, 3), {}), False),   # small inputs are refused
+]
+
+
+@pytest.mark.parametrize("first, second, merges", SIDE_BY_SIDE)
+def test_parallel_convolutions(optimize, first, second, merges):
+    """The sum of two convolutions of one input is a convolution, where one window lies in the other; three go in turn."""
+    w, nodes = Weights(), []
+    for name, (kernel, attributes) in zip("abc", (first, second, second)):
+        bias = "" if name == "b" else w.add(name + "b", 16)
+        nodes.append(node("Conv", f"x {w.add(name + 'w', 16, 8 // attributes.get('group', 1), *kernel)} {bias}", name, **attributes))
+    nodes += [node("Add", "a b", "s"), node("Relu", "x", "unrelated"), node("Add", "c s", "t"), node("Relu", "t", "y")]
+    left = optimize(nodes, image(2, 8, *[9, 8, 7][:len(first[0])]), "y unrelated", w, rtol=1e-4, atol=1e-4)
+    assert (left["Conv"], left["Add"]) == ((1, 0) if merges else (3, 2))
+
+
+@pytest.mark.parametrize("group", [1, 2, 8])
+@pytest.mark.parametrize("kernel, pads", [(3, 1), (1, 0), (5, 2)])
+def test_normalization_beside_convolution(optimize, group, kernel, pads):
+    """As RepVGG has it: an identity that is normalized is a convolution of one pixel."""
+    w = Weights()
+    conv = node("Conv", f"x {w.add('w', 8, 8 // group, kernel, kernel)}", "c", pads=[pads] * 4, group=group)
+    beside = node("BatchNormalization", f"x {w.normalization('m', 8)}", "b")
+    nodes = [conv, node("BatchNormalization", f"c {w.normalization('n', 8)}", "d"), beside, node("Add", "b d", "y")]
+    assert optimize(nodes, image(2, 8, 7, 6), "y", w, rtol=1e-4, atol=1e-4) == {"Conv": 1}
+
+
+@pytest.mark.parametrize("case", ["output", "reader", "twice", "input", "channels"])
+def test_parallel_convolutions_that_stay(optimize, case):
+    w = Weights()
+    nodes = [node("Sigmoid", "x", "z"), node("Conv", f"x {w.add('aw', 4, 4, 3, 3)}", "a", pads=[1] * 4),
+             node("Conv", f"{'z' if case == 'input' else 'x'} {w.add('bw', 1 if case == 'channels' else 4, 4, 1, 1)}", "b"),
+             node("Add", "b b" if case == "twice" else "a b", "y")] + [node("Relu", "b", "r")] * (case == "reader")
+    left = optimize(nodes, image(2, 4, 6, 6), {"output": "y b", "reader": "y r"}.get(case, "y"), w, rtol=1e-4, atol=1e-4)
+    assert left["Conv"] == (1 if case == "twice" else 2) and left["Add"] == 1
 
 
 @pytest.mark.parametrize("disabled", [(), ("--disable-pass", "use-floats")])
