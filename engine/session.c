@@ -367,7 +367,7 @@ static ingot_status start_job(ingot_session *session, bool only_plan, ingot_erro
 {
     job j = {.session = session, .error = error};
     session->has_run = false;
-    ingot_arena_free(&session->env.run_arena);
+    ingot_arena_reset(&session->env.run_arena);
     ingot_status status = collect_inputs(session, &j.inputs, error);
     session->next_input = 0;
     if (status || (status = choose_plan(&j)) || only_plan)

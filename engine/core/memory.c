@@ -163,15 +163,37 @@ char *ingot_arena_string(ingot_arena *arena, const char *text, size_t length)
     return copy;
 }
 
-/* Gives all chunks back to the account. Pointers into the arena are invalid afterwards; the arena itself can be used
- * again. */
-void ingot_arena_free(ingot_arena *arena)
+/* Gives the chunks back to the account, all but `kept`. */
+static void release_chunks(ingot_arena *arena, const struct ingot_arena_chunk *kept)
 {
     for (struct ingot_arena_chunk *chunk = arena->chunks, *next; chunk; chunk = next) {
         next = chunk->next;
-        ingot_release(arena->memory, chunk);
+        if (chunk != kept)
+            ingot_release(arena->memory, chunk);
     }
+}
+
+/* Pointers into the arena are invalid afterwards; the arena itself can be used again. */
+void ingot_arena_free(ingot_arena *arena)
+{
+    release_chunks(arena, NULL);
     arena->chunks = NULL;
     arena->next = NULL;
     arena->free_bytes = 0;
+}
+
+/* Clearing what was used of a chunk is less work than a new one, all of which would have to be cleared. */
+void ingot_arena_reset(ingot_arena *arena)
+{
+    struct ingot_arena_chunk *const kept =
+        arena->next ? (struct ingot_arena_chunk *)(void *)(arena->next + arena->free_bytes - CHUNK_BYTES) - 1 : NULL;
+
+    release_chunks(arena, kept);
+    arena->chunks = kept;
+    if (!kept)
+        return;
+    kept->next = NULL;
+    arena->next = (char *)(kept + 1);
+    memset(arena->next, 0, CHUNK_BYTES - arena->free_bytes);
+    arena->free_bytes = CHUNK_BYTES;
 }

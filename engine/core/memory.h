@@ -48,5 +48,6 @@ void *ingot_arena_array(ingot_arena *arena, size_t n, size_t item_bytes); /* NUL
 void *ingot_arena_copy(ingot_arena *arena, const void *data, size_t size_bytes);
 char *ingot_arena_string(ingot_arena *arena, const char *text, size_t length); /* terminated copy */
 void ingot_arena_free(ingot_arena *arena); /* leaves an empty arena that can be used again */
+void ingot_arena_reset(ingot_arena *arena); /* the same, which keeps a chunk for what is asked for next */
 
 #endif

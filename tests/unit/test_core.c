@@ -30,22 +30,49 @@ static void test_limit_is_kept(void **state)
     assert_null(ingot_alloc(&memory, SIZE_MAX - 8));
 }
 
-/* Pieces of many sizes, across many chunks of the arena: each comes zeroed, and large ones on a cache line. A
- * product of sizes that overflows is refused, and one call gives all of it back. */
-static void test_arena_pieces(void **state)
+/* Pieces of all sizes below `end`, each zeroed, and large ones on a cache line. Filled after the look, so that a piece
+ * that overlaps one before it would not be zeros. */
+static void take_pieces(ingot_arena *arena, size_t end)
 {
-    (void)state;
-    ingot_memory memory = {0};
-    ingot_arena arena = {.memory = &memory};
-    for (size_t n = 0; n < 5000; n += 37) {
-        /* filled after the look, so that a piece that overlaps one before it would not be zeros */
-        char *piece = ingot_arena_alloc(&arena, n);
+    for (size_t n = 0; n < end; n += 37) {
+        char *piece = ingot_arena_alloc(arena, n);
         assert_non_null(piece);
         for (size_t i = 0; i < n; i++)
             assert_int_equal(piece[i], 0);
         memset(piece, 0xff, n);
         assert_int_equal((uintptr_t)piece % (n >= 1024 ? 64 : 16), 0);
     }
+}
+
+/* An arena that was reset hands out zeros again and keeps at most a chunk; the same whether there was none yet, one
+ * of which little was used, many, or a large piece after them. */
+static void test_arena_reset(void **state)
+{
+    (void)state;
+    ingot_memory memory = {0};
+    ingot_arena arena = {.memory = &memory};
+    for (size_t end = 0; end < 6000; end += 500) {
+        take_pieces(&arena, end);
+        if (end % 1000 == 0)
+            memset(ingot_arena_alloc(&arena, 100000), 0xff, 100000);
+        ingot_arena_reset(&arena);
+        assert_in_range(memory.used_bytes, 0, 70000);
+        const uint64_t kept = memory.used_bytes;
+        take_pieces(&arena, 500);
+        assert_true(!kept || memory.used_bytes == kept);
+    }
+    ingot_arena_free(&arena);
+    assert_int_equal(memory.used_bytes, 0);
+}
+
+/* Pieces across many chunks of the arena. A product of sizes that overflows is refused, and one call gives all of it
+ * back. */
+static void test_arena_pieces(void **state)
+{
+    (void)state;
+    ingot_memory memory = {0};
+    ingot_arena arena = {.memory = &memory};
+    take_pieces(&arena, 5000);
     /* a count times a size that overflows */
     assert_null(ingot_arena_array(&arena, SIZE_MAX / 2, 3));
     ingot_arena_free(&arena);
@@ -275,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit_is_kept),      cmocka_unit_test(test_arena_pieces),
+        cmocka_unit_test(test_arena_reset),
         cmocka_unit_test(test_half_and_bfloat),    cmocka_unit_test(test_sizes_are_checked),
         cmocka_unit_test(test_sorting),            cmocka_unit_test(test_long_reversed_chain_sorts),
         cmocka_unit_test(test_fusing_and_replacing), cmocka_unit_test(test_lazy_constant),
