@@ -1,6 +1,6 @@
 /* merge_parallel.c - two convolutions of one input whose results are added are one convolution with the sum of their
- * weights, where the window of one lies in that of the other; a BatchNormalization beside a convolution is one of a
- * single pixel. Networks that are trained with several branches and exported as they are lose most of their arithmetic
+ * weights, where the window of one lies in that of the other; the input itself, or a BatchNormalization of it, is one of
+ * a single pixel. Networks that are trained with several branches and exported as they are lose most of their arithmetic
  * so. Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", 2021. */
 #include <math.h>
 #include <string.h>
@@ -12,7 +12,7 @@ enum { MAX_AXES = 3, MAX_EXTENT = 1 << 20 };
 
 /* One of the two that are added. Element i of the result sees i * stride + t * dilation - before, t < kernel. */
 typedef struct branch {
-    int node, weights, bias; /* weights: INGOT_NONE for a BatchNormalization */
+    int node, weights, bias; /* weights: INGOT_NONE for a BatchNormalization, and for the input itself, of no node */
     int64_t channels, group;
     int n_axes;
     struct branch_axis {
@@ -68,11 +68,15 @@ static bool read_conv(const ingot_graph *graph, const ingot_node *node, branch *
     return tame;
 }
 
-/* What makes `value`, where that is a branch from `input` and the Add alone reads it. A BatchNormalization has any
- * number of axes. */
-static bool read_branch(const ingot_graph *graph, int value, int input, branch *b)
+/* What makes `value`, where that is a branch from `input` and the Add alone reads it; or that input, whose `channels`
+ * are known. Without weights there may be any number of axes. */
+static bool read_branch(const ingot_graph *graph, int value, int input, int64_t channels, branch *b)
 {
     const ingot_node *node = ingot_producer(graph, value);
+    if (value == input) {
+        *b = (branch){.node = INGOT_NONE, .weights = INGOT_NONE, .bias = INGOT_NONE, .channels = channels};
+        return true;
+    }
     if (!node || node->outputs[0] != value || ingot_input(node, 0) != input ||
         ingot_graph_only_user(graph, value) == INGOT_NONE)
         return false;
@@ -179,7 +183,7 @@ static ingot_status merge(ingot_pass_ctx *c, int index, const branch *large, con
         affine.shift[i] = before ? before[spread ? 0 : i] : 0;
     }
     const bool norm = small->weights == INGOT_NONE;
-    if (ok && norm)
+    if (ok && norm && small->node != INGOT_NONE)
         finite = ingot_append_normalization(graph, graph->nodes[small->node], &affine);
     if (ok && finite)
         ok = add_weights(graph, large, small, at, norm ? affine.scale : NULL, &weights, &finite);
@@ -188,7 +192,7 @@ static ingot_status merge(ingot_pass_ctx *c, int index, const branch *large, con
         const ingot_dtype dtype = graph->values[weights].constant->tensor.dtype;
         const int bias = ingot_affine_bias(graph, large->bias, name, dtype, n, 1, NULL, affine.shift);
         ok = ingot_set_weights(graph, large->node, weights, bias);
-        if (ok)
+        if (ok && small->node != INGOT_NONE)
             ingot_graph_remove_node(graph, small->node);
         ok = ok && ingot_take_over_output(graph, large->node, sum, index);
         c->n_done++;
@@ -198,6 +202,19 @@ static ingot_status merge(ingot_pass_ctx *c, int index, const branch *large, con
     ingot_release(graph->arena->memory, before);
     ingot_release(graph->arena->memory, numbers);
     return ok ? INGOT_OK : ingot_pass_out_of_memory(c);
+}
+
+/* What both operands of an Add come from, or INGOT_NONE: one operand may be it. */
+static int common_input(const ingot_graph *graph, const ingot_node *add)
+{
+    int from[2];
+    for (int k = 0; k < 2; k++) {
+        const ingot_node *node = ingot_producer(graph, add->inputs[k]);
+        from[k] = node ? ingot_input(node, 0) : INGOT_NONE;
+    }
+    return from[0] != INGOT_NONE && (from[0] == from[1] || from[0] == add->inputs[1]) ? from[0]
+           : from[1] != INGOT_NONE && from[1] == add->inputs[0]                       ? from[1]
+                                                                                      : INGOT_NONE;
 }
 
 /* Before: y = Add(Conv(x, V), Conv(x, W)); after: y = Conv(x, V + W). More than two go one after the other. */
@@ -215,12 +232,11 @@ ingot_status ingot_merge_parallel(ingot_pass_ctx *c)
         if (!ingot_is_op(node, "Add") || node->n_inputs != 2 || node->n_fused || ingot_output(node) == INGOT_NONE ||
             node->inputs[0] == node->inputs[1])
             continue;
-        const ingot_node *first = ingot_producer(graph, node->inputs[0]);
-        const int input = first ? ingot_input(first, 0) : INGOT_NONE;
-        if (input == INGOT_NONE || !read_branch(graph, node->inputs[0], input, &a) ||
-            !read_branch(graph, node->inputs[1], input, &b))
-            continue;
+        const int input = common_input(graph, node);
         const ingot_shape *shape = ingot_shape_of(&shapes, input);
+        if (input == INGOT_NONE || shape->rank < 3 || !read_branch(graph, node->inputs[0], input, shape->dim[1], &a) ||
+            !read_branch(graph, node->inputs[1], input, shape->dim[1], &b))
+            continue;
         if (can_merge(graph, shape, &a, &b, at))
             status = merge(c, i, &a, &b, at);
         else if (can_merge(graph, shape, &b, &a, at))

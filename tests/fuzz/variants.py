@@ -37,7 +37,7 @@ MODELS = [  # a row: shape of x, opset, and nodes as "output = operator inputs" 
     ("2,4,5,5", 17, [("c = Conv x k", {}), ("p = AveragePool c", dict(kernel_shape=[2, 2])), (f"n = {NORM} p b b b b", {}), ("y = Sigmoid n", {})]),
     ("N,4,5,5", 17, [(f"n = {NORM} x b b b b", {}), ("y = Conv n k", {})]),
     ("N,4,5,5", 17, [("c = Conv x w b", dict(group=4, pads=[1, 1, 1, 1])), (f"n = {NORM} x b b b b", {}), ("d = Conv x w", dict(group=4, pads=[1, 1, 1, 1])),
-                     ("s = Add c n", {}), ("y = Add d s", {})]),
+                     ("s = Add c n", {}), ("t = Add d s", {}), ("y = Add x t", {})]),
     ("N,4", 17, [("p = MatMul x m", {}), ("a = Add p b", {}), (f"y = {NORM} a b b b b", {})]),
     ("N,4", 20, [("h = Div x root", {}), ("e = Erf h", {}), ("a = Add e one", {}), ("p = Mul x a", {}), ("y = Mul p half", {})]),
     ("2,3,4", 18, [("u = ReduceMean x last", {}), ("d = Sub x u", {}), ("q = Pow d two", {}), ("v = ReduceMean q last", {}), ("e = Add v eps", {}),

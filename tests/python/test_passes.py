@@ -442,6 +442,15 @@ def test_normalization_beside_convolution(optimize, group, kernel, pads):
     assert optimize(nodes, image(2, 8, 7, 6), "y", w, rtol=1e-4, atol=1e-4) == {"Conv": 1}
 
 
+@pytest.mark.parametrize("group, order", [(1, "x c"), (8, "c x"), (2, "x c")])
+def test_convolution_plus_its_input(optimize, group, order):
+    """The input itself is one, too; a normalization of the sum then folds."""
+    w = Weights()
+    nodes = [node("Conv", f"x {w.add('w', 8, 8 // group, 3, 3)}", "c", pads=[1] * 4, group=group), node("Add", order, "s"),
+             node("BatchNormalization", f"s {w.normalization('n', 8)}", "y")]
+    assert optimize(nodes, image(2, 8, 7, 6), "y", w, rtol=1e-4, atol=1e-4) == {"Conv": 1}
+
+
 @pytest.mark.parametrize("case", ["output", "reader", "twice", "input", "channels"])
 def test_parallel_convolutions_that_stay(optimize, case):
     w = Weights()
