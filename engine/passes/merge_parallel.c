@@ -1,7 +1,7 @@
 /* merge_parallel.c - two convolutions of one input whose results are added are one convolution with the sum of their
- * weights, where the window of one lies in that of the other; the input itself, or a BatchNormalization of it, is one of
- * a single pixel. Networks that are trained with several branches and exported as they are lose most of their arithmetic
- * so. Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", 2021. */
+ * weights, where the window of one lies in that of the other; the input itself, or a BatchNormalization of it, is one
+ * of a single pixel. Networks that are trained with several branches and exported as they are lose most of their
+ * arithmetic so. Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", 2021. */
 #include <math.h>
 #include <string.h>
 

@@ -395,9 +395,9 @@ ACTIVATIONS = ["Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "LeakyRelu
 @pytest.mark.parametrize("op", ACTIVATIONS)
 def test_residual_and_activation(optimize, op):
     w = Weights()
-    left = optimize([node("Conv", f"x {w.add('w', 4, 4, 3, 3)} {w.add('b', 4)}", "c", pads=[1] * 4), node("Add", "x c", "a"), node(op, "a", "y")],
-                    image(2, 4, 6, 6), "y", w)
-    assert left == {"Conv": 1, "Add": 1, op: 1}  # written as the nodes they were
+    left = optimize([node("Conv", f"x {w.add('w', 4, 4, 3, 3)} {w.add('b', 4)}", "c", pads=[1] * 4), node("Abs", "x", "r"), node("Add", "r c", "a"),
+                     node(op, "a", "y")], image(2, 4, 6, 6), "y", w)
+    assert left == {"Conv": 1, "Abs": 1, "Add": 1, op: 1}  # written as the nodes they were
     assert fused(optimize.report, "fuse-conv-add") == fused(optimize.report, "fuse-activation") == 1
 
 
