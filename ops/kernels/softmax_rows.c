@@ -4,49 +4,6 @@
 
 #include "ops/kernels/vmath.h"
 
-/* NaN is passed over: the exponentials will hold it. */
-static float row_max(const float *src, int64_t n)
-{
-    vf32 most = vf32_set1(-INFINITY);
-    float result = -INFINITY;
-    int64_t i = 0;
-
-    for (; i + VF32_LANES <= n; i += VF32_LANES)
-        most = vf32_max(vf32_load(src + i), most);
-    if (i > 0)
-        result = vf32_hmax(most);
-    for (; i < n; i++)
-        result = src[i] > result ? src[i] : result;
-    return result;
-}
-
-/* dst (unless NULL) becomes exp(src - most); returns the sum. */
-INGOT_INLINE float exp_row(float *dst, const float *src, int64_t n, float most)
-{
-    const vf32 shift = vf32_set1(most);
-    vf32 sum = vf32_zero();
-    float result = 0.0f;
-    int64_t i = 0;
-
-    for (; i + VF32_LANES <= n; i += VF32_LANES) {
-        const vf32 e = vf32_exp(vf32_sub(vf32_load(src + i), shift));
-        sum = vf32_add(sum, e);
-        if (dst)
-            vf32_store(dst + i, e);
-    }
-    if (i < n) {
-        /* the tail lane by lane: lanes past the end would count as exp(-most) */
-        float last[VF32_LANES] = { 0 };
-        vf32_store(last, vf32_exp(vf32_sub(vf32_load_n(src + i, (size_t)(n - i)), shift)));
-        for (int64_t k = 0; k < n - i; k++) {
-            result += last[k];
-            if (dst)
-                dst[i + k] = last[k];
-        }
-    }
-    return result + vf32_hsum(sum);
-}
-
 /* A row of scale x + mask. What is past its end counts as -infinity. */
 typedef struct scaled_row {
     const float *src, *mask;
@@ -72,7 +29,8 @@ INGOT_INLINE vf32 scaled_rest(const scaled_row *row, int64_t i, int64_t n)
     return vf32_fma(x, row->scale, row->mask ? vf32_add(vf32_load_n(row->mask + i, count), end) : end);
 }
 
-/* The largest element; two chains, as each step waits for the one before. */
+/* The largest element, where NaN is passed over: the exponentials will hold it. Two chains, as each step waits for the
+ * one before. */
 INGOT_INLINE float scaled_max(const scaled_row *row, int64_t n)
 {
     const int64_t whole = n - n % VF32_LANES;
@@ -88,7 +46,8 @@ INGOT_INLINE float scaled_max(const scaled_row *row, int64_t n)
     return vf32_hmax(vf32_max(most, most2));
 }
 
-/* data becomes exp(scale x + mask - most); returns the sum. */
+/* data (unless NULL) becomes exp(scale x + mask - most), 0 where that is next to nothing: denormals cost a
+ * hundred times as much, here and in the product with the values. Returns the sum. */
 INGOT_INLINE float scaled_exp(float *data, const scaled_row *row, int64_t n, float most)
 {
     const int64_t whole = n - n % VF32_LANES;
@@ -97,22 +56,26 @@ INGOT_INLINE float scaled_exp(float *data, const scaled_row *row, int64_t n, flo
     int64_t i = 0;
 
     for (; i + 2 * VF32_LANES <= whole; i += 2 * VF32_LANES) {
-        const vf32 a = vf32_exp(vf32_sub(scaled_at(row, i), shift));
-        const vf32 b = vf32_exp(vf32_sub(scaled_at(row, i + VF32_LANES), shift));
+        const vf32 a = vf32_exp_below(vf32_sub(scaled_at(row, i), shift));
+        const vf32 b = vf32_exp_below(vf32_sub(scaled_at(row, i + VF32_LANES), shift));
         sum = vf32_add(sum, a);
         sum2 = vf32_add(sum2, b);
-        vf32_store(data + i, a);
-        vf32_store(data + i + VF32_LANES, b);
+        if (data) {
+            vf32_store(data + i, a);
+            vf32_store(data + i + VF32_LANES, b);
+        }
     }
     if (i < whole) {
-        const vf32 a = vf32_exp(vf32_sub(scaled_at(row, i), shift));
+        const vf32 a = vf32_exp_below(vf32_sub(scaled_at(row, i), shift));
         sum = vf32_add(sum, a);
-        vf32_store(data + i, a);
+        if (data)
+            vf32_store(data + i, a);
     }
     if (whole < n) {
-        const vf32 a = vf32_exp(vf32_sub(scaled_rest(row, whole, n), shift));
+        const vf32 a = vf32_exp_below(vf32_sub(scaled_rest(row, whole, n), shift));
         sum2 = vf32_add(sum2, a);
-        vf32_store_n(data + whole, a, (size_t)(n - whole));
+        if (data)
+            vf32_store_n(data + whole, a, (size_t)(n - whole));
     }
     return vf32_hsum(vf32_add(sum, sum2));
 }
@@ -168,20 +131,21 @@ void INGOT_FN(softmax_scaled_f32)(float *data, ptrdiff_t stride, int64_t rows, i
 /* exp(x - max) of all elements, then a true division by their sum. */
 void INGOT_FN(softmax_f32)(float *dst, const float *src, int64_t n)
 {
-    const float sum = exp_row(dst, src, n, row_max(src, n));
-    const vf32 divisor = vf32_set1(sum);
+    const scaled_row row = { src, NULL, vf32_set1(1.0f) };
+    const vf32 divisor = vf32_set1(scaled_exp(dst, &row, n, scaled_max(&row, n)));
     int64_t i = 0;
 
     for (; i + VF32_LANES <= n; i += VF32_LANES)
         vf32_store(dst + i, vf32_div(vf32_load(dst + i), divisor));
-    for (; i < n; i++)
-        dst[i] /= sum;
+    if (i < n)
+        vf32_store_n(dst + i, vf32_div(vf32_load_n(dst + i, (size_t)(n - i)), divisor), (size_t)(n - i));
 }
 
 /* x - max - log(sum): the exponentials are only added up, and dst is written once. */
 void INGOT_FN(log_softmax_f32)(float *dst, const float *src, int64_t n)
 {
-    const float most = row_max(src, n), log_sum = logf(exp_row(NULL, src, n, most));
+    const scaled_row row = { src, NULL, vf32_set1(1.0f) };
+    const float most = scaled_max(&row, n), log_sum = logf(scaled_exp(NULL, &row, n, most));
     const vf32 shift = vf32_set1(most), log_sums = vf32_set1(log_sum);
     int64_t i = 0;
 

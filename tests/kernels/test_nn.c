@@ -296,6 +296,23 @@ static void check_pools(const ingot_kernels *k)
     }
 }
 
+/* What would be a denormal is 0: a mask of -100 does not cost a hundred times the time. */
+static void check_softmax_far(const ingot_kernels *k, int64_t n)
+{
+    float *x = check_floats(n), *y = check_floats(n);
+
+    for (int64_t i = 0; i < n; i++)
+        x[i] = i % 3 ? -100.0f : 2.0f;
+    k->softmax_f32(y, x, n);
+    k->softmax_scaled_f32(x, n, 1, n, 1.0f, NULL, 0);
+    for (int64_t i = 0; i < n; i++) {
+        const double want = i % 3 ? 0 : 1.0 / (double)((n + 2) / 3);
+        check_near(y[i], want, want * 1e-6, "softmax far", i);
+        check_near(x[i], want, want * 1e-6, "softmax_scaled far", i);
+    }
+    check_free(x, n, "softmax far"), check_free(y, n, "softmax far");
+}
+
 /* The mean over all pixels of a block, one for each channel. */
 static void check_mean(const ingot_kernels *k, int64_t pixels)
 {
@@ -318,6 +335,7 @@ static void test(const ingot_kernels *k)
         check_norm(k, n);
         check_norm_rows(k, n % 20 + 1, n, n & 1);
         check_softmax(k, n, 0.0f);
+        check_softmax_far(k, n);
         check_scale_blocked(k, n);
         check_mean(k, n);
     }
