@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/fused.h"
+#include "ops/row_loops.h"
 #include "ops/strip.h"
 #include "ops/weights.h"
 
@@ -16,7 +17,7 @@ enum { X, SCALE, BIAS, MEAN, VARIANCE, N_INPUTS };
 typedef struct batch_norm {
     ingot_strips strips;
     int64_t n, channels, plane;
-    bool training, blocked;
+    bool training, blocked, rows;        /* rows: of channels, where a plane is one float */
     double epsilon, momentum;
     ingot_op_ctx *ctx;
     ingot_chain chain;
@@ -79,11 +80,11 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
     if ((st = ingot_chain_prepare(c, &s->host, s->host.dtype == INGOT_FLOAT ? INGOT_CHAIN_ACT : 0u, &s->chain)))
         return st;
     s->blocked = c->in[X]->layout == INGOT_BLOCKED;
+    s->rows = s->plane == 1 && s->n > 1 && !s->training && c->in[X]->dtype == INGOT_FLOAT;
     /* Scratch memory: that of the chain, of widening, then the parameters. */
     const size_t blocks = (size_t)((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK);
-    ingot_want_scratch(
-        c, s->chain.scratch_bytes + ingot_widen_bytes(c) + (s->blocked ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0),
-        0);
+    const size_t parameters = s->blocked || s->rows ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0;
+    ingot_want_scratch(c, s->chain.scratch_bytes + ingot_widen_bytes(c) + parameters, 0);
     c->kernel = s->training ? "batch statistics" : "scale and shift";
     return INGOT_OK;
 }
@@ -175,6 +176,26 @@ static void run_blocks(void *argument, int64_t begin, int64_t end, int thread)
     }
 }
 
+/* Rows [begin, end) of channels that lie side by side: channels of one pixel. */
+INGOT_VECTOR_LOOPS static void run_rows(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const batch_norm *s = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const float *x = (const float *)s->strips.src + i * s->channels;
+        float *y = (float *)s->strips.dst + i * s->channels;
+        for (int64_t c = 0; c < s->channels; c += INGOT_BLOCK) {
+            const float *p = s->parameters + c * 3;
+            const int64_t n = MIN(INGOT_BLOCK, s->channels - c);
+            for (int64_t k = 0; k < n; k++)
+                y[c + k] = (x[c + k] - p[k]) * p[INGOT_BLOCK + k] + p[2 * INGOT_BLOCK + k];
+        }
+        if (s->epilogue.act)
+            s->strips.kernels->act_rows_f32(y, s->channels, 1, s->channels, &s->epilogue);
+    }
+}
+
 /* Per block of channels: INGOT_BLOCK means, then factors scale / sqrt(variance + epsilon), then biases. Made in every
  * run because the statistics may be inputs of the graph; they are few. */
 static void fill_parameters(const batch_norm *s)
@@ -209,11 +230,15 @@ static ingot_status run_wide(ingot_op_ctx *c)
     s->strips = (ingot_strips){ c->kernels, c->in[X]->dtype, c->in[X]->data, c->out[0]->data };
     if (!s->training)
         keep_statistics(s);
-    if (s->blocked) {
+    if (s->blocked || s->rows) {
         s->parameters = (float *)(void *)c->scratch;
         fill_parameters(s);
+    }
+    if (s->blocked) {
         ingot_parallel(c->team, s->n * ((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK), 1 + 2048 / (s->plane + 1),
                        run_blocks, s);
+    } else if (s->rows) {
+        ingot_parallel(c->team, s->n, 1 + 16384 / (s->channels + 1), run_rows, s);
     } else {
         ingot_parallel(c->team, s->channels, 1 + 16384 / (s->plane * s->n + 1), run_channels, s);
     }

@@ -1,7 +1,7 @@
 /* absorb_back.c - folding scale and shift into what computes a value. The search walks up from the value through nodes
- * that pass a factor on (Transpose, Concat, Add of a constant, pooling) to nodes with constant weights, and only when
- * every way ends in such a node does the second step change anything. A list of places to visit stands in for
- * recursion. */
+ * that pass a factor on (Transpose, Reshape, Concat, Add of a constant, pooling) to nodes with constant weights, and
+ * only when every way ends in such a node does the second step change anything. A list of places to visit stands in
+ * for recursion. */
 #include <stdio.h>
 #include <string.h>
 
@@ -177,6 +177,23 @@ static bool check_concat(search *s, const place *p, const ingot_node *node)
     return first == p->first + p->n || refuse(s, "channels of its %s differ", "Concat");
 }
 
+/* Elements stay in order, so channels come from the axis of the same size with as many elements behind it; those
+ * before it need not be known. */
+static bool check_reshape(search *s, const place *p, const ingot_node *node)
+{
+    const ingot_shape *to = ingot_shape_of(s->a->shapes, p->value);
+    const ingot_shape *from = ingot_shape_of(s->a->shapes, ingot_input(node, 0));
+    int64_t behind = 1, passed = 1;
+    int axis = from->rank;
+    for (int d = to->rank; d-- > p->axis + 1;)
+        behind *= MAX(to->dim[d], 0);
+    while (axis > 0 && (passed != behind || from->dim[axis - 1] != p->n))
+        passed *= MAX(from->dim[--axis], 0);
+    if (axis <= 0 || behind == 0 || to->rank <= p->axis || to->dim[p->axis] != p->n)
+        return refuse(s, "its input comes from %s of other channels", node->op_type);
+    return add_place(s, (place){node->inputs[0], axis - 1, from->rank, p->first, p->n, p->shift});
+}
+
 /* An average of x * scale + shift is the average of x, scaled and shifted, as long as padding is not counted. An
  * average that counts padding mixes zeros in, and those would have to be -shift / scale; so would one of padding alone,
  * which a window reaches whose padding is as long as it is, or that leaves elements out. */
@@ -334,6 +351,8 @@ static const struct row {
     {"Add", check_add, apply_add},
     {"Transpose", check_transpose, NULL},
     {"Concat", check_concat, NULL},
+    {"Reshape", check_reshape, NULL},
+    {"Flatten", check_reshape, NULL},
     {"AveragePool", check_average, NULL},
     {"GlobalAveragePool", check_average, NULL},
     {"MaxPool", check_max, NULL},

@@ -214,6 +214,16 @@ def test_statistics_of_inference(ingot, tmp_path, channels):
     assert done.code == 0, done.out + done.err
 
 
+@pytest.mark.parametrize("channels", [1, 8, 13, 40])
+@pytest.mark.parametrize("rows", [1, 300])
+def test_normalization_of_rows(ingot, tmp_path, rows, channels):
+    rng = np.random.default_rng(channels)
+    arrays = [rng.uniform(0.5, 2, channels).astype(np.float32) for _ in range(4)]
+    x = rng.standard_normal((rows, channels)).astype(np.float32)
+    y = (x - arrays[2]) / np.sqrt(arrays[3] + 1e-5) * arrays[0] + arrays[1]
+    check(ingot, tmp_path, helper.make_node("BatchNormalization", list("xsbmv"), ["y"]), [x, *arrays], y)
+
+
 @pytest.mark.parametrize("axis", [1, 2, 3])
 def test_layer_normalization(ingot, tmp_path, axis):
     rng = np.random.default_rng(axis)

@@ -162,6 +162,21 @@ def test_through_transpose(optimize):
     assert left == {"MatMul": 1, "Add": 1, "Transpose": 1}
 
 
+@pytest.mark.parametrize("shape, channels, folds", [
+    ([-1, 8], 8, True),             # rows of all images behind each other
+    ([0, 5, 2, 4], 5, False),       # channels are rows
+    ([0, 8, 5], 8, False),          # as many channels, of other elements
+])
+def test_through_reshape(optimize, shape, channels, folds):
+    w = Weights()
+    left = optimize([node("MatMul", f"x {w.add('w', 6, 8)}", "m"), node("Reshape", f"m {w.put('s', shape, np.int64)}", "r"),
+                     node("BatchNormalization", f"r {w.normalization('n', channels)}", "y")], image(2, 5, 6), "y", w)
+    assert left["BatchNormalization"] == (0 if folds else 1)
+    left = optimize([node("MatMul", "x w", "m"), node("Flatten", "m", "f", axis=2),
+                     node("BatchNormalization", f"f {w.normalization('f', 8)}", "y")], image(2, 5, 6), "y", w)
+    assert left["BatchNormalization"] == 0
+
+
 def test_into_all_branches(optimize):
     w = Weights()
     left = optimize([node("Conv", f"x {w.add('v', 5, 4, 1, 1)}", "c"), node("Conv", f"x {w.add('w', 3, 4, 1, 1)}", "d"),
