@@ -98,7 +98,7 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
                         fetch_pixels(t, src, px);
                         fetch_next(src + (y + 1 < t->taps[1] ? t->tap[1] : t->plane - y * t->tap[1]), pixel, px);
                     }
-                    if ((nv == 2 || px == CONV_PX1) && pixel == BLOCK && channels == BLOCK)
+                    if ((nv == 2 ? px > HALF : px == CONV_PX1) && pixel == BLOCK && channels == BLOCK)
                         accumulate(acc, src, first, last, BLOCK, w, BLOCK, px, nv);       /* known: in the addresses */
                     else if (nv == 2 && px % 7 == 0 && pixel == 2 * BLOCK && channels == BLOCK)
                         accumulate(acc, src, first, last, 2 * BLOCK, w, BLOCK, px, nv);
@@ -110,25 +110,37 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
     finish(&t->end, acc, px, nv, nv == 2, false);
 }
 
-/* As tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done beside the sums, since
- * mobile networks mix as few as 16 channels. */
-INGOT_INLINE void tile_mixed(tile_job *t, int px, int nv)
+/* On to the pixels behind px of them. */
+INGOT_INLINE void move_on(tile_job *t, int px)
 {
-    const float *src = t->src, *w = t->weights;
-    ahead next_unit = t->next_unit;
-    vf32 acc[MAX_PIXELS][2];
+    t->src += px * BLOCK;
+    t->end.dst += px * t->end.pixel;
+    if (t->end.residual)
+        t->end.residual += px * t->end.pixel;
+}
 
-    if (FETCHES)
-        fetch_end(&t->end, px, nv);
-    start(&t->end, acc, px, nv);
-    for (int64_t b = 0; b < t->blocks; b++, src += t->plane, w += t->weight_block) {
-        fetch_ahead(&next_unit, 1);
-        fetch_pixels(t, src, px);
-        fetch_next(src + t->plane, BLOCK, px);
-        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
+/* n tiles side by side, as tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done
+ * beside the sums, since mobile networks mix as few as 16 channels. */
+INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
+{
+    ahead next_unit = t->next_unit;
+
+    for (; n > 0; n--, move_on(t, px)) {
+        const float *src = t->src, *w = t->weights;
+        vf32 acc[MAX_PIXELS][2];
+
+        if (FETCHES)
+            fetch_end(&t->end, px, nv);
+        start(&t->end, acc, px, nv);
+        for (int64_t b = 0; b < t->blocks; b++, src += t->plane, w += t->weight_block) {
+            fetch_ahead(&next_unit, 1);
+            fetch_pixels(t, src, px);
+            fetch_next(src + t->plane, BLOCK, px);
+            accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
+        }
+        finish(&t->end, acc, px, nv, true, true);
     }
     t->next_unit = next_unit;
-    finish(&t->end, acc, px, nv, true, true);
 }
 
 /* As tile(), for two rows of HALF pixels, which lie side by side in dst but `jump` floats apart in src: weights are
@@ -231,42 +243,43 @@ static bool mixes_channels(const tile_job *t)
            has_all_taps(t);
 }
 
+/* Other tiles than those that nearly all of them are. */
+static void tiles_of_any(tile_job *t, void (*tile_any)(tile_job *t, int px), int px, int64_t n)
+{
+    for (; n > 0; n--, move_on(t, px))
+        tile_any(t, px);
+}
+
 /* The numbers of pixels of nearly all tiles. */
-static INGOT_ONE_REGION void tile_mixed_two(tile_job *t, int px)
+static INGOT_ONE_REGION void tiles_mixed_two(tile_job *t, int px, int64_t n)
 {
     switch (px) {
-    case CONV_PX2: tile_mixed(t, CONV_PX2, 2); break;
-    case CONV_PX2 - 1: tile_mixed(t, CONV_PX2 - 1, 2); break;
-    case CONV_PX2 - 2: tile_mixed(t, CONV_PX2 - 2, 2); break;
-    default: tile_two(t, px);
+    case CONV_PX2: tiles_mixed(t, CONV_PX2, 2, n); break;
+    case CONV_PX2 - 1: tiles_mixed(t, CONV_PX2 - 1, 2, n); break;
+    case CONV_PX2 - 2: tiles_mixed(t, CONV_PX2 - 2, 2, n); break;
+    default: tiles_of_any(t, tile_two, px, n);
     }
 }
 
-static void tile_mixed_one(tile_job *t, int px)
+static void tiles_mixed_one(tile_job *t, int px, int64_t n)
 {
     switch (px) {
-    case CONV_PX1: tile_mixed(t, CONV_PX1, 1); break;
-    case CONV_PX1 - 1: tile_mixed(t, CONV_PX1 - 1, 1); break;
-    default: tile_one(t, px);
+    case CONV_PX1: tiles_mixed(t, CONV_PX1, 1, n); break;
+    case CONV_PX1 - 1: tiles_mixed(t, CONV_PX1 - 1, 1, n); break;
+    default: tiles_of_any(t, tile_one, px, n);
     }
 }
 
 /* n neighbouring pixels with a single tap, from where the job stands on; in tiles of nearly equal width. */
 static void run_mixed(tile_job *t, bool two, int64_t n)
 {
-    const int64_t tiles = ceil_div(n, two ? CONV_PX2 : CONV_PX1), least = n / tiles, wider = n % tiles;
+    const int64_t tiles = ceil_div(n, two ? most_pixels(n) : CONV_PX1), least = n / tiles, wider = n % tiles;
 
     t->taps[0] = t->taps[1] = t->taps[2] = 1;
     t->first = t->last = (tap_range){ 0, 1 };
-    for (int64_t i = 0; i < tiles; i++) {
-        const int px = (int)least + (i < wider);
-
-        (two ? tile_mixed_two : tile_mixed_one)(t, px);
-        t->src += px * BLOCK;
-        t->end.dst += px * t->end.pixel;
-        if (t->end.residual)
-            t->end.residual += px * t->end.pixel;
-    }
+    if (wider > 0)
+        (two ? tiles_mixed_two : tiles_mixed_one)(t, (int)least + 1, wider);
+    (two ? tiles_mixed_two : tiles_mixed_one)(t, (int)least, tiles - wider);
 }
 
 static INGOT_ONE_REGION void tile_two_rows(tile_job *t, ptrdiff_t jump) { tile_rows(t, jump); }
@@ -354,7 +367,7 @@ static void run_row(item *it, int64_t z, int64_t y, bool two_rows, int64_t x0, i
         else if (VF32_LANES > 8 && two_rows)
             tile_two_rows(t, d->stride[1] * s->in[2] * BLOCK);
         else if (mixes_channels(t))
-            (it->width == UNIT ? tile_mixed_two : tile_mixed_one)(t, px);
+            (it->width == UNIT ? tiles_mixed_two : tiles_mixed_one)(t, px, 1);
         else
             (it->width == UNIT ? tile_two : tile_one)(t, px);
         x += px;

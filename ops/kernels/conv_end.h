@@ -112,7 +112,9 @@ INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int p
 INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals, bool mixed)
 {
     _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
-    const bool swish = mixed && t->act && t->act->act == INGOT_ACT_HARD_SWISH && !t->residual;
+    /* where all registers hold sums, there is none to do it in */
+    const bool room = mixed && (nv == 1 || px <= CONV_HELD);
+    const bool swish = room && t->act && t->act->act == INGOT_ACT_HARD_SWISH && !t->residual;
 
     if (swish)
         INGOT_UNROLL

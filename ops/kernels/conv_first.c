@@ -177,7 +177,7 @@ static void tile_one(first_tile *t, int64_t n, int px)
 
 static void tile_two(first_tile *t, int64_t n, int px)
 {
-    switch (px) { EVEN_CASES(CONV_PX2, TILE_TWO) }
+    switch (px) { EVEN_CASES(CONV_HELD, TILE_TWO) }
 }
 
 /* Pixels of the next tile of a row that has `left`, in tiles of nearly equal, even width; a last odd one is alone. */
@@ -220,7 +220,7 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
 {
     const int64_t blocks = ceil_div(t->end.channels, BLOCK);
     tile_run runs[MOST_RUNS];
-    const int n_runs = cut_row(columns, two ? CONV_PX2 : CONV_PX1, runs);
+    const int n_runs = cut_row(columns, two ? CONV_HELD : CONV_PX1, runs);
 
     for (int64_t y = 0; y < rows; y++) {
         const int64_t row = (at + y * d->out[2]) * BLOCK;
@@ -309,7 +309,8 @@ void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const flo
 {
     const windows w = windows_of(d);
     const int64_t tiles = ceil_div(d->oc, UNIT) * (y1 - y0) * ceil_div(d->out[2], CONV_PX2);
-    beside b = { .soon = { e->soon, e->soon + e->n_soon }, .groups = (int)ceil_div(e->n_soon, tiles * 64) };
+    beside b = { .soon = { e->soon, e->soon + e->n_soon },
+                 .groups = (int)ceil_div(e->n_soon, tiles * LINES * LINE_FLOATS) };
     int32_t taps[MOST_TAPS];
     _Alignas(64) float window[WINDOW_FLOATS];
 

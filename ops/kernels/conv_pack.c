@@ -46,7 +46,7 @@ static void choose_band(const ingot_conv *d, conv_shape *s)
     s->bands = max64(1, ceil_div(s->rows, s->band));
     s->band = ceil_div(s->rows, s->bands);
     if (s->flat) {                                    /* whole tiles */
-        s->band = ceil_div(s->band, CONV_PX2) * CONV_PX2;
+        s->band = ceil_div(s->band, CONV_HELD) * CONV_HELD;
         s->bands = ceil_div(s->rows, s->band);
     }
     s->by_units = s->flat && s->bands == 1 && s->rows > HALF_PIXELS && s->rows <= 2 * HALF_PIXELS && s->units > 1 &&

@@ -27,14 +27,22 @@ INGOT_INLINE int unit_width_of(int64_t channels, int64_t unit)
     return channels - unit * UNIT <= VF32_LANES ? VF32_LANES : UNIT;
 }
 
+/* The most pixels that tiles of two vectors take, of n side by side: where these are few, as many as there are sums
+ * in registers, though one vector of weights is read with every pixel then. */
+INGOT_INLINE int most_pixels(int64_t n) { return n > 7 * CONV_PX2 ? CONV_HELD : CONV_PX2; }
+
 /* Weights that are needed soon, fetched bit by bit while others are used. */
 typedef struct ahead {
     const float *next, *end;            /* nothing when they meet */
 } ahead;
 
-enum { LINES = 4, LINE_FLOATS = 16 };   /* of a group that is asked for at a time */
+enum {
+    LINE_FLOATS = 16,
+    LINES = VF32_LANES > 8 ? 4 : 2,     /* of a group that is asked for at a time: more keep those at hand waiting */
+    TRICKLE_LINES = 4,
+};
 
-/* Ask for a few groups of four cache lines. */
+/* Ask for a few groups of cache lines. */
 INGOT_INLINE void fetch_ahead(ahead *a, int groups)
 {
     for (; groups > 0 && a->next < a->end; groups--) {
@@ -56,7 +64,7 @@ typedef struct trickle {
 INGOT_INLINE trickle take_ahead(ahead *a, int groups, const float *near)
 {
     const bool more = a->next < a->end;
-    const trickle t = { more ? a->next : near, more ? groups * (LINES * LINE_FLOATS / BLOCK) : 0 };
+    const trickle t = { more ? a->next : near, more ? groups * (TRICKLE_LINES * LINE_FLOATS / BLOCK) : 0 };
 
     a->next += t.step * BLOCK;
     return t;
@@ -75,6 +83,8 @@ INGOT_INLINE void fetch_next(const float *src, ptrdiff_t pixel, int px)
 INGOT_INLINE void accumulate_fetching(vf32 acc[MAX_PIXELS][2], const float *src, const float *first, const float *last,
                                       ptrdiff_t pixel, const float *w, int64_t channels, int px, int nv, trickle soon)
 {
+    const int held = nv == 2 && px > CONV_HELD ? 1 : nv;
+
     CONV_UNROLL
     for (int64_t c = 0; c < channels; c++) {
         vf32 wv[2];
@@ -83,14 +93,19 @@ INGOT_INLINE void accumulate_fetching(vf32 acc[MAX_PIXELS][2], const float *src,
             soon.next += soon.step;
         }
         INGOT_UNROLL
-        for (int v = 0; v < nv; v++)
+        for (int v = 0; v < held; v++)
             wv[v] = vf32_load(w + v * VF32_LANES);
         INGOT_UNROLL
         for (int v = 0; FETCHES && v < nv; v++)
             __builtin_prefetch(w + (BLOCK * nv + v) * VF32_LANES, 0, 3);
         INGOT_UNROLL
-        for (int p = 0; p < px; p++)
-            vf32_acc_row(acc[p], p == 0 ? first + c : p == px - 1 ? last + c : src + p * pixel, wv, nv, p);
+        for (int p = 0; p < px; p++) {
+            const float *at = p == 0 ? first + c : p == px - 1 ? last + c : src + p * pixel;
+            if (held < nv)
+                vf32_acc_row_reading(acc[p], at, wv[0], w + VF32_LANES);
+            else
+                vf32_acc_row(acc[p], at, wv, nv, p);
+        }
         src++;
         w += nv * VF32_LANES;
     }

@@ -12,6 +12,7 @@
 #define GEMM_MR GEMM_MR_8
 #define CONV_PX1 CONV_PX1_8
 #define CONV_PX2 CONV_PX2_8
+#define CONV_HELD CONV_HELD_8
 #define CONV_UNROLL       /* small tiles: the compiler unrolls the loop over their channels by itself */
 #define DW_PIXELS DW_PIXELS_8
 
@@ -119,6 +120,14 @@ INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, 
     INGOT_UNROLL
     for (int v = 0; v < n; v++)
         acc[v] = vf32_acc(acc[v], repeated, b[v]);
+}
+
+INGOT_INLINE void vf32_acc_row_reading(vf32 *acc, const float *a, vf32 b, const float *second)
+{
+    const vf32 repeated = vf32_set1(*a);
+
+    acc[0] = vf32_acc(acc[0], repeated, b);
+    acc[1] = vf8_acc_load(acc[1], repeated, second);
 }
 
 INGOT_INLINE vf32 vf32_repeat8(vf8 a) { return a; }

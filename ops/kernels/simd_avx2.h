@@ -13,7 +13,8 @@ typedef __m256 vm8;
 
 #define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
-#define CONV_PX2_8 6      /* the same for two vectors */
+#define CONV_PX2_8 7      /* the same for two vectors; of weights, one has no register then */
+#define CONV_HELD_8 6     /* the same where both vectors of weights keep a register */
 #define DW_PIXELS_8 7     /* of a depthwise tile */
 #define EXP2_BITS_8 3     /* vi8_exp2_table has 2^3 entries */
 
@@ -92,6 +93,13 @@ INGOT_INLINE vf8 vf8_fnma(vf8 a, vf8 b, vf8 c) { return _mm256_fnmadd_ps(a, b, c
 INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b)
 {
     __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+    return acc;
+}
+
+/* acc + a * load(p) in one instruction. */
+INGOT_INLINE vf8 vf8_acc_load(vf8 acc, vf8 a, const float *p)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "m"(*(const __m256_u *)(const void *)p));
     return acc;
 }
 

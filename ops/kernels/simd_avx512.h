@@ -16,6 +16,7 @@ typedef __mmask16 vm32;
 #define GEMM_MR 12        /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
+#define CONV_HELD 14      /* the same where both vectors of weights keep a register */
 #define CONV_UNROLL INGOT_UNROLL_TWICE   /* the loop over a tile's channels: integers take ports from multiply-adds */
 #define DW_PIXELS 14      /* of a depthwise tile */
 #define EXP2_BITS 5       /* vi32_exp2_table has 2^5 entries */
@@ -126,6 +127,12 @@ INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, 
         else
             acc[v] = vf32_acc(acc[v], repeated, b[v]);
     }
+}
+
+INGOT_INLINE void vf32_acc_row_reading(vf32 *acc, const float *a, vf32 b, const float *second)
+{
+    const vf32 both[2] = { b, vf32_load(second) };
+    vf32_acc_row(acc, a, both, 2, 0);
 }
 
 INGOT_INLINE vf32 vf32_sqrt(vf32 a) { return _mm512_sqrt_ps(a); }

@@ -10,7 +10,9 @@
  *   fma(a, b, c)      a * b + c; fnma is c - a * b; rounded once where the processor can, else twice
  *   acc(c, a, b)      fma for loops that accumulate; by way of double here, so that the products of long sums are not
  *                     rounded and results stay as near to PyTorch's as with a fused multiply-add
- *   acc_row           a row of a tile: acc[v] = acc(acc[v], *a, b[v]) for n vectors; the row number only says how
+ *   acc_load          acc(c, a, load(b))
+ *   acc_row           a row of a tile: acc[v] = acc(acc[v], *a, b[v]) for n vectors; the row number only says how;
+ *                     acc_row_reading is that of two vectors, of which the second is read when it is needed
  *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
  *   to_i32            to nearest even; outside of the int32 range the result is unspecified
  *   bits, from_bits   the same 32 bits seen as integers and back
@@ -42,6 +44,7 @@ typedef struct { v4i lo, hi; } vm8;
 #define GEMM_MR_8 2       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 4      /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 2      /* the same for two vectors */
+#define CONV_HELD_8 2     /* the same where both vectors of weights keep a register */
 #define DW_PIXELS_8 4     /* of a depthwise tile: few as their code is large here */
 #define EXP2_BITS_8 0     /* no table */
 
@@ -183,6 +186,7 @@ INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b)
 {
     return (vf8){v4f_acc(acc.lo, a.lo, b.lo), v4f_acc(acc.hi, a.hi, b.hi)};
 }
+INGOT_INLINE vf8 vf8_acc_load(vf8 acc, vf8 a, const float *p) { return vf8_acc(acc, a, vf8_load(p)); }
 
 INGOT_INLINE v4f v4f_sqrt(v4f a) { return (v4f){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
 INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return (vf8){ v4f_sqrt(a.lo), v4f_sqrt(a.hi) }; }

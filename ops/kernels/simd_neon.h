@@ -14,6 +14,7 @@ typedef struct { uint32x4_t lo, hi; } vm8;
 #define GEMM_MR_8 6       /* rows of the matrix product's tile; two vectors wide */
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 6      /* the same for two vectors */
+#define CONV_HELD_8 6     /* the same where both vectors of weights keep a register */
 #define DW_PIXELS_8 7     /* of a depthwise tile */
 #define EXP2_BITS_8 0     /* no table */
 
@@ -145,6 +146,7 @@ INGOT_INLINE vf8 vf8_fnma(vf8 a, vf8 b, vf8 c)
     return (vf8){ vfmsq_f32(c.lo, a.lo, b.lo), vfmsq_f32(c.hi, a.hi, b.hi) };
 }
 INGOT_INLINE vf8 vf8_acc(vf8 acc, vf8 a, vf8 b) { return vf8_fma(a, b, acc); }
+INGOT_INLINE vf8 vf8_acc_load(vf8 acc, vf8 a, const float *p) { return vf8_acc(acc, a, vf8_load(p)); }
 INGOT_INLINE vf8 vf8_sqrt(vf8 a) { return NEON1(vf8, vsqrtq_f32, a); }
 INGOT_INLINE vf8 vf8_round(vf8 a) { return NEON1(vf8, vrndnq_f32, a); }
 INGOT_INLINE vf8 vf8_floor(vf8 a) { return NEON1(vf8, vrndmq_f32, a); }

@@ -497,7 +497,7 @@ static void transform_source_6(const wino_job *j, int64_t tile0, int64_t count)
 /* The products of one point of a unit, in strips of tiles of nearly equal length. */
 static void multiply_point(const wino_job *j, pixel_product *p, int point, int64_t count, int width)
 {
-    const int most = width == UNIT ? CONV_PX2 : CONV_PX1;
+    const int most = width == UNIT ? most_pixels(count) : CONV_PX1;
     const float *v = j->v + point * j->s->v_point;
     float *to = j->products + point * j->s->m_point;
     int64_t strips = ceil_div(count, most);
@@ -519,7 +519,7 @@ static void multiply_point(const wino_job *j, pixel_product *p, int point, int64
 static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool last)
 {
     const wino_shape *s = j->s;
-    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? CONV_PX2 : CONV_PX1;
+    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? most_pixels(count) : CONV_PX1;
     const int n_filters = s->filters * s->filters, spare = s->points - s->filters;
     const int64_t ic = s->ic_blocks * BLOCK;
     pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,

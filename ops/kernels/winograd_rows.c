@@ -119,7 +119,7 @@ static void transform_plane(const rows_job *j, const float *plane, float *v, int
 static void multiply_band(const rows_job *j, int64_t unit, int64_t pixels, bool last)
 {
     const rows_shape *s = j->s;
-    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? CONV_PX2 : CONV_PX1;
+    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? most_pixels(pixels) : CONV_PX1;
     const int64_t filter = s->ic_blocks * BLOCK * width, strips = ceil_div(pixels, most);
     pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,
                         .groups = (int)ceil_div(width / 8, strips) };                  /* to fetch all cache lines */
