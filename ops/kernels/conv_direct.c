@@ -28,6 +28,7 @@ typedef struct tile_job {
     const float *src, *weights;         /* at the first pixel's first tap */
     tile_end end;
     int64_t blocks, block_channels;
+    int64_t rest;                       /* channels of the last block, where it is not whole; else 0 */
     int64_t taps[3];                    /* taps to visit along each axis */
     tap_range first, last;              /* taps along the width that the first and the last pixel have */
     ptrdiff_t pixel, tap[3], plane;     /* steps in src */
@@ -120,9 +121,11 @@ INGOT_INLINE void move_on(tile_job *t, int px)
 }
 
 /* n tiles side by side, as tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done
- * beside the sums, since mobile networks mix as few as 16 channels. */
+ * beside the sums, since mobile networks mix as few as 16 channels. Channels that only fill up the last block are left
+ * out. */
 INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
 {
+    const int64_t whole = t->blocks - (t->rest > 0);
     ahead next_unit = t->next_unit;
 
     for (; n > 0; n--, move_on(t, px)) {
@@ -132,12 +135,13 @@ INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
         if (FETCHES)
             fetch_end(&t->end, px, nv);
         start(&t->end, acc, px, nv);
-        for (int64_t b = 0; b < t->blocks; b++, src += t->plane, w += t->weight_block) {
+        for (int64_t b = 0; b < whole; b++, src += t->plane, w += t->weight_block) {
             fetch_ahead(&next_unit, 1);
             fetch_pixels(t, src, px);
             fetch_next(src + t->plane, BLOCK, px);
             accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
         }
+        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, t->rest, px, nv);
         finish(&t->end, acc, px, nv, true, true);
     }
     t->next_unit = next_unit;
@@ -450,6 +454,7 @@ static void run_item(item *it)
         part.src += b * part.job.plane;
         part.weights += b * part.job.weight_block;
         part.job.blocks = min64(chunk, blocks - b);
+        part.job.rest = b + chunk < blocks ? 0 : it->job.rest;
         if (b > 0) {
             part.job.end.bias = NULL;
             part.residual = it->dst;
@@ -471,7 +476,7 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
     const int width = unit_width_of(s->group_oc, unit);
     tile_job t = {
         .end = end_of(e, group * s->group_oc + unit * UNIT, (int)min64(s->group_oc - unit * UNIT, width)),
-        .blocks = s->ic_blocks, .block_channels = s->ic_block,
+        .blocks = s->ic_blocks, .block_channels = s->ic_block, .rest = s->group_ic % s->ic_block,
         .pixel = d->stride[2] * s->ic_block,
         .tap = { d->dilation[0] * s->in[1] * s->in[2] * s->ic_block, d->dilation[1] * s->in[2] * s->ic_block,
                  d->dilation[2] * s->ic_block },

@@ -30,6 +30,8 @@ static const conv_case cases[] = {
     { "1x1", 2, 1, 32, 72, { 1, 9, 11 }, ONES, ONES, ONES, NONE, NONE, false },
     { "1x1 odd units", 1, 1, 24, 80, { 1, 7, 7 }, ONES, ONES, ONES, NONE, NONE, false },
     { "1x1 odd units, less", 1, 1, 24, 72, { 1, 4, 5 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 odd channels", 2, 1, 58, 58, { 1, 7, 9 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 odd channels in parts", 1, 1, 2090, 19, { 1, 5, 7 }, ONES, ONES, ONES, NONE, NONE, false },
     { "1x1 one pixel", 1, 1, 40, 19, { 1, 1, 1 }, ONES, ONES, ONES, NONE, NONE, false },
     { "1x1 stride 2", 1, 1, 16, 16, { 1, 9, 14 }, ONES, { 1, 2, 2 }, ONES, NONE, NONE, false },
     { "1x1 padded", 1, 1, 8, 8, { 1, 3, 4 }, ONES, ONES, ONES, { 0, 1, 2 }, { 0, 2, 1 }, false },
