@@ -9,9 +9,9 @@ enum { CHUNK = 64 * VF32_LANES };
 /* Sum of (src - shift)^2 (square), or of src - shift, over one chunk. */
 INGOT_INLINE double chunk_sum(const float *src, int64_t n, float shift, bool square)
 {
+    static const float ones[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
     const vf32 shifts = vf32_set1(shift);
     vf32 sum = vf32_zero(), sum2 = vf32_zero();
-    float rest = 0.0f;
     int64_t i = 0;
 
     for (; i + 2 * VF32_LANES <= n; i += 2 * VF32_LANES) {
@@ -24,11 +24,12 @@ INGOT_INLINE double chunk_sum(const float *src, int64_t n, float shift, bool squ
         sum = square ? vf32_fma(a, a, sum) : vf32_add(sum, a);
         i += VF32_LANES;
     }
-    for (; i < n; i++) {
-        const float a = src[i] - shift;
-        rest += square ? a * a : a;
+    if (i < n) {    /* lanes past the end: 0 - 0 */
+        const size_t rest = (size_t)(n - i);
+        const vf32 a = vf32_sub(vf32_load_n(src + i, rest), vf32_mul(vf32_load_n(ones, rest), shifts));
+        sum2 = square ? vf32_fma(a, a, sum2) : vf32_add(sum2, a);
     }
-    return (double)vf32_hsum(vf32_add(sum, sum2)) + (double)rest;
+    return (double)vf32_hsum(vf32_add(sum, sum2));
 }
 
 /* The same over any number of elements. */
@@ -161,17 +162,28 @@ void INGOT_FN(norm_channels_f32)(float *dst, const float *src, int64_t channels,
 }
 
 /* (x - sub) mul, then scale and shift by numbers for each element; add may be NULL. */
-void INGOT_FN(scale_row_f32)(float *dst, const float *src, int64_t n, float sub, float mul, const float *scale,
-                             const float *add)
+INGOT_INLINE void scale_row(float *dst, const float *src, int64_t n, float sub, float mul, const float *scale,
+                            const float *add)
 {
     const vf32 s = vf32_set1(sub), m = vf32_set1(mul);
+    int64_t i = 0;
 
-    for (int64_t i = 0; i < n; i += VF32_LANES) {
-        const size_t count = (size_t)(n - i < VF32_LANES ? n - i : VF32_LANES);
+    for (; i + VF32_LANES <= n; i += VF32_LANES) {
+        const vf32 x = vf32_mul(vf32_sub(vf32_load(src + i), s), m);
+        vf32_store(dst + i, vf32_fma(x, vf32_load(scale + i), add ? vf32_load(add + i) : vf32_zero()));
+    }
+    if (i < n) {
+        const size_t count = (size_t)(n - i);
         const vf32 x = vf32_mul(vf32_sub(vf32_load_n(src + i, count), s), m);
         const vf32 a = add ? vf32_load_n(add + i, count) : vf32_zero();
         vf32_store_n(dst + i, vf32_fma(x, vf32_load_n(scale + i, count), a), count);
     }
+}
+
+void INGOT_FN(scale_row_f32)(float *dst, const float *src, int64_t n, float sub, float mul, const float *scale,
+                             const float *add)
+{
+    scale_row(dst, src, n, sub, mul, scale, add);
 }
 
 /* A few rows at a time, each pass over all of them, so that one row's sums do not wait for those before. */
@@ -190,6 +202,6 @@ void INGOT_FN(norm_rows_f32)(float *dst, const float *src, int64_t rows, int64_t
         for (int64_t r = 0; r < count; r++)
             inverse[r] = (float)(1 / sqrt(variance_about(src + at + r * n, n, mean[r]) + epsilon));
         for (int64_t r = 0; r < count; r++)
-            INGOT_FN(scale_row_f32)(dst + at + r * n, src + at + r * n, n, (float)mean[r], inverse[r], scale, add);
+            scale_row(dst + at + r * n, src + at + r * n, n, (float)mean[r], inverse[r], scale, add);
     }
 }
