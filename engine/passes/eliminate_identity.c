@@ -1,6 +1,7 @@
 /* eliminate_identity.c - takes out nodes that give back what they get: Identity, a Dropout that is not training, casts
- * to the type a value has, reshapes to the shape it has, adding 0 and multiplying by 1. A CastLike whose type is known
- * becomes a Cast on the way, so that it no longer hangs on the value it copies the type of. */
+ * to the type a value has, reshapes to the shape it has, adding 0 and multiplying by 1; and an Expand to what its
+ * reader broadcasts to anyway. A CastLike whose type is known becomes a Cast on the way, so that it no longer hangs on
+ * the value it copies the type of. */
 #include "engine/passes/pass.h"
 
 #include <string.h>
@@ -84,6 +85,27 @@ static bool expand(const lookup *l)
     return same;
 }
 
+/* Does the one reader broadcast by itself, to the shape that its other input has? Sizes must fit: an Expand that would
+ * be refused stays. */
+static bool expand_for_reader(const lookup *l)
+{
+    static const char *const readers[] = {"Add", "Sub", "Mul", "Div", "Pow"};
+    const int out = l->node->outputs[0];
+    const ingot_shape *x = in(l, 0), *to = in(l, 1), *y = ingot_shape_of(l->shapes, out);
+    const ingot_node *reader = ingot_single_reader(l->graph, out);
+    bool fits = false;
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        fits |= reader && ingot_is_op(reader, readers[i]);
+    if (!fits || reader->n_inputs != 2 || reader->n_fused || x->rank < 0 || to->n_elements < 0)
+        return false;
+    for (int d = 1; fits && d <= x->rank && d <= to->n_elements; d++) {
+        const int64_t size = x->dim[x->rank - d], wanted = to->elements[to->n_elements - d];
+        fits = size == 1 || wanted == 1 || size == wanted;
+    }
+    const int other = reader->inputs[reader->inputs[0] == out];
+    return fits && other != out && ingot_same_known_shape(y, ingot_shape_of(l->shapes, other));
+}
+
 /* With symbols, so also for a batch of any size. Elements keep their order in all three operators, so equal shapes make
  * them identities. */
 static bool same_shape(const lookup *l)
@@ -154,6 +176,7 @@ static const struct {
 } rows[] = {
     {"Identity", always, 0},    {"Dropout", dropout, 0},    {"Cast", cast, 0},         {"Transpose", transpose, 0},
     {"Reshape", same_shape, 0}, {"Flatten", same_shape, 0}, {"Expand", expand, 0},     {"Squeeze", same_shape, 0},
+    {"Expand", expand_for_reader, 0},
     {"Concat", concat, 0},      {"Sum", single_input, 0},   {"Max", single_input, 0},  {"Min", single_input, 0},
     {"Mean", single_input, 0},  {"Pad", zero_pads, 0},      {"Add", plus_zero, 0},     {"Add", zero_plus, 1},
     {"Sub", plus_zero, 0},      {"Mul", times_one, 0},      {"Mul", one_times, 1},     {"Div", times_one, 0},

@@ -344,6 +344,20 @@ def test_what_only_looks_like_nothing(optimize):
     assert left == {"Add": 1, "Reshape": 1, "Identity": 1}
 
 
+@pytest.mark.parametrize("nodes, left", [
+    ([node("Expand", "r s", "e"), node("Div", "x e", "y")], {"ReduceMax": 1, "Div": 1}),
+    ([node("Expand", "r s", "e"), node("Sub", "e x", "y")], {"ReduceMax": 1, "Sub": 1}),
+    ([node("Expand", "r s", "e"), node("Add", "e r", "y")], {"ReduceMax": 1, "Expand": 1, "Add": 1}),
+    ([node("Expand", "r s", "e"), node("Add", "e e", "y")], {"ReduceMax": 1, "Expand": 1, "Add": 1}),
+    ([node("Expand", "r s", "e"), node("Add", "e x", "a"), node("Mul", "a e", "y")], {"ReduceMax": 1, "Expand": 1, "Add": 1, "Mul": 1}),
+    ([node("Shape", "x", "z"), node("Expand", "r z", "e"), node("Mul", "e x", "y")], {"ReduceMax": 1, "Mul": 1}),
+])
+def test_expand_for_who_broadcasts(optimize, nodes, left):
+    w = Weights()
+    w.put("s", [1, 5, 6], np.int64), w.put("axes", [2], np.int64)
+    assert optimize([node("ReduceMax", "x axes", "r"), *nodes], image(2, 5, 6), "y", w) == left
+
+
 def test_constants_are_folded(optimize):
     w = Weights()
     w.put("two", 2.0), w.put("one", [1], np.int64)
