@@ -4,7 +4,7 @@
  * arranged and with their padding, into a ring of rows of the first-level cache, a few rows of the result at a time.
  * There they have no edges, whole vectors are read whatever the stride, and no row is put twice. Rows of a window that
  * lie outside of the source are left out. Where a vector is one block, of wide rows with a stride the edges alone go
- * through the ring. Depth, dilation and large kernels take the general way: pixel by pixel, tap by tap.
+ * through the ring. Depth and large windows take the general way: pixel by pixel, tap by tap.
  *
  * Work items are (image, vector of channels, band of rows). */
 #include "ops/kernels/dwconv.h"
@@ -15,7 +15,7 @@ enum {
     BLOCKS = VF32_LANES / BLOCK,        /* of a vector */
     RING_FLOATS = 6144,                 /* 24 KiB */
     MOST_STEP = 4,                      /* rows: the next ones are put while the last ones are computed */
-    MAX_KERNEL = 7,                     /* of the way by the ring */
+    MAX_KERNEL = 7, MAX_DILATION = 32,  /* of the way by the ring */
     NARROW = 7, FEW = DW_PIXELS < NARROW ? DW_PIXELS : 2,     /* pixels of smaller tiles */
     WIDE = 48,                          /* outputs of a row that is worth reading where it lies */
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
@@ -33,8 +33,11 @@ typedef struct dw_shape {
     int64_t taps, blocks, vectors, in_plane, out_plane;
 } dw_shape;
 
-/* Source pixels along an axis that n outputs see. */
-static int64_t reach(const ingot_conv *d, int axis, int64_t n) { return (n - 1) * d->stride[axis] + d->kernel[axis]; }
+/* Source pixels along an axis that n outputs see, from the first to the last. */
+static int64_t reach(const ingot_conv *d, int axis, int64_t n)
+{
+    return (n - 1) * d->stride[axis] + (d->kernel[axis] - 1) * d->dilation[axis] + 1;
+}
 
 /* What does not depend on the way. */
 static dw_shape dw_sizes_of(const ingot_conv *d)
@@ -49,28 +52,43 @@ static dw_shape dw_sizes_of(const ingot_conv *d)
     };
 }
 
-/* First which way: the ring serves two dimensions without dilation and kernels of usual size. Then strips narrow
- * enough that the rows of one window fit, and as many rows more as fit. Bands are for threads to share. */
+/* Rows of the ring, a power of two, for the window of one output; 0 where this is not the way: it serves two dimensions
+ * and windows of usual size, also with holes. */
+static int64_t least_ring(const ingot_conv *d)
+{
+    int64_t ring = 1;
+
+    if (d->in[0] != 1 || d->out[0] != 1 || d->kernel[0] != 1)
+        return 0;
+    for (int i = 1; i < 3; i++)
+        if (d->kernel[i] > MAX_KERNEL || d->dilation[i] > MAX_DILATION || d->stride[i] > MAX_KERNEL)
+            return 0;
+    while (ring < reach(d, 1, 1))
+        ring *= 2;
+    return reach(d, 2, 1) * ring * VF32_LANES <= RING_FLOATS ? ring : 0;
+}
+
+/* First which way. Then strips narrow enough that the rows of one window fit, and as many rows more as fit. Bands are
+ * for threads to share. */
 static dw_shape dw_shape_of(const ingot_conv *d)
 {
     dw_shape s = dw_sizes_of(d);
 
-    s.ringed = d->in[0] == 1 && d->out[0] == 1 && d->kernel[0] == 1 && d->kernel[1] <= MAX_KERNEL &&
-               d->kernel[2] <= MAX_KERNEL && d->dilation[1] == 1 && d->dilation[2] == 1 &&
-               d->stride[1] <= MAX_KERNEL && d->stride[2] <= MAX_KERNEL;
     for (s.bands = 1; d->n * s.vectors * s.bands < ENOUGH_ITEMS && s.rows / (s.bands + 1) >= LEAST_ROWS;)
         s.bands++;
     s.band = max64(1, ceil_div(s.rows, s.bands));
     s.bands = ceil_div(s.rows, s.band);
-    for (s.ring = 1; s.ring < d->kernel[1];)
-        s.ring *= 2;
-    while (s.ringed && s.strip > 1 && reach(d, 2, s.strip) * s.ring * VF32_LANES > RING_FLOATS)
+    s.ring = least_ring(d);
+    s.ringed = s.ring > 0;
+    if (!s.ringed)
+        return s;
+    while (s.strip > 1 && reach(d, 2, s.strip) * s.ring * VF32_LANES > RING_FLOATS)
         s.strip = ceil_div(s.strip, 2);
     s.row = reach(d, 2, s.strip) * VF32_LANES;
     while (s.ring < reach(d, 1, min64(s.band, MOST_STEP)) && 2 * s.ring * s.row <= RING_FLOATS)
         s.ring *= 2;
-    s.step = (s.ring - d->kernel[1]) / d->stride[1] + 1;
-    if (BLOCKS == 1 && d->stride[2] > 1 && d->out[2] >= WIDE && d->in[2] >= d->kernel[2]) {
+    s.step = (s.ring - reach(d, 1, 1)) / d->stride[1] + 1;
+    if (BLOCKS == 1 && d->stride[2] > 1 && d->dilation[2] == 1 && d->out[2] >= WIDE && d->in[2] >= d->kernel[2]) {
         s.left = ceil_div(d->pad[2], d->stride[2]);
         s.right = max64(s.left, min64(d->out[2], (d->in[2] + d->pad[2] - d->kernel[2]) / d->stride[2] + 1));
     }
@@ -118,7 +136,7 @@ typedef struct dw_job {
 typedef struct dw_row {
     const float *src[MAX_KERNEL], *weights, *residual;
     float *dst;
-    int64_t kh, kw, stride;
+    int64_t kh, kw, stride, dilation;   /* the last two, and kw: along the row */
 } dw_row;
 
 /* The end of neighbouring pixels to which something is added: `held` are their sums. */
@@ -206,7 +224,7 @@ INGOT_INLINE void dw_tile(const dw_job *j, const dw_row *r, int64_t x, int count
             dw_taps(acc, src, w, count, kw, stride);
         else
             for (int64_t t = 0; t < kw; t++)
-                dw_tap(acc, src + t * VF32_LANES, w + t * VF32_LANES, count, stride);
+                dw_tap(acc, src + t * r->dilation * VF32_LANES, w + t * VF32_LANES, count, stride);
     }
     dw_finish(j, acc, r->dst + x * BLOCK, r->residual ? r->residual + x * BLOCK : NULL, count);
 }
@@ -242,12 +260,20 @@ static void dw_row_7(const dw_job *j, const dw_row *r, int64_t width) { dw_row_o
 static void dw_row_3_by_2(const dw_job *j, const dw_row *r, int64_t width) { dw_row_of(j, r, width, 3, 2); }
 static void dw_row_5_by_2(const dw_job *j, const dw_row *r, int64_t width) { dw_row_of(j, r, width, 5, 2); }
 
+/* With holes in the window, of any width. */
+static void dw_row_dilated(const dw_job *j, const dw_row *r, int64_t width)
+{
+    dw_row_of(j, r, width, r->kw, r->stride);
+}
+
 typedef void dw_row_fn(const dw_job *j, const dw_row *r, int64_t width);
 
 /* One of these, or NULL; also where tiles are so small that there are too many instructions for one. */
-static dw_row_fn *choose_row(int64_t stride, int64_t kw)
+static dw_row_fn *choose_row(int64_t stride, int64_t kw, int64_t dilation)
 {
     static dw_row_fn *const rows[2][3] = { { dw_row_3, dw_row_5, dw_row_7 }, { dw_row_3_by_2, dw_row_5_by_2, NULL } };
+    if (dilation > 1)
+        return DW_PIXELS >= NARROW ? dw_row_dilated : NULL;
     return DW_PIXELS >= NARROW && stride <= 2 && kw >= 3 && kw % 2 ? rows[stride - 1][kw / 2 - 1] : NULL;
 }
 
@@ -281,19 +307,21 @@ static void dw_put_rows(const dw_job *j, const dw_shape *s, float *ring, int64_t
 static void dw_rows(const dw_job *j, const dw_source *src, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
 {
     const ingot_conv *d = j->d;
-    dw_row_fn *const run_row = choose_row(d->stride[2], d->kernel[2]);
-    const int64_t last = src->ring - 1;
+    dw_row_fn *const run_row = choose_row(d->stride[2], d->kernel[2], d->dilation[2]);
+    const int64_t last = src->ring - 1, hole = d->dilation[1];
     dw_row r;
 
     r.kw = d->kernel[2];
     r.stride = d->stride[2];
+    r.dilation = d->dilation[2];
     for (int64_t y = y0; y < y1; y++) {
         const int64_t top = y * d->stride[1] - d->pad[1], at = (y * d->out[2] + x0) * BLOCK;
         /* rows of the window that lie in the source; the others would add zeros */
-        const int64_t k0 = min64(d->kernel[1], max64(0, -top)), k1 = max64(k0, min64(d->kernel[1], d->in[1] - top));
+        const int64_t k0 = min64(d->kernel[1], ceil_div(max64(0, -top), hole));
+        const int64_t k1 = max64(k0, min64(d->kernel[1], ceil_div(max64(0, d->in[1] - top), hole)));
 
-        for (int64_t k = k0, row = (top + k0) & last; k < k1; k++, row = (row + 1) & last)
-            r.src[k - k0] = src->first + row * src->step;
+        for (int64_t k = k0; k < k1; k++)
+            r.src[k - k0] = src->first + ((top + k * hole) & last) * src->step;
         r.kh = k1 - k0;
         r.weights = j->weights + k0 * d->kernel[2] * VF32_LANES;
         r.dst = j->dst + at;
@@ -320,7 +348,7 @@ static void dw_ringed(const dw_job *j, const dw_shape *s, int64_t y0, int64_t y1
 
     for (int64_t y = y0; y < y1; y += s->step) {
         const int64_t end = min64(y1, y + s->step);
-        const int64_t need = min64(d->in[1], (end - 1) * d->stride[1] - d->pad[1] + d->kernel[1]);
+        const int64_t need = min64(d->in[1], reach(d, 1, end) - d->pad[1]);
 
         dw_put_rows(j, s, ring, max64(made, y * d->stride[1] - d->pad[1]), need, x0 * d->stride[2] - d->pad[2],
                     reach(d, 2, x1 - x0));

@@ -85,7 +85,7 @@ static const conv_case cases[] = {
 };
 
 /* One filter for each channel: rows that fit the buffer, rows in strips, rows read in place but for their ends
- * (wide, with a stride), and what takes the general way: dilation, depth, and kernels wider than seven. */
+ * (wide, with a stride), windows with holes, and what takes the general way: depth, and large windows. */
 static const conv_case depthwise_cases[] = {
     {"dw 3x3", 2, 24, 24, 24, {1, 14, 14}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
     {"dw 3x3 wide", 1, 8, 8, 8, {1, 40, 113}, {1, 3, 3}, ONES, ONES, {0, 1, 1}, {0, 1, 1}, false},
@@ -102,6 +102,14 @@ static const conv_case depthwise_cases[] = {
     {"dw 7x7", 1, 8, 8, 8, {1, 9, 21}, {1, 7, 7}, ONES, ONES, {0, 3, 3}, {0, 3, 3}, false},
     {"dw 9x9", 1, 8, 8, 8, {1, 9, 12}, {1, 9, 9}, ONES, ONES, {0, 4, 4}, {0, 4, 4}, false},
     {"dw dilation 2", 1, 8, 8, 8, {1, 9, 12}, {1, 3, 3}, ONES, {1, 2, 2}, {0, 2, 2}, {0, 2, 2}, false},
+    {"dw 5x5 dilation 2", 2, 40, 40, 40, {1, 16, 16}, {1, 5, 5}, ONES, {1, 2, 2}, {0, 4, 4}, {0, 4, 4}, false},
+    {"dw dilation 2 strips", 1, 8, 8, 8, {1, 12, 130}, {1, 3, 5}, ONES, {1, 2, 2}, {0, 2, 4}, {0, 2, 4}, false},
+    {"dw dilation 2 stride 2", 1, 24, 24, 24, {1, 17, 110}, {1, 3, 3}, {1, 2, 2}, {1, 2, 2}, {0, 2, 2}, {0, 2, 2}, false},
+    {"dw dilation 3x1", 1, 8, 8, 8, {1, 22, 15}, {1, 3, 3}, ONES, {1, 3, 1}, {0, 3, 1}, {0, 3, 1}, false},
+    {"dw dilation 1x3", 1, 8, 8, 8, {1, 9, 53}, {1, 3, 4}, {1, 1, 3}, {1, 1, 3}, {0, 1, 5}, {0, 1, 4}, false},
+    {"dw dilation 12", 1, 8, 8, 8, {1, 14, 14}, {1, 3, 3}, ONES, {1, 12, 12}, {0, 12, 12}, {0, 12, 12}, false},
+    {"dw dilation 32", 1, 8, 8, 8, {1, 70, 3}, {1, 3, 2}, ONES, {1, 32, 2}, {0, 32, 1}, {0, 32, 1}, false},
+    {"dw dilation 40", 1, 8, 8, 8, {1, 50, 50}, {1, 2, 2}, ONES, {1, 40, 40}, {0, 20, 20}, {0, 20, 20}, false},
     {"dw stride 3 row", 1, 8, 8, 8, {1, 1, 40}, {1, 1, 5}, {1, 1, 3}, ONES, NONE, NONE, false},
     {"dw 3-D", 1, 8, 8, 8, {4, 5, 6}, {3, 3, 3}, {1, 2, 1}, ONES, ONES, ONES, false},
     {"dw outside", 1, 8, 8, 8, {1, 2, 2}, {1, 3, 3}, ONES, ONES, {0, 6, 6}, {0, 6, 6}, false},
