@@ -5,7 +5,6 @@
 
 #include "engine/plan/plan.h"
 
-/* The line that every want of memory gets. */
 /* Bit i of the rule's mask says whether input i may be blocked; others are always plain. Inputs past the mask's width
  * are plain. */
 static bool takes_part(const ingot_layout *rule, int input) { return input < 32 && (rule->inputs >> input & 1); }
@@ -49,6 +48,7 @@ typedef struct rewriter {
     ingot_step **steps;
     int n_steps, capacity;
     ingot_error *error;
+    bool *wanted;                        /* by value: does an operator take it blocked? NULL until somebody asks */
 } rewriter;
 
 /* Append to the new list, which is doubled in the plan's arena. False when memory is out. The old list stays behind in
@@ -91,18 +91,53 @@ static int in_layout(rewriter *r, int id, uint8_t layout)
     return step && push(r, step) ? twin : INGOT_NONE;
 }
 
+/* Dynamic steps are always plain. */
+static ingot_layout rule_of(const ingot_step *step)
+{
+    const ingot_op_ctx *c = &step->ctx;
+    return !step->dynamic && c->op->layout ? c->op->layout(c) : (ingot_layout){INGOT_LAYOUT_PLAIN, 0};
+}
+
+/* Fills r->wanted from all steps. False when memory is out. */
+static bool find_wanted(rewriter *r)
+{
+    ingot_plan *plan = r->plan;
+    r->wanted = ingot_arena_array(&plan->arena, (size_t)plan->n_values, sizeof *r->wanted);
+    for (int s = 0; r->wanted && s < plan->n_steps; s++) {
+        const ingot_layout rule = rule_of(plan->steps[s]);
+        for (int i = 0; i < plan->steps[s]->ctx.n_in; i++)
+            if (rule.kind != INGOT_LAYOUT_PLAIN && takes_part(&rule, i) && plan->steps[s]->inputs[i] != INGOT_NONE)
+                r->wanted[plan->steps[s]->inputs[i]] = true;
+    }
+    return r->wanted != NULL;
+}
+
+/* Does a step that could follow its blocked inputs make more than it reads, for nobody who wants that blocked? Its
+ * inputs are then the smaller ones to convert. */
+static bool grows_unwanted(const rewriter *r, const ingot_step *step, const ingot_layout *rule)
+{
+    const ingot_op_ctx *c = &step->ctx;
+    size_t read_bytes = 0;
+    for (int i = 0; i < c->n_in; i++)
+        if (takes_part(rule, i) && step->inputs[i] != INGOT_NONE)
+            read_bytes += ingot_storage_bytes(&r->plan->values[step->inputs[i]]->tensor);
+    return c->n_out == 1 && c->out[0] && ingot_storage_bytes(c->out[0]) > read_bytes && !r->wanted[step->outputs[0]];
+}
+
 /* Choose the step's layout, convert the inputs that have another one, mark its outputs. Only values of rank 3 and more
- * can be blocked. Dynamic steps are always plain. False when memory is out. An operator of INGOT_LAYOUT_NATIVE is
- * always blocked, one of INGOT_LAYOUT_FOLLOW where most of its input is. Contexts are pointed at the tensors that the
+ * can be blocked. False when memory is out. An operator of INGOT_LAYOUT_NATIVE is always blocked, one of
+ * INGOT_LAYOUT_FOLLOW where most of its input is. Contexts are pointed at the tensors that the
  * step now reads. */
 static bool place_step(rewriter *r, ingot_step *step)
 {
     ingot_op_ctx *c = &step->ctx;
-    ingot_layout rule = {INGOT_LAYOUT_PLAIN, 0};
-    if (!step->dynamic && c->op->layout)
-        rule = c->op->layout(c);
-    const bool blocked =
-        rule.kind == INGOT_LAYOUT_NATIVE || (rule.kind == INGOT_LAYOUT_FOLLOW && follows_blocked(r->plan, step, &rule));
+    const ingot_layout rule = rule_of(step);
+    bool blocked = rule.kind == INGOT_LAYOUT_NATIVE;
+    if (rule.kind == INGOT_LAYOUT_FOLLOW && follows_blocked(r->plan, step, &rule)) {
+        if (!r->wanted && !find_wanted(r))
+            return false;
+        blocked = !grows_unwanted(r, step, &rule);
+    }
     for (int i = 0; i < c->n_in; i++) {
         if (step->inputs[i] == INGOT_NONE)
             continue;

@@ -88,6 +88,22 @@ def test_views_move_nothing(ingot, tmp_path):
     assert steps["Flatten"]["bytes"] == 0 and steps["Neg"]["bytes"] == 2 * 4 * 24
 
 
+@pytest.mark.parametrize("scale, reader, converted", [(4, None, [8, 8]), (4, "MaxPool", [16, 16]), (1, None, [8, 8])])
+def test_smaller_side_is_converted(ingot, tmp_path, scale, reader, converted):
+    """What enlarges a blocked result for nobody who wants it blocked reads the plain one; a pool wants it blocked."""
+    w = np.random.default_rng(0).standard_normal((5, 3, 3, 3)).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4), helper.make_node("Resize", ["c", "", "s"], ["r"], mode="linear")]
+    nodes += [helper.make_node(reader, ["r"], ["y"], kernel_shape=[2, 2], strides=[2, 2])] if reader else []
+    side = 8 * scale // (2 if reader else 1)
+    model = save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+                       [("y" if reader else "r", TensorProto.FLOAT, [1, 5, side, side])],
+                       [("w", w), ("s", np.array([1, 1, scale, scale], np.float32))])
+    done = ingot("profile", model, "--iterations", "1", "--json")
+    assert done.code == 0, done.err
+    reorders = [s["output"] for s in json.loads(done.out)["steps"] if s["op_type"] == "Reorder"]
+    assert reorders == [f"float [1,5,{converted[0]},{converted[1]}]"]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_trace(ingot, branches, tmp_path, threads):
     """Valid JSON of the trace event format: named tracks, and stretches of work that lie within their step."""
