@@ -1,14 +1,27 @@
 /* attention_columns.c - attention without more than a scale and numbers for keys, many queries at once: a panel of them
  * lies in the lanes. scores' (keys, queries) = K Q' is stored as a panel, which the softmax goes down and which is the
- * packed operand of y' (v_depth, queries) = V' weights'. K and V are read where they are, whatever their steps. */
+ * packed operand of y' (v_depth, queries) = V' weights'. K and V are read where they are, whatever their steps, or from
+ * a copy whose rows lie together: what is read once for every block has to stay in the second-level cache, of which
+ * rows that are a power of two apart use a part alone. */
+#include <string.h>
+
 #include "ops/attention.h"
+
+enum { COPY_BYTES = 256 * 1024, COPY_BLOCKS = 8 };       /* of K and V, and of queries, from which a copy pays */
 
 /* One attention, as its tasks share it: item i is block i % blocks of head i / blocks. */
 typedef struct columns_call {
     ingot_op_ctx *ctx;
     const ingot_attention *a;
     int64_t width, blocks;               /* queries of a block; blocks of a head */
+    bool copies;
 } columns_call;
+
+/* K or V of one head, as the products read it. */
+typedef struct rows_of {
+    const float *data;
+    ptrdiff_t row, column;
+} rows_of;
 
 /* Queries next to each other: two vectors. */
 static int64_t block_width(const ingot_op_ctx *c) { return 2 * c->kernels->lanes; }
@@ -19,56 +32,91 @@ bool ingot_attention_in_columns(const ingot_op_ctx *c, const ingot_attention *a)
     return a->queries > c->kernels->lanes / 2 && (!a->mask || a->mask_at.row == 0);
 }
 
-/* Floats of a thread: Q', scores, y' and factors. */
-size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attention *a)
+/* Does a head's K and V, copied once, serve so many blocks that this pays? Both products are as large as these sizes, so
+ * none of the numbers here overflows. */
+static bool copies(const ingot_op_ctx *c, const ingot_attention *a)
 {
-    return (size_t)((a->depth + a->keys + a->v_depth + 1) * block_width(c));
+    return a->k_at.column == 1 && a->v_at.column == 1 && a->queries >= COPY_BLOCKS * block_width(c) &&
+           a->keys * (a->depth + a->v_depth) * (int64_t)sizeof(float) >= COPY_BYTES;
 }
 
-/* One block of queries of one head. Columns past the last query, up to whole vectors, are computed with queries of
- * zeros and not stored. Grouped queries read the key head that they share. */
-static void run_columns(const columns_call *call, int64_t head, int64_t first, float *memory)
+/* Floats of a thread: Q', scores, y' and factors, and a head's K and V where they are copied. */
+size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attention *a)
+{
+    return (size_t)((a->depth + a->keys + a->v_depth + 1) * block_width(c) +
+                    (copies(c, a) ? a->keys * (a->depth + a->v_depth) : 0));
+}
+
+/* One block of queries of one head, whose keys and values these are. Columns past the last query, up to whole vectors,
+ * are computed with queries of zeros and not stored. */
+static void run_columns(const columns_call *call, int64_t head, int64_t first, const rows_of *keys,
+                        const rows_of *values, float *memory)
 {
     static const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };
     const ingot_kernels *k = call->ctx->kernels;
     const ingot_attention *a = call->a;
     const int64_t n = MIN(a->queries - first, call->width), width = n <= k->lanes ? k->lanes : call->width;
-    const int64_t batch = head / a->heads, own = head % a->heads, kv = own / (a->heads / a->kv_heads);
+    const int64_t batch = head / a->heads, own = head % a->heads;
     const float *q = (const float *)a->q + batch * a->q_at.batch + own * a->q_at.head + first * a->q_at.row;
-    const float *keys = (const float *)a->k + batch * a->k_at.batch + kv * a->k_at.head;
-    const float *values = (const float *)a->v + batch * a->v_at.batch + kv * a->v_at.head;
     const float *mask = a->mask ? (const float *)a->mask->data + batch * a->mask_at.batch + own * a->mask_at.head
                                 : NULL;
     float *y = (float *)a->y + batch * a->y_at.batch + own * a->y_at.head + first * a->y_at.row;
     float *packed_q = memory, *scores = packed_q + a->depth * width, *result = scores + a->keys * width;
     float *inverse = result + a->v_depth * width;
-    const ingot_gemm score = { .m = a->keys, .n = width, .k = a->depth, .alpha = 1.0f, .a_row = a->k_at.row,
-                               .a_col = a->k_at.column, .ldc = width };
-    const ingot_gemm weigh = { .m = a->v_depth, .n = width, .k = a->keys, .alpha = 1.0f, .a_row = a->v_at.column,
-                               .a_col = a->v_at.row, .ldc = width };
+    const ingot_gemm score = { .m = a->keys, .n = width, .k = a->depth, .alpha = 1.0f, .a_row = keys->row,
+                               .a_col = keys->column, .ldc = width };
+    const ingot_gemm weigh = { .m = a->v_depth, .n = width, .k = a->keys, .alpha = 1.0f, .a_row = values->column,
+                               .a_col = values->row, .ldc = width };
 
     k->gemm_pack_f32(packed_q, q, a->q_at.column, a->q_at.row, n, a->depth, 0, 1);
-    k->gemm_f32(&score, keys, packed_q, scores, &nothing, 0, a->keys, 0, 1);
+    k->gemm_f32(&score, keys->data, packed_q, scores, &nothing, 0, a->keys, 0, 1);
     k->softmax_columns_f32(scores, a->keys, width, (float)a->scale, mask, inverse);
-    k->gemm_f32(&weigh, values, scores, result, &nothing, 0, a->v_depth, 0, 1);
+    k->gemm_f32(&weigh, values->data, scores, result, &nothing, 0, a->v_depth, 0, 1);
     k->scale_transposed_f32(y, a->y_at.row, result, width, a->v_depth, n, inverse);
 }
 
-/* Task over (image, head, block of queries). */
+/* n elements of each of `rows` rows, one row behind the other. */
+static rows_of copy_rows(float *to, const rows_of *from, int64_t rows, int64_t n)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + i * n, from->data + i * from->row, (size_t)n * sizeof *to);
+    return (rows_of){ to, n, 1 };
+}
+
+/* Task over (image, head, block of queries). Grouped queries read the key head that they share. */
 static void run_items(void *argument, int64_t begin, int64_t end, int thread)
 {
     const columns_call *call = argument;
+    const ingot_attention *a = call->a;
     float *memory = (float *)(void *)ingot_thread_scratch(call->ctx, thread);
+    float *copy = memory + (a->depth + a->keys + a->v_depth + 1) * call->width;
+    rows_of keys = {0}, values = {0};
+    int64_t held = -1;                   /* key head of the copy */
 
-    for (int64_t i = begin; i < end; i++)
-        run_columns(call, i / call->blocks, i % call->blocks * call->width, memory);
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t head = i / call->blocks, kv = head % a->heads / (a->heads / a->kv_heads);
+        const int64_t batch = head / a->heads, wanted = batch * a->kv_heads + kv;
+        if (wanted != held) {
+            keys = (rows_of){ (const float *)a->k + batch * a->k_at.batch + kv * a->k_at.head, a->k_at.row,
+                              a->k_at.column };
+            values = (rows_of){ (const float *)a->v + batch * a->v_at.batch + kv * a->v_at.head, a->v_at.row,
+                                a->v_at.column };
+            if (call->copies) {
+                keys = copy_rows(copy, &keys, a->keys, a->depth);
+                values = copy_rows(copy + a->keys * a->depth, &values, a->keys, a->v_depth);
+            }
+            held = wanted;
+        }
+        run_columns(call, head, i % call->blocks * call->width, &keys, &values, memory);
+    }
 }
 
 /* Blocks share nothing that they write, so the bits are the same for any number of threads. */
 void ingot_attention_run_columns(ingot_op_ctx *c, const ingot_attention *a)
 {
     const int64_t width = block_width(c);
-    columns_call call = { .ctx = c, .a = a, .width = width, .blocks = (a->queries + width - 1) / width };
+    columns_call call = { .ctx = c, .a = a, .width = width, .blocks = (a->queries + width - 1) / width,
+                          .copies = copies(c, a) };
 
     ingot_parallel(c->team, a->batch * a->heads * call.blocks, ingot_attention_grain(a, width), run_items, &call);
 }

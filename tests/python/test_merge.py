@@ -101,6 +101,15 @@ def test_heads(check, scale, op, mask):
     assert check(g, inputs, [y]) == 1
 
 
+@pytest.mark.parametrize("length", [300, 530])
+def test_long_heads(check, length):
+    """So many keys and queries that each thread copies a head's keys and values, and where it does not."""
+    g = Graph()
+    cut = [g.add("Transpose", g.add("Reshape", x, ints(0, 0, 2, 64)), perm=p) for x, p in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3]))]
+    y = g.add("Reshape", g.add("Transpose", attend(g, *cut, 0.1), perm=[0, 2, 1, 3]), ints(0, 0, -1))
+    assert check(g, {"q": random(2, length, 128), "k": random(2, length, 128) / 2, "v": random(2, length, 128)}, [y], ("queries in lanes",)) == 1
+
+
 @pytest.mark.parametrize("queries", [1, 4, 5, 70])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_packed_projection(check, queries, batch):
