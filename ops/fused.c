@@ -135,7 +135,9 @@ static bool take_activation(const ingot_chain_stage *s, ingot_epilogue *e)
             beta = ingot_attr_float(node, activations[i].beta, beta);
         if (act == INGOT_ACT_GELU && strcmp(ingot_attr_string(node, "approximate", "none"), "none"))
             act = INGOT_ACT_GELU_TANH;
-        if (isnan(alpha) || isnan(beta) || (act == INGOT_ACT_SILU && alpha != 1.0f))
+        if (act == INGOT_ACT_SILU && alpha != 1.0f)
+            act = INGOT_ACT_SWISH;
+        if (isnan(alpha) || isnan(beta))
             return false;
         e->act = act;
         e->alpha = alpha;

@@ -22,12 +22,13 @@
 #define ERF_MUL "Add(Erf(Mul(x, 0.70710677)), 1)"
 #define TANH "Add(Tanh(Mul(Add(x, Mul(Pow(x, 3), 0.044715)), 0.7978846)), 1)"
 #define TANH_MUL "Add(Tanh(Mul(Add(x, Mul(Mul(x, Mul(x, x)), 0.044715)), 0.7978846)), 1)"
+#define TANH_FACTORED "Add(Tanh(Mul(Mul(x, 0.7978846), Add(Mul(Mul(x, 0.044715), x), 1))), 1)"
 #define CENTERED "Sub(x, ReduceMean(x, last))"
 #define DEVIATION "Sqrt(Add(ReduceMean(Pow(" CENTERED ", 2), last), e))"
 #define DEVIATION_MUL "Sqrt(Add(ReduceMean(Mul(" CENTERED ", " CENTERED "), last), e))"
 #define MAGNITUDE "Sqrt(Add(ReduceMean(Pow(x, 2), last), e))"
 
-typedef enum extra { NOTHING, SIXTH_AND_HALF, TANH_FORM, EPSILON } extra; /* attributes of the result */
+typedef enum extra { NOTHING, SIXTH_AND_HALF, TANH_FORM, ALPHA, EPSILON } extra; /* attributes of the result */
 
 /* text: the pattern, in the language that the head of this file describes. op_type and version: what it becomes, at
  * least of that opset. inputs: which of its letters become inputs, in order. */
@@ -38,6 +39,7 @@ static const struct spelling {
     extra attributes;
 } spellings[] = {
     {"Mul(x, Sigmoid(x))", "Swish", 24, "x", NOTHING},
+    {"Mul(x, Sigmoid(Mul(x, e)))", "Swish", 24, "x", ALPHA},
     {"Div(Mul(x, " CLIP "), 6)", "HardSwish", 14, "x", NOTHING},
     {"Mul(Mul(x, " CLIP "), " SIXTH ")", "HardSwish", 14, "x", NOTHING},
     {"Div(" CLIP ", 6)", "HardSigmoid", 6, "x", SIXTH_AND_HALF},
@@ -56,6 +58,7 @@ static const struct spelling {
     {"Mul(Mul(x, " TANH_MUL "), 0.5)", "Gelu", 20, "x", TANH_FORM},
     {"Mul(x, Mul(" TANH_MUL ", 0.5))", "Gelu", 20, "x", TANH_FORM},
     {"Mul(Mul(x, 0.5), " TANH_MUL ")", "Gelu", 20, "x", TANH_FORM},
+    {"Mul(Mul(x, 0.5), " TANH_FACTORED ")", "Gelu", 20, "x", TANH_FORM},
     {"Add(Mul(Div(" CENTERED ", " DEVIATION "), w), b)", "LayerNormalization", 17, "xwb", EPSILON},
     {"Add(Mul(Div(" CENTERED ", " DEVIATION_MUL "), w), b)", "LayerNormalization", 17, "xwb", EPSILON},
     {"Mul(Mul(x, Reciprocal(" MAGNITUDE ")), w)", "RMSNormalization", 23, "xw", EPSILON},
@@ -73,7 +76,7 @@ typedef struct match {
     const ingot_graph *graph;
     const ingot_shapes *shapes;
     int values[128]; /* by letter */
-    double epsilon;
+    double number;
     int rank; /* the largest of the numbers' */
     int n_nodes, nodes[MAX_NODES];
 } match;
@@ -98,12 +101,12 @@ static bool read_number(match *m, int value, double *number)
     return true;
 }
 
-/* The same letter must stand for the same value everywhere in a spelling. e gives its number to m->epsilon, and is
+/* The same letter must stand for the same value everywhere in a spelling. e gives its number to m->number, and is
  * bound to no value. */
 static bool bind(match *m, char letter, int value)
 {
     if (letter == 'e')
-        return read_number(m, value, &m->epsilon);
+        return read_number(m, value, &m->number);
     if (letter != 'x') {
         const ingot_const *constant = ingot_constant(m->graph, value);
         if (!constant || constant->tensor.kind != INGOT_TENSOR || constant->tensor.rank != 1)
@@ -212,6 +215,8 @@ static bool fits(const match *m, const struct spelling *s)
     if (!ingot_op_find("", s->op_type, s->version, &known) || !is_closed(m) ||
         m->rank > MAX(x->rank, 0)) /* [[2]] makes a matrix of a vector */
         return false;
+    if (s->attributes == ALPHA && (double)(float)m->number != m->number) /* as an attribute is a float */
+        return false;
     for (const char *letter = s->inputs; *letter; letter++) /* vectors must be as long as the last axis */
         if (*letter != 'x' &&
             (x->rank < 1 ||
@@ -229,7 +234,7 @@ static bool fits(const match *m, const struct spelling *s)
 
 /* What the new operator needs besides its inputs. HardSwish is x * max(0, min(1, x / 6 + 0.5)), and its HardSigmoid has
  * these factors. False when memory is out. */
-static bool set_attributes(ingot_graph *graph, ingot_node *node, extra attributes, double epsilon)
+static bool set_attributes(ingot_graph *graph, ingot_node *node, extra attributes, double number)
 {
     switch (attributes) {
     case NOTHING:
@@ -238,8 +243,10 @@ static bool set_attributes(ingot_graph *graph, ingot_node *node, extra attribute
         return ingot_node_set_float(graph, node, "alpha", 1.0f / 6) && ingot_node_set_float(graph, node, "beta", 0.5f);
     case TANH_FORM:
         return ingot_node_set_string(graph, node, "approximate", "tanh");
+    case ALPHA:
+        return ingot_node_set_float(graph, node, "alpha", (float)number);
     case EPSILON:
-        return ingot_node_set_float(graph, node, "epsilon", (float)epsilon) &&
+        return ingot_node_set_float(graph, node, "epsilon", (float)number) &&
                ingot_node_set_int(graph, node, "axis", -1);
     }
     return false;
@@ -260,7 +267,7 @@ static bool replace(ingot_graph *graph, const match *m, const struct spelling *s
         if (graph->nodes[m->nodes[i]]->op_type)
             ingot_graph_remove_node(graph, m->nodes[i]);
     ingot_node *node = ingot_graph_add_node(graph, name, s->op_type, "", version, inputs, n, &out, 1);
-    return node && set_attributes(graph, node, s->attributes, m->epsilon);
+    return node && set_attributes(graph, node, s->attributes, m->number);
 }
 
 /* Only nodes that were there at the start are tried as the end of a spelling; a later run sees the new ones. Before: y

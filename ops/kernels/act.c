@@ -65,6 +65,7 @@ void INGOT_FN(act_rows_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t
     case INGOT_ACT_HARD_SWISH: ACT_LOOP(vf32_hard_swish(v));
     case INGOT_ACT_SIGMOID: ACT_LOOP(vf32_sigmoid(v));
     case INGOT_ACT_SILU: ACT_LOOP(vf32_silu(v));
+    case INGOT_ACT_SWISH: ACT_LOOP(vf32_div(v, vf32_exp_plus_one(vf32_mul(a, v))));
     case INGOT_ACT_TANH: ACT_LOOP(vf32_tanh(v));
     case INGOT_ACT_GELU: gelu_rows(data, stride, rows, n); break;
     case INGOT_ACT_GELU_TANH: ACT_LOOP(vf32_gelu_tanh(v));

@@ -23,6 +23,7 @@ typedef enum ingot_act {
     INGOT_ACT_HARD_SWISH,      /* x times the hard sigmoid of 1/6 and 1/2 */
     INGOT_ACT_SIGMOID,
     INGOT_ACT_SILU,            /* x sigmoid(x) */
+    INGOT_ACT_SWISH,           /* x sigmoid(alpha x) */
     INGOT_ACT_TANH,
     INGOT_ACT_GELU,            /* the exact form, by erf */
     INGOT_ACT_GELU_TANH,

@@ -124,6 +124,7 @@ static inline double check_act(double x, const ingot_epilogue *e)
     case INGOT_ACT_HARD_SWISH: return x * (x < -3 ? 0 : x > 3 ? 1 : x / 6 + 0.5);
     case INGOT_ACT_SIGMOID: return 1 / (1 + exp(-x));
     case INGOT_ACT_SILU: return x / (1 + exp(-x));
+    case INGOT_ACT_SWISH: return x / (1 + exp(-a * x));
     case INGOT_ACT_TANH: return tanh(x);
     case INGOT_ACT_GELU: return 0.5 * x * (1 + erf(x * M_SQRT1_2));
     case INGOT_ACT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(M_2_PI) * (x + 0.044715 * x * x * x)));

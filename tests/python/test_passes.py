@@ -554,6 +554,7 @@ CENTERED = [node("ReduceMean", "x last", "m"), node("Sub", "x m", "d"), node("Po
             node("Add", "v eps", "ve"), node("Sqrt", "ve", "s")]
 SPELLINGS = [
     ("Swish", [node("Sigmoid", "x", "s"), node("Mul", "s x", "y")]),
+    ("Swish", [node("Mul", "k x", "a"), node("Sigmoid", "a", "s"), node("Mul", "s x", "y")]),
     ("Mish", [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "x t", "y")]),
     ("HardSwish", [node("Add", "x three", "a"), node("Clip", "a zero six", "c"), node("Mul", "c x", "m"), node("Div", "m six", "y")]),
     ("HardSwish", [node("Add", "three x", "a"), node("Clip", "a zero six", "c"), node("Div", "c six", "h"), node("Mul", "x h", "y")]),
@@ -563,6 +564,8 @@ SPELLINGS = [
     ("Gelu", [node("Mul", "x iroot", "d"), node("Erf", "d", "e"), node("Add", "one e", "a"), node("Mul", "half a", "m"), node("Mul", "m x", "y")]),
     ("Gelu", [node("Pow", "x three", "p"), node("Mul", "p k", "q"), node("Add", "x q", "r"), node("Mul", "r c0", "s"), node("Tanh", "s", "t"),
               node("Add", "t one", "u"), node("Mul", "x half", "h"), node("Mul", "h u", "y")]),
+    ("Gelu", [node("Mul", "x half", "h"), node("Mul", "x c0", "c"), node("Mul", "x k", "q"), node("Mul", "q x", "r"), node("Add", "r one", "s"),
+              node("Mul", "c s", "t"), node("Tanh", "t", "u"), node("Add", "u one", "v"), node("Mul", "h v", "y")]),
     ("LayerNormalization", [*CENTERED, node("Div", "d s", "n"), node("Mul", "n w", "g"), node("Add", "g b", "y")]),
     ("RMSNormalization", [node("Pow", "x two", "q"), node("ReduceMean", "q last", "v"), node("Add", "v eps", "ve"), node("Sqrt", "ve", "s"),
                           node("Reciprocal", "s", "r"), node("Mul", "x r", "n"), node("Mul", "w n", "y")]),
