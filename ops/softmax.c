@@ -1,6 +1,6 @@
 /* softmax.c - Softmax, LogSoftmax, Hardmax. Since version 13 they run along one axis; before, along all axes from
  * `axis` on, taken as one. Either way the tensor is (outer, n, inner) and a strip is n elements that lie `inner`
- * apart. */
+ * apart. Strips of floats side by side are done together, so that vectors run along memory. */
 #include <math.h>
 #include <string.h>
 
@@ -10,9 +10,12 @@
 /* The operators, by the first letter of their names. */
 enum { SOFTMAX, LOG_SOFTMAX, HARDMAX };
 
+enum { WIDTH = 512 };                    /* floats that strips side by side are taken by */
+
 /* One node: strips of n elements, `inner` apart, in each of the three kinds. */
 typedef struct softmax_call {
     int64_t n, inner, strips;
+    int64_t pieces, width;               /* floats: `inner` strips side by side, in pieces of at most so many */
     int kind;
     ingot_dtype narrow;                  /* 16-bit type that the floats stand for, or UNDEFINED */
     const ingot_op_ctx *ctx;
@@ -58,6 +61,8 @@ static ingot_status prepare_softmax(ingot_op_ctx *c)
     s->n = flattens ? ingot_span(x, axis, x->rank) : x->shape[axis];
     s->inner = flattens ? 1 : ingot_span(x, axis + 1, x->rank);
     s->strips = ingot_span(x, 0, axis) * s->inner;
+    s->pieces = (s->inner + WIDTH / 2 - 1) / (WIDTH / 2);
+    s->width = s->pieces ? (s->inner + s->pieces - 1) / s->pieces : 0;
     s->kind = *c->node->op_type == 'S' ? SOFTMAX : *c->node->op_type == 'L' ? LOG_SOFTMAX : HARDMAX;
     s->narrow = s->kind == SOFTMAX && ingot_is_16bit(x->dtype) ? x->dtype : INGOT_UNDEFINED;
     s->kernels = c->kernels;
@@ -79,6 +84,64 @@ static void run_strips_f32(void *argument, int64_t begin, int64_t end, int threa
                                 : s->kernels->log_softmax_f32)((float *)s->y + at, (const float *)s->x + at, s->n);
         else
             softmax_strip_f32(s, at);
+    }
+}
+
+/* `group` rows of `width` numbers, one behind the other: the function of all rows, number by number, ends in each. */
+static void fold_rows(const ingot_kernels *kernels, ingot_binary function, float *rows, int64_t width, int64_t group)
+{
+    for (int64_t left = group; left > 1; left -= left / 2)
+        kernels->binary_f32(function, rows, (ingot_operand){ rows, 0 },
+                            (ingot_operand){ rows + (left - left / 2) * width, 0 }, left / 2 * width);
+    for (int64_t done = 1; done < group; done *= 2)
+        memcpy(rows + done * width, rows, (size_t)(MIN(done, group - done) * width) * sizeof *rows);
+}
+
+/* `width` strips side by side. Where they are all that there are, several of their rows are one row of vectors: column
+ * j of it belongs to strip j % width. Sums are taken by columns first, then over those of a strip. y may be x. */
+static void softmax_strips(const softmax_call *s, float *y, const float *x, int64_t width)
+{
+    const ingot_kernels *k = s->kernels;
+    const int64_t n = s->n, group = width == s->inner ? MAX(1, MIN(WIDTH / width, n)) : 1;
+    float most[WIDTH], sum[WIDTH], power[WIDTH];
+    const ingot_operand mosts = { most, 0 }, sums = { sum, 0 }, powers = { power, 0 };
+
+    memcpy(most, x, (size_t)(group * width) * sizeof *most);
+    for (int64_t i = group; i < n; i += group)
+        k->binary_f32(INGOT_BINARY_MAX, most, mosts, (ingot_operand){ x + i * s->inner, 0 },
+                      MIN(group, n - i) * width);
+    fold_rows(k, INGOT_BINARY_MAX, most, width, group);
+    /* The exponentials, which only Softmax keeps. */
+    memset(sum, 0, (size_t)(group * width) * sizeof *sum);
+    for (int64_t i = 0; i < n; i += group) {
+        const int64_t count = MIN(group, n - i) * width;
+        float *e = s->kind == SOFTMAX ? y + i * s->inner : power;
+        k->binary_f32(INGOT_BINARY_SUB, power, (ingot_operand){ x + i * s->inner, 0 }, mosts, count);
+        k->map_f32(INGOT_MAP_EXP, e, power, count, 0, 0);
+        k->binary_f32(INGOT_BINARY_ADD, sum, sums, (ingot_operand){ e, 0 }, count);
+    }
+    fold_rows(k, INGOT_BINARY_ADD, sum, width, group);
+    if (s->kind == LOG_SOFTMAX)
+        k->map_f32(INGOT_MAP_LOG, sum, sum, group * width, 0, 0);
+    for (int64_t i = 0; i < n; i += group) {
+        const int64_t count = MIN(group, n - i) * width;
+        float *to = y + i * s->inner;
+        if (s->kind == LOG_SOFTMAX)
+            k->binary_f32(INGOT_BINARY_SUB, power, (ingot_operand){ x + i * s->inner, 0 }, mosts, count);
+        k->binary_f32(s->kind == SOFTMAX ? INGOT_BINARY_DIV : INGOT_BINARY_SUB, to,
+                      s->kind == SOFTMAX ? (ingot_operand){ to, 0 } : powers, sums, count);
+    }
+}
+
+/* Task over pieces of strips side by side. */
+static void run_pieces_f32(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const softmax_call *s = argument;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t first = i % s->pieces * s->width, at = i / s->pieces * s->n * s->inner + first;
+        softmax_strips(s, (float *)s->y + at, (const float *)s->x + at, MIN(s->width, s->inner - first));
     }
 }
 
@@ -123,7 +186,9 @@ static ingot_status run_plain(ingot_op_ctx *c)
     s->x = c->in[0]->data;
     s->y = c->out[0]->data;
     s->ctx = c;
-    if (s->n > 0)
+    if (s->n > 0 && c->in[0]->dtype == INGOT_FLOAT && !s->narrow && s->inner > 1 && s->kind != HARDMAX)
+        ingot_parallel(c->team, s->strips / s->inner * s->pieces, 1 + 4096 / s->n / s->width, run_pieces_f32, s);
+    else if (s->n > 0)
         ingot_parallel(c->team, s->strips, 1 + 4096 / s->n,
                        s->narrow                            ? run_strips_narrow
                        : c->in[0]->dtype == INGOT_DOUBLE ? run_strips_f64

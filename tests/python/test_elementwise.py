@@ -119,6 +119,20 @@ def run(ingot, folder, op, inputs, opset=21, **attributes):
     return numpy_helper.to_array(result)
 
 
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(2, 3, 2), (2, 700, 3), (3, 1, 5), (1, 137, 19), (2, 40, 256), (2, 5, 257), (1, 3, 1100), (2, 2, 0), (0, 2, 2)])
+def test_softmax_of_strips_side_by_side(ingot, tmp_path, op, shape):
+    x = numbers(np.float32, shape, -20, 20)
+    if x.size > 100:
+        x[0, :2, 0], x[0, 1, 1] = -np.inf, -np.inf
+        x[-1, 2, -1], x[-1, :, -2] = np.nan, -np.inf
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
+        power = np.exp(wide - wide.max(1, keepdims=True))
+        want = power / power.sum(1, keepdims=True) if op == "Softmax" else wide - wide.max(1, keepdims=True) - np.log(power.sum(1, keepdims=True))
+    np.testing.assert_allclose(run(ingot, tmp_path, op, [x], axis=1), want, rtol=3e-6, atol=1e-30 if op == "Softmax" else 3e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64], ids=lambda t: t.__name__)
 def test_integers_never_trap(ingot, tmp_path, dtype):
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
