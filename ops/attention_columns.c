@@ -32,8 +32,8 @@ bool ingot_attention_in_columns(const ingot_op_ctx *c, const ingot_attention *a)
     return a->queries > c->kernels->lanes / 2 && (!a->mask || a->mask_at.row == 0);
 }
 
-/* Does a head's K and V, copied once, serve so many blocks that this pays? Both products are as large as these sizes, so
- * none of the numbers here overflows. */
+/* Does a head's K and V, copied once, serve so many blocks that this pays? Both lie in memory as large as the sizes
+ * here, so that none of them overflows. */
 static bool copies(const ingot_op_ctx *c, const ingot_attention *a)
 {
     return a->k_at.column == 1 && a->v_at.column == 1 && a->queries >= COPY_BLOCKS * block_width(c) &&

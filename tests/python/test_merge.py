@@ -348,7 +348,7 @@ def test_not_scaled_weights(check, what):
         inputs["w"], weights = weights, "w"
     z = g.add("Conv", y, weights, group=group)
     if what == "read twice":
-        z = g.add("Add", z, g.add("Conv", y, random(24, 16, 1, 1)))
+        z = g.add("Mul", z, g.add("Conv", y, random(24, 16, 1, 1)))
     assert check(g, inputs, [y, z] if what == "wanted" else [z], SCALED) == 0
 
 
