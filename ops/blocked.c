@@ -135,6 +135,66 @@ void ingot_unblock(ingot_op_ctx *c, const ingot_tensor *shape, const float *src,
     move(c, shape, src, dst, false);
 }
 
+/* Pixels whose channels are rows on one side and blocked on the other, cut into `pieces` an image of `piece` pixels. */
+typedef struct rows_call {
+    ingot_pixel_rows at;
+    int64_t channels, pixels, piece, pieces;
+    float *rows, *blocked;
+    bool to_blocked;
+} rows_call;
+
+/* n pixels, `stride` floats apart, of all channels; blocks begin `block_stride` floats apart. A block's lanes past the
+ * last channel become 0. Few pixels at once: their rows stay in the cache while each block gets whole lines of it. */
+static void move_rows(const rows_call *m, float *rows, float *blocked, int64_t n)
+{
+    const int64_t stride = m->at.pixel_stride, block_stride = m->pixels * INGOT_BLOCK;
+    const int64_t whole = m->channels / INGOT_BLOCK * INGOT_BLOCK, rest = m->channels - whole;
+
+    for (int64_t c = 0; c < whole; c += INGOT_BLOCK, blocked += block_stride)
+        if (m->to_blocked)
+            for (int64_t i = 0; i < n; i++)
+                memcpy(blocked + i * INGOT_BLOCK, rows + i * stride + c, INGOT_BLOCK * sizeof *rows);
+        else
+            for (int64_t i = 0; i < n; i++)
+                memcpy(rows + i * stride + c, blocked + i * INGOT_BLOCK, INGOT_BLOCK * sizeof *rows);
+    for (int64_t i = 0; i < n && rest; i++)
+        for (int64_t c = 0; c < (m->to_blocked ? INGOT_BLOCK : rest); c++)
+            if (m->to_blocked)
+                blocked[i * INGOT_BLOCK + c] = c < rest ? rows[i * stride + whole + c] : 0.0f;
+            else
+                rows[i * stride + whole + c] = blocked[i * INGOT_BLOCK + c];
+}
+
+/* Task over pieces of images. */
+static void move_row_pieces(void *argument, int64_t begin, int64_t end, int thread)
+{
+    enum { AT_ONCE = 8 };
+    const rows_call *m = argument;
+    const int64_t lanes = (m->channels + INGOT_BLOCK - 1) / INGOT_BLOCK * INGOT_BLOCK;
+
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t image = i / m->pieces, p0 = i % m->pieces * m->piece, p1 = MIN(m->pixels, p0 + m->piece);
+        float *rows = m->rows + m->at.offset + image * m->at.image_stride;
+        float *blocked = m->blocked + image * lanes * m->pixels;
+        for (int64_t p = p0; p < p1; p += AT_ONCE)
+            move_rows(m, rows + p * m->at.pixel_stride, blocked + p * INGOT_BLOCK, MIN(p1 - p, (int64_t)AT_ONCE));
+    }
+}
+
+/* Between the rows and the blocked image of the step, one of which is written. */
+static void run_rows(ingot_op_ctx *c, const ingot_pixel_rows *at)
+{
+    enum { FLOATS = PIECE * INGOT_BLOCK };
+    const bool to_blocked = c->in[0]->layout == INGOT_PLAIN;
+    const ingot_tensor *image = to_blocked ? c->out[0] : c->in[0], *rows = to_blocked ? c->in[0] : c->out[0];
+    const int64_t channels = image->shape[1], pixels = ingot_span(image, 2, image->rank);
+    const int64_t piece = MAX(FLOATS / channels / INGOT_BLOCK * INGOT_BLOCK, (int64_t)INGOT_BLOCK);
+    rows_call m = { *at, channels, pixels, piece, (pixels + piece - 1) / piece, rows->data, image->data, to_blocked };
+
+    ingot_parallel(c->team, image->shape[0] * m.pieces, 1 + FLOATS / (channels * pixels + 1), move_row_pieces, &m);
+}
+
 /* Layout is not part of the shape: the planner sets it on input and output. */
 static ingot_status infer_reorder(ingot_op_ctx *c) { return ingot_out_like(c, 0, c->in[0]); }
 
@@ -143,6 +203,10 @@ static ingot_status run_reorder(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
 
+    if (c->state) {
+        run_rows(c, c->state);
+        return INGOT_OK;
+    }
     if (x->layout == c->out[0]->layout) {
         if (x->data != c->out[0]->data)
             memcpy(c->out[0]->data, x->data, ingot_storage_bytes(x));

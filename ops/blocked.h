@@ -4,6 +4,12 @@
 
 #include "ops/op.h"
 
+/* Rows of channels, one for each pixel (channels last): where a Reorder finds or leaves them, in floats. The planner
+ * writes it into the step's state where the plain side is such rows and no image (N, C, ...). */
+typedef struct ingot_pixel_rows {
+    int64_t offset, image_stride, pixel_stride;
+} ingot_pixel_rows;
+
 /* Channel blocks of a tensor (N, C, ...), of all images; floats of a tensor when blocked. */
 int64_t ingot_blocks(const ingot_tensor *tensor);
 int64_t ingot_blocked_floats(const ingot_tensor *tensor);

@@ -296,6 +296,8 @@ ingot_status ingot_plan_create(ingot_plan_env *env, const ingot_graph *graph, co
         goto fail;
     if ((status = ingot_plan_layout(plan, error)))
         goto fail;
+    if ((status = ingot_plan_pixel_rows(plan, error)))
+        goto fail;
     if ((status = ingot_plan_check_sizes(plan, error)))
         goto fail;
     if ((status = prepare_steps(plan, error)))

@@ -168,6 +168,9 @@ ingot_status ingot_plan_infer_step(ingot_plan *plan, ingot_step *step, ingot_err
 ingot_status ingot_plan_merge(ingot_plan *plan, const bool *wanted, ingot_error *error);
 /* layout.c: which values are blocked; inserts Reorder steps. */
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error);
+/* find_pixel_rows.c: Transposes between blocked images and rows of channels, with what is between, become part of the
+ * Reorder. */
+ingot_status ingot_plan_pixel_rows(ingot_plan *plan, ingot_error *error);
 /* memory_plan.c: lifetimes, sharing, offsets; allocates the arena and binds the tensors. */
 ingot_status ingot_plan_memory(ingot_plan *plan, ingot_error *error);
 /* Before steps are prepared: LIMIT where one value alone is too much. */

@@ -509,3 +509,82 @@ def test_not_shuffled(check, what):
         x = shuffle(g, g.add("Transpose", x, perm=[0, 1, 3, 2]), 24)
     channels = {"input": 32, "run": 12, "pixels": 24}[what]
     assert check(g, {"x": random(2, 8, 6, 9) if what != "pixels" else random(2, 8, 9, 6)}, [conv(g, x, channels, 8)], SHUFFLED) == 0
+
+
+ROWS = ("nhwc to nchw8c", "nchw8c to nhwc")
+
+
+def to_image(g, x, channels, height, width):
+    """Of rows of channels."""
+    return g.add("Reshape", g.add("Transpose", x, perm=[0, 2, 1]), ints(0, channels, height, width))
+
+
+def to_rows(g, x, channels):
+    return g.add("Transpose", g.add("Reshape", x, ints(0, channels, -1)), perm=[0, 2, 1])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("channels, height, width", [(5, 7, 9), (8, 3, 5), (20, 48, 50), (64, 12, 1), (67, 1, 13)])
+def test_pixel_rows(check, batch, channels, height, width):
+    """Images for one convolution of transformers, of sizes that no block or piece divides."""
+    g = Graph()
+    x = conv(g, to_image(g, g.add("Neg", "x"), channels, height, width), channels, channels, 3, channels)
+    y = g.add("Neg", to_rows(g, x, channels))
+    assert check(g, {"x": random(batch, height * width, channels)}, [y], ROWS) == 2
+
+
+@pytest.mark.parametrize("what", ["class token", "rank 3", "rank 4", "pixels first", "part of the channels", "twice"])
+def test_pixel_rows_elsewhere(check, what):
+    """Rows within larger ones, in other orders, and of images whose pixels were never joined."""
+    g, shape, weights = Graph(), (2, 35, 20), random(9, 20, 3, 3) / 13
+    if what == "class token":
+        shape = (2, 36, 20)
+        x = to_image(g, g.add("Slice", "x", ints(1), ints(36), ints(1)), 20, 5, 7)
+    elif what == "rank 3":
+        x, weights = g.add("Transpose", "x", perm=[0, 2, 1]), random(9, 20, 3) / 8
+    elif what == "rank 4":
+        shape = (2, 5, 7, 20)
+        x = g.add("Transpose", "x", perm=[0, 3, 1, 2])
+    elif what == "pixels first":
+        shape = (35, 2, 20)
+        x = g.add("Reshape", g.add("Transpose", "x", perm=[1, 2, 0]), ints(0, 20, 5, 7))
+    elif what == "part of the channels":
+        shape = (2, 35, 60)
+        x = to_image(g, g.add("Split", "x", n_outputs=3, num_outputs=3, axis=2)[1], 20, 5, 7)
+    else:
+        x = conv(g, to_image(g, "x", 20, 5, 7), 20, 20, 3, 20)
+        x = to_image(g, g.add("Neg", to_rows(g, x, 20)), 20, 5, 7)
+    x = g.add("Conv", x, weights)
+    y = g.add("Transpose", x, perm=[0, 2, 1] if what == "rank 3" else [0, 2, 3, 1])
+    assert check(g, {"x": random(*shape)}, [y], ROWS) == (4 if what == "twice" else 2)
+
+
+def test_pixel_rows_read_elsewhere(check):
+    """Values between that somebody else reads, or wants, are made as well."""
+    g = Graph()
+    image = to_image(g, "x", 20, 5, 7)
+    x = conv(g, image, 20, 20, 3, 20)
+    joined = g.add("Reshape", x, ints(0, 20, -1))
+    y = g.add("Transpose", joined, perm=[0, 2, 1])
+    other = g.add("MatMul", joined, random(35, 3))
+    assert check(g, {"x": random(2, 35, 20)}, [y, image, x, other], ROWS) == 2
+
+
+@pytest.mark.parametrize("what", ["pixels turned", "channels in two", "images mixed", "plain"])
+def test_not_pixel_rows(check, what):
+    """Orders that are no rows of channels, on either side of the convolution; and no convolution at all."""
+    g, shape = Graph(), (2, 35, 20)
+    if what == "pixels turned":
+        shape = (2, 7, 5, 20)
+        x = conv(g, g.add("Transpose", "x", perm=[0, 3, 2, 1]), 20, 20, 3, 20)
+        y = g.add("Transpose", x, perm=[0, 3, 2, 1])
+    elif what == "channels in two":
+        x = g.add("Transpose", g.add("Reshape", "x", ints(0, 35, 10, 2)), perm=[0, 3, 2, 1])
+        x = conv(g, g.add("Reshape", x, ints(0, 20, 5, 7)), 20, 20, 3, 20)
+        y = g.add("Transpose", g.add("Reshape", x, ints(0, 2, 10, 35)), perm=[0, 3, 2, 1])
+    elif what == "images mixed":            # as many as there are pixels
+        shape = (35, 20, 5, 7)
+        y = g.add("Transpose", g.add("Reshape", conv(g, "x", 20, 20, 3, 20), ints(0, 20, -1)), perm=[2, 0, 1])
+    else:
+        y = to_rows(g, g.add("Softmax", to_image(g, "x", 20, 5, 7), axis=3), 20)
+    assert check(g, {"x": random(*shape)}, [y], ROWS) == 0
