@@ -177,21 +177,29 @@ static bool check_concat(search *s, const place *p, const ingot_node *node)
     return first == p->first + p->n || refuse(s, "channels of its %s differ", "Concat");
 }
 
+/* Elements behind an axis, or 0 where they are not known or too many. */
+static int64_t elements_behind(const ingot_shape *shape, int axis)
+{
+    int64_t n = 1;
+    for (int d = axis + 1; d < shape->rank; d++)
+        if (shape->dim[d] < 0 || __builtin_mul_overflow(n, shape->dim[d], &n))
+            return 0;
+    return n;
+}
+
 /* Elements stay in order, so channels come from the axis of the same size with as many elements behind it; those
  * before it need not be known. */
 static bool check_reshape(search *s, const place *p, const ingot_node *node)
 {
     const ingot_shape *to = ingot_shape_of(s->a->shapes, p->value);
     const ingot_shape *from = ingot_shape_of(s->a->shapes, ingot_input(node, 0));
-    int64_t behind = 1, passed = 1;
-    int axis = from->rank;
-    for (int d = to->rank; d-- > p->axis + 1;)
-        behind *= MAX(to->dim[d], 0);
-    while (axis > 0 && (passed != behind || from->dim[axis - 1] != p->n))
-        passed *= MAX(from->dim[--axis], 0);
-    if (axis <= 0 || behind == 0 || to->rank <= p->axis || to->dim[p->axis] != p->n)
+    const int64_t behind = elements_behind(to, p->axis);
+    int axis = from->rank - 1;
+    while (axis >= 0 && (from->dim[axis] != p->n || elements_behind(from, axis) != behind))
+        axis--;
+    if (axis < 0 || behind == 0 || to->rank <= p->axis || to->dim[p->axis] != p->n)
         return refuse(s, "its input comes from %s of other channels", node->op_type);
-    return add_place(s, (place){node->inputs[0], axis - 1, from->rank, p->first, p->n, p->shift});
+    return add_place(s, (place){node->inputs[0], axis, from->rank, p->first, p->n, p->shift});
 }
 
 /* An average of x * scale + shift is the average of x, scaled and shifted, as long as padding is not counted. An
