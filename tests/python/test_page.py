@@ -79,8 +79,8 @@ def test_graphs(page, tmp_path):
     assert before["nodes"][1]["u"] == [["c0", "float [2,4,8,8]"]]
     assert before["nodes"][1]["i"] == [["x", "float [2,4,8,8]", 0], ["w", "float [4,4,3,3]", -2]] and before["nodes"][1]["p"] == 144
     assert ["pads", "[1,1,1,1]"] in before["nodes"][1]["a"] and before["nodes"][2]["i"][1][2] == 0
-    conv = after["nodes"][1]                    # all three in one, which reads the input twice
-    assert (conv["o"], conv["f"]) == ("Conv", "Add Relu") and [i[2] for i in conv["i"]].count(0) == 2 and len(after["nodes"]) == 3
+    conv = after["nodes"][1]                    # all three in one: what is added to the input became weights
+    assert (conv["o"], conv["f"]) == ("Conv", "Relu") and [i[2] for i in conv["i"]].count(0) == 1 and len(after["nodes"]) == 3
 
 
 def test_hostile_names(page, tmp_path):
