@@ -79,6 +79,15 @@ static void row_float(void *dst, const void *const *in, const int *step, int64_t
     f->kernels->binary_f32(f->function, dst, (ingot_operand){ in[0], !step[0] }, (ingot_operand){ in[1], !step[1] }, n);
 }
 
+/* Many short ones. */
+static void rows_float(void *dst, const void *const *in, const int *step, const int64_t *row_step, int64_t count,
+                       int64_t n, const void *argument)
+{
+    const float_row *f = argument;
+    f->kernels->binary_rows_f32(f->function, dst, (ingot_operand){ in[0], !step[0] }, row_step[0],
+                                (ingot_operand){ in[1], !step[1] }, row_step[1], count, n);
+}
+
 /* ---- blocked tensors ---- */
 
 /* How input i of a blocked operation is read. */
@@ -194,7 +203,7 @@ static ingot_status apply(ingot_op_ctx *c, ingot_binary function, ingot_tensor *
     ingot_tensor *const in[] = { x, y };
 
     if (out->dtype == INGOT_FLOAT)
-        return ingot_broadcast(c, out, in, 2, 32768, row_float, &f);
+        return ingot_broadcast_rows(c, out, in, 2, 32768, row_float, rows_float, &f);
     if (out->dtype == INGOT_FLOAT16 || out->dtype == INGOT_BFLOAT16)
         return ingot_broadcast(c, out, in, 2, 8192, ingot_row_narrow, &narrow);
     if (!rows[function][out->dtype])

@@ -1,6 +1,6 @@
 /* broadcast.c - the odometer behind ingot_broadcast(): dimensions of size 1 go, neighbours that every input walks alike
  * merge, and what is left innermost has stride 1 or 0 in every input. Work is cut into pieces of rows, so that one long
- * row is shared by the threads as well as many short ones. */
+ * row is shared by the threads as well as many short ones. Short rows go to a function of many, if there is one. */
 #include "ops/broadcast.h"
 
 #include <string.h>
@@ -8,12 +8,14 @@
 enum {
     CHUNK = 512,               /* floats that stand for 16-bit ones at a time; three buffers stay in the L1 cache */
     PIECE = 8192,              /* elements of a row that are handed out together */
+    SHORT = 128,               /* elements of a row that does not pay for a call */
 };
 
 /* The plan of one broadcast: `rank` outer dimensions that the odometer counts through, and a row of `inner` elements
  * that is cut into `pieces` of at most `piece`. Offsets count elements of each input; a stride of 0 repeats it. */
 typedef struct walk {
     ingot_row_fn *row;
+    ingot_rows_fn *rows;       /* for short rows, or NULL */
     const void *argument;
     char *out;
     size_t out_bytes;          /* of an element */
@@ -37,6 +39,32 @@ static void run_piece(const walk *w, int64_t row, const int64_t *at, int64_t beg
     w->row(w->out + (size_t)(row * w->inner + begin) * w->out_bytes, in, w->step, end - begin, w->argument);
 }
 
+/* `count` whole rows, which differ in the last outer dimension. */
+static void run_rows(const walk *w, int64_t row, const int64_t *at, int64_t count)
+{
+    const void *in[INGOT_BROADCAST_INPUTS] = { NULL };
+
+    for (int i = 0; i < w->n_in; i++)
+        in[i] = w->in[i] + (size_t)at[i] * w->in_bytes[i];
+    w->rows(w->out + (size_t)(row * w->inner) * w->out_bytes, in, w->step, w->stride[w->rank - 1], count, w->inner,
+            w->argument);
+}
+
+/* From one row to the one `count` rows further, which the last dimension holds or ends before: where that is at its
+ * end it goes back, and the dimension before goes on by one. */
+static void advance(const walk *w, int64_t *at, int64_t *index, int64_t count)
+{
+    for (int d = w->rank - 1; d >= 0; d--, count = 1) {
+        index[d] += count;
+        const bool wraps = index[d] == w->shape[d];
+        for (int i = 0; i < w->n_in; i++)
+            at[i] += w->stride[d][i] * (wraps ? count - w->shape[d] : count);
+        if (!wraps)
+            break;
+        index[d] = 0;
+    }
+}
+
 /* Task over pieces of output rows: finds the index of its first row once, then counts on like an odometer. */
 static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -52,22 +80,19 @@ static void walk_range(void *argument, int64_t begin, int64_t end, int thread)
         for (int i = 0; i < w->n_in; i++)
             at[i] += index[d] * w->stride[d][i];
     }
-    for (int64_t k = begin; k < end; k++) {
+    for (int64_t k = begin, count = 1; k < end; k += count) {
+        if (w->rows) {
+            count = MIN(end - k, w->shape[w->rank - 1] - index[w->rank - 1]);
+            run_rows(w, k, at, count);
+            advance(w, at, index, count);
+            continue;
+        }
         run_piece(w, row, at, piece * w->piece, MIN(w->inner, (piece + 1) * w->piece));
         if (++piece < w->pieces)
             continue;
         piece = 0;
         row++;
-        /* The next row: the last dimension goes on by one; where it is past its end it goes back, and the one before
-         * follows. */
-        for (int d = w->rank - 1; d >= 0; d--) {
-            const bool wraps = ++index[d] == w->shape[d];
-            for (int i = 0; i < w->n_in; i++)
-                at[i] += w->stride[d][i] * (wraps ? 1 - w->shape[d] : 1);
-            if (!wraps)
-                break;
-            index[d] = 0;
-        }
+        advance(w, at, index, 1);
     }
 }
 
@@ -128,8 +153,8 @@ static void collapse(walk *w, const ingot_tensor *out)
 /* Call row for runs of the output's last dimension, with numpy's broadcasting of the inputs. INVALID if an input does
  * not fit; the check is repeated here because out need not come from shape inference. Tasks take pieces, not rows, so
  * that the grain holds for long and for short rows. */
-ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in, int64_t grain,
-                             ingot_row_fn *row, const void *argument)
+ingot_status ingot_broadcast_rows(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in,
+                                  int64_t grain, ingot_row_fn *row, ingot_rows_fn *rows, const void *argument)
 {
     walk w = { .row = row, .argument = argument, .out = out->data, .out_bytes = ingot_dtype_size_bytes(out->dtype),
                .n_in = n_in };
@@ -147,8 +172,16 @@ ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_ten
     /* Rows in pieces of nearly equal length, so that no thread gets a short rest. */
     w.pieces = (w.inner + PIECE - 1) / PIECE;
     w.piece = (w.inner + w.pieces - 1) / w.pieces;
+    w.rows = w.rank > 0 && w.inner <= SHORT ? rows : NULL;
     ingot_parallel(c->team, count / w.inner * w.pieces, MAX(grain / w.piece, 1), walk_range, &w);
     return INGOT_OK;
+}
+
+/* Rows of any length one by one. */
+ingot_status ingot_broadcast(ingot_op_ctx *c, const ingot_tensor *out, ingot_tensor *const *in, int n_in, int64_t grain,
+                             ingot_row_fn *row, const void *argument)
+{
+    return ingot_broadcast_rows(c, out, in, n_in, grain, row, NULL, argument);
 }
 
 /* A row function for f16 and bf16: widens a chunk of each input, calls the f32 row, rounds back. An operand with step 0

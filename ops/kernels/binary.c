@@ -68,8 +68,11 @@ static const float *repeat(ingot_operand x, float lanes[VF32_LANES])
 {
     if (!x.period)
         return x.p;
-    for (int i = 0; i < VF32_LANES; i++)
-        lanes[i] = x.p[x.period == 1 ? 0 : i % 8];
+    if (x.period == 1)
+        vf32_store(lanes, vf32_set1(*x.p));
+    else
+        for (int i = 0; i < VF32_LANES; i++)
+            lanes[i] = x.p[i % 8];
     return lanes;
 }
 
@@ -90,4 +93,44 @@ void INGOT_FN(binary_f32)(ingot_binary function, float *dst, ingot_operand x, in
         x.period = 0;
     }
     loops[function][x.period ? 1 : y.period ? 2 : 0](dst, px, py, n);
+}
+
+enum { ROWS = 512 };           /* numbers that short rows are gathered by */
+
+/* Rows of an operand, one behind the other: where they lie so they stay, else they go to `to`, which has room for a
+ * vector behind them, as the last of a row may reach into the next one. */
+INGOT_INLINE const float *gather_rows(ingot_operand x, ptrdiff_t step, int64_t rows, int64_t n, float *to)
+{
+    if (!x.period && step == n)
+        return x.p;
+    for (int64_t r = 0; r < rows; r++) {
+        const float *p = x.p + r * step;
+        float *row = to + r * n;
+        const vf32 one = vf32_set1(*p);
+        if (x.period)
+            for (int64_t i = 0; i < n; i += VF32_LANES)
+                vf32_store(row + i, one);
+        else
+            for (int64_t i = 0; i < n; i += VF32_LANES)
+                vf32_store(row + i, i + VF32_LANES <= n ? vf32_load(p + i) : vf32_load_n(p + i, (size_t)(n - i)));
+    }
+    return to;
+}
+
+/* Rows are gathered until they fill a good many vectors. What all rows have in common is gathered once. */
+void INGOT_FN(binary_rows_f32)(ingot_binary function, float *dst, ingot_operand x, ptrdiff_t x_row, ingot_operand y,
+                               ptrdiff_t y_row, int64_t rows, int64_t n)
+{
+    float left[ROWS + VF32_LANES], right[ROWS + VF32_LANES];
+    const int64_t most = ROWS / n;
+    const float *px = left, *py = right;
+
+    for (int64_t r = 0; r < rows; r += most) {
+        const int64_t count = min64(most, rows - r);
+        if (r == 0 || x_row != 0)
+            px = gather_rows((ingot_operand){ x.p + r * x_row, x.period }, x_row, count, n, left);
+        if (r == 0 || y_row != 0)
+            py = gather_rows((ingot_operand){ y.p + r * y_row, y.period }, y_row, count, n, right);
+        loops[function][0](dst + r * n, px, py, count * n);
+    }
 }

@@ -256,6 +256,10 @@ enum { INGOT_STRIPE = 16 };
                                    int64_t columns, const float *factor)) \
     /* binary.c: dst may be the memory of an operand of period 0 */ \
     X(void, binary_f32, (ingot_binary function, float *dst, ingot_operand x, ingot_operand y, int64_t n)) \
+    /* The same for rows of at most 512 numbers, one behind the other in dst; operands of a period of 0 or 1, the next \
+       row's begin x_row and y_row numbers further. dst may be the memory of one that lies as dst does. */ \
+    X(void, binary_rows_f32, (ingot_binary function, float *dst, ingot_operand x, ptrdiff_t x_row, ingot_operand y, \
+                              ptrdiff_t y_row, int64_t rows, int64_t n)) \
     /* cell.c and cell_f64.c: elements are float or double. Packing takes `gates` matrices (hidden, k), one after \
        the other, into blocks [b0, b1) of gates * k * lanes elements. inputs: the same blocks of rows [m0, m1) of x, \
        with k numbers each, times those weights plus bias, into rows of all blocks' gates. step: these blocks. */ \

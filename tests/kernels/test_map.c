@@ -244,6 +244,31 @@ static void check_half(const ingot_kernels *k, bool bfloat)
     }
 }
 
+/* Rows of n, an operand's next one x_row or y_row further: beside the definition, and in the first operand's place. */
+static void check_binary_rows(const ingot_kernels *k, int x_period, int64_t x_row, int y_period, int64_t y_row,
+                              int64_t rows, int64_t n)
+{
+    const ingot_binary function = (ingot_binary)((rows + n) % INGOT_N_BINARIES);
+    const int64_t n_x = (rows - 1) * x_row + (x_period ? 1 : n), n_y = (rows - 1) * y_row + (y_period ? 1 : n);
+    float *x = check_randoms(n_x), *y = check_randoms(n_y), *z = check_floats(rows * n);
+    char what[120];
+
+    snprintf(what, sizeof what, "binary rows %s %d, periods %d and %d, steps %d and %d, %d of %d", k->isa,
+             (int)function, x_period, y_period, (int)x_row, (int)y_row, (int)rows, (int)n);
+    for (int in_place = 0; in_place <= (!x_period && x_row == n); in_place++) {
+        if (in_place)
+            memcpy(z, x, (size_t)n_x * sizeof *z);
+        k->binary_rows_f32(function, z, (ingot_operand){ in_place ? z : x, x_period }, x_row,
+                           (ingot_operand){ y, y_period }, y_row, rows, n);
+        if (!check_upper_halves())
+            check_fail("%s: leaves upper halves set", what);
+        for (int64_t i = 0; i < rows * n; i++)
+            check_near(z[i], binary(function, x[i / n * x_row + (x_period ? 0 : i % n)],
+                                    y[i / n * y_row + (y_period ? 0 : i % n)]), 2e-7, what, i);
+    }
+    check_free(x, n_x, what), check_free(y, n_y, what), check_free(z, rows * n, what);
+}
+
 /* All functions of one variable; those of two with every pair of periods, over lengths that cross several vectors. */
 static void test(const ingot_kernels *k)
 {
@@ -258,6 +283,12 @@ static void test(const ingot_kernels *k)
             for (int y = 0; y < 3; y++)
                 for (int64_t n = 0; n < 40; n++)
                     check_binary(k, (ingot_binary)f, periods[x], periods[y], n);
+    for (int64_t n = 1; n <= 128; n += n < 40 ? 1 : 29)
+        for (int64_t rows = 1; rows < 70; rows = rows * 3 + 1)
+            for (int way = 0; way < 36; way++) {
+                const int64_t steps[] = { 0, n, n + 3 };
+                check_binary_rows(k, way & 1, steps[way / 4 % 3], way >> 1 & 1, steps[way / 12], rows, n);
+            }
     for (int m = 0; m < N_MAPS; m++)
         if (worst[m] > 1)
             printf("%s %s: at most %.2f ulp\n", k->isa, maps[m].name, worst[m]);
