@@ -48,7 +48,7 @@ typedef struct rewriter {
     ingot_step **steps;
     int n_steps, capacity;
     ingot_error *error;
-    bool *wanted;                        /* by value: does an operator take it blocked? NULL until somebody asks */
+    unsigned char *wanted;               /* by value, how its readers want it; NULL until somebody asks */
 } rewriter;
 
 /* Append to the new list, which is doubled in the plan's arena. False when memory is out. The old list stays behind in
@@ -98,30 +98,70 @@ static ingot_layout rule_of(const ingot_step *step)
     return !step->dynamic && c->op->layout ? c->op->layout(c) : (ingot_layout){INGOT_LAYOUT_PLAIN, 0};
 }
 
-/* Fills r->wanted from all steps. False when memory is out. */
+/* How readers want a value. Some take it blocked; some find it better so: they are blocked in any case, or all that is
+ * made of it is wanted so; for others it is better plain. */
+enum { TAKEN_BLOCKED = 1, BETTER_BLOCKED = 2, BETTER_PLAIN = 4 };
+
+/* Do all readers find it better blocked? */
+static bool better_blocked(const rewriter *r, int value)
+{
+    return (r->wanted[value] & (BETTER_BLOCKED | BETTER_PLAIN)) == BETTER_BLOCKED;
+}
+
+/* Fills r->wanted from all steps, readers first. False when memory is out. */
 static bool find_wanted(rewriter *r)
 {
     ingot_plan *plan = r->plan;
     r->wanted = ingot_arena_array(&plan->arena, (size_t)plan->n_values, sizeof *r->wanted);
-    for (int s = 0; r->wanted && s < plan->n_steps; s++) {
-        const ingot_layout rule = rule_of(plan->steps[s]);
-        for (int i = 0; i < plan->steps[s]->ctx.n_in; i++)
-            if (rule.kind != INGOT_LAYOUT_PLAIN && takes_part(&rule, i) && plan->steps[s]->inputs[i] != INGOT_NONE)
-                r->wanted[plan->steps[s]->inputs[i]] = true;
+    for (int v = 0; r->wanted && v < plan->n_values; v++)
+        r->wanted[v] = plan->values[v]->is_output ? BETTER_PLAIN : 0;
+    for (int s = plan->n_steps - 1; r->wanted && s >= 0; s--) {
+        const ingot_step *step = plan->steps[s];
+        const ingot_layout rule = rule_of(step);
+        const bool better = rule.kind == INGOT_LAYOUT_NATIVE || (rule.kind == INGOT_LAYOUT_FOLLOW &&
+                            step->ctx.n_out == 1 && better_blocked(r, step->outputs[0]));
+        for (int i = 0; i < step->ctx.n_in; i++)
+            if (step->inputs[i] != INGOT_NONE) {
+                const bool taken = rule.kind != INGOT_LAYOUT_PLAIN && takes_part(&rule, i);
+                r->wanted[step->inputs[i]] |= (taken ? TAKEN_BLOCKED : 0) |
+                                              (taken && better ? BETTER_BLOCKED : BETTER_PLAIN);
+            }
     }
     return r->wanted != NULL;
 }
 
-/* Does a step that could follow its blocked inputs make more than it reads, for nobody who wants that blocked? Its
- * inputs are then the smaller ones to convert. */
-static bool grows_unwanted(const rewriter *r, const ingot_step *step, const ingot_layout *rule)
+/* Bytes that a step reads of inputs that could be blocked. */
+static size_t read_bytes(const ingot_plan *plan, const ingot_step *step, const ingot_layout *rule)
+{
+    size_t sum = 0;
+    for (int i = 0; i < step->ctx.n_in; i++)
+        if (takes_part(rule, i) && step->inputs[i] != INGOT_NONE)
+            sum += ingot_storage_bytes(&plan->values[step->inputs[i]]->tensor);
+    return sum;
+}
+
+/* Does the operator read one image alone that could be blocked, with whole blocks of channels, and make another? */
+static bool maps_image(const ingot_op_ctx *c, const ingot_layout *rule)
+{
+    const ingot_tensor *x = c->n_in > 0 ? c->in[0] : NULL;
+    return rule->inputs == 1 && x && x->rank >= 3 && x->rank == c->out[0]->rank && x->shape[1] % INGOT_BLOCK == 0 &&
+           ingot_count(x) > 0;
+}
+
+/* Should a step that could follow its inputs be blocked? Where it makes more than it reads, its inputs are the smaller
+ * ones to convert, so its readers decide: blocked inputs become plain where nobody takes the result blocked, and a
+ * plain image becomes blocked where everybody is better off so. That goes for one of the same size too, which is
+ * perhaps made of rows of channels (find_pixel_rows.c). */
+static bool is_better_blocked(const rewriter *r, const ingot_step *step, const ingot_layout *rule)
 {
     const ingot_op_ctx *c = &step->ctx;
-    size_t read_bytes = 0;
-    for (int i = 0; i < c->n_in; i++)
-        if (takes_part(rule, i) && step->inputs[i] != INGOT_NONE)
-            read_bytes += ingot_storage_bytes(&r->plan->values[step->inputs[i]]->tensor);
-    return c->n_out == 1 && c->out[0] && ingot_storage_bytes(c->out[0]) > read_bytes && !r->wanted[step->outputs[0]];
+    const bool blocked = follows_blocked(r->plan, step, rule);
+    if (c->n_out != 1 || !c->out[0])
+        return blocked;
+    const size_t read = read_bytes(r->plan, step, rule), made = ingot_storage_bytes(c->out[0]);
+    if (blocked)
+        return made <= read || r->wanted[step->outputs[0]] & TAKEN_BLOCKED;
+    return made >= read && maps_image(c, rule) && better_blocked(r, step->outputs[0]);
 }
 
 /* Choose the step's layout, convert the inputs that have another one, mark its outputs. Only values of rank 3 and more
@@ -133,10 +173,10 @@ static bool place_step(rewriter *r, ingot_step *step)
     ingot_op_ctx *c = &step->ctx;
     const ingot_layout rule = rule_of(step);
     bool blocked = rule.kind == INGOT_LAYOUT_NATIVE;
-    if (rule.kind == INGOT_LAYOUT_FOLLOW && follows_blocked(r->plan, step, &rule)) {
+    if (rule.kind == INGOT_LAYOUT_FOLLOW) {
         if (!r->wanted && !find_wanted(r))
             return false;
-        blocked = !grows_unwanted(r, step, &rule);
+        blocked = is_better_blocked(r, step, &rule);
     }
     for (int i = 0; i < c->n_in; i++) {
         if (step->inputs[i] == INGOT_NONE)

@@ -588,3 +588,22 @@ def test_not_pixel_rows(check, what):
     else:
         y = to_rows(g, g.add("Softmax", to_image(g, "x", 20, 5, 7), axis=3), 20)
     assert check(g, {"x": random(*shape)}, [y], ROWS) == 0
+
+
+@pytest.mark.parametrize("what, n", [("grows", 1), ("same size", 1), ("joined", 2), ("shrinks", 0), ("read plain", 0),
+                                     ("wanted", 0)])
+def test_pixel_rows_resized(check, what, n):
+    """What is enlarged for a convolution becomes blocked before that, unless somebody reads it otherwise."""
+    g = Graph()
+    sides = {"same size": ints(2, 16, 5, 7), "shrinks": ints(2, 16, 3, 4)}.get(what, ints(2, 16, 9, 12))
+    x = g.add("Resize", to_image(g, g.add("Neg", "x"), 16, 5, 7), "", "", sides, mode="linear")
+    if what == "joined":
+        other = g.add("Resize", to_image(g, g.add("Abs", "x"), 16, 5, 7), "", "", sides, mode="linear")
+        y = conv(g, g.add("Concat", x, other, axis=1), 32, 24)
+    else:
+        y = conv(g, x, 16, 24)
+    outputs = [y, x] if what == "wanted" else [y]
+    if what == "read plain":
+        outputs.append(g.add("ArgMax", x, axis=3))
+        outputs[-1] = g.add("Cast", outputs[-1], to=TensorProto.FLOAT)
+    assert check(g, {"x": random(2, 35, 16)}, outputs, ROWS) == n
