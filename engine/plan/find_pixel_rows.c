@@ -134,15 +134,15 @@ static bool drop_unread(ingot_plan *plan)
                 read[step->inputs[i]] = true;
         plan->steps[--kept] = step;
     }
+    plan->steps += kept;
     plan->n_steps -= kept;
-    memmove(plan->steps, plan->steps + kept, (size_t)plan->n_steps * sizeof *plan->steps);
     return true;
 }
 
 /* Not where somebody watches: the values in between would not be seen. */
 ingot_status ingot_plan_pixel_rows(ingot_plan *plan, ingot_error *error)
 {
-    if (plan->env->observe)
+    if (plan->env->observe || plan->n_steps == 0)
         return INGOT_OK;
     const int *producers = find_producers(plan);
     bool known = producers != NULL;
