@@ -172,17 +172,15 @@ static ingot_status fold_one(ingot_pass_ctx *c, const ingot_shapes *shapes, int 
     return status;
 }
 
-/* In running order, so that the nodes of a row are met before the one that ends it. Before: y =
- * BatchNormalization(Conv(x, W, b)); after: y = Conv(x, W * s, b * s + t). */
-ingot_status ingot_fold_batch_normalization(ingot_pass_ctx *c)
+/* In running order, so that the nodes of a row are met before the one that ends it. */
+static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
-    ingot_shapes shapes;
     ingot_status status = INGOT_OK;
-    if (!ingot_shapes_infer(&shapes, c->graph, c->is_main))
-        status = ingot_pass_out_of_memory(c);
     for (int i = 0; !status && i < c->graph->n_nodes; i++)
         if (ingot_is_op(c->graph->nodes[i], "BatchNormalization"))
-            status = fold_one(c, &shapes, i);
-    ingot_shapes_free(&shapes);
+            status = fold_one(c, shapes, i);
     return status;
 }
+
+/* Before: y = BatchNormalization(Conv(x, W, b)); after: y = Conv(x, W * s, b * s + t). */
+ingot_status ingot_fold_batch_normalization(ingot_pass_ctx *c) { return ingot_with_shapes(c, fold_all); }

@@ -100,22 +100,18 @@ static bool fold_elements(ingot_graph *graph, const ingot_shapes *shapes, int in
     return true;
 }
 
-/* In running order, so that results of folded nodes fold the nodes behind them in the same walk. Before: y = f(c) for
- * constants c; after: y is a constant. Outputs that are the graph's stay nodes' results. Shapes computed at the start
- * stay right while folding, as folding changes none. */
-ingot_status ingot_fold_constants(ingot_pass_ctx *c)
+/* In running order, so that results of folded nodes fold the nodes behind them in the same walk. Outputs that are the
+ * graph's stay nodes' results. Shapes computed at the start stay right while folding, as folding changes none. */
+static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;
-    ingot_shapes shapes;
-    if (!ingot_shapes_infer(&shapes, graph, c->is_main)) {
-        ingot_shapes_free(&shapes);
-        return ingot_pass_out_of_memory(c);
-    }
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->nodes[i]->op_type &&
-            (is_foldable(graph, graph->nodes[i]) && c->options->evaluate ? evaluate(c, &shapes, i)
-                                                                         : fold_elements(graph, &shapes, i)))
+            (is_foldable(graph, graph->nodes[i]) && c->options->evaluate ? evaluate(c, shapes, i)
+                                                                         : fold_elements(graph, shapes, i)))
             c->n_done++;
-    ingot_shapes_free(&shapes);
     return INGOT_OK;
 }
+
+/* Before: y = f(c) for constants c; after: y is a constant. */
+ingot_status ingot_fold_constants(ingot_pass_ctx *c) { return ingot_with_shapes(c, fold_all); }

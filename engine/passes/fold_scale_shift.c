@@ -103,11 +103,4 @@ static ingot_status fold_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 
 /* Before: y = Conv(x, W, b) * s, or + t; after: y = Conv(x, W * s, b * s + t). No Add is put behind a MatMul for a
  * shift: it would only stand in the place of the one that was there. */
-ingot_status ingot_fold_scale_shift(ingot_pass_ctx *c)
-{
-    ingot_shapes shapes;
-    const ingot_status status =
-        ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fold_all(c, &shapes) : ingot_pass_out_of_memory(c);
-    ingot_shapes_free(&shapes);
-    return status;
-}
+ingot_status ingot_fold_scale_shift(ingot_pass_ctx *c) { return ingot_with_shapes(c, fold_all); }

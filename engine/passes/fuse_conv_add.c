@@ -61,11 +61,4 @@ static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 
 /* Before: y = Conv(x), z = Add(y, r); after: z = Conv(x) with r as a further input and the Add in its list of fused
  * nodes. */
-ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c)
-{
-    ingot_shapes shapes;
-    const ingot_status status =
-        ingot_shapes_infer(&shapes, c->graph, c->is_main) ? fuse_all(c, &shapes) : ingot_pass_out_of_memory(c);
-    ingot_shapes_free(&shapes);
-    return status;
-}
+ingot_status ingot_fuse_conv_add(ingot_pass_ctx *c) { return ingot_with_shapes(c, fuse_all); }

@@ -17,22 +17,18 @@ static bool is_row(const ingot_graph *graph, int value, int64_t n)
 }
 
 /* The product becomes a Gemm in place and takes over the result of the Add. A left operand of higher rank stays a
- * MatMul: Gemm takes matrices only. Before: z = Add(MatMul(A, B), c); after: z = Gemm(A, B, c) with alpha and beta left
- * at 1. */
-ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
+ * MatMul: Gemm takes matrices only. */
+static ingot_status fuse_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;
-    ingot_shapes shapes;
     ingot_status status = INGOT_OK;
-    if (!ingot_shapes_infer(&shapes, graph, c->is_main))
-        status = ingot_pass_out_of_memory(c);
     for (int i = 0; !status && i < graph->n_nodes; i++) {
         ingot_node *product = graph->nodes[i];
         if (!ingot_is_op(product, "MatMul") || product->n_fused || product->n_inputs != 2)
             continue;
         /* A matrix of known width, and an Add as the only reader of the product. */
-        const ingot_shape *a = ingot_shape_of(&shapes, product->inputs[0]);
-        const ingot_shape *b = ingot_shape_of(&shapes, product->inputs[1]);
+        const ingot_shape *a = ingot_shape_of(shapes, product->inputs[0]);
+        const ingot_shape *b = ingot_shape_of(shapes, product->inputs[1]);
         const ingot_node *add = ingot_single_reader(graph, ingot_output(product));
         if (!ingot_is_op(add, "Add") || ingot_output(add) == INGOT_NONE || add->n_inputs != 2 || add->n_fused ||
             b->rank != 2 || b->dim[1] < 0)
@@ -55,6 +51,8 @@ ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c)
             status = ingot_pass_out_of_memory(c);
         c->n_done++;
     }
-    ingot_shapes_free(&shapes);
     return status;
 }
+
+/* Before: z = Add(MatMul(A, B), c); after: z = Gemm(A, B, c) with alpha and beta left at 1. */
+ingot_status ingot_fuse_matmul_add(ingot_pass_ctx *c) { return ingot_with_shapes(c, fuse_all); }

@@ -217,14 +217,11 @@ static int common_input(const ingot_graph *graph, const ingot_node *add)
                                                                                       : INGOT_NONE;
 }
 
-/* Before: y = Add(Conv(x, V), Conv(x, W)); after: y = Conv(x, V + W). More than two go one after the other. */
-ingot_status ingot_merge_parallel(ingot_pass_ctx *c)
+/* More than two branches go one after the other. */
+static ingot_status merge_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;
-    ingot_shapes shapes;
     ingot_status status = INGOT_OK;
-    if (!ingot_shapes_infer(&shapes, graph, c->is_main))
-        status = ingot_pass_out_of_memory(c);
     for (int i = 0; !status && i < graph->n_nodes; i++) {
         const ingot_node *node = graph->nodes[i];
         branch a, b;
@@ -233,7 +230,7 @@ ingot_status ingot_merge_parallel(ingot_pass_ctx *c)
             node->inputs[0] == node->inputs[1])
             continue;
         const int input = common_input(graph, node);
-        const ingot_shape *shape = ingot_shape_of(&shapes, input);
+        const ingot_shape *shape = ingot_shape_of(shapes, input);
         if (input == INGOT_NONE || shape->rank < 3 || !read_branch(graph, node->inputs[0], input, shape->dim[1], &a) ||
             !read_branch(graph, node->inputs[1], input, shape->dim[1], &b))
             continue;
@@ -242,6 +239,8 @@ ingot_status ingot_merge_parallel(ingot_pass_ctx *c)
         else if (can_merge(graph, shape, &b, &a, at))
             status = merge(c, i, &b, &a, at);
     }
-    ingot_shapes_free(&shapes);
     return status;
 }
+
+/* Before: y = Add(Conv(x, V), Conv(x, W)); after: y = Conv(x, V + W). */
+ingot_status ingot_merge_parallel(ingot_pass_ctx *c) { return ingot_with_shapes(c, merge_all); }

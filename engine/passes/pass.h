@@ -67,6 +67,11 @@ void ingot_pass_kept(ingot_pass_ctx *c, const ingot_node *node, const char *form
 
 ingot_status ingot_pass_out_of_memory(ingot_pass_ctx *c);
 
+/* Do `work` with what is known of the graph's shapes now; what it changes changes nothing there. */
+struct ingot_shapes;
+ingot_status ingot_with_shapes(ingot_pass_ctx *c,
+                               ingot_status (*work)(ingot_pass_ctx *c, const struct ingot_shapes *shapes));
+
 ingot_pass_fn ingot_common_subexpressions, ingot_dead_code, ingot_eliminate_identity, ingot_eliminate_transpose,
     ingot_fold_batch_normalization, ingot_fold_constants, ingot_fold_scale_shift, ingot_fuse_activation,
     ingot_fuse_conv_add, ingot_fuse_dynamic_quantize, ingot_fuse_matmul_add, ingot_fuse_pad, ingot_merge_parallel,

@@ -8,6 +8,7 @@
 
 #include "engine/core/team.h"
 #include "engine/passes/rewrite.h"
+#include "engine/passes/shapes.h"
 #include "ops/microsoft.h"
 #include "ops/op.h"
 #include "ops/upgrade.h"
@@ -64,6 +65,16 @@ void ingot_pass_kept(ingot_pass_ctx *c, const ingot_node *node, const char *form
 ingot_status ingot_pass_out_of_memory(ingot_pass_ctx *c)
 {
     return ingot_out_of_memory(c->error);
+}
+
+/* The list of shapes is freed in either case. */
+ingot_status ingot_with_shapes(ingot_pass_ctx *c, ingot_status (*work)(ingot_pass_ctx *c, const ingot_shapes *shapes))
+{
+    ingot_shapes shapes;
+    const ingot_status status =
+        ingot_shapes_infer(&shapes, c->graph, c->is_main) ? work(c, &shapes) : ingot_pass_out_of_memory(c);
+    ingot_shapes_free(&shapes);
+    return status;
 }
 
 /* A name that was misspelled must not pass for one that was switched off. INGOT_USAGE with the name. */

@@ -270,20 +270,16 @@ static bool replace(ingot_graph *graph, const match *m, const struct spelling *s
     return node && set_attributes(graph, node, s->attributes, m->number);
 }
 
-/* Only nodes that were there at the start are tried as the end of a spelling; a later run sees the new ones. Before: y
- * = Mul(x, Sigmoid(x)), say; after: y = Swish(x). match_value() looks at a graph that earlier matches have changed
- * already, and removed nodes have no op_type. */
-ingot_status ingot_recognize(ingot_pass_ctx *c)
+/* Only nodes that were there at the start are tried as the end of a spelling; a later run sees the new ones.
+ * match_value() looks at a graph that earlier matches have changed already, and removed nodes have no op_type. */
+static ingot_status recognize_all(ingot_pass_ctx *c, const ingot_shapes *shapes)
 {
     ingot_graph *graph = c->graph;
-    ingot_shapes shapes;
     ingot_status status = INGOT_OK;
-    if (!ingot_shapes_infer(&shapes, graph, c->is_main))
-        status = ingot_pass_out_of_memory(c);
     const int n_nodes = graph->n_nodes;
     for (int s = 0; s < N_SPELLINGS; s++) /* spelling by spelling: some contain others that stand further down */
         for (int i = 0; !status && i < n_nodes; i++) {
-            match m = {.graph = graph, .shapes = &shapes};
+            match m = {.graph = graph, .shapes = shapes};
             memset(m.values, 0xff, sizeof m.values);
             if (!graph->nodes[i]->op_type || !graph->nodes[i]->n_outputs ||
                 !match_value(&m, spellings[s].text, graph->nodes[i]->outputs[0]) || !fits(&m, &spellings[s]))
@@ -292,6 +288,8 @@ ingot_status ingot_recognize(ingot_pass_ctx *c)
                 status = ingot_pass_out_of_memory(c);
             c->n_done++;
         }
-    ingot_shapes_free(&shapes);
     return status;
 }
+
+/* Before: y = Mul(x, Sigmoid(x)), say; after: y = Swish(x). */
+ingot_status ingot_recognize(ingot_pass_ctx *c) { return ingot_with_shapes(c, recognize_all); }
