@@ -61,6 +61,9 @@ int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dty
 /* Is value absent, or a constant that gives each of n columns one number (or all the same)? */
 bool ingot_is_row_bias(const ingot_graph *graph, int value, int64_t n);
 
+/* The n numbers of such a constant, of any rank, to be released; zeros where it is absent. NULL when memory is out. */
+double *ingot_row_doubles(const ingot_graph *graph, int value, int64_t n);
+
 /* Give a Conv, ConvTranspose or Gemm other weights and bias. False where an id is INGOT_NONE or memory is out. */
 bool ingot_set_weights(ingot_graph *graph, int node, int weights, int bias);
 

@@ -327,21 +327,15 @@ static bool apply_add(search *s, const place *p, int index)
     const int slot = constant_operand(graph, node);
     const int old = node->inputs[slot];
     const ingot_tensor *t = &graph->values[old].constant->tensor;
-    double *bias = ingot_const_all_doubles(graph, graph->values[old].constant);
-    double *sum = ingot_alloc(graph->arena->memory, (size_t)p->n * sizeof *sum + 1);
+    double *bias = ingot_row_doubles(graph, old, p->n);
     int64_t shape[INGOT_MAX_RANK] = {p->n};
     const int rank = p->rank - p->axis;
     for (int d = 1; d < rank; d++)
         shape[d] = 1;
-    int id = INGOT_NONE;
-    if (bias && sum) {
-        const bool spread = ingot_count(t) == 1;
-        for (int64_t i = 0; i < p->n; i++)
-            sum[i] = bias[spread ? 0 : i] * affine->scale[p->first + i] + (p->shift ? affine->shift[p->first + i] : 0);
-        id = ingot_add_doubles(graph, graph->values[old].name, t->dtype, rank, shape, sum);
-    }
+    for (int64_t i = 0; bias && i < p->n; i++)
+        bias[i] = bias[i] * affine->scale[p->first + i] + (p->shift ? affine->shift[p->first + i] : 0);
+    const int id = bias ? ingot_add_doubles(graph, graph->values[old].name, t->dtype, rank, shape, bias) : INGOT_NONE;
     ingot_release(graph->arena->memory, bias);
-    ingot_release(graph->arena->memory, sum);
     return id != INGOT_NONE && ingot_node_set_input(graph, index, slot, id);
 }
 

@@ -171,17 +171,12 @@ static ingot_status merge(ingot_pass_ctx *c, int index, const branch *large, con
     ingot_graph *graph = c->graph;
     const int64_t n = large->channels;
     const int sum = graph->nodes[index]->outputs[0];
-    double *numbers = ingot_alloc(graph->arena->memory, 2 * (size_t)n * sizeof *numbers);
-    double *before = small->bias == INGOT_NONE ? NULL
-                                               : ingot_const_all_doubles(graph, graph->values[small->bias].constant);
+    ingot_affine affine = {n, ingot_alloc(graph->arena->memory, (size_t)n * sizeof(double)),
+                           ingot_row_doubles(graph, small->bias, n), 0};
     int weights = INGOT_NONE;
-    bool ok = numbers && (before || small->bias == INGOT_NONE), finite = true;
-    ingot_affine affine = {n, numbers, numbers + n, 0};
-    for (int64_t i = 0; ok && i < n; i++) {
-        const bool spread = before && ingot_count(&graph->values[small->bias].constant->tensor) == 1;
+    bool ok = affine.scale && affine.shift, finite = true;
+    for (int64_t i = 0; ok && i < n; i++)
         affine.scale[i] = 1;
-        affine.shift[i] = before ? before[spread ? 0 : i] : 0;
-    }
     const bool norm = small->weights == INGOT_NONE;
     if (ok && norm && small->node != INGOT_NONE)
         finite = ingot_append_normalization(graph, graph->nodes[small->node], &affine);
@@ -199,8 +194,8 @@ static ingot_status merge(ingot_pass_ctx *c, int index, const branch *large, con
     } else if (ok) {
         ingot_pass_kept(c, graph->nodes[index], "a factor is not a finite number");
     }
-    ingot_release(graph->arena->memory, before);
-    ingot_release(graph->arena->memory, numbers);
+    ingot_release(graph->arena->memory, affine.shift);
+    ingot_release(graph->arena->memory, affine.scale);
     return ok ? INGOT_OK : ingot_pass_out_of_memory(c);
 }
 

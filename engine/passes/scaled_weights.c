@@ -111,19 +111,29 @@ int ingot_scale_groups(ingot_graph *graph, int value, int64_t group, const doubl
 int ingot_affine_bias(ingot_graph *graph, int value, const char *name, ingot_dtype dtype, int64_t n, double factor,
                       const double *scale, const double *shift)
 {
-    const ingot_const *old = value == INGOT_NONE ? NULL : graph->values[value].constant;
-    double *bias = ingot_alloc(graph->arena->memory, (size_t)n * sizeof *bias + 1);
-    double *before = old ? ingot_const_all_doubles(graph, old) : NULL;
-    int id = INGOT_NONE;
-    if (bias && (before || !old)) {
-        const bool spread = old && ingot_count(&old->tensor) == 1;
-        for (int64_t i = 0; i < n; i++)
-            bias[i] = shift[i] + (old ? before[spread ? 0 : i] * factor * (scale ? scale[i] : 1) : 0);
-        id = ingot_add_doubles(graph, name, dtype, 1, &n, bias);
-    }
-    ingot_release(graph->arena->memory, before);
+    double *bias = ingot_row_doubles(graph, value, n);
+    for (int64_t i = 0; bias && i < n; i++)
+        bias[i] = shift[i] + (value == INGOT_NONE ? 0 : bias[i] * factor * (scale ? scale[i] : 1));
+    const int id = bias ? ingot_add_doubles(graph, name, dtype, 1, &n, bias) : INGOT_NONE;
     ingot_release(graph->arena->memory, bias);
     return id;
+}
+
+/* One element is spread to n. */
+double *ingot_row_doubles(const ingot_graph *graph, int value, int64_t n)
+{
+    const ingot_const *constant = value == INGOT_NONE ? NULL : graph->values[value].constant;
+    double *row = ingot_alloc(graph->arena->memory, (size_t)n * sizeof *row + 1);
+    double *stored = constant ? ingot_const_all_doubles(graph, constant) : NULL;
+    if (constant && !stored) {
+        ingot_release(graph->arena->memory, row);
+        return NULL;
+    }
+    const bool spread = constant && ingot_count(&constant->tensor) == 1;
+    for (int64_t i = 0; row && i < n; i++)
+        row[i] = stored ? stored[spread ? 0 : i] : 0;
+    ingot_release(graph->arena->memory, stored);
+    return row;
 }
 
 /* A vector along the last axis, perhaps with a one in front of it: Gemm refuses a higher rank. */
