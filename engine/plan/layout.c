@@ -48,7 +48,7 @@ typedef struct rewriter {
     ingot_step **steps;
     int n_steps, capacity;
     ingot_error *error;
-    unsigned char *wanted;               /* by value, how its readers want it; NULL until somebody asks */
+    unsigned char *wanted;               /* by value, how its readers want it */
 } rewriter;
 
 /* Append to the new list, which is doubled in the plan's arena. False when memory is out. The old list stays behind in
@@ -112,7 +112,7 @@ static bool better_blocked(const rewriter *r, int value)
 static bool find_wanted(rewriter *r)
 {
     ingot_plan *plan = r->plan;
-    r->wanted = ingot_arena_array(&plan->arena, (size_t)plan->n_values, sizeof *r->wanted);
+    r->wanted = ingot_arena_array(&plan->arena, (size_t)plan->n_values + 1, sizeof *r->wanted);
     for (int v = 0; r->wanted && v < plan->n_values; v++)
         r->wanted[v] = plan->values[v]->is_output ? BETTER_PLAIN : 0;
     for (int s = plan->n_steps - 1; r->wanted && s >= 0; s--) {
@@ -166,18 +166,14 @@ static bool is_better_blocked(const rewriter *r, const ingot_step *step, const i
 
 /* Choose the step's layout, convert the inputs that have another one, mark its outputs. Only values of rank 3 and more
  * can be blocked. False when memory is out. An operator of INGOT_LAYOUT_NATIVE is always blocked, one of
- * INGOT_LAYOUT_FOLLOW where most of its input is. Contexts are pointed at the tensors that the
- * step now reads. */
+ * INGOT_LAYOUT_FOLLOW where that is better. Contexts are pointed at the tensors that the step now reads. */
 static bool place_step(rewriter *r, ingot_step *step)
 {
     ingot_op_ctx *c = &step->ctx;
     const ingot_layout rule = rule_of(step);
     bool blocked = rule.kind == INGOT_LAYOUT_NATIVE;
-    if (rule.kind == INGOT_LAYOUT_FOLLOW) {
-        if (!r->wanted && !find_wanted(r))
-            return false;
+    if (rule.kind == INGOT_LAYOUT_FOLLOW)
         blocked = is_better_blocked(r, step, &rule);
-    }
     for (int i = 0; i < c->n_in; i++) {
         if (step->inputs[i] == INGOT_NONE)
             continue;
@@ -217,6 +213,8 @@ static bool plain_outputs(rewriter *r)
 ingot_status ingot_plan_layout(ingot_plan *plan, ingot_error *error)
 {
     rewriter r = {.plan = plan, .error = error};
+    if (!find_wanted(&r))
+        return ingot_out_of_memory(error);
     for (int s = 0; s < plan->n_steps; s++)
         if (!place_step(&r, plan->steps[s]))
             return ingot_out_of_memory(error);
