@@ -40,11 +40,16 @@ static bool copies(const ingot_op_ctx *c, const ingot_attention *a)
            a->keys * (a->depth + a->v_depth) * (int64_t)sizeof(float) >= COPY_BYTES;
 }
 
-/* Floats of a thread: Q', scores, y' and factors, and a head's K and V where they are copied. */
+/* Floats of a block of queries: Q', scores, y' and factors. */
+static int64_t block_floats(const ingot_attention *a, int64_t width)
+{
+    return (a->depth + a->keys + a->v_depth + 1) * width;
+}
+
+/* Floats of a thread: those of a block, and a head's K and V where they are copied. */
 size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attention *a)
 {
-    return (size_t)((a->depth + a->keys + a->v_depth + 1) * block_width(c) +
-                    (copies(c, a) ? a->keys * (a->depth + a->v_depth) : 0));
+    return (size_t)(block_floats(a, block_width(c)) + (copies(c, a) ? a->keys * (a->depth + a->v_depth) : 0));
 }
 
 /* One block of queries of one head, whose keys and values these are. Columns past the last query, up to whole vectors,
@@ -89,7 +94,7 @@ static void run_items(void *argument, int64_t begin, int64_t end, int thread)
     const columns_call *call = argument;
     const ingot_attention *a = call->a;
     float *memory = (float *)(void *)ingot_thread_scratch(call->ctx, thread);
-    float *copy = memory + (a->depth + a->keys + a->v_depth + 1) * call->width;
+    float *copy = memory + block_floats(a, call->width);
     rows_of keys = {0}, values = {0};
     int64_t held = -1;                   /* key head of the copy */
 
