@@ -311,15 +311,14 @@ INGOT_INLINE void source_1d(int points, const vf32 x[MAX_POINTS], vf32 y[MAX_POI
     }
 
     const vf32 c = vf32_set1(2.5f), half = vf32_set1(0.5f), two = vf32_set1(2.0f);
-    const vf32 even1 = vf32_fnma(two, x[2], x[4]),
-               odd1 = vf32_mul(vf32_fnma(two, x[1], x[3]), vf32_set1((float)(SQRT2 / 2)));
-    const vf32 even2 = vf32_fnma(half, x[2], x[4]),
-               odd2 = vf32_mul(vf32_fnma(half, x[1], x[3]), vf32_set1((float)SQRT2));
+    const vf32 near = vf32_set1((float)(SQRT2 / 2)), far = vf32_set1((float)SQRT2);
+    const vf32 even1 = vf32_fnma(two, x[2], x[4]), odd1 = vf32_fnma(two, x[1], x[3]);
+    const vf32 even2 = vf32_fnma(half, x[2], x[4]), odd2 = vf32_fnma(half, x[1], x[3]);
     y[0] = vf32_fnma(c, x[2], vf32_add(x[0], x[4]));
-    y[1] = vf32_add(even1, odd1);
-    y[2] = vf32_sub(even1, odd1);
-    y[3] = vf32_add(even2, odd2);
-    y[4] = vf32_sub(even2, odd2);
+    y[1] = vf32_fma(near, odd1, even1);
+    y[2] = vf32_fnma(near, odd1, even1);
+    y[3] = vf32_fma(far, odd2, even2);
+    y[4] = vf32_fnma(far, odd2, even2);
     y[5] = vf32_fnma(c, x[3], vf32_add(x[1], x[5]));
 }
 
@@ -370,18 +369,6 @@ typedef struct patch {
     ptrdiff_t row;                      /* floats from one row to the next */
 } patch;
 
-/* Ask for the patch one vector of tiles further on: rows in many planes are too many streams for the processor to see.
- */
-INGOT_INLINE void fetch_patch(const float *p, ptrdiff_t row, int points)
-{
-    enum { LINE_PIXELS = 2, STEP = 4 };                       /* of tiles of five or six points */
-    const float *next = p + STEP * VECTOR_BLOCKS * BLOCK;
-
-    for (int y = 0; y < points; y++)
-        for (int x = 2; x < points; x += LINE_PIXELS)
-            __builtin_prefetch(next + y * row + x * BLOCK, 0, 3);
-}
-
 /* A patch at the edge: a copy, filled up with zeros. One for any number of points is enough. */
 static __attribute__((noinline)) patch copy_patch(const ingot_conv *d, const wino_shape *s, const float *plane,
                                                   int64_t y0, int64_t x0, float *copy)
@@ -413,8 +400,6 @@ INGOT_INLINE patch find_patch(const wino_job *j, const float *plane, int64_t y0,
 
     if (y0 < 0 || x0 < 0 || y0 + points > height || x0 + points > width)
         return copy_patch(j->d, j->s, plane, y0, x0, copy);
-    if (points > 4)                     /* pays with the larger tiles only */
-        fetch_patch(plane + (y0 * width + x0) * BLOCK, width * BLOCK, points);
     return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
 }
 
@@ -452,28 +437,48 @@ static tile_place place_of(const wino_shape *s, int64_t tile)
     return (tile_place){ tile / (s->tiles_y * s->tiles_x), in_image / s->tiles_x * s->m, in_image % s->tiles_x * s->m };
 }
 
-/* V of `count` tiles from tile0 on. A vector's second tile repeats the first where there is no other. */
+/* The tile behind it. */
+static void next_place(const wino_shape *s, tile_place *at)
+{
+    at->x += s->m;
+    if (at->x < s->tiles_x * s->m)
+        return;
+    at->x = 0;
+    at->y += s->m;
+    if (at->y < s->tiles_y * s->m)
+        return;
+    at->y = 0;
+    at->image++;
+}
+
+/* V of `count` tiles from tile0 on, channel block by channel block: rows of few planes are streams that the processor
+ * sees, and where a vector is half of a line of V, the other half follows at once. A vector's second tile repeats the
+ * first where there is no other. */
 INGOT_INLINE void transform_source(const wino_job *j, int points, int64_t tile0, int64_t count)
 {
     const wino_shape *s = j->s;
     const int stride = points == 5 ? 2 : 1;
     float copies[VECTOR_BLOCKS][MAX_POINTS * MAX_POINTS * BLOCK];
+    tile_place places[MOST_TILES + VECTOR_BLOCKS - 1];
     patch patches[VECTOR_BLOCKS];
 
-    for (int64_t t = 0; t < count; t += VECTOR_BLOCKS) {
-        /* a vector holds the same channels of one tile or of two */
-        tile_place at[VECTOR_BLOCKS];
-        for (int i = 0; i < VECTOR_BLOCKS; i++)
-            at[i] = place_of(s, tile0 + min64(t + i, count - 1));
-        for (int64_t b = 0; b < s->ic_blocks; b++) {
+    places[0] = place_of(s, tile0);
+    for (int64_t t = 1; t < count + VECTOR_BLOCKS - 1; t++) {
+        places[t] = places[t - 1];
+        if (t < count)
+            next_place(s, &places[t]);
+    }
+    for (int64_t b = 0; b < s->ic_blocks; b++)
+        for (int64_t t = 0; t < count; t += VECTOR_BLOCKS) {
+            /* a vector holds the same channels of one tile or of two */
             for (int i = 0; i < VECTOR_BLOCKS; i++) {
-                const float *plane = j->src + (at[i].image * s->ic_blocks + b) * s->in_plane;
-                patches[i] = find_patch(j, plane, at[i].y * stride - j->d->pad[1],
-                                        at[i].x * stride - j->d->pad[2], points, copies[i]);
+                const tile_place *at = &places[t + i];
+                const float *plane = j->src + (at->image * s->ic_blocks + b) * s->in_plane;
+                patches[i] = find_patch(j, plane, at->y * stride - j->d->pad[1], at->x * stride - j->d->pad[2],
+                                        points, copies[i]);
             }
             transform_patches(points, patches, j->v + b * s->v_block + t * BLOCK, s->v_point);
         }
-    }
 }
 
 /* Copies for each number of points, so that the compiler knows it. */
@@ -548,6 +553,28 @@ typedef struct tile_out {
     vf32 bias, low, high;
 } tile_out;
 
+/* A row of a tile's outputs, from `at` on: bias, residual, clipping. */
+INGOT_INLINE void finish_row(const tile_out *o, vf32 *row, ptrdiff_t at, int m)
+{
+    INGOT_UNROLL
+    for (int x = 0; x < m; x++)
+        row[x] = vf32_add(row[x], o->bias);
+    if (o->residual) {
+        const float *residual = o->residual + at;
+        INGOT_UNROLL
+        for (int x = 0; x < m; x++)
+            if (x < o->columns)
+                row[x] = vf32_add(row[x], vf32_load_blocks(residual + x * o->column, o->plane, o->blocks));
+    }
+    INGOT_UNROLL
+    for (int x = 0; x < m; x++) {
+        if (x >= o->columns)
+            break;
+        vf32_store_blocks(o->dst + at + x * o->column, o->plane, o->blocks,
+                          vf32_min(o->high, vf32_max(o->low, row[x])));
+    }
+}
+
 /* A' products A, then the epilogue on registers. */
 INGOT_INLINE void transform_output(int points, const float *products, int64_t m_point, const tile_out *o)
 {
@@ -570,17 +597,7 @@ INGOT_INLINE void transform_output(int points, const float *products, int64_t m_
         if (y >= o->rows)
             break;
         output_1d(points, columns[y], out);
-        INGOT_UNROLL
-        for (int x = 0; x < m; x++) {
-            const ptrdiff_t at = y * o->row + x * o->column;
-            vf32 r = vf32_add(out[x], o->bias);
-            if (x >= o->columns)
-                break;
-            if (o->residual)
-                r = vf32_add(r, vf32_load_blocks(o->residual + at, o->plane, o->blocks));
-            r = vf32_min(o->high, vf32_max(o->low, r));
-            vf32_store_blocks(o->dst + at, o->plane, o->blocks, r);
-        }
+        finish_row(o, out, y * o->row, m);
     }
 }
 
@@ -614,41 +631,54 @@ static void act_on_tile(const tile_out *o, const ingot_epilogue *e)
                                    (apart ? 1 : o->columns) * BLOCK, e);
 }
 
-/* M of one vector of channels, from channel oc on, to dst. */
-static void finish_vector(const wino_job *j, int64_t oc, const float *products, int64_t tile0, int64_t count)
+/* A tile's M of one vector of channels to where `o` says. */
+static void finish_tile(const wino_job *j, const float *products, const tile_out *o)
+{
+    const wino_shape *s = j->s;
+
+    if (s->points == 3)
+        transform_output_3(products, s->m_point, o);
+    else if (s->points == 4)
+        transform_output_4(products, s->m_point, o);
+    else if (s->points == 5)
+        transform_output_5(products, s->m_point, o);
+    else
+        transform_output_6(products, s->m_point, o);
+    if (act_follows(j->e))
+        act_on_tile(o, j->e);
+}
+
+/* M of a unit to dst. A tile's vectors of channels lie side by side in M, and follow each other. */
+static void finish_tiles(const wino_job *j, int64_t unit, int64_t tile0, int64_t count)
 {
     const ingot_conv *d = j->d;
     const wino_shape *s = j->s;
-    const int64_t left = min64(VF32_LANES, d->oc - oc);
+    const int vectors = unit_width_of(d->oc, unit) / VF32_LANES;
+    tile_place at = place_of(s, tile0);
+    tile_out o[2];
     float low, high;
-    tile_out o = {
-        .row = j->place.step[1] * j->place.size[2] * BLOCK, .column = j->place.step[2] * BLOCK,
-        .plane = s->out_plane, .blocks = (int)ceil_div(left, BLOCK),
-        .bias = j->e->bias ? vf32_load_n(j->e->bias + oc, (size_t)left) : vf32_zero(),
-    };
 
     clip_range(j->e, &low, &high);
-    o.low = vf32_set1(low);
-    o.high = vf32_set1(high);
-    for (int64_t t = 0; t < count; t++) {
-        const tile_place at = place_of(s, tile0 + t);
-        const int64_t to = (at.image * ceil_div(d->oc, BLOCK) + oc / BLOCK) * s->out_plane +
-                           place_at(&j->place, 0, at.y, at.x) * BLOCK;
+    for (int v = 0; v < vectors; v++) {
+        const int64_t oc = unit * UNIT + v * VF32_LANES, left = min64(VF32_LANES, d->oc - oc);
+        o[v] = (tile_out){
+            .row = j->place.step[1] * j->place.size[2] * BLOCK, .column = j->place.step[2] * BLOCK,
+            .plane = s->out_plane, .blocks = (int)ceil_div(left, BLOCK),
+            .bias = j->e->bias ? vf32_load_n(j->e->bias + oc, (size_t)left) : vf32_zero(),
+            .low = vf32_set1(low), .high = vf32_set1(high),
+        };
+    }
+    for (int64_t t = 0; t < count; t++, next_place(s, &at)) {
+        int64_t to = (at.image * ceil_div(d->oc, BLOCK) + unit * UNIT / BLOCK) * s->out_plane +
+                     place_at(&j->place, 0, at.y, at.x) * BLOCK;
 
-        o.dst = j->dst + to;
-        o.residual = j->e->residual ? j->e->residual + to : NULL;
-        o.rows = (int)min64(s->m, d->out[1] - at.y);
-        o.columns = (int)min64(s->m, d->out[2] - at.x);
-        if (s->points == 3)
-            transform_output_3(products + t * UNIT, s->m_point, &o);
-        else if (s->points == 4)
-            transform_output_4(products + t * UNIT, s->m_point, &o);
-        else if (s->points == 5)
-            transform_output_5(products + t * UNIT, s->m_point, &o);
-        else
-            transform_output_6(products + t * UNIT, s->m_point, &o);
-        if (act_follows(j->e))
-            act_on_tile(&o, j->e);
+        for (int v = 0; v < vectors; v++, to += VECTOR_BLOCKS * s->out_plane) {
+            o[v].dst = j->dst + to;
+            o[v].residual = j->e->residual ? j->e->residual + to : NULL;
+            o[v].rows = (int)min64(s->m, d->out[1] - at.y);
+            o[v].columns = (int)min64(s->m, d->out[2] - at.x);
+            finish_tile(j, j->products + t * UNIT + v * VF32_LANES, &o[v]);
+        }
     }
 }
 
@@ -684,10 +714,9 @@ void INGOT_FN(winograd_place_run)(const ingot_conv *d, int m, const conv_place *
                 transform_source_6(&j, tile0, count);
             *held = block;
         }
-        /* products at all points, then back to outputs, one vector of channels at a time */
+        /* products at all points, then back to outputs */
         multiply_points(&j, unit, count, i + 1 == s.blocks * s.units);
-        for (int v = 0; v < unit_width_of(d->oc, unit) / VF32_LANES; v++)
-            finish_vector(&j, unit * UNIT + v * VF32_LANES, j.products + v * VF32_LANES, tile0, count);
+        finish_tiles(&j, unit, tile0, count);
     }
 }
 
