@@ -60,7 +60,7 @@ static void free_dying(ingot_step *step)
     for (int i = 0; i < step->n_dying; i++) {
         ingot_plan_value *value = plan->values[step->dying[i]];
         if (value->tensor.kind == INGOT_TENSOR)
-            ingot_release(plan->env->memory, value->tensor.data);
+            ingot_release_spare(plan->env->memory, value->tensor.data);
         value->tensor.data = NULL;
     }
 }
@@ -192,7 +192,7 @@ static void drop_dynamic(ingot_plan *plan)
         if (value->place != INGOT_PLACE_DYNAMIC)
             continue;
         if (value->tensor.kind == INGOT_TENSOR)
-            ingot_release(plan->env->memory, value->tensor.data);
+            ingot_release_spare(plan->env->memory, value->tensor.data);
         value->tensor.data = NULL;
         value->tensor.rank = -1;
     }

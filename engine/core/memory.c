@@ -10,14 +10,16 @@
 #include "engine/core/cgroup.h"
 
 /* Blocks from HUGE_FROM bytes on ask for huge pages; an arena grows by CHUNK_BYTES. Blocks from FRESH_FROM bytes on
- * come cleared from the system, page by page as they are touched. */
-enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10, FRESH_FROM = 1 << 20 };
+ * come cleared from the system, page by page as they are touched. Spares are of SPARE_FROM bytes and more, and serve
+ * where at most 1 / SPARE_WASTE of them is left over. */
+enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10, FRESH_FROM = 1 << 20, SPARE_FROM = 256 << 10, SPARE_WASTE = 4 };
 
 /* Padded to a whole line, so that what follows it keeps the alignment. */
-typedef struct header {
+typedef struct ingot_block {
     size_t size_bytes;
     void *start;               /* what free() takes */
-    char padding[INGOT_ALIGNMENT - sizeof(size_t) - sizeof(void *)];
+    struct ingot_block *next;  /* of a spare */
+    char padding[INGOT_ALIGNMENT - sizeof(size_t) - 2 * sizeof(void *)];
 } header;
 
 /* The builtin stores the wrapped product on overflow; callers read *result only where true came back. */
@@ -42,12 +44,32 @@ static bool reserve(ingot_memory *memory, size_t size_bytes)
     const uint64_t used = atomic_fetch_add(&memory->used_bytes, size_bytes) + size_bytes;
     if (memory->limit_bytes && used > memory->limit_bytes) {
         atomic_fetch_sub(&memory->used_bytes, size_bytes);
-        atomic_store(&memory->ran_out, true);
         return false;
     }
     uint64_t peak = atomic_load(&memory->peak_bytes);
     while (used > peak && !atomic_compare_exchange_weak(&memory->peak_bytes, &peak, used))
         continue;
+    return true;
+}
+
+/* Bytes for a block, counted; NULL past the limit, and when the system has none. */
+static char *obtain(ingot_memory *memory, size_t size_bytes, bool fresh)
+{
+    if (!reserve(memory, size_bytes))
+        return NULL;
+    char *start = fresh ? calloc(1, size_bytes) : aligned_alloc(INGOT_ALIGNMENT, size_bytes);
+    if (!start)
+        atomic_fetch_sub(&memory->used_bytes, size_bytes);
+    return start;
+}
+
+/* Bytes of a block of size_bytes, with its header; false when they are too many. */
+static bool block_bytes(size_t size_bytes, size_t *total)
+{
+    if (!ingot_add_size(size_bytes, sizeof(header) + INGOT_ALIGNMENT - 1, total) ||
+        *total > PTRDIFF_MAX - INGOT_ALIGNMENT)
+        return false;
+    *total &= ~(size_t)(INGOT_ALIGNMENT - 1);
     return true;
 }
 
@@ -57,14 +79,13 @@ static bool reserve(ingot_memory *memory, size_t size_bytes)
 static void *allocate(ingot_memory *memory, size_t size_bytes, bool fresh)
 {
     size_t total;
-    if (!ingot_add_size(size_bytes, sizeof(header) + 2 * INGOT_ALIGNMENT - 1, &total) || total > PTRDIFF_MAX)
+    if (!block_bytes(size_bytes, &total))
         return NULL;
-    total = (total & ~(size_t)(INGOT_ALIGNMENT - 1)) - (fresh ? 0 : INGOT_ALIGNMENT);
-    if (!reserve(memory, total))
-        return NULL;
-    char *start = fresh ? calloc(1, total) : aligned_alloc(INGOT_ALIGNMENT, total);
+    total += fresh ? INGOT_ALIGNMENT : 0;
+    char *start = obtain(memory, total, fresh);
+    if (!start && ingot_drop_spares(memory))
+        start = obtain(memory, total, fresh);
     if (!start) {
-        atomic_fetch_sub(&memory->used_bytes, total);
         atomic_store(&memory->ran_out, true);
         return NULL;
     }
@@ -100,6 +121,93 @@ void ingot_release(ingot_memory *memory, void *pointer)
     header *block = (header *)pointer - 1;
     atomic_fetch_sub(&memory->used_bytes, block->size_bytes);
     free(block->start);
+}
+
+/* The spares are one thread's at a time, for as long as a list is walked. */
+static void lock_spares(ingot_memory *memory)
+{
+    while (atomic_exchange(&memory->spares_busy, true))
+        continue;
+}
+
+static void unlock_spares(ingot_memory *memory) { atomic_store(&memory->spares_busy, false); }
+
+/* Take the spare out that *link leads to. */
+static header *unlink_spare(ingot_memory *memory, header **link)
+{
+    header *block = *link;
+    *link = block->next;
+    memory->spare_bytes -= block->size_bytes;
+    return block;
+}
+
+static void release_list(ingot_memory *memory, header *block)
+{
+    for (header *next; block; block = next) {
+        next = block->next;
+        ingot_release(memory, block + 1);
+    }
+}
+
+/* The smallest spare that holds `total` bytes and wastes few; NULL: none. Of the others so many are released, the
+ * oldest first, that there is no more memory than there was before. */
+static header *take_spare(ingot_memory *memory, size_t total)
+{
+    header **best = NULL, *dropped = NULL;
+    lock_spares(memory);
+    for (header **link = &memory->spares; *link; link = &(*link)->next) {
+        const size_t size = (*link)->size_bytes;
+        if (size >= total && size - total <= total / SPARE_WASTE && (!best || size < (*best)->size_bytes))
+            best = link;
+    }
+    header *taken = best ? unlink_spare(memory, best) : NULL;
+    const uint64_t used = atomic_load(&memory->used_bytes), more = taken ? 0 : total;
+    const uint64_t needed = used - memory->spare_bytes + more;
+    memory->most_needed_bytes = needed > memory->most_needed_bytes ? needed : memory->most_needed_bytes;
+    for (uint64_t left = used; memory->spares && left + more > memory->most_needed_bytes;) {
+        header **link = &memory->spares;
+        while ((*link)->next)
+            link = &(*link)->next;
+        header *block = unlink_spare(memory, link);
+        left -= block->size_bytes;
+        block->next = dropped;
+        dropped = block;
+    }
+    unlock_spares(memory);
+    release_list(memory, dropped);
+    return taken;
+}
+
+void *ingot_alloc_spare(ingot_memory *memory, size_t size_bytes)
+{
+    size_t total;
+    header *taken = size_bytes >= SPARE_FROM && block_bytes(size_bytes, &total) ? take_spare(memory, total) : NULL;
+    return taken ? taken + 1 : ingot_alloc(memory, size_bytes);
+}
+
+void ingot_release_spare(ingot_memory *memory, void *pointer)
+{
+    header *block = pointer ? (header *)pointer - 1 : NULL;
+    if (!block || block->size_bytes < SPARE_FROM) {
+        ingot_release(memory, pointer);
+        return;
+    }
+    lock_spares(memory);
+    block->next = memory->spares;
+    memory->spares = block;
+    memory->spare_bytes += block->size_bytes;
+    unlock_spares(memory);
+}
+
+bool ingot_drop_spares(ingot_memory *memory)
+{
+    lock_spares(memory);
+    header *all = memory->spares;
+    memory->spares = NULL;
+    memory->spare_bytes = 0;
+    unlock_spares(memory);
+    release_list(memory, all);
+    return all != NULL;
 }
 
 /* Chunks form a list, newest first, for freeing them. A header of a whole line keeps the pieces aligned. */

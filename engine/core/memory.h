@@ -14,6 +14,9 @@ typedef struct ingot_memory {
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t peak_bytes;
     _Atomic bool ran_out; /* once: work that leaves a thing out where memory lacks shows here */
+    struct ingot_block *spares; /* what ingot_release_spare() kept, newest first */
+    uint64_t spare_bytes, most_needed_bytes; /* of the spares; most that was in use without them */
+    _Atomic bool spares_busy; /* some thread is at the three above */
 } ingot_memory;
 
 /* Memory aligned to INGOT_ALIGNMENT; NULL past the limit or when the system has none. Not cleared: see ingot_zalloc.
@@ -21,6 +24,14 @@ typedef struct ingot_memory {
 void *ingot_alloc(ingot_memory *memory, size_t size_bytes);
 void *ingot_zalloc(ingot_memory *memory, size_t size_bytes);
 void ingot_release(ingot_memory *memory, void *pointer); /* NULL is allowed */
+
+/* The same for memory that is given back and soon asked for again, in the same sizes: large blocks are kept meanwhile,
+ * as the system clears what it gives, which takes longer than most operators that fill it. No more is kept than was in
+ * use at once before, and where the limit or the system refuses memory all of it is given back first. What is kept
+ * counts as used, until ingot_drop_spares(). */
+void *ingot_alloc_spare(ingot_memory *memory, size_t size_bytes);
+void ingot_release_spare(ingot_memory *memory, void *pointer);
+bool ingot_drop_spares(ingot_memory *memory); /* false: there were none */
 
 /* Memory that the machine has, or the cgroup of this process allows: the limit where the caller sets none. */
 uint64_t ingot_memory_of_machine(void);

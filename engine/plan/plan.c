@@ -45,8 +45,8 @@ static bool host_allocate_output(ingot_op_ctx *c, int index)
     ingot_plan_value *value = plan->values[step->outputs[index]];
     const size_t size_bytes = ingot_storage_bytes(&value->tensor);
     if (value->place == INGOT_PLACE_DYNAMIC) {
-        ingot_release(plan->env->memory, value->tensor.data);
-        value->tensor.data = ingot_alloc(plan->env->memory, size_bytes);
+        ingot_release_spare(plan->env->memory, value->tensor.data);
+        value->tensor.data = ingot_alloc_spare(plan->env->memory, size_bytes);
     } else {
         value->tensor.data = ingot_arena_alloc(&plan->arena, size_bytes);
     }
@@ -312,7 +312,7 @@ fail:
 }
 
 /* Plans of subgraphs go with their steps; dynamic values are freed one by one, as they are not in the arena. NULL is
- * allowed. Sequences' items are in arenas and go with those. */
+ * allowed. Sequences' items are in arenas and go with those. Spares are those of values that plans had. */
 void ingot_plan_free(ingot_plan *plan)
 {
     if (!plan)
@@ -322,6 +322,7 @@ void ingot_plan_free(ingot_plan *plan)
     for (int i = 0; i < plan->n_values; i++)
         if (plan->values[i]->place == INGOT_PLACE_DYNAMIC && plan->values[i]->tensor.kind == INGOT_TENSOR)
             ingot_release(plan->env->memory, plan->values[i]->tensor.data);
+    ingot_drop_spares(plan->env->memory);
     ingot_release(plan->env->memory, plan->memory);
     ingot_arena_free(&plan->arena);
     ingot_release(plan->env->memory, plan);

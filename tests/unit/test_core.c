@@ -30,6 +30,46 @@ static void test_limit_is_kept(void **state)
     assert_null(ingot_alloc(&memory, SIZE_MAX - 8));
 }
 
+/* A large block that was given back serves again where its size fits, and makes room where it does not: never more is
+ * in use than without spares, and the limit is reached no sooner. */
+static void test_spares(void **state)
+{
+    (void)state;
+    const size_t mib = 1 << 20;
+    ingot_memory memory = {.limit_bytes = 4 * mib};
+    void *first = ingot_alloc_spare(&memory, mib);
+    assert_non_null(first);
+    const uint64_t one = memory.used_bytes;
+    ingot_release_spare(&memory, first);
+    assert_int_equal(memory.used_bytes, one);
+    void *second = ingot_alloc_spare(&memory, mib - mib / 8);
+    assert_ptr_equal(second, first);
+    ingot_release_spare(&memory, second);
+    /* too much would be wasted; then too small; then there is room for both */
+    ingot_release_spare(&memory, ingot_alloc_spare(&memory, mib / 2));
+    assert_in_range(memory.used_bytes, 0, one);
+    void *large = ingot_alloc_spare(&memory, 2 * mib);
+    assert_non_null(large);
+    assert_in_range(memory.used_bytes, 2 * mib, 2 * mib + 128);
+    void *small = ingot_alloc_spare(&memory, mib);
+    ingot_release_spare(&memory, large);
+    ingot_release_spare(&memory, small);
+    assert_in_range(memory.used_bytes, 3 * mib, 3 * mib + 256);
+    assert_ptr_equal(ingot_alloc_spare(&memory, 2 * mib), large);
+    assert_ptr_equal(ingot_alloc_spare(&memory, mib), small);
+    ingot_release_spare(&memory, large);
+    ingot_release_spare(&memory, small);
+    /* what is kept is given back for others */
+    void *other = ingot_alloc(&memory, 3 * mib);
+    assert_non_null(other);
+    assert_in_range(memory.used_bytes, 3 * mib, 3 * mib + 128);
+    ingot_release(&memory, other);
+    ingot_release_spare(&memory, ingot_alloc_spare(&memory, mib));
+    ingot_drop_spares(&memory);
+    assert_int_equal(memory.used_bytes, 0);
+    assert_false(memory.ran_out);
+}
+
 /* Pieces of all sizes below `end`, each zeroed, and large ones on a cache line. Filled after the look, so that a piece
  * that overlaps one before it would not be zeros. */
 static void take_pieces(ingot_arena *arena, size_t end)
@@ -302,7 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit_is_kept),      cmocka_unit_test(test_arena_pieces),
-        cmocka_unit_test(test_arena_reset),
+        cmocka_unit_test(test_arena_reset),        cmocka_unit_test(test_spares),
         cmocka_unit_test(test_half_and_bfloat),    cmocka_unit_test(test_sizes_are_checked),
         cmocka_unit_test(test_sorting),            cmocka_unit_test(test_long_reversed_chain_sorts),
         cmocka_unit_test(test_fusing_and_replacing), cmocka_unit_test(test_lazy_constant),
