@@ -24,9 +24,30 @@ typedef struct resize_state {
     double extrapolation;
     bool extrapolates;
     bool complex;                        /* the last axis is that of the parts */
+    const ingot_kernels *kernels;
     const char *src;
     char *dst;
 } resize_state;
+
+/* An axis with `inner` elements inside: every output row is a weighted sum of input rows. */
+static void resize_rows_f32(const resize_state *s, const ingot_resize_axis *axis, const float *src, float *dst,
+                            int64_t inner)
+{
+    s->kernels->blend_rows_f32(dst, inner, src, inner, axis->index, axis->weight_f32, axis->taps, axis->out, inner);
+}
+
+static void resize_rows_f64(const resize_state *s, const ingot_resize_axis *axis, const double *src, double *dst,
+                            int64_t inner)
+{
+    const int64_t *index = axis->index;
+    const double *weight = axis->weight_f64;
+
+    (void)s;
+    for (int64_t o = 0; o < axis->out; o++, dst += inner)
+        for (int64_t k = 0; k < axis->taps; k++, index++, weight++)
+            for (int64_t e = 0; e < inner; e++)
+                dst[e] = k ? dst[e] + *weight * src[*index * inner + e] : *weight * src[*index * inner + e];
+}
 
 /* The passes of ops/resize_loops.h in both working types. */
 #define T float
@@ -473,6 +494,7 @@ static ingot_status run_resize(ingot_op_ctx *c)
 
     if (ingot_count(c->out[0]) == 0)
         return INGOT_OK;
+    s->kernels = c->kernels;
     s->src = c->in[X]->data;
     s->dst = c->out[0]->data;
     if (!s->n_passes)

@@ -19,26 +19,6 @@ static void TYPED(resize_row)(const ingot_resize_axis *axis, const T *src, T *ds
     }
 }
 
-/* An axis with `inner` elements inside: every output row is a weighted sum of input rows. */
-static void TYPED(resize_rows)(const ingot_resize_axis *axis, const T *src, T *dst, int64_t inner)
-{
-    const int64_t taps = axis->taps;
-
-    for (int64_t o = 0; o < axis->out; o++, dst += inner) {
-        const int64_t *index = axis->index + o * taps;
-        const T *weight = axis->TYPED(weight) + o * taps;
-        const T *a = src + index[0] * inner, *b = src + index[1] * inner;
-        const T wa = weight[0], wb = weight[1];
-        for (int64_t e = 0; e < inner; e++)
-            dst[e] = wa * a[e] + wb * b[e];
-        for (int64_t k = 2; k < taps; k++) {               /* taps is even */
-            const T *row = src + index[k] * inner, w = weight[k];
-            for (int64_t e = 0; e < inner; e++)
-                dst[e] += w * row[e];
-        }
-    }
-}
-
 /* All passes over one item; `spare` are two buffers for what lies between them. */
 static void TYPED(resize_item)(const resize_state *s, const T *src, T *dst, T *const spare[2])
 {
@@ -59,7 +39,7 @@ static void TYPED(resize_item)(const resize_state *s, const T *src, T *dst, T *c
             if (inner == 1)
                 TYPED(resize_row)(axis, from, to + i * axis->out);
             else
-                TYPED(resize_rows)(axis, from, to + i * axis->out * inner, inner);
+                TYPED(resize_rows)(s, axis, from, to + i * axis->out * inner, inner);
         }
         shape[s->pass[p]] = axis->out;
         src = to;

@@ -1,5 +1,6 @@
 /* roi.c - RoiAlign and MaxRoiPool: regions of an image, each brought to one size. A sample of RoiAlign lies between
- * four pixels; its row and its column are found once per region and shared by all channels. */
+ * four pixels; its row and its column are found once per region and shared by all channels. Averages of floats go along
+ * rows first, then along columns. */
 #include <math.h>
 #include <string.h>
 
@@ -28,6 +29,9 @@ typedef struct roi_call {
     void *y;
     roi_sample *samples;
     int64_t thread_samples;
+    const ingot_kernels *kernels;
+    char *work;                                            /* of average_regions(), thread_work bytes for each thread */
+    size_t thread_work;
 } roi_call;
 
 #define T float
@@ -38,6 +42,117 @@ typedef struct roi_call {
 #define T double
 #define TYPED(name) name##_f64
 #include "ops/roi_loops.h"
+
+/* ---- averages of floats ---- */
+
+/* The samples along one side of a region as terms of weighted sums: those of bin b are [end[b - 1], end[b]). */
+typedef struct roi_side {
+    int64_t *end, *pixel;
+    float *weight;
+} roi_side;
+
+/* The room that average_regions() needs: two sides, and a row of pixels. */
+static size_t average_bytes(const roi_call *call)
+{
+    return (size_t)(call->bins[0] + call->bins[1] + 2 * call->thread_samples) * sizeof(int64_t) +
+           (size_t)(2 * call->thread_samples + call->width) * sizeof(float);
+}
+
+/* A bin's terms, from number `first` to `end`, and one more; neighbouring samples share pixels. Returns the end. */
+static int64_t add_term(roi_side *side, int64_t first, int64_t end, int64_t pixel, double weight)
+{
+    for (int64_t i = end - 1; i >= first && i >= end - 2; i--)
+        if (side->pixel[i] == pixel) {
+            side->weight[i] += (float)weight;
+            return end;
+        }
+    side->pixel[end] = pixel;
+    side->weight[end] = (float)weight;
+    return end + 1;
+}
+
+/* Fills a side from its samples, `grid` to a bin, and returns how many terms it has. */
+static int64_t make_side(roi_side *side, const roi_sample *samples, int64_t bins, int64_t grid)
+{
+    int64_t end = 0;
+
+    for (int64_t b = 0; b < bins; b++) {
+        const int64_t first = end;
+        for (int64_t i = 0; i < grid; i++, samples++)
+            if (samples->inside) {
+                end = add_term(side, first, end, samples->low, (1 - samples->part) / (double)grid);
+                end = add_term(side, first, end, samples->high, samples->part / (double)grid);
+            }
+        side->end[b] = end;
+    }
+    return end;
+}
+
+/* One bin's row of a channel: the sums of columns of `strip`. */
+static void average_columns(const roi_side *across, int64_t bins, const float *strip, float *y)
+{
+    for (int64_t b = 0, t = 0; b < bins; b++) {
+        float sum = 0;
+        for (; t < across->end[b]; t++)
+            sum += across->weight[t] * strip[across->pixel[t]];
+        y[b] = sum;
+    }
+}
+
+/* Region `roi` in all channels. An average over samples is one along the columns of one along the rows, so that rows
+ * of pixels are summed first, into `strip`, between the first and the last column that is sampled. */
+static void average_region(const roi_call *call, int64_t roi, const roi_side *down, roi_side *across, float *strip)
+{
+    const int64_t n_across = across->end[call->bins[1] - 1];
+    int64_t first = call->width, last = -1;
+
+    for (int64_t t = 0; t < n_across; t++) {
+        first = MIN(first, across->pixel[t]);
+        last = MAX(last, across->pixel[t]);
+    }
+    for (int64_t t = 0; t < n_across; t++)
+        across->pixel[t] -= first;
+    for (int64_t channel = 0; channel < call->channels; channel++) {
+        const float *x =
+            (const float *)call->x + (call->batch[roi] * call->channels + channel) * call->height * call->width;
+        float *y = (float *)call->y + (roi * call->channels + channel) * call->bins[0] * call->bins[1];
+        for (int64_t b = 0, t = 0; b < call->bins[0]; t = down->end[b++], y += call->bins[1]) {
+            const int64_t n = down->end[b] - t;
+            if (n > 0 && n_across > 0) {
+                call->kernels->blend_rows_f32(strip, 0, x + first, call->width, down->pixel + t, down->weight + t, n, 1,
+                                              last - first + 1);
+                average_columns(across, call->bins[1], strip, y);
+            } else {
+                memset(y, 0, (size_t)call->bins[1] * sizeof *y);
+            }
+        }
+    }
+}
+
+/* Task over regions. */
+static void average_regions(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const roi_call *call = argument;
+    roi_sample *samples = call->samples + thread * call->thread_samples;
+    int64_t *whole = (int64_t *)(void *)(call->work + (size_t)thread * call->thread_work);
+    int64_t *pixels = whole + call->bins[0] + call->bins[1];
+    float *weights = (float *)(pixels + 2 * call->thread_samples);
+    float *strip = weights + 2 * call->thread_samples;
+
+    for (int64_t roi = begin; roi < end; roi++) {
+        float start[2], bin[2], grid[2];
+        measure_region_f32(call, roi, start, bin, grid);
+        roi_side side[2] = { { whole, pixels, weights } };
+        for (int d = 0; d < 2; d++) {
+            const int64_t samples_each = grid[d] > 0 ? (int64_t)grid[d] : 0;
+            place_samples_f32(start[d], bin[d], call->bins[d], samples_each, d ? call->width : call->height, samples);
+            const int64_t n = make_side(&side[d], samples, call->bins[d], samples_each);
+            if (d == 0)
+                side[1] = (roi_side){ whole + call->bins[0], pixels + n, weights + n };
+        }
+        average_region(call, roi, &side[0], &side[1], strip);
+    }
+}
 
 /* What both operators have: X (N, C, H, W) and rois (number, columns) of one type, and an output size. INVALID when
  * they do not fit. */
@@ -147,7 +262,16 @@ static ingot_status run_align_plain(ingot_op_ctx *c)
     call.samples = ingot_run_alloc(c, (size_t)(ingot_team_size(c->team) * call.thread_samples) * sizeof *call.samples);
     if (!call.samples)
         return ingot_op_out_of_memory(c);
-    ingot_parallel(c->team, n_rois, 1, is_double ? align_regions_f64 : align_regions_f32, &call);
+    if (is_double || call.max) {
+        ingot_parallel(c->team, n_rois, 1, is_double ? align_regions_f64 : align_regions_f32, &call);
+        return INGOT_OK;
+    }
+    call.kernels = c->kernels;
+    call.thread_work = (average_bytes(&call) + 63) / 64 * 64;
+    call.work = ingot_run_alloc(c, (size_t)ingot_team_size(c->team) * call.thread_work);
+    if (!call.work)
+        return ingot_op_out_of_memory(c);
+    ingot_parallel(c->team, n_rois, 1, average_regions, &call);
     return INGOT_OK;
 }
 

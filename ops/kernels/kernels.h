@@ -254,6 +254,9 @@ enum { INGOT_STRIPE = 16 };
                                   float *inverse)) \
     X(void, scale_transposed_f32, (float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row, int64_t rows, \
                                    int64_t columns, const float *factor)) \
+    /* blend.c: row r of dst, n floats, is the sum over t of weight[r][t] times row index[r][t] of src; taps > 0 */ \
+    X(void, blend_rows_f32, (float *dst, ptrdiff_t dst_row, const float *src, ptrdiff_t src_row, const int64_t *index, \
+                             const float *weight, int64_t taps, int64_t rows, int64_t n)) \
     /* binary.c: dst may be the memory of an operand of period 0 */ \
     X(void, binary_f32, (ingot_binary function, float *dst, ingot_operand x, ingot_operand y, int64_t n)) \
     /* The same for rows of at most 512 numbers, one behind the other in dst; operands of a period of 0 or 1, the next \

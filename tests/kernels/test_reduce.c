@@ -1,4 +1,5 @@
-/* test_reduce.c - folds of rows over lengths that cross every tail, with NaN and infinities among the elements. */
+/* test_reduce.c - folds of rows over lengths that cross every tail, with NaN and infinities among the elements, and
+ * weighted sums of rows. */
 #include "check.h"
 
 /* LARGEST: rows longer than several unrolled rounds of the widest vectors. A fold is any of ingot_fold. */
@@ -110,6 +111,30 @@ static void check_pixels(const ingot_kernels *k, size_t pixels)
     check_free(src, (int64_t)pixels * 8, "sum_pixels");
 }
 
+/* Weighted sums of rows: 4 of them, each of `taps` of 9 rows that are further apart than they are long. */
+static void check_blend(const ingot_kernels *k, int64_t taps, int64_t n)
+{
+    const int64_t rows = 4, src_rows = 9, src_row = n + 3, dst_row = n + 5;
+    float *src = check_randoms(src_rows * src_row), *dst = check_floats(rows * dst_row);
+    float *weight = check_randoms(rows * taps);
+    int64_t *index = calloc((size_t)(rows * taps), sizeof *index);
+
+    for (int64_t t = 0; t < rows * taps; t++)
+        index[t] = 5 * t % src_rows;
+    k->blend_rows_f32(dst, dst_row, src, src_row, index, weight, taps, rows, n);
+    for (int64_t i = 0; i < rows * dst_row; i++) {
+        const int64_t row = i / dst_row, at = i % dst_row;
+        double want = at < n ? 0 : (double)CANARY;
+        for (int64_t t = row * taps; t < (row + 1) * taps && at < n; t++)
+            want += (double)weight[t] * (double)src[index[t] * src_row + at];
+        check_near(dst[i], want, 1e-6, "blend_rows", i);
+    }
+    free(index);
+    check_free(src, src_rows * src_row, "blend_rows");
+    check_free(dst, rows * dst_row, "blend_rows");
+    check_free(weight, rows * taps, "blend_rows");
+}
+
 /* Every fold with every special value, over all lengths up to LARGEST and one that is long enough for partial sums. */
 static void check_reduce(const ingot_kernels *k)
 {
@@ -126,6 +151,9 @@ static void check_reduce(const ingot_kernels *k)
         }
     for (size_t pixels = 0; pixels <= 300; pixels += pixels < 20 ? 1 : 35)
         check_pixels(k, pixels);
+    for (int64_t n = 0; n <= 150; n++)
+        for (int64_t taps = 1; taps <= 5; taps++)
+            check_blend(k, taps, n);
     for (int s = 0; s < 4; s++)
         for (size_t n = 1; n <= 100; n++)
             for (int i = 0; i < 4; i++)
