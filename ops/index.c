@@ -14,9 +14,9 @@ static ingot_status fail_index(ingot_op_ctx *c, int64_t at, int64_t index, int64
  * element either way. */
 ingot_status ingot_check_indices(ingot_op_ctx *c, const ingot_tensor *indices, int axis, int64_t size)
 {
-    const int64_t n = ingot_count(indices);
+    const int64_t n = ingot_count(indices), *wide = indices->dtype == INGOT_INT64 ? indices->data : NULL;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t index = ingot_index_at(indices, i, 0);
+        const int64_t index = wide ? wide[i] : ingot_index_at(indices, i, 0);
         if (index < -size || index >= size)
             return fail_index(c, i, index, axis, size);
     }

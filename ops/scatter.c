@@ -107,6 +107,17 @@ static ingot_status infer_scatter_elements(ingot_op_ctx *c)
     return ingot_out_like(c, 0, x);
 }
 
+/* n updates of four bytes, none of them reduced, by indices of int64: what models scatter as a rule. Places in `y` are
+ * counted from that of the row's beginning. */
+static void place_words(uint32_t *y, const uint32_t *updates, const int64_t *indices, int64_t n, int64_t size,
+                        int64_t axis_step, int64_t step)
+{
+    for (int64_t j = 0; j < n; j++) {
+        const int64_t index = indices[j] + (indices[j] >> 63 & size);
+        y[j * step + index * axis_step] = updates[j];
+    }
+}
+
 /* Y[.., index, ..] takes each update. Indices are checked before anything is written; negative ones count from the
  * end. */
 static ingot_status run_scatter_elements(ingot_op_ctx *c)
@@ -130,8 +141,13 @@ static ingot_status run_scatter_elements(ingot_op_ctx *c)
     const int64_t n = ingot_count(indices), axis_step = steps[axis];
     steps[axis] = 0; /* the index takes its place */
     const int64_t row = indices->shape[y->rank - 1], step = steps[y->rank - 1];
+    const bool words = reduction == SCATTER_NONE && ingot_dtype_size_bytes(y->dtype) == sizeof(uint32_t) &&
+                       indices->dtype == INGOT_INT64;
     for (int64_t i = 0; i < n; i += row) {
-        for (int64_t j = 0; j < row; j++)
+        if (words)
+            place_words((uint32_t *)y->data + base, (const uint32_t *)updates->data + i,
+                        (const int64_t *)indices->data + i, row, y->shape[axis], axis_step, step);
+        for (int64_t j = 0; j < row && !words; j++)
             put_run(reduction, y, base + j * step + ingot_index_at(indices, i + j, y->shape[axis]) * axis_step,
                     updates, i + j, 1);
         /* to the next row: past its last element */
