@@ -151,16 +151,47 @@ static bool zero_pads(const lookup *l)
     return zero;
 }
 
-/* Is input `slot` one element of `neutral` that does not raise the rank of the other input? A single element broadcasts
- * into any shape, but [1, 1] + a vector would have rank 2. The sign of a zero does not matter: x + -0 is x, and x + 0
- * differs from x for x = -0 only. */
+/* Does the constant leave the shape of x as it is when it is broadcast with it? A single element fits into any shape,
+ * but [1, 1] + a vector would have rank 2. */
+static bool fits_into(const ingot_tensor *constant, const ingot_shape *x)
+{
+    bool fits = constant->rank == 0 || constant->rank <= x->rank;
+    for (int d = 1; fits && d <= constant->rank; d++) {
+        const int64_t size = constant->shape[constant->rank - d];
+        fits = size == 1 || size == x->dim[x->rank - d];
+    }
+    return fits;
+}
+
+/* Is every element of the constant this number, such as of a mask that hides nothing? Of many elements floats alone are
+ * looked at, as far as they are. */
+static bool is_filled(const ingot_graph *graph, int value, const ingot_const *constant, double number)
+{
+    enum { PIECE = 64 };
+    ingot_tensor t = constant->tensor;
+    const int64_t n = t.kind == INGOT_TENSOR ? ingot_count(&t) : 0;
+    double raw[PIECE], one;
+    if (n == 1)
+        return ingot_constant_number(graph, value, &one) && one == number;
+    bool filled = n > 0 && ingot_is_float(t.dtype);
+    t.data = raw;
+    for (int64_t first = 0; filled && first < n; first += PIECE) {
+        const int64_t piece = MIN(PIECE, n - first);
+        ingot_const_read_range(constant, first, piece, raw);
+        for (int64_t i = 0; filled && i < piece; i++)
+            filled = ingot_double_at(&t, i) == number;
+    }
+    return filled;
+}
+
+/* Is input `slot` made of `neutral` alone, and no larger than the other input? The sign of a zero does not matter: x +
+ * -0 is x, and x + 0 differs from x for x = -0 only. */
 static bool is_neutral(const lookup *l, int slot, double neutral)
 {
-    double number;
-    const ingot_const *constant = ingot_constant(l->graph, ingot_input(l->node, slot));
-    return l->node->n_inputs == 2 && constant &&
-           (constant->tensor.rank == 0 || constant->tensor.rank <= in(l, 1 - slot)->rank) &&
-           ingot_constant_number(l->graph, ingot_input(l->node, slot), &number) && number == neutral;
+    const int value = ingot_input(l->node, slot);
+    const ingot_const *constant = ingot_constant(l->graph, value);
+    return l->node->n_inputs == 2 && constant && fits_into(&constant->tensor, in(l, 1 - slot)) &&
+           is_filled(l->graph, value, constant, neutral);
 }
 
 static bool plus_zero(const lookup *l) { return is_neutral(l, 1, 0); }

@@ -337,6 +337,17 @@ def test_identities(optimize):
     assert left == {"Abs": 1}
 
 
+def test_masks_of_nothing(optimize):
+    """Constants of many elements that are all 0 or 1, computed ones too."""
+    w, full = Weights(), np.ones((3, 4), np.float32)
+    w.put("mask", np.zeros((1, 1, 4))), w.put("full", full), w.put("shown", full > 0, bool), w.put("low", -np.inf), w.put("zero", 0)
+    nodes = [node("Add", "x mask", "a"), node("Mul", "full a", "b"), node("Where", "shown zero low", "m"), node("Add", "b m", "c"), node("Abs", "c", "y")]
+    assert optimize(nodes, image(2, 3, 4), "y", w) == {"Abs": 1}
+    w["full"][2, 3] = 2
+    assert optimize(nodes, image(2, 3, 4), "y", w) == {"Mul": 1, "Abs": 1}
+    assert optimize([node("Add", "x mask", "y")], image(2, 3, 1), "y", {"mask": w["mask"]}) == {"Add": 1}
+
+
 def test_what_only_looks_like_nothing(optimize):
     w = Weights()
     w.put("wide", np.zeros((1, 1, 1, 4))), w.put("turned", [0, 4, 3], np.int64)
