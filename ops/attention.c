@@ -356,7 +356,7 @@ static ingot_status prepare_found(ingot_op_ctx *c)
         .batch = form.batch, .heads = form.heads, .kv_heads = form.heads, .queries = form.queries, .keys = form.keys,
         .depth = form.depth, .v_depth = form.v_depth, .q_at = form.q_at, .k_at = form.k_at, .v_at = form.v_at,
         .y_at = form.y_at, .mask_at = form.mask_at, .mask_keys = form.keys, .left = -1, .right = -1,
-        .scale = (double)scale, .exact = true, .dtype = INGOT_FLOAT,
+        .scale = (double)scale, .exact = true, .nan_is_zero = form.nan_is_zero != 0, .dtype = INGOT_FLOAT,
     };
     s->attention.mask = ingot_has(c, MASK) ? c->in[MASK] : NULL;
     c->kernel = ingot_attention_choose(c, &s->attention, true);

@@ -25,6 +25,7 @@ typedef struct ingot_attention_form {
     int64_t q_first, k_first, v_first;
     ingot_heads q_at, k_at, v_at, y_at, mask_at;
     int64_t scale_bits;                  /* a float, in the first bytes */
+    int64_t nan_is_zero;
 } ingot_attention_form;
 
 /* The stages of attention; one may run some of them, with `scores` as what goes between. */
@@ -52,6 +53,7 @@ typedef struct ingot_attention {
     void *scores;                        /* (batch, heads, queries, keys); may be NULL for all stages in one */
     const ingot_tensor *mask;            /* bool, or numbers to add; NULL: none */
     bool exact;                          /* a row that the mask hides is NaN, as Softmax makes it, not 0 */
+    bool nan_is_zero;                    /* for `exact`: but rows of weights that are NaN count as zeros */
     const int64_t *valid;                /* keys of each batch, or NULL: all */
     bool columns;                        /* by attention_columns.c */
 } ingot_attention;

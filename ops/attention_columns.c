@@ -3,6 +3,7 @@
  * packed operand of y' (v_depth, queries) = V' weights'. K and V are read where they are, whatever their steps, or from
  * a copy whose rows lie together: what is read once for every block has to stay in the second-level cache, of which
  * rows that are a power of two apart use a part alone. */
+#include <math.h>
 #include <string.h>
 
 #include "ops/attention.h"
@@ -78,6 +79,9 @@ static void run_columns(const columns_call *call, int64_t head, int64_t first, c
     k->softmax_columns_f32(scores, a->keys, width, (float)a->scale, mask, inverse);
     k->gemm_f32(&weigh, values->data, scores, result, &nothing, 0, a->v_depth, 0, 1);
     k->scale_transposed_f32(y, a->y_at.row, result, width, a->v_depth, n, inverse);
+    for (int64_t i = 0; i < n && a->nan_is_zero; i++)
+        if (isnan(inverse[i]))
+            memset(y + i * a->y_at.row, 0, (size_t)a->v_depth * sizeof *y);
 }
 
 /* n elements of each of `rows` rows, one row behind the other. */

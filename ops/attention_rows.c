@@ -264,6 +264,10 @@ static void run_plain_block(const ingot_kernels *k, const ingot_attention *a, bl
     score_block_f32(k, a, b, 1.0f, stride);
     k->softmax_scaled_f32(b->scores, stride, b->rows, a->keys, (float)a->scale,
                           a->mask ? (const float *)a->mask->data + mask_at : NULL, a->mask_at.row);
+    float *row = b->scores;                                /* NaN in one weight of a row is NaN in all */
+    for (int64_t i = 0; i < b->rows && a->nan_is_zero; i++, row += stride)
+        if (isnan(row[0]))
+            memset(row, 0, (size_t)a->keys * sizeof *row);
     weigh_block_f32(k, a, b, stride);
 }
 

@@ -1,8 +1,9 @@
 /* find_attention.c - scaled dot-product attention as exporters spell it: MatMul(Softmax(scale Q K' [+ mask]), V), where
- * the scale is a number on the scores, on Q, on K', or on several of them. With every shape known it is found by
- * looking, and its last product becomes one step of the internal operator Attention, which reads Q, K and V where their
- * elements come from: heads need not be cut out and transposed first. A Transpose of the result is written in place as
- * well. The graph keeps its nodes; steps that nobody needs any more are dropped with the others. */
+ * the scale is a number on the scores, on Q, on K', or on several of them, and weights that are NaN may become 0. With
+ * every shape known it is found by looking, and its last product becomes one step of the internal operator Attention,
+ * which reads Q, K and V where their elements come from: heads need not be cut out and transposed first. A Transpose of
+ * the result is written in place as well. The graph keeps its nodes; steps that nobody needs any more are dropped with
+ * the others. */
 #include <string.h>
 
 #include "engine/plan/plan.h"
@@ -19,6 +20,7 @@ typedef struct found {
     ingot_strided q, k, v;               /* K as (batch, heads, depth, keys) */
     int mask;                            /* or INGOT_NONE */
     double scale;
+    bool nan_is_zero;
 } found;
 
 /* See ingot_made_by(). */
@@ -115,6 +117,27 @@ static bool mask_fits(const finder *f, int mask, const ingot_tensor *scores)
     return fits;
 }
 
+/* The Softmax that makes `weights`, which the product alone reads; or the one behind Where(IsNaN(x), 0, x), by which
+ * PyTorch makes zeros of the rows that a mask hides. NULL: none. */
+static const ingot_step *find_softmax(const finder *f, int weights, bool *nan_is_zero)
+{
+    const ingot_step *where = made_by(f, weights, "Where", true);
+    double instead;
+
+    *nan_is_zero = where && !where->ctx.node->n_fused && read_number(f, where->inputs[1], &instead) && instead == 0 &&
+                   ingot_same_shape(where->ctx.in[2], where->ctx.out[0]);
+    if (!*nan_is_zero)
+        return made_by(f, weights, "Softmax", true);
+    /* what Where asks about, and what it passes on, are the same */
+    const int x = where->inputs[2], asked = where->inputs[0];
+    const int s = asked == INGOT_NONE || f->uses->readers[asked] != 1 ? INGOT_NONE : f->uses->producers[asked];
+    const ingot_node *is_nan = s == INGOT_NONE ? NULL : f->plan->steps[s]->ctx.node;
+    if (!is_nan || *is_nan->domain || strcmp(is_nan->op_type, "IsNaN") || f->plan->steps[s]->inputs[0] != x ||
+        f->uses->readers[x] != 2)
+        return NULL;
+    return made_by(f, x, "Softmax", false);
+}
+
 /* Is this step the last product of an attention? Nothing is empty, the batches of all operands broadcast to those of
  * the scores, and what lies in between is read by nobody else and is no output. Softmax must be of the form that
  * normalizes one axis (13 and later), and that axis the last one. The Add of a mask may have its operands either way
@@ -124,7 +147,7 @@ static bool find_attention(const finder *f, const ingot_step *step, found *a)
     const ingot_node *node = step->ctx.node;
     if (!ingot_step_is(step, "MatMul") || node->n_fused || step->ctx.n_in != 2)
         return false;
-    const ingot_step *softmax = made_by(f, step->inputs[0], "Softmax", true);
+    const ingot_step *softmax = find_softmax(f, step->inputs[0], &a->nan_is_zero);
     if (!softmax || softmax->ctx.op->until)
         return false;
     /* Softmax along the keys, of scores that nothing else reads; values of no higher rank than those. */
@@ -222,6 +245,7 @@ static bool replace(finder *f, int s, const found *a)
         .keys = a->k.shape[3], .v_depth = a->v.shape[3], .q_first = a->q.offset, .k_first = a->k.offset,
         .v_first = a->v.offset, .q_at = heads_of(&a->q), .v_at = heads_of(&a->v),
         .k_at = {a->k.strides[0], a->k.strides[1], a->k.strides[3], a->k.strides[2]},
+        .nan_is_zero = a->nan_is_zero,
     };
     const float scale = (float)a->scale;
 

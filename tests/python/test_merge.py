@@ -168,6 +168,36 @@ def test_hidden_row(check):
     assert check(g, {"q": random(N, H, L, D), "k": random(N, H, D, S), "v": random(N, H, S, V)}, [y]) == 1
 
 
+def guard(g, weights, instead=0, asked=None):
+    """What PyTorch puts behind the softmax of masked scores."""
+    return g.add("Where", g.add("IsNaN", asked or weights), number(instead), weights)
+
+
+@pytest.mark.parametrize("queries", [3, 40])
+@pytest.mark.parametrize("shape", [(N, 1, 1, S), (N, H, 0, S)])
+def test_hidden_rows_become_zero(check, queries, shape):
+    """A whole batch hidden, by a mask that tells queries apart and by one that does not; a NaN and an infinity among the scores."""
+    g, mask = Graph(), random(shape[0], shape[1], shape[2] or queries, S)
+    mask[1] = -np.inf
+    mask[0, 0, :, 5:] = -np.inf
+    q = random(N, H, queries, D)
+    q[0, 1, 1, 0], q[0, 1, 2, 0] = np.nan, np.inf
+    weights = g.add("Softmax", g.add("Add", g.add("Mul", g.add("MatMul", "q", "k"), number(0.3)), mask), axis=-1)
+    y = g.add("MatMul", guard(g, weights), "v")
+    assert check(g, {"q": q, "k": random(N, H, D, S), "v": random(N, H, S, V)}, [y]) == 1
+
+
+@pytest.mark.parametrize("what", ["one", "other", "read"])
+def test_no_guard(check, what):
+    """What only looks like the guard: NaN becomes 1, something else is asked about, or others read the weights."""
+    g = Graph()
+    scores = g.add("MatMul", "q", "k")
+    weights = g.add("Softmax", scores, axis=-1)
+    y = g.add("MatMul", guard(g, weights, what == "one", scores if what == "other" else None), "v")
+    inputs = {"q": random(N, H, L, D), "k": random(N, H, D, S), "v": random(N, H, S, V)}
+    assert check(g, inputs, [y, weights] if what == "read" else [y]) == 0
+
+
 @pytest.mark.parametrize("what", ["scores", "weights", "axis", "grows", "column"])
 def test_not_one_step(check, what):
     """Steps in between that somebody reads, and what only looks like attention."""
