@@ -1,4 +1,5 @@
 /* act.c - activations over a strip of finished results that is still in the first-level cache. */
+#include "ops/kernels/epilogue.h"
 #include "ops/kernels/vmath.h"
 
 /* One activation for all vectors of the strips: `expression` of v, with a and b holding alpha and beta. */
@@ -35,18 +36,40 @@ static void gelu_rows(float *data, ptrdiff_t stride, int64_t rows, int64_t n)
     enum { PAIR = 2 * VF32_LANES };
 
     for (int64_t row = 0; row < rows; row++) {
+        const bool two = n == PAIR && row + 1 < rows;
         float *p = data + row * stride, *const end = p + n;
-        if (n == PAIR && row + 1 < rows) {
-            gelu_pairs(p, p + stride);
-            row++;
-            continue;
-        }
-        for (; end - p >= 2 * PAIR; p += 2 * PAIR)
-            gelu_pairs(p, p + PAIR);
+
+        for (; end - p >= (two ? PAIR : 2 * PAIR); p += 2 * PAIR)
+            gelu_pairs(p, p + (two ? stride : PAIR));
+        row += two;
         for (; end - p >= VF32_LANES; p += VF32_LANES)
             vf32_store(p, vf32_gelu(vf32_load(p)));
         if (p < end)
             vf32_store_n(p, vf32_gelu(vf32_load_n(p, (size_t)(end - p))), (size_t)(end - p));
+    }
+}
+
+void INGOT_FN(gelu_tile)(const float *held, int n, float *dst, int px, ptrdiff_t pixel, ptrdiff_t vector,
+                         ptrdiff_t plane)
+{
+    const ptrdiff_t turn = vector - (px - 1) * pixel;
+    int p = 0;
+
+    for (; n > 0; n -= 4, held += 4 * VF32_LANES) {
+        const int count = n < 4 ? n : 4;
+        vf32 x[4];
+
+        for (int i = 0; i < 4; i++)
+            x[i] = vf32_load(held + (i < count ? i : 0) * VF32_LANES);
+        vf32_gelus(x, 4);
+        INGOT_UNROLL
+        for (int i = 0; i < 4; i++) {
+            if (i >= count)
+                break;
+            vf32_store_blocks(dst, plane, VF32_LANES / 8, x[i]);
+            p = p + 1 == px ? 0 : p + 1;
+            dst += p == 0 ? turn : pixel;
+        }
     }
 }
 

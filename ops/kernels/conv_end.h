@@ -54,6 +54,10 @@ static __attribute__((noinline)) void finish_held(const tile_end *t, float *held
             float *x = held + (v * px + p) * VF32_LANES;
             vf32_store(x, vf32_add(vf32_load(x), vf32_load_blocks(residual, t->plane, blocks)));
         }
+    if (t->act && t->act->act == INGOT_ACT_GELU && t->channels > nv * VF32_LANES - BLOCK) {
+        INGOT_FN(gelu_tile)(held, px * nv, t->dst, px, t->pixel, t->vector, t->plane);
+        return;
+    }
     if (t->act && !swish)
         INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
     for (int v = 0; v < nv; v++) {

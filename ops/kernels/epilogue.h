@@ -7,6 +7,10 @@
 
 #include "ops/kernels/isa.h"
 
+/* GELU of the n vectors of a tile, px pixels of each, to where whole blocks of them go. */
+void INGOT_FN(gelu_tile)(const float *held, int n, float *dst, int px, ptrdiff_t pixel, ptrdiff_t vector,
+                         ptrdiff_t plane);
+
 INGOT_INLINE void clip_range(const ingot_epilogue *e, float *low, float *high)
 {
     *low = e->act == INGOT_ACT_RELU ? 0.0f : e->act == INGOT_ACT_CLIP ? e->alpha : -INFINITY;

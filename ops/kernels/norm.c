@@ -92,72 +92,136 @@ INGOT_INLINE vf8 load_channels(const float *p, int64_t c, int64_t channels)
     return channels - c >= 8 ? vf8_load(p + c) : vf8_load_n(p + c, (size_t)(channels - c));
 }
 
-/* What a few neighbouring pixels need of their channels; lanes past the last channel count as 0. */
-typedef struct pixels {
-    const float *src;
-    float *dst;
-    int64_t channels, stride;            /* stride: from block to block */
-} pixels;
+/* A vector is eight channels of one pixel, or of two that are neighbours. Eight vectors are a group, whose sums become
+ * vectors with a lane for each pixel. PIXELS are the most whose moments are held. */
+enum { VECTOR_PIXELS = VF32_LANES / 8, GROUP = 8 * VECTOR_PIXELS, PIXELS = 64, HELD_FLOATS = 4096 };
 
-/* Per pixel of `count` <= 8: the sum over all channels of x - shift, or of its square. */
-INGOT_INLINE vf8 sum_channels(const pixels *p, const float *shift, int count, bool square)
+/* Per pixel, eight times over: the mean, and one by the deviation. */
+typedef struct moments {
+    float mean[8 * PIXELS], factor[8 * PIXELS];
+} moments;
+
+/* Channels of an image's pixels; lanes past the last channel may hold anything finite, and count as 0. */
+typedef struct channels {
+    int64_t n, stride;                   /* stride: from block to block */
+    float share, epsilon;                /* share: 1 / n */
+} channels;
+
+/* Which lanes of the block from channel c on there are: 1, or else 0. */
+INGOT_INLINE vf8 lanes_from(const channels *d, int64_t c)
 {
     static const float ones[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
-    vf8 sum[8];
+    return d->n - c >= 8 ? vf8_load(ones) : vf8_load_n(ones, (size_t)(d->n - c));
+}
+
+/* Of a group's pixels from src on: the mean of all channels, or with a mean, one by their deviation from it. */
+INGOT_INLINE void moment_of_group(const channels *d, const float *src, const float *mean, float *to)
+{
+    float sums[8][VF32_LANES], values[8];
+    vf32 sum[8];
+    vf8 part[8];
 
     INGOT_UNROLL
     for (int i = 0; i < 8; i++)
-        sum[i] = vf8_zero();
-    for (int64_t c = 0; c < p->channels; c += 8) {
-        const float *at = p->src + c / 8 * p->stride;
-        /* lanes past the last channel are multiplied by 0, as they may hold anything finite */
-        const bool whole = p->channels - c >= 8;
-        const vf8 lanes = whole ? vf8_load(ones) : vf8_load_n(ones, (size_t)(p->channels - c));
+        sum[i] = vf32_zero();
+    for (int64_t c = 0; c < d->n; c += 8, src += d->stride) {
+        const bool whole = d->n - c >= 8;
+        const vf32 lanes = whole ? vf32_zero() : vf32_repeat8(lanes_from(d, c));
 
-        for (int i = 0; i < count; i++) {
-            vf8 x = vf8_sub(vf8_load(at + 8 * i), vf8_set1(shift[i]));
+        INGOT_UNROLL
+        for (int i = 0; i < 8; i++) {
+            vf32 x = vf32_load(src + i * VF32_LANES);
+            if (mean)
+                x = vf32_sub(x, vf32_load(mean + i * VF32_LANES));
             if (!whole)
-                x = vf8_mul(x, lanes);
-            sum[i] = square ? vf8_fma(x, x, sum[i]) : vf8_add(sum[i], x);
+                x = vf32_mul(x, lanes);
+            sum[i] = mean ? vf32_fma(x, x, sum[i]) : vf32_add(sum[i], x);
         }
     }
-    /* from sums of a pixel's lanes to one vector with a lane for each pixel */
-    vf8_transpose(sum);
-    return vf8_add(vf8_add(vf8_add(sum[0], sum[1]), vf8_add(sum[2], sum[3])),
-                   vf8_add(vf8_add(sum[4], sum[5]), vf8_add(sum[6], sum[7])));
+    INGOT_UNROLL
+    for (int i = 0; i < 8; i++)
+        vf32_store(sums[i], sum[i]);
+    /* a vector's first pixel, then its second: from sums of their lanes to a lane for each pixel, and to eight each */
+    for (int pixel = 0; pixel < VECTOR_PIXELS; pixel++, to += 8) {
+        for (int i = 0; i < 8; i++)
+            part[i] = vf8_load(sums[i] + 8 * pixel);
+        vf8_transpose(part);
+        vf8 x = vf8_add(vf8_add(vf8_add(part[0], part[1]), vf8_add(part[2], part[3])),
+                        vf8_add(vf8_add(part[4], part[5]), vf8_add(part[6], part[7])));
+        x = vf8_mul(x, vf8_set1(d->share));
+        if (mean)
+            x = vf8_div(vf8_set1(1.0f), vf8_sqrt(vf8_add(x, vf8_set1(d->epsilon))));
+        vf8_store(values, x);
+        for (int i = 0; i < 8; i++)
+            vf8_store(to + i * VF32_LANES, vf8_set1(values[i]));
+    }
 }
 
-/* All channels of `count` <= 8 neighbouring pixels, in three passes that stay in the first-level cache. */
-INGOT_INLINE void norm_pixels(const pixels *p, int count, float epsilon, const float *scale, const float *add)
+/* The same of a single pixel, to the bit. */
+static float moment_of_pixel(const channels *d, const float *src, float mean, bool second)
 {
-    const vf8 share = vf8_set1(1.0f / (float)p->channels), zero = vf8_zero();
-    float mean[8] = { 0 }, factor[8];
+    float l[8];
+    vf8 sum = vf8_zero();
 
-    vf8_store(mean, vf8_mul(sum_channels(p, mean, count, false), share));
-    const vf8 variance = vf8_mul(sum_channels(p, mean, count, true), share);
-    vf8_store(factor, vf8_div(vf8_set1(1.0f), vf8_sqrt(vf8_add(variance, vf8_set1(epsilon)))));
-    for (int64_t c = 0; c < p->channels; c += 8) {
-        const vf8 s = load_channels(scale, c, p->channels), a = add ? load_channels(add, c, p->channels) : zero;
+    for (int64_t c = 0; c < d->n; c += 8, src += d->stride) {
+        vf8 x = vf8_sub(vf8_load(src), vf8_set1(mean));
+        if (d->n - c < 8)
+            x = vf8_mul(x, lanes_from(d, c));
+        sum = second ? vf8_fma(x, x, sum) : vf8_add(sum, x);
+    }
+    vf8_store(l, sum);
+    const float x = (((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]))) * d->share;
+    return second ? 1.0f / sqrtf(x + d->epsilon) : x;
+}
 
-        for (int i = 0; i < count; i++) {
-            const ptrdiff_t at = c / 8 * p->stride + 8 * i;
-            const vf8 x = vf8_mul(vf8_sub(vf8_load(p->src + at), vf8_set1(mean[i])), vf8_set1(factor[i]));
-            vf8_store(p->dst + at, vf8_fma(x, s, a));
-        }
+/* Moments of n pixels. Each step is one for all groups: its end is a chain of steps, which other groups fill up. */
+static void find_moments(const channels *d, const float *src, int64_t n, moments *m)
+{
+    const int64_t whole = n / GROUP * GROUP;
+
+    for (int64_t i = 0; i < 8 * whole; i += 8 * GROUP)
+        moment_of_group(d, src + i, NULL, m->mean + i);
+    for (int64_t i = 0; i < 8 * whole; i += 8 * GROUP)
+        moment_of_group(d, src + i, m->mean + i, m->factor + i);
+    for (int64_t i = 8 * whole; i < 8 * n; i += 8) {
+        const float mean = moment_of_pixel(d, src + i, 0, false);
+        vf8_store(m->mean + i, vf8_set1(mean));
+        vf8_store(m->factor + i, vf8_set1(moment_of_pixel(d, src + i, mean, true)));
     }
 }
 
-/* Eight pixels at a time, so that sums over channels become one vector of eight sums. */
-void INGOT_FN(norm_channels_f32)(float *dst, const float *src, int64_t channels, int64_t n_pixels, int64_t p0,
+/* n pixels of a block. */
+INGOT_INLINE void normalize_block(float *dst, const float *src, int64_t n, const moments *m, vf32 scale, vf32 add)
+{
+    int64_t i = 0;
+
+    for (; i + VF32_LANES <= 8 * n; i += VF32_LANES) {
+        const vf32 x = vf32_sub(vf32_load(src + i), vf32_load(m->mean + i));
+        vf32_store(dst + i, vf32_fma(vf32_mul(x, vf32_load(m->factor + i)), scale, add));
+    }
+    if (i < 8 * n) {
+        const vf32 x = vf32_sub(vf32_load_n(src + i, 8), vf32_load(m->mean + i));
+        vf32_store_n(dst + i, vf32_fma(vf32_mul(x, vf32_load(m->factor + i)), scale, add), 8);
+    }
+}
+
+/* As many pixels at a time as stay in the first-level cache. */
+void INGOT_FN(norm_channels_f32)(float *dst, const float *src, int64_t n_channels, int64_t n_pixels, int64_t p0,
                                  int64_t p1, float epsilon, const float *scale, const float *add)
 {
-    for (int64_t i = p0; i < p1; i += 8) {
-        const pixels p = { src + 8 * i, dst + 8 * i, channels, 8 * n_pixels };
+    const channels d = { n_channels, 8 * n_pixels, 1.0f / (float)n_channels, epsilon };
+    const int64_t step = max64(1, min64(PIXELS, HELD_FLOATS / n_channels) / GROUP) * GROUP;
+    moments m;
 
-        if (p1 - i >= 8)
-            norm_pixels(&p, 8, epsilon, scale, add);
-        else
-            norm_pixels(&p, (int)(p1 - i), epsilon, scale, add);
+    for (int64_t p = p0; p < p1; p += step) {
+        const int64_t n = min64(step, p1 - p);
+
+        find_moments(&d, src + 8 * p, n, &m);
+        for (int64_t c = 0; c < n_channels; c += 8) {
+            const int64_t at = c / 8 * d.stride + 8 * p;
+            normalize_block(dst + at, src + at, n, &m, vf32_repeat8(load_channels(scale, c, n_channels)),
+                            vf32_repeat8(add ? load_channels(add, c, n_channels) : vf8_zero()));
+        }
     }
 }
 

@@ -690,6 +690,7 @@ static void test(const ingot_kernels *k)
         conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
                            { 0, 1, 1 }, { 0, 1, 1 }, false };
         check_conv(k, &direct, &rows, INGOT_ACT_RELU, true, width % 2);
+        check_conv(k, &direct, &rows, INGOT_ACT_GELU, true, width % 2);
         rows.groups = rows.oc = 8;
         rows.stride[2] = 1 + width % 3;
         check_conv(k, &depthwise, &rows, INGOT_ACT_RELU, true, width % 2);

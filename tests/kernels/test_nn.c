@@ -164,11 +164,15 @@ static void check_norm_channels(const ingot_kernels *k, int64_t channels, int64_
 {
     const int64_t n = (channels + 7) / 8 * 8 * pixels;
     float *x = check_randoms(n), *y = check_floats(n), *scale = check_randoms(channels), *add = check_randoms(channels);
+    float *whole = check_floats(n);
     char what[80];
 
     snprintf(what, sizeof what, "norm_channels %s %lld of %lld", k->isa, (long long)pixels, (long long)channels);
     k->norm_channels_f32(y, x, channels, pixels, p0, (p0 + pixels) / 2, 1e-3f, scale, with_add ? add : NULL);
     k->norm_channels_f32(y, x, channels, pixels, (p0 + pixels) / 2, pixels, 1e-3f, scale, with_add ? add : NULL);
+    k->norm_channels_f32(whole, x, channels, pixels, p0, pixels, 1e-3f, scale, with_add ? add : NULL);
+    if (memcmp(whole, y, (size_t)n * sizeof *y))
+        check_fail("%s: ranges change the result", what);
     for (int64_t p = 0; p < pixels; p++) {
         double mean = 0, variance = 0;
         for (int64_t c = 0; c < channels; c++)
@@ -184,7 +188,7 @@ static void check_norm_channels(const ingot_kernels *k, int64_t channels, int64_
             check_near(y[at], p < p0 ? (double)CANARY : z + (with_add ? (double)add[c] : 0), 2e-6, what, at);
         }
     }
-    check_free(x, n, what), check_free(y, n, what);
+    check_free(x, n, what), check_free(y, n, what), check_free(whole, n, what);
     check_free(scale, channels, what), check_free(add, channels, what);
 }
 
@@ -357,7 +361,10 @@ static void test(const ingot_kernels *k)
         check_softmax_columns(k, n, (int)(n % 2) + 1, n % 3, 0.0f);
     check_softmax_columns(k, 13, 1, false, -INFINITY);
     check_softmax_columns(k, 13, 2, true, NAN);
-    /* whole blocks and parts of one, tiles of eight pixels and their rests */
+    /* whole blocks and parts of one, groups of pixels and their rests, and as many as are held at a time */
+    for (int64_t pixels = 61; pixels <= 150; pixels += 11)
+        check_norm_channels(k, pixels % 2 ? 40 : 13, pixels, pixels / 7, pixels & 2);
+    check_norm_channels(k, 600, 37, 3, true);
     for (int64_t channels = 1; channels <= 41; channels += 4)
         for (int64_t pixels = 1; pixels <= 19; pixels++)
             check_norm_channels(k, channels, pixels, pixels / 3, channels & 4);
