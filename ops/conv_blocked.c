@@ -12,7 +12,7 @@
 enum {
     FEW_CHANNELS = 4,                        /* that would fill less than half of a block */
     HEAD_FLOATS = 16,                        /* of a thread's scratch: what the rest holds, an int64_t */
-    MOST_SOON = 32 * 1024,                   /* floats of weights that the step before asks for */
+    MOST_SOON = 160 * 1024,                  /* floats of weights that the step before asks for */
 };
 
 typedef struct run_call run_call;
