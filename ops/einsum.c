@@ -6,10 +6,12 @@
 
 #include <string.h>
 
+#include "ops/movement.h"
 #include "ops/scalar.h"
 #include "ops/weights.h"
 
 enum { LABELS = INGOT_EINSUM_LABELS, NO_OPERAND = -1, SMALL_PRODUCT = 256 };
+enum { TURNED_FROM = 4 };                /* terms of a sum from which a product is worth a result that is then turned */
 
 /* Loops with their steps through both operands and the result, in elements. The last loop is the innermost. A step of 0
  * means that the operand does not have the label. */
@@ -297,6 +299,26 @@ static void plan_step(const ingot_op_ctx *c, const ingot_equation *e, contractio
     }
 }
 
+/* The last step, for a result whose order keeps it from matrix products, where place_result() has one that does not: it
+ * then makes that, which one step more puts in order. `a` and `b` are its operands. */
+static void turn_last(ingot_op_ctx *c, const ingot_equation *e, einsum_state *s, const view *a, const view *b,
+                      const bool *kept, const view *result)
+{
+    contraction *last = &s->steps[s->n_steps - 1], placed = { .input = last->input };
+    const view nothing = {0};
+    view order;
+
+    if (last->matrices || turns(&last->sum, last->sum.n) < TURNED_FROM ||
+        !place_result(e, a, b, kept, &order, &placed.temporary))
+        return;
+    plan_step(c, e, &placed, a, b, &order);
+    if (!placed.matrices)
+        return;
+    *last = placed;
+    s->steps[s->n_steps].input = NO_OPERAND;
+    plan_step(c, e, &s->steps[s->n_steps++], &order, &nothing, result);
+}
+
 /* An operand's labels; those it has with size 1 where others have more are left out: it does not vary with them. Steps
  * are those of a row-major tensor. */
 static void view_of(const ingot_equation *e, const ingot_einsum_term *term, const ingot_tensor *tensor, view *v)
@@ -336,8 +358,9 @@ static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equ
     view a, b, result;
 
     /* `a` becomes the view of each step's result in turn. */
+    const int n_steps = s->n_steps;
     view_of(e, &e->operand[0], c->in[0], &a);
-    for (int i = 0; i < s->n_steps; i++) {
+    for (int i = 0; i < n_steps; i++) {
         contraction *step = &s->steps[i];
         bool kept[LABELS] = {false};
         memset(&b, 0, sizeof b);
@@ -350,11 +373,13 @@ static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equ
             for (int d = 0; d < e->operand[later].n; d++)
                 kept[e->operand[later].label[d]] = true;
         /* The last step writes to the output, the others where place_result() puts the labels. */
-        if (i == s->n_steps - 1)
+        if (i == n_steps - 1)
             view_of(e, &e->result, c->out[0], &result);
         else if (!place_result(e, &a, &b, kept, &result, &step->temporary))
             return ingot_op_fail(c, INGOT_LIMIT, "an intermediate product is too large");
         plan_step(c, e, step, &a, &b, &result);
+        if (i == n_steps - 1)
+            turn_last(c, e, s, &a, &b, kept, &result);
         s->temporary = MAX(s->temporary, step->temporary);
         s->packed = MAX(s->packed, step->packed);
         a = result;
@@ -374,7 +399,7 @@ static ingot_status prepare_einsum(ingot_op_ctx *c)
         return st;
     if (s) {
         s->n_steps = MAX(e.n_operands - 1, 1);
-        s->steps = ingot_keep(c, (size_t)s->n_steps * sizeof *s->steps);
+        s->steps = ingot_keep(c, ((size_t)s->n_steps + 1) * sizeof *s->steps);  /* perhaps one more: turn_last() */
     }
     if (!s || !s->steps)
         return ingot_op_out_of_memory(c);
@@ -384,7 +409,10 @@ static ingot_status prepare_einsum(ingot_op_ctx *c)
         return st;
     const size_t size = ingot_is_16bit(dtype) ? sizeof(float) : ingot_dtype_size_bytes(dtype);
     ingot_want_scratch(c, ingot_widen_bytes(c) + 2 * (size_t)s->temporary * size, s->packed * sizeof(float));
-    c->kernel = s->steps[s->n_steps - 1].matrices ? "matrix products" : "sums by strides";
+    c->kernel = "sums by strides";
+    for (int i = MAX(e.n_operands - 2, 0); i < s->n_steps; i++)
+        if (s->steps[i].matrices)
+            c->kernel = "matrix products";
     return INGOT_OK;
 }
 
@@ -472,6 +500,20 @@ static void run_rows(contraction_call *call)
     }
 }
 
+/* A single operand whose elements only change places; there are no more loops than the result has dimensions. */
+static void run_copy(const contraction_call *call, size_t item_bytes)
+{
+    const dims *loops = &call->step->outer;
+    ingot_copy copy = { .rank = loops->n, .item_bytes = item_bytes };
+
+    for (int i = 0; i < loops->n; i++) {
+        copy.shape[i] = loops->size[i];
+        copy.from_step[i] = loops->a[i];
+        copy.to_step[i] = loops->c[i];
+    }
+    ingot_copy_run(call->ctx->team, &copy, call->a, call->c);
+}
+
 /* The way was chosen by prepare; here the number of threads decides how it is split. Integers of equal size share
  * loops, because their low bits do not depend on the sign. */
 static void run_step(contraction_call *call, ingot_dtype dtype)
@@ -482,6 +524,10 @@ static void run_step(contraction_call *call, ingot_dtype dtype)
     const bool real = ingot_is_float(dtype);
     ingot_task *task;
 
+    if (s->input == NO_OPERAND && s->sum.n == 0 && s->outer.n > 0) {
+        run_copy(call, ingot_dtype_size_bytes(dtype));
+        return;
+    }
     switch (ingot_dtype_size_bytes(dtype)) {
     case 1: task = sum_products_u8; break;
     case 2: task = sum_products_u16; break;
