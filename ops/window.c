@@ -101,7 +101,8 @@ static void split_padding(ingot_window *w, int i, int64_t total, bool lower)
 
 /* The window of a convolution or pool, with output sizes. SAME: in / stride, rounded up, and as much padding as that
  * needs. Else (in + pads - extent) / stride + 1, rounded down, or up with ceil_mode, as long as the last window still
- * begins inside the input or its padding in front. INVALID when a kernel does not fit. */
+ * begins inside the input or its padding in front; by that one window may also reach past all of the input. INVALID
+ * when a kernel does not fit. */
 ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const ingot_tensor *weights,
                                   ingot_window *w)
 {
@@ -118,12 +119,17 @@ ingot_status ingot_window_resolve(ingot_op_ctx *c, const ingot_tensor *x, const 
         }
         /* How far a window can move. */
         const int64_t room = w->in[i] + w->pad_begin[i] + w->pad_end[i] - extent;
+        const bool rounds_up = ceil_mode && mode == PAD_NOTSET;
+        if (rounds_up && room < 0 && room > -stride && w->in[i] > 0) {
+            w->out[i] = 1;
+            continue;
+        }
         if (room < 0 && w->in[i] > 0)
             return ingot_op_fail(c, INGOT_INVALID,
                                  "a kernel that spans %lld does not fit the input of %lld with its pads",
                                  (long long)extent, (long long)w->in[i]);
         w->out[i] = room < 0 ? 0 : room / stride + 1;
-        if (ceil_mode && mode == PAD_NOTSET && room >= 0 && room % stride &&
+        if (rounds_up && room >= 0 && room % stride &&
             w->out[i] * stride < w->in[i] + w->pad_begin[i])
             w->out[i]++;
     }

@@ -158,6 +158,21 @@ def test_pool_of_few_channels(ingot, tmp_path, shape, kernel, stride, dilation, 
         assert done.code == 0, (op, attributes, done.out + done.err)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 7, 6), (1, 16, 7, 6)])
+def test_pool_larger_than_its_input(ingot, tmp_path, shape):
+    """With ceil_mode a stride may make room for one window that reaches past everything, as in some EfficientNets."""
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    for op, kernel, stride, pad, code in [("AveragePool", 3000, 3000, 1, 0), ("MaxPool", 9, 5, 0, 0), ("MaxPool", 9, 2, 0, 4)]:
+        pool = helper.make_node(op, ["c"], ["y"], kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, ceil_mode=1)
+        eye = np.eye(shape[1], dtype=np.float32)[:, :, None, None]
+        model = save_model(tmp_path / "m.onnx", [helper.make_node("Conv", ["x", "w"], ["c"]), pool], [("x", FLOAT, shape)], [("y", FLOAT, None)],
+                           [("w", eye)], opset=21)
+        y = x.mean((2, 3), keepdims=True) if op == "AveragePool" else x.max((2, 3), keepdims=True)
+        np.savez(tmp_path / "io.npz", x=x, y=y)
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "2e-6", "--atol", "1e-6", "--threads", "2")
+        assert done.code == code, (op, kernel, stride, done.out + done.err)
+
+
 @pytest.mark.parametrize("m", [1, 5, 40])
 @pytest.mark.parametrize("n,k", [(10, 20000), (33, 70), (64, 1)])
 @pytest.mark.parametrize("flip", [0, 1])
