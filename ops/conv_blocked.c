@@ -13,6 +13,7 @@ enum {
     FEW_CHANNELS = 4,                        /* that would fill less than half of a block */
     HEAD_FLOATS = 16,                        /* of a thread's scratch: what the rest holds, an int64_t */
     MOST_SOON = 160 * 1024,                  /* floats of weights that the step before asks for */
+    GROUP_CHANNELS = 16, GROUP_PIXELS = 128, /* of a group that Winograd tiles are worth it for, at least */
 };
 
 typedef struct run_call run_call;
@@ -138,13 +139,33 @@ static void depthwise_run(const run_call *call, int64_t begin, int64_t end, floa
 
 /* --- winograd: 3x3 of stride 1 or 2; the variant is the tile --- */
 
+/* A group of an image, as a convolution of its own; all of it, where there is one group. */
+static ingot_conv part_of(const ingot_conv *d)
+{
+    ingot_conv part = *d;
+
+    if (d->groups > 1) {
+        part.n = part.groups = 1;
+        part.ic /= d->groups;
+        part.oc /= d->groups;
+    }
+    return part;
+}
+
+static int64_t parts_of(const ingot_conv *d) { return d->groups > 1 ? d->n * d->groups : 1; }
+
 /* The kernel chooses the tile by the sizes (0: not worth it, or not 3x3 of stride 1 or 2), unless the session asks for
- * one way. */
+ * one way. Groups are computed one by one, so that they need blocks of their own; of small ones the kernel's estimates
+ * are too low. */
 static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
-    if (d->plain_src || choice == INGOT_CONV_DIRECT)
+    const ingot_conv part = part_of(d);
+    const bool whole = d->groups == 1 || (part.ic % INGOT_BLOCK == 0 && part.oc % INGOT_BLOCK == 0);
+    const bool small = d->groups > 1 && (part.ic < GROUP_CHANNELS || d->out[1] * d->out[2] < GROUP_PIXELS);
+
+    if (d->plain_src || choice == INGOT_CONV_DIRECT || !whole || (small && choice != INGOT_CONV_WINOGRAD))
         return -1;
-    const int m = k->winograd_choose_f32(d, choice == INGOT_CONV_WINOGRAD);
+    const int m = k->winograd_choose_f32(&part, choice == INGOT_CONV_WINOGRAD);
     return m > 0 ? m : -1;
 }
 
@@ -152,30 +173,75 @@ static int winograd_variant(const ingot_kernels *k, const ingot_conv *d, ingot_c
  * stride. */
 static int64_t winograd_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
-    return k->winograd_packed_f32(&b->conv, b->variant);
+    const ingot_conv part = part_of(&b->conv);
+    return b->conv.groups * k->winograd_packed_f32(&part, b->variant);
+}
+
+/* Units of one group after the other. */
+static int64_t winograd_units(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    const ingot_conv part = part_of(&b->conv);
+    return b->conv.groups * k->conv_units_f32(&part);
 }
 
 static void winograd_pack(const run_call *call, int64_t begin, int64_t end)
 {
-    call->k->winograd_pack_f32(&call->b->conv, call->b->variant, call->to_pack, call->weights, begin, end);
+    const ingot_conv part = part_of(&call->b->conv);
+    const int64_t units = call->k->conv_units_f32(&part), filters = part.ic * part.oc * part.kernel[1] * part.kernel[2];
+    const int64_t packed = call->k->winograd_packed_f32(&part, call->b->variant);
+
+    for (int64_t group = begin / units; group * units < end; group++)
+        call->k->winograd_pack_f32(&part, call->b->variant, call->to_pack + group * packed,
+                                   call->weights + group * filters, MAX(begin - group * units, 0),
+                                   MIN(end - group * units, units));
 }
 
 /* The head, then the transformed tiles that a thread works on. */
 static int64_t winograd_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
-    return HEAD_FLOATS + k->winograd_scratch_f32(&b->conv, b->variant);
+    const ingot_conv part = part_of(&b->conv);
+    return HEAD_FLOATS + k->winograd_scratch_f32(&part, b->variant);
 }
 
 static int64_t winograd_items(const ingot_conv_blocked *b, const ingot_kernels *k)
 {
-    return k->winograd_items_f32(&b->conv, b->variant);
+    const ingot_conv part = part_of(&b->conv);
+    return parts_of(&b->conv) * k->winograd_items_f32(&part, b->variant);
 }
 
-/* The tile's number lies in the first bytes of the scratch, see ingot_conv_blocked_run(). */
+/* Items [begin, end) of part i. The tile's number lies in the first bytes of the scratch, see
+ * ingot_conv_blocked_run(). */
+static void winograd_run_part(const run_call *call, const ingot_conv *part, int64_t i, int64_t begin, int64_t end,
+                              float *scratch)
+{
+    const ingot_conv *d = &call->b->conv;
+    const int64_t group = i % d->groups, packed = call->k->winograd_packed_f32(part, call->b->variant);
+    const int64_t from = i * part->ic * d->in[1] * d->in[2], to = i * part->oc * d->out[1] * d->out[2];
+    ingot_epilogue epilogue = *call->epilogue;
+
+    if (epilogue.bias)
+        epilogue.bias += group * part->oc;
+    if (epilogue.residual)
+        epilogue.residual += to;
+    if (group + 1 < d->groups) {
+        epilogue.soon = call->packed + (group + 1) * packed;
+        epilogue.n_soon = MIN(packed, MOST_SOON);
+    }
+    call->k->winograd_f32(part, call->b->variant, call->packed + group * packed, call->src + from, call->dst + to,
+                          &epilogue, scratch + HEAD_FLOATS, (int64_t *)(void *)scratch, begin, end);
+}
+
+/* Where there are parts, their tiles have the same numbers. */
 static void winograd_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
 {
-    call->k->winograd_f32(&call->b->conv, call->b->variant, call->packed, call->src, call->dst, call->epilogue,
-                          scratch + HEAD_FLOATS, (int64_t *)(void *)scratch, begin, end);
+    const ingot_conv part = part_of(&call->b->conv);
+    const int64_t items = call->k->winograd_items_f32(&part, call->b->variant);
+
+    for (int64_t i = begin / items; i * items < end; i++) {
+        if (call->b->conv.groups > 1)
+            *(int64_t *)(void *)scratch = -1;
+        winograd_run_part(call, &part, i, MAX(begin - i * items, 0), MIN(end - i * items, items), scratch);
+    }
 }
 
 /* --- transposed: the convolutions of its phases, each directly or by Winograd tiles; the variant is the tile --- */
@@ -234,7 +300,7 @@ static const ingot_conv_algorithm algorithms[] = {
     { { NULL, "winograd 1x2 nchw8c", "winograd 2x2 nchw8c", NULL, "winograd 4x4 nchw8c" },
       winograd_variant,
       winograd_packed,
-      direct_units,
+      winograd_units,
       winograd_pack,
       winograd_scratch,
       winograd_items,
@@ -485,8 +551,9 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
     work->tile_rows = k->conv_pixels[wide];
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
     if (b->algorithm->variant == winograd_variant || (b->algorithm == &algorithms[TRANSPOSED] && b->variant)) {
-        work->flops = winograd_flops(&b->conv, b->variant, b->algorithm == &algorithms[TRANSPOSED]);
-        work->bytes += (int64_t)b->packed_bytes -
-                       b->conv.kernel[1] * b->conv.kernel[2] * b->conv.ic * b->conv.oc * (int64_t)sizeof(float);
+        const ingot_conv part = part_of(&b->conv);
+        const int64_t weights = b->conv.groups * part.ic * part.oc * part.kernel[1] * part.kernel[2];
+        work->flops = parts_of(&b->conv) * winograd_flops(&part, b->variant, b->algorithm == &algorithms[TRANSPOSED]);
+        work->bytes += (int64_t)b->packed_bytes - weights * (int64_t)sizeof(float);
     }
 }

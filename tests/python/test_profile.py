@@ -202,6 +202,9 @@ class Page(html.parser.HTMLParser):
     ((8, 24, 9, 3, 1, 2), True),      # stride 2
     ((3, 8, 10), False),              # few channels are read as they are
     ((8, 8, 9, 3, 1, 3), False),      # stride 3
+    ((32, 48, 17, 3, 1, 1, 2), True), ((64, 32, 15, 3, 1, 1, 4), True),     # groups, of one unit and of several
+    ((48, 48, 9, 3, 1, 2, 3), True),  # the same with a stride
+    ((24, 24, 9, 3, 1, 1, 2), False), # groups that share blocks
     ((8, 8, 9, 3, 1, 1, 8), False),   # depthwise
     ((8, 8, 9, 1, 0), False),
 ])
@@ -216,6 +219,34 @@ def test_conv_algorithms_agree(ingot, conv, tmp_path, shape, possible):
     scale = np.abs(results[1]).max()
     for result in results:
         np.testing.assert_allclose(result, results[1], rtol=0, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_conv_algorithms_of_groups(ingot, tmp_path, constant):
+    """A batch with everything that may follow; the same bits for any number of threads, and for a sample alone."""
+    random = np.random.default_rng(0)
+    w, b = (random.standard_normal(shape).astype(np.float32) for shape in ((72, 16, 3, 3), (72,)))
+    nodes = [helper.make_node("Conv", ["x", "w", "b"], ["c"], group=3, pads=[1] * 4), helper.make_node("Add", ["c", "z"], ["s"]),
+             helper.make_node("Relu", ["s"], ["y"])]
+    inputs = [("x", TensorProto.FLOAT, ["n", 48, 13, 14]), ("z", TensorProto.FLOAT, ["n", 72, 13, 14])]
+    given = [] if constant else [("w", TensorProto.FLOAT, w.shape)]
+    model = save_model(tmp_path / "groups.onnx", nodes, inputs + given, [("y", TensorProto.FLOAT, None)],
+                       [("b", b)] + ([("w", w)] if constant else []))
+    np.save(tmp_path / "w.npy", w)
+    x, z = (random.standard_normal((2, *shape[1:])).astype(np.float32) for _, _, shape in inputs)
+
+    def run(n, threads, algorithm):
+        np.save(tmp_path / "x.npy", x[:n])
+        np.save(tmp_path / "z.npy", z[:n])
+        paths = [f"--input={name}={tmp_path / name}.npy" for name in ("x", "z") + (() if constant else ("w",))]
+        return run_outputs(ingot, tmp_path / "out", model, *paths, "--threads", threads, "--conv-algorithm", algorithm)["y"]
+
+    want = run(2, "1", "direct")
+    assert any("winograd" in kernel for kernel in kernels(ingot, model, "--dim", "n=2", "--conv-algorithm", "winograd"))
+    for algorithm in ALGORITHMS:
+        y = run(2, "1", algorithm)
+        np.testing.assert_allclose(y, want, rtol=0, atol=2e-5 * np.abs(want).max())
+        assert np.array_equal(y, run(2, "2", algorithm)) and np.array_equal(y[:1], run(1, "2", algorithm))
 
 
 def test_conv_algorithms_resnet(ingot, corpus):
