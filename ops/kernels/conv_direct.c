@@ -470,14 +470,12 @@ static void run_item(item *it)
     }
 }
 
-/* What all tiles of a unit have in common. */
-static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e, int64_t group, int64_t unit)
+/* What all tiles have in common. */
+static tile_job job_of(const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e)
 {
-    const int width = unit_width_of(s->group_oc, unit);
     tile_job t = {
-        .end = end_of(e, group * s->group_oc + unit * UNIT, (int)min64(s->group_oc - unit * UNIT, width)),
-        .blocks = s->ic_blocks, .block_channels = s->ic_block, .rest = s->group_ic % s->ic_block,
-        .pixel = d->stride[2] * s->ic_block,
+        .end = end_of(e, 0, 0), .blocks = s->ic_blocks, .block_channels = s->ic_block,
+        .rest = s->group_ic % s->ic_block, .pixel = d->stride[2] * s->ic_block,
         .tap = { d->dilation[0] * s->in[1] * s->in[2] * s->ic_block, d->dilation[1] * s->in[2] * s->ic_block,
                  d->dilation[2] * s->ic_block },
         .plane = s->in_plane,
@@ -486,11 +484,21 @@ static tile_job unit_job(const ingot_conv *d, const conv_shape *s, const ingot_e
     t.end.pixel = s->place.step[2] * BLOCK;
     t.end.plane = s->out_plane;
     t.end.vector = VECTOR_BLOCKS * s->out_plane;
-    t.weight_tap[2] = width * s->tap_step;
-    t.weight_tap[1] = t.weight_tap[2] * d->kernel[2];
-    t.weight_tap[0] = t.weight_tap[1] * d->kernel[1];
-    t.weight_block = width * s->block_step;
     return t;
+}
+
+/* The same for the tiles of a unit. */
+static void set_unit(tile_job *t, const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e, int64_t group,
+                     int64_t unit)
+{
+    const int width = unit_width_of(s->group_oc, unit);
+
+    t->end.bias = e->bias ? e->bias + group * s->group_oc + unit * UNIT : NULL;
+    t->end.channels = (int)min64(s->group_oc - unit * UNIT, width);
+    t->weight_tap[2] = width * s->tap_step;
+    t->weight_tap[1] = t->weight_tap[2] * d->kernel[2];
+    t->weight_tap[0] = t->weight_tap[1] * d->kernel[1];
+    t->weight_block = width * s->block_step;
 }
 
 /* Items [i0, i1), with outputs one after the other. */
@@ -503,35 +511,38 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
         INGOT_FN(conv_place_run)(d, NULL, packed, src, dst, e, i0, i1);
 }
 
-/* Item i, where its image, group, band and unit are. On the way it fetches the weights of the item behind it, unless
- * they have been in use before, and what is read behind the last. */
-static item item_of(const ingot_conv *d, const conv_shape *s, const float *packed, const float *src, float *dst,
-                    const ingot_epilogue *e, int64_t i)
+/* Makes `it`, whose d, s, e and job are there, item i: where its image, group, band and unit are. On the way it fetches
+ * the weights of the item behind it, unless they have been in use before, and what is read behind the last. Field by
+ * field: a copy of what has just been written in pieces waits for all of them. */
+static void set_item(item *it, const float *packed, const float *src, float *dst, int64_t i)
 {
+    const ingot_conv *d = it->d;
+    const conv_shape *s = it->s;
+    const ingot_epilogue *e = it->e;
     const int64_t unit = s->by_units ? i / s->bands % s->units : i % s->units;
     const int64_t band = s->by_units ? i % s->bands : i / s->units % s->bands;
     const int64_t group = i / s->units / s->bands % s->groups, image = i / s->units / s->bands / s->groups;
     const int64_t out = image * s->out_image + (group * s->group_oc + unit * UNIT) / BLOCK * s->out_plane;
-    item it = {
-        .d = d, .s = s, .e = e,
-        .src = src + image * s->in_image + group * s->group_ic / s->ic_block * s->in_plane,
-        .weights = packed + group * s->group_floats + unit * s->unit_floats,
-        .dst = dst + out,
-        .residual = e->residual ? e->residual + out : NULL,
-        .row0 = band * s->band, .row1 = min64(s->rows, (band + 1) * s->band),
-        .width = unit_width_of(s->group_oc, unit),
-        .job = unit_job(d, s, e, group, unit),
-    };
-    const float *next = it.weights + it.width * (s->unit_floats / UNIT);
-    const int64_t floats = unit_width_of(s->group_oc, (unit + 1) % s->units) * (s->unit_floats / UNIT);
-    const int64_t left = group + 1 < s->groups && band + 1 == s->bands ? s->units : s->units - unit - 1;
 
+    it->src = src + image * s->in_image + group * s->group_ic / s->ic_block * s->in_plane;
+    it->weights = packed + group * s->group_floats + unit * s->unit_floats;
+    it->dst = dst + out;
+    it->residual = e->residual ? e->residual + out : NULL;
+    it->row0 = band * s->band;
+    it->row1 = min64(s->rows, (band + 1) * s->band);
+    it->width = unit_width_of(s->group_oc, unit);
+    set_unit(&it->job, d, s, e, group, unit);
+
+    const float *next = it->weights + it->width * (s->unit_floats / UNIT);
+    const int64_t floats = unit_width_of(s->group_oc, unit + 1 < s->units ? unit + 1 : 0) * (s->unit_floats / UNIT);
+    const int64_t left = group + 1 < s->groups && band + 1 == s->bands ? s->units : s->units - unit - 1;
     if (i + 1 == d->n * s->groups * s->bands * s->units)
-        it.job.next_unit = (ahead){ e->soon, e->soon + e->n_soon };
+        it->job.next_unit = (ahead){ e->soon, e->soon + e->n_soon };
     else if (left > 0)
-        it.job.next_unit = (ahead){ next + (s->by_units ? floats / s->bands * band : 0),
-                                    next + (s->by_units ? floats / s->bands * (band + 1) : floats) };
-    return it;
+        it->job.next_unit = (ahead){ next + (s->by_units ? floats / s->bands * band : 0),
+                                     next + (s->by_units ? floats / s->bands * (band + 1) : floats) };
+    else
+        it->job.next_unit = (ahead){ NULL, NULL };
 }
 
 /* An item whose rows are too short for tiles of their own. */
@@ -553,10 +564,10 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
 {
     const conv_shape s = INGOT_FN(conv_shape_of)(d, place);
     const bool by_taps = INGOT_FN(conv_taps_fit)(d);
+    item it = { .d = d, .s = &s, .e = e, .job = job_of(d, &s, e) };
 
     for (int64_t i = i0; i < i1; i++) {
-        item it = item_of(d, &s, packed, src, dst, e, i);
-
+        set_item(&it, packed, src, dst, i);
         if (by_taps) {
             run_taps(&it);
             continue;
@@ -574,8 +585,9 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const flo
     const conv_shape s = INGOT_FN(conv_sizes_of)(d, NULL);
     const bool two = unit_width_of(s.group_oc, unit) == UNIT;
     const int64_t width = d->in[2];
-    tile_job t = unit_job(d, &s, e, 0, unit);
+    tile_job t = job_of(d, &s, e);
 
+    set_unit(&t, d, &s, e, 0, unit);
     t.weights = packed + unit * s.unit_floats;
     t.end.pixel = VF32_LANES;
     t.end.plane = BLOCK;
@@ -680,12 +692,13 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
     const ingot_conv ready = ready_conv(d);
     conv_shape s = INGOT_FN(conv_shape_of)(&ready, NULL);
     const int64_t image = d->in[0] * d->in[1] * d->in[2] * BLOCK * s.ic_blocks;
+    item it = { .d = &ready, .s = &s, .e = e, .job = job_of(&ready, &s, e) };
 
     s.by_units = false;                 /* a band is made ready once */
     for (int64_t i = i0; i < i1; i++) {
-        item it = item_of(&ready, &s, packed, src, dst, e, i);
         const int64_t band = i / s.units;
 
+        set_item(&it, packed, src, dst, i);
         if (band != *held)
             make_ready(d, first, &s, scratch, src + band / s.bands * image, it.row0, it.row1);
         *held = band;
