@@ -58,18 +58,6 @@ static bool has_all_taps(const tile_job *t)
     return t->first.from <= 0 && t->first.to >= t->taps[2] && t->last.from <= 0 && t->last.to >= t->taps[2];
 }
 
-/* Ask for where a tile's results go, and for what is added to them. */
-static __attribute__((noinline)) void fetch_end(const tile_end *t, int px, int nv)
-{
-    for (int b = 0; b < nv * VECTOR_BLOCKS; b++)
-        for (int p = 0; p < px; p += 2) {
-            const ptrdiff_t at = b / VECTOR_BLOCKS * t->vector + b % VECTOR_BLOCKS * t->plane + p * t->pixel;
-            if (t->residual)
-                __builtin_prefetch(t->residual + at, 0, 2);
-            __builtin_prefetch(t->dst + at, 1, 3);
-        }
-}
-
 /* px pixels by nv vectors: sums in registers over all taps and channels, then finished. In a row-major source without
  * dilation, the taps of a row lie as the channels of a block do, and are taken likewise. */
 INGOT_INLINE void tile(tile_job *t, int px, int nv)
@@ -80,8 +68,6 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
-    if (FETCHES)
-        fetch_end(&t->end, px, nv);
     start(&t->end, acc, px, nv);
     /* channel blocks, then the rows of taps that exist, then the taps of a row: weights are read as they are packed */
     for (int64_t b = 0; b < t->blocks; b++)
@@ -132,8 +118,6 @@ INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
         const float *src = t->src, *w = t->weights;
         vf32 acc[MAX_PIXELS][2];
 
-        if (FETCHES)
-            fetch_end(&t->end, px, nv);
         start(&t->end, acc, px, nv);
         for (int64_t b = 0; b < whole; b++, src += t->plane, w += t->weight_block) {
             fetch_ahead(&next_unit, 1);
@@ -155,7 +139,6 @@ INGOT_INLINE void tile_rows(tile_job *t, ptrdiff_t jump)
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
-    fetch_end(&t->end, 2 * HALF, 2);
     start(&t->end, acc, 2 * HALF, 2);
     for (int64_t b = 0; b < t->blocks; b++)
         for (int64_t y = 0; y < t->taps[1]; y++)
@@ -197,7 +180,6 @@ INGOT_INLINE void tile_triples(tile_job *t, ptrdiff_t jump, int stride, int px, 
     ahead next_unit = t->next_unit;
     vf32 acc[MAX_PIXELS][2];
 
-    fetch_end(&t->end, rows * px, 1);
     start(&t->end, acc, rows * px, 1);
     for (int64_t b = 0; b < t->blocks; b++)
         for (int64_t y = 0; y < t->taps[1]; y++) {
