@@ -560,17 +560,16 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
 }
 
 /* What run_row() does, for rows of one tap that each go to a place of their own. */
-void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t ring,
-                             ptrdiff_t dst_row, ptrdiff_t dst_vector, const ingot_epilogue *e, int64_t unit, int64_t y0,
-                             int64_t y1)
+void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const conv_shape *s, const float *packed, const float *src,
+                             float *dst, int64_t ring, ptrdiff_t dst_row, ptrdiff_t dst_vector,
+                             const ingot_epilogue *e, int64_t unit, int64_t y0, int64_t y1)
 {
-    const conv_shape s = INGOT_FN(conv_sizes_of)(d, NULL);
-    const bool two = unit_width_of(s.group_oc, unit) == UNIT;
+    const bool two = unit_width_of(s->group_oc, unit) == UNIT;
     const int64_t width = d->in[2];
-    tile_job t = job_of(d, &s, e);
+    tile_job t = job_of(d, s, e);
 
-    set_unit(&t, d, &s, e, 0, unit);
-    t.weights = packed + unit * s.unit_floats;
+    set_unit(&t, d, s, e, 0, unit);
+    t.weights = packed + unit * s->unit_floats;
     t.end.pixel = VF32_LANES;
     t.end.plane = BLOCK;
     t.end.vector = dst_vector;

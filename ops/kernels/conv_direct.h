@@ -29,10 +29,13 @@ int64_t INGOT_FN(conv_place_items)(const ingot_conv *d, const conv_place *place)
 void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, const float *packed, const float *src,
                               float *dst, const ingot_epilogue *e, int64_t i0, int64_t i1);
 
+typedef struct conv_shape conv_shape;
+
 /* Rows [y0, y1) of an image, the channels of one unit, of a convolution that only mixes channels: row y is written to
- * dst + y % ring * dst_row, pixel by pixel a whole vector of channels each; the unit's vectors are dst_vector apart. */
-void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t ring,
-                             ptrdiff_t dst_row, ptrdiff_t dst_vector, const ingot_epilogue *e, int64_t unit, int64_t y0,
-                             int64_t y1);
+ * dst + y % ring * dst_row, pixel by pixel a whole vector of channels each; the unit's vectors are dst_vector apart.
+ * s: from conv_sizes_of(), once for many rows. */
+void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const conv_shape *s, const float *packed, const float *src,
+                             float *dst, int64_t ring, ptrdiff_t dst_row, ptrdiff_t dst_vector,
+                             const ingot_epilogue *e, int64_t unit, int64_t y0, int64_t y1);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "ops/kernels/conv_direct.h"
 
-typedef struct conv_shape {
+struct conv_shape {
     int64_t in[3], out[3];              /* one row each when `flat` */
     conv_place place;
     bool flat;
@@ -19,7 +19,7 @@ typedef struct conv_shape {
     int64_t in_plane, out_plane;        /* from one block (plain: channel) to the next */
     int64_t rows, band, bands;          /* rows (flat: pixels) of an image, of a band, and bands */
     bool by_units;                      /* the bands of a unit follow each other, not the units of a band */
-} conv_shape;
+};
 
 /* All but the bands. place says where outputs lie in dst; NULL: as they come, one after the other. */
 conv_shape INGOT_FN(conv_sizes_of)(const ingot_conv *d, const conv_place *place);

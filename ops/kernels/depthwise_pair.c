@@ -5,7 +5,7 @@
  * result at a time: the source rows that those see are computed into a ring of rows in scratch memory, about as large
  * as the first-level cache, between zeros for the padding, and filtered there. Only rows where bands meet are computed
  * twice. Every number is the same as from the two kernels one after the other. */
-#include "ops/kernels/conv_direct.h"
+#include "ops/kernels/conv_shape.h"
 #include "ops/kernels/conv_tile.h"
 #include "ops/kernels/dwconv.h"
 
@@ -90,8 +90,8 @@ static void zero_padding(const ingot_conv *d, const pair_shape *s, float *scratc
 }
 
 /* Rows [y0, y1) of the result, one unit of an image, which begins at src. */
-static void run_band(const ingot_pair *x, const pair_shape *s, const float *src, float *dst, float *scratch,
-                     int64_t image, int64_t unit, int64_t y0, int64_t y1)
+static void run_band(const ingot_pair *x, const pair_shape *s, const conv_shape *mix, const float *src, float *dst,
+                     float *scratch, int64_t image, int64_t unit, int64_t y0, int64_t y1)
 {
     const ingot_conv *d = &x->depthwise;
     const int64_t first = unit * UNIT_VECTORS, end_vector = min64(first + UNIT_VECTORS, ceil_div(d->oc, VF32_LANES));
@@ -101,7 +101,7 @@ static void run_band(const ingot_pair *x, const pair_shape *s, const float *src,
         const int64_t end = min64(y1, y + s->step);
         const int64_t need = max64(made, min64(d->in[1], (end - 1) * d->stride[1] - d->pad[1] + d->kernel[1]));
 
-        INGOT_FN(conv_mix_rows)(&x->mix, x->mix_packed, src, scratch + d->pad[2] * VF32_LANES, s->ring, s->row,
+        INGOT_FN(conv_mix_rows)(&x->mix, mix, x->mix_packed, src, scratch + d->pad[2] * VF32_LANES, s->ring, s->row,
                                 s->plane, &x->mix_end, unit, made, need);
         made = need;
         for (int64_t v = first; v < end_vector; v++) {
@@ -116,11 +116,13 @@ void INGOT_FN(pair_f32)(const ingot_pair *x, const float *src, float *dst, float
 {
     const ingot_conv *m = &x->mix, *d = &x->depthwise;
     const pair_shape s = pair_shape_of(x);
+    const conv_shape mix = INGOT_FN(conv_sizes_of)(m, NULL);
     const int64_t in_image = ceil_div(m->ic, BLOCK) * BLOCK * m->in[1] * m->in[2];
 
     zero_padding(d, &s, scratch);
     for (int64_t i = i0; i < i1; i++) {
         const int64_t band = i / s.units % s.bands, image = i / s.units / s.bands, y0 = band * s.band;
-        run_band(x, &s, src + image * in_image, dst, scratch, image, i % s.units, y0, min64(d->out[1], y0 + s.band));
+        run_band(x, &s, &mix, src + image * in_image, dst, scratch, image, i % s.units, y0,
+                 min64(d->out[1], y0 + s.band));
     }
 }
