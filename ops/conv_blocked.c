@@ -526,14 +526,15 @@ const char *ingot_conv_blocked_name(const ingot_conv_blocked *b) { return b->alg
 
 /* With r taps along an axis, Winograd's way multiplies at (m + r - 1)^2 points of each tile of m^2 results, the direct
  * way r^2 times for each; a stride of two takes one more point, and m = 1 is 2 along rows. A transposed convolution has
- * as many phases as its stride, of equal taps. */
+ * as many phases as its stride, of equal taps; one with a dilation has as many as that. */
 static int64_t winograd_flops(const ingot_conv *d, int m, bool transposed)
 {
     int64_t products = 2 * d->n * d->ic * d->oc;
 
     for (int i = 1; i < 3; i++) {
-        const int64_t phases = transposed ? d->stride[i] : 1, of_phase = (d->out[i] + phases - 1) / phases;
-        const int64_t tile = m == 1 ? i : m, points = tile + d->kernel[i] / phases + d->stride[i] / phases - 2;
+        const int64_t parts = transposed ? d->stride[i] : 1, phases = transposed ? parts : d->dilation[i];
+        const int64_t of_phase = (d->out[i] + phases - 1) / phases, tile = m == 1 ? i : m;
+        const int64_t points = tile + d->kernel[i] / parts + d->stride[i] / parts - 2;
         products *= (of_phase + tile - 1) / tile * phases * points;
     }
     return products;

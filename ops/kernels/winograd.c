@@ -15,6 +15,9 @@
  * Along an axis the outer ones are F(2, 2), three points, and the middle one takes a product for each of two results:
  * 25 products instead of 36 for 2 x 2 results. The last two points have one filter, so that there are 16 to be packed.
  *
+ * With a dilation of D the outputs that are D apart along both axes, a phase, meet only pixels that are D apart: each
+ * of the D x D phases is an image of its own, whose tiles have their pixels at these steps.
+ *
  * A block of tiles (of one image or several) is transformed for all input channels into scratch memory, V[point][ic
  * block][tile][8]. For each unit of output channels the products go to M[point][tile][UNIT], still in the second-level
  * cache, and from there through the inverse transform to dst. Work items are (block of tiles, unit), the unit running
@@ -42,7 +45,8 @@ enum {
 /* What follows from a convolution's numbers and m. */
 typedef struct wino_shape {
     int m, points, filters;             /* along an axis; the last of the filters is that of all points left */
-    int64_t tiles_y, tiles_x, tiles;    /* of an image; of all images */
+    int64_t dilation;
+    int64_t tiles_y, tiles_x, tiles;    /* of a phase of an image; of all images */
     int64_t block, blocks;              /* tiles of a block, and blocks */
     int64_t ic_blocks, units;
     int64_t v_block, v_point, m_point;  /* floats from one channel block, or point, to the next */
@@ -74,11 +78,12 @@ static int64_t choose_blocks(const wino_shape *s, int64_t ic)
 static wino_shape wino_shape_of(const ingot_conv *d, int m)
 {
     wino_shape s = { .m = m, .points = points_of(d, m), .filters = filters_of(d, m),
-                     .in_plane = d->in[1] * d->in[2] * BLOCK, .out_plane = d->out[1] * d->out[2] * BLOCK };
+                     .dilation = d->dilation[1], .in_plane = d->in[1] * d->in[2] * BLOCK,
+                     .out_plane = d->out[1] * d->out[2] * BLOCK };
 
-    s.tiles_y = ceil_div(d->out[1], m);
-    s.tiles_x = ceil_div(d->out[2], m);
-    s.tiles = d->n * s.tiles_y * s.tiles_x;
+    s.tiles_y = ceil_div(d->out[1], m * s.dilation);
+    s.tiles_x = ceil_div(d->out[2], m * s.dilation);
+    s.tiles = d->n * s.dilation * s.dilation * s.tiles_y * s.tiles_x;
     s.units = ceil_div(d->oc, UNIT);
     s.blocks = choose_blocks(&s, ceil_div(d->ic, BLOCK) * BLOCK);
     s.block = s.blocks ? ceil_div(s.tiles, s.blocks) : 0;
@@ -127,8 +132,22 @@ static bool suits(const ingot_conv *d)
         d->groups == 1 && !d->plain_src && d->kernel[0] == 1 && d->pad[0] == 0 && d->in[0] == 1 && d->out[0] == 1;
 
     for (int i = 1; i < 3; i++)
-        fits &= d->kernel[i] == d->kernel[1] && d->stride[i] == d->stride[1] && d->dilation[i] == 1;
+        fits &= d->kernel[i] == d->kernel[1] && d->stride[i] == d->stride[1] && d->dilation[i] == d->dilation[1];
+    if (d->dilation[1] > 1)
+        return fits && d->stride[1] == 1 && d->kernel[1] == 3;
     return fits && ((d->stride[1] <= 2 && d->kernel[1] == 3) || (d->stride[1] == 1 && d->kernel[1] == 2));
+}
+
+/* How many outputs along an axis there are for each tap that lies inside of the source, all taps together. */
+static double inner_taps(const ingot_conv *d, int axis)
+{
+    int64_t n = 0;
+
+    for (int64_t t = 0; t < d->kernel[axis]; t++) {
+        const int64_t at = t * d->dilation[axis] - d->pad[axis], stride = d->stride[axis];
+        n += max64(0, min64(d->out[axis], ceil_div(d->in[axis] - at, stride)) - max64(0, ceil_div(-at, stride)));
+    }
+    return (double)n;
 }
 
 /* Cycles until `bytes` of weights have come `times` times. Measured with a network around: what does not fit the second
@@ -152,14 +171,17 @@ static double cycles(const ingot_conv *d, int m)
     const double tiles = (double)(m == 1 ? d->n * d->out[1] * s.tiles_x : s.tiles);
     const double taps = (double)(d->kernel[1] * d->kernel[2]), points = m > 1 ? s.points * s.points : 12;
     const double pixels = (double)(d->n * d->out[1] * d->out[2]);
+    /* taps of the direct way, which leaves out those outside where that is more than an edge */
+    const double direct = s.dilation > 1 ? (double)d->n * inner_taps(d, 1) * inner_taps(d, 2) : pixels * taps;
     /* multiply-adds at 90 % of two a cycle, which narrow tiles do not reach with a stride, the weights' way from
      * memory, and the transforms */
     const double slower = !m && d->stride[1] == 2 && VF32_LANES == 8 ? 1.2 : 1;
-    const double products = (m ? tiles * points : pixels * taps) * ic * oc / per_cycle * slower;
+    const double products = (m ? tiles * points : direct) * ic * oc / per_cycle * slower;
     const double packed = m > 1 ? s.filters * s.filters : m ? points : taps;
     const double blocks = (double)(m > 1 ? s.blocks : m ? INGOT_FN(winograd_rows_items)(d) / s.units : 1);
     const double weights = streaming(packed * ic * oc * sizeof(float), blocks);
-    const double transforms = m ? tiles * points * (ic * 3 + oc * 4) / VF32_LANES : 0;
+    const double source = s.dilation > 1 ? 5 : 3;       /* patches are copied first */
+    const double transforms = m ? tiles * points * (ic * source + oc * 4) / VF32_LANES : 0;
 
     return (products > weights ? products : weights) + transforms;
 }
@@ -172,7 +194,8 @@ int INGOT_FN(winograd_choose_f32)(const ingot_conv *d, bool wherever_possible)
         return 0;
 
     static const int tiles[] = { 2, 4, 1 };
-    const int n = d->kernel[1] == 3 && d->stride[1] == 1 ? 3 : 1;        /* others have tiles of 2 x 2 alone */
+    /* with a dilation there are no rows of neighbours; others have tiles of 2 x 2 alone */
+    const int n = d->dilation[1] > 1 ? 2 : d->kernel[1] == 3 && d->stride[1] == 1 ? 3 : 1;
     int m = tiles[0];
     double best = cycles(d, m);
 
@@ -369,15 +392,17 @@ typedef struct patch {
     ptrdiff_t row;                      /* floats from one row to the next */
 } patch;
 
-/* A patch at the edge: a copy, filled up with zeros. One for any number of points is enough. */
+/* A patch at the edge, or of pixels that are `dilation` apart: a copy, filled up with zeros. One for any number of
+ * points is enough. */
 static __attribute__((noinline)) patch copy_patch(const ingot_conv *d, const wino_shape *s, const float *plane,
                                                   int64_t y0, int64_t x0, float *copy)
 {
-    const int64_t points = s->points, width = d->in[2];
-    const int64_t left = max64(0, min64(points, -x0)), right = max64(left, min64(points, width - x0));
+    const int64_t points = s->points, width = d->in[2], step = s->dilation;
+    const int64_t left = max64(0, min64(points, ceil_div(-x0, step)));
+    const int64_t right = max64(left, min64(points, ceil_div(width - x0, step)));
     float *to = copy;
 
-    for (int64_t y = y0; y < y0 + points; y++) {
+    for (int64_t y = y0; y < y0 + points * step; y += step) {
         const bool exists = y >= 0 && y < d->in[1];
         const int64_t first = exists ? left : points, last = exists ? right : points;
         const float *row = plane + (y * width + x0) * BLOCK;
@@ -386,7 +411,7 @@ static __attribute__((noinline)) patch copy_patch(const ingot_conv *d, const win
         for (; x < first; x++, to += BLOCK)
             vf8_store(to, vf8_zero());
         for (; x < last; x++, to += BLOCK)
-            vf8_store(to, vf8_load(row + x * BLOCK));
+            vf8_store(to, vf8_load(row + x * step * BLOCK));
         for (; x < points; x++, to += BLOCK)
             vf8_store(to, vf8_zero());
     }
@@ -398,7 +423,7 @@ INGOT_INLINE patch find_patch(const wino_job *j, const float *plane, int64_t y0,
 {
     const int64_t height = j->d->in[1], width = j->d->in[2];
 
-    if (y0 < 0 || x0 < 0 || y0 + points > height || x0 + points > width)
+    if (y0 < 0 || x0 < 0 || y0 + points > height || x0 + points > width || j->s->dilation > 1)
         return copy_patch(j->d, j->s, plane, y0, x0, copy);
     return (patch){ plane + (y0 * width + x0) * BLOCK, width * BLOCK };
 }
@@ -433,19 +458,29 @@ typedef struct tile_place { int64_t image, y, x; } tile_place;
 
 static tile_place place_of(const wino_shape *s, int64_t tile)
 {
-    const int64_t in_image = tile % (s->tiles_y * s->tiles_x);
-    return (tile_place){ tile / (s->tiles_y * s->tiles_x), in_image / s->tiles_x * s->m, in_image % s->tiles_x * s->m };
+    const int64_t step = s->dilation, in_phase = tile % (s->tiles_y * s->tiles_x);
+    const int64_t phase = tile / (s->tiles_y * s->tiles_x), y = phase / step % step, x = phase % step;
+    return (tile_place){ phase / (step * step), in_phase / s->tiles_x * s->m * step + y,
+                         in_phase % s->tiles_x * s->m * step + x };
 }
 
 /* The tile behind it. */
 static void next_place(const wino_shape *s, tile_place *at)
 {
-    at->x += s->m;
-    if (at->x < s->tiles_x * s->m)
+    const int64_t step = s->dilation, rows = s->m * step;
+
+    at->x += rows;
+    if (at->x < s->tiles_x * rows)
+        return;
+    at->x %= step;
+    at->y += rows;
+    if (at->y < s->tiles_y * rows)
+        return;
+    at->y %= step;
+    if (++at->x < step)                 /* the next phase */
         return;
     at->x = 0;
-    at->y += s->m;
-    if (at->y < s->tiles_y * s->m)
+    if (++at->y < step)
         return;
     at->y = 0;
     at->image++;
@@ -662,21 +697,24 @@ static void finish_tiles(const wino_job *j, int64_t unit, int64_t tile0, int64_t
     for (int v = 0; v < vectors; v++) {
         const int64_t oc = unit * UNIT + v * VF32_LANES, left = min64(VF32_LANES, d->oc - oc);
         o[v] = (tile_out){
-            .row = j->place.step[1] * j->place.size[2] * BLOCK, .column = j->place.step[2] * BLOCK,
+            .row = s->dilation * j->place.step[1] * j->place.size[2] * BLOCK,
+            .column = s->dilation * j->place.step[2] * BLOCK,
             .plane = s->out_plane, .blocks = (int)ceil_div(left, BLOCK),
             .bias = j->e->bias ? vf32_load_n(j->e->bias + oc, (size_t)left) : vf32_zero(),
             .low = vf32_set1(low), .high = vf32_set1(high),
         };
     }
     for (int64_t t = 0; t < count; t++, next_place(s, &at)) {
+        if (at.y >= d->out[1] || at.x >= d->out[2])         /* phases may have fewer tiles than the first */
+            continue;
         int64_t to = (at.image * ceil_div(d->oc, BLOCK) + unit * UNIT / BLOCK) * s->out_plane +
                      place_at(&j->place, 0, at.y, at.x) * BLOCK;
 
         for (int v = 0; v < vectors; v++, to += VECTOR_BLOCKS * s->out_plane) {
             o[v].dst = j->dst + to;
             o[v].residual = j->e->residual ? j->e->residual + to : NULL;
-            o[v].rows = (int)min64(s->m, d->out[1] - at.y);
-            o[v].columns = (int)min64(s->m, d->out[2] - at.x);
+            o[v].rows = (int)min64(s->m, ceil_div(d->out[1] - at.y, s->dilation));
+            o[v].columns = (int)min64(s->m, ceil_div(d->out[2] - at.x, s->dilation));
             finish_tile(j, j->products + t * UNIT + v * VF32_LANES, &o[v]);
         }
     }

@@ -126,6 +126,10 @@ static const conv_case deconv_cases[] = {
     { "dilation 2", 1, 1, 8, 8, { 1, 9, 13 }, { 1, 3, 3 }, { 1, 1, 2 }, { 1, 2, 2 }, { 0, 1, 2 }, NONE, false },
     { "dilation 3 stride 2", 1, 1, 8, 8, { 1, 9, 14 }, { 1, 3, 3 }, { 1, 2, 2 }, { 1, 3, 3 }, NONE, NONE, false },
     { "dilation 6 stride 4", 1, 1, 8, 8, { 1, 17, 19 }, { 1, 2, 3 }, { 1, 4, 4 }, { 1, 6, 6 }, NONE, NONE, false },
+    { "dilation 2 stride 1", 2, 1, 8, 24, { 1, 9, 13 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 1, 1 },
+      false },
+    { "dilation 4 stride 2", 1, 1, 16, 8, { 1, 11, 14 }, { 1, 3, 3 }, { 1, 2, 2 }, { 1, 4, 4 }, { 0, 3, 4 }, NONE,
+      false },
     { "deep padding", 1, 1, 8, 8, { 1, 4, 5 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 3, 3 }, { 0, 3, 3 }, false },
     { "1-D", 1, 1, 8, 8, { 1, 1, 40 }, { 1, 1, 7 }, { 1, 1, 3 }, ONES, { 0, 0, 2 }, { 0, 0, 1 }, false },
     { "3-D", 1, 1, 8, 8, { 5, 6, 8 }, { 3, 2, 3 }, { 2, 2, 2 }, ONES, { 1, 0, 1 }, NONE, false },
@@ -156,6 +160,21 @@ static const conv_case winograd_cases[] = {
     { "wide padding", 1, 1, 8, 8, { 1, 3, 5 }, { 1, 3, 3 }, ONES, ONES, { 0, 3, 4 }, { 0, 4, 3 }, false },
     { "many tiles", 1, 1, 72, 72, { 1, 41, 38 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+};
+
+/* Dilations, which only tiles of 2x2 and 4x4 are for: phases of equal and of different sizes, down to a pixel. */
+static const conv_case dilated_cases[] = {
+    { "dilation 2", 1, 1, 16, 16, { 1, 8, 12 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 }, false },
+    { "dilation 2, odd size", 3, 1, 13, 40, { 1, 9, 15 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 },
+      false },
+    { "dilation 4", 1, 1, 24, 24, { 1, 29, 18 }, { 1, 3, 3 }, ONES, { 1, 4, 4 }, { 0, 4, 4 }, { 0, 4, 4 }, false },
+    { "dilation 3, no padding", 1, 1, 8, 8, { 1, 16, 21 }, { 1, 3, 3 }, ONES, { 1, 3, 3 }, NONE, NONE, false },
+    { "dilation 3, wide padding", 1, 1, 8, 8, { 1, 3, 5 }, { 1, 3, 3 }, ONES, { 1, 3, 3 }, { 0, 4, 7 }, { 0, 5, 3 },
+      false },
+    { "dilation above the image", 1, 1, 8, 9, { 1, 5, 6 }, { 1, 3, 3 }, ONES, { 1, 7, 7 }, { 0, 7, 7 }, { 0, 7, 7 },
+      false },
+    { "dilation 2, many tiles", 1, 1, 72, 72, { 1, 41, 38 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 },
+      false },
 };
 
 /* A stride of two, which only tiles of 2x2 are for. */
@@ -682,6 +701,8 @@ static void test(const ingot_kernels *k)
     }
     check_cases(k, &two, two_taps_cases, sizeof two_taps_cases / sizeof *two_taps_cases);
     check_cases(k, &two, strided_cases, sizeof strided_cases / sizeof *strided_cases);
+    check_cases(k, &two, dilated_cases, sizeof dilated_cases / sizeof *dilated_cases);
+    check_cases(k, &four, dilated_cases, sizeof dilated_cases / sizeof *dilated_cases);
     check_cases(k, &one, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
     check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
