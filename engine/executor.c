@@ -105,9 +105,11 @@ static bool touch_fresh(const ingot_step *step)
     return ingot_team_touch(c->team, c->scratch, c->scratch_bytes) || any;
 }
 
-/* An operator that was given up in its prepare() tells of memory. */
+/* An operator that was given up in its prepare() tells of memory. What a dynamic step asked for in the run before is
+ * forgotten: fused nodes begin with a copy of its context. */
 ingot_status ingot_step_prepare(ingot_step *step, ingot_error *error)
 {
+    step->ctx.scratch_bytes = step->ctx.thread_scratch_bytes = 0;
     const ingot_status status = step->ctx.op->prepare(&step->ctx);
     const ingot_status stopped = status ? ingot_plan_stopped(step->plan->env, error) : INGOT_OK;
     return stopped ? stopped : status;

@@ -441,3 +441,14 @@ def test_a_shrinking_file_is_refused(external, ingot):
         data.truncate(100)
     done = ingot("run", external / "model" / "model.onnx")
     assert done.code == 4 and "'data'" in done.err
+
+
+def test_dynamic_steps_need_no_more_each_time(ingot, tmp_path):
+    """A product with something fused behind it, whose shapes only the run tells: a thousand runs take the memory of one."""
+    nodes = [helper.make_node("Compress", ["x", "shown"], ["some"], axis=0), helper.make_node("Reshape", ["some", "shape"], ["a"]),
+             helper.make_node("MatMul", ["a", "b"], ["m"]), helper.make_node("Add", ["m", "mask"], ["y"])]
+    path = save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [4, 100, 4]), ("shown", TensorProto.BOOL, [4]), ("b", TensorProto.FLOAT, [2, 2, 4, 600])],
+                      [("y", TensorProto.FLOAT, None)], [("shape", np.int64([2, 2, 50, 4])), ("mask", np.random.default_rng(1).random((1, 1, 50, 600), np.float32))])
+    np.save(tmp_path / "shown.npy", np.array([1, 0, 1, 0], bool))
+    done = ingot("bench", path, "--input", f"shown={tmp_path}/shown.npy", "--threads", "1", "--iterations", "1000", "--max-memory", "4M", "--quiet")
+    assert done.code == 0, done.err
