@@ -44,10 +44,16 @@ struct run_call {
 
 /* --- direct: any convolution --- */
 
-/* Variant 1 reads a row-major source of few channels; 0 a blocked one. It never declines. */
+enum { DIRECT_BLOCKED, DIRECT_PLAIN, DIRECT_MINIMAL };
+
+/* A blocked source, or a row-major one of few channels; its rows possibly by minimal filtering, which is Winograd's way
+ * in one dimension. It never declines. */
 static int direct_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
-    return (void)k, (void)choice, d->plain_src;
+    if (!d->plain_src)
+        return DIRECT_BLOCKED;
+    const bool minimal = choice != INGOT_CONV_DIRECT && k->conv_minimal_f32(d, choice == INGOT_CONV_WINOGRAD);
+    return minimal ? DIRECT_MINIMAL : DIRECT_PLAIN;
 }
 
 /* The functions of a row pass on to the kernels; what differs between algorithms is in there. */
@@ -313,7 +319,7 @@ static const ingot_conv_algorithm algorithms[] = {
       mixing_scratch,
       mixing_items,
       mixing_run },
-    { { "direct nchw8c", "direct nchw to nchw8c" },
+    { { "direct nchw8c", "direct nchw to nchw8c", "winograd 1x4 nchw to nchw8c" },
       direct_variant,
       direct_packed,
       direct_units,
@@ -332,7 +338,7 @@ static const ingot_conv_algorithm algorithms[] = {
       transposed_run },
 };
 
-enum { MIXING = 2, TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
+enum { MIXING = 2, DIRECT = 3, TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
 
 /* A dimension of size 0 leaves nothing to compute or to sum, and more than three spatial axes have no kernel: the plain
  * loops deal with both. */
@@ -415,6 +421,7 @@ static void plan(const ingot_op_ctx *c, const ingot_conv_shape *shape, int src_l
     /* The first that does not decline; direct takes all that remain. */
     while ((b->variant = b->algorithm->variant(c->kernels, &one, c->conv_algorithm)) < 0)
         b->algorithm++;
+    b->conv.minimal = b->algorithm == &algorithms[DIRECT] && b->variant == DIRECT_MINIMAL;
     /* Sizes of everything that the choice needs: packed weights, and both sides in the other layout. */
     b->packed_bytes = ingot_aligned_bytes(b->algorithm->packed(b, c->kernels), sizeof(float));
     b->block_src = src_layout == INGOT_PLAIN && !b->conv.plain_src;
@@ -551,6 +558,8 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
         return;
     work->tile_rows = k->conv_pixels[wide];
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
+    if (b->conv.minimal)                     /* six products for four results of three taps */
+        work->flops = work->flops / b->conv.out[2] * ((b->conv.out[2] + 3) / 4) * 2;
     if (b->algorithm->variant == winograd_variant || (b->algorithm == &algorithms[TRANSPOSED] && b->variant)) {
         const ingot_conv part = part_of(&b->conv);
         const int64_t weights = b->conv.groups * part.ic * part.oc * part.kernel[1] * part.kernel[2];

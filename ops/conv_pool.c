@@ -86,7 +86,7 @@ static ingot_status prepare_conv_pool(ingot_op_ctx *c)
     s->blocks = (d.oc + INGOT_BLOCK - 1) / INGOT_BLOCK;
     cut(s);
     ingot_want_scratch(c, 0, (size_t)(HEAD_FLOATS + s->blocks * s->plane) * sizeof(float));
-    c->kernel = "direct nchw to nchw8c, pooled";
+    c->kernel = s->band.conv.minimal ? "winograd 1x4 nchw to nchw8c, pooled" : "direct nchw to nchw8c, pooled";
     return st;
 }
 

@@ -6,9 +6,11 @@
  * left: a tile is some neighbouring pixels by one or two vectors of output channels in registers, and one loop over all
  * taps of all channels, whose places in the window are listed. All units of output channels pass over the window.
  *
- * Weights are packed as conv_direct.c does, and taps are added in the same order. */
+ * Weights are packed as conv_direct.c does, and taps are added in the same order. Rows of three taps can be done by
+ * minimal filtering instead (conv_minimal.c), which has the window transformed before units pass over it. */
 #include "ops/kernels/conv_first.h"
 #include "ops/kernels/conv_end.h"
+#include "ops/kernels/conv_minimal.h"
 
 enum {
     WINDOW_FLOATS = 8192,               /* 32 KiB */
@@ -16,11 +18,14 @@ enum {
     ENOUGH_ITEMS = 16,                  /* for a few threads to share */
 };
 
-/* How the output is cut into windows, and what of the source one of them holds: [ic][depth][height][pitch]. */
+/* How the output is cut into windows, and what of the source one of them holds: [ic][depth][height][pitch], and behind
+ * it, for minimal filtering, the planes that it is transformed to, [plane][ic][depth][height][places]. */
 typedef struct windows {
     int64_t columns, rows;              /* outputs of a window; those at the ends may be smaller */
     int64_t strips, bands;              /* windows along width and height */
-    int64_t in_rows, pitch, taps;
+    int64_t in_rows, pitch, places;
+    int64_t taps;                       /* that a sum has: with minimal filtering, each point's */
+    int64_t source, plane;              /* floats of a window's source, and of a plane */
 } windows;
 
 /* Source columns that n neighbouring outputs of an axis see. */
@@ -29,10 +34,28 @@ static int64_t seen(const ingot_conv *d, int axis, int64_t n)
     return (n - 1) * d->stride[axis] + (d->kernel[axis] - 1) * d->dilation[axis] + 1;
 }
 
+/* Floats of a row of the planes, in whole vectors. */
+static int64_t places_of(const ingot_conv *d, int64_t columns)
+{
+    return d->minimal ? ceil_div(columns, VF32_LANES) * VF32_LANES : 0;
+}
+
+/* Source columns of a window's row, of n outputs: those that are read, whether used or not. */
+static int64_t window_columns(const ingot_conv *d, int64_t n)
+{
+    return d->minimal ? places_of(d, n) + MINIMAL_OUTPUTS : seen(d, 2, n);
+}
+
 /* Floats of a window's row, so that copying may write whole vectors and one more. */
 static int64_t pitch_of(const ingot_conv *d, int64_t columns)
 {
-    return ceil_div(seen(d, 2, columns), VF32_LANES) * VF32_LANES + VF32_LANES;
+    return ceil_div(window_columns(d, columns), VF32_LANES) * VF32_LANES + VF32_LANES;
+}
+
+/* Floats that a row of the source takes in a window, with all channels. */
+static int64_t row_floats(const ingot_conv *d, int64_t columns)
+{
+    return d->ic * d->kernel[0] * (pitch_of(d, columns) + MINIMAL_PLANES * places_of(d, columns));
 }
 
 /* The most outputs along an axis that see no more than n of the source. */
@@ -45,21 +68,26 @@ static int64_t outputs_within(const ingot_conv *d, int axis, int64_t n)
  * windows to share: of rows first, and of columns where there is a single row. */
 static windows windows_of(const ingot_conv *d)
 {
-    const int64_t planes = d->ic * d->kernel[0], images = d->n * d->out[0];
-    const int64_t width = WINDOW_FLOATS / (planes * seen(d, 1, 1)) - 2 * VF32_LANES;
-    windows w = { .taps = planes * d->kernel[1] * d->kernel[2] };
+    const int64_t channels = d->ic * d->kernel[0], images = d->n * d->out[0];
+    const int64_t width = WINDOW_FLOATS / (channels * seen(d, 1, 1)) - 2 * VF32_LANES;
+    windows w = { .taps = channels * d->kernel[1] * (d->minimal ? 1 : d->kernel[2]) };
 
-    w.strips = ceil_div(d->out[2], outputs_within(d, 2, width));
+    w.strips = ceil_div(d->out[2], d->minimal ? MINIMAL_COLUMNS : outputs_within(d, 2, width));
     if (d->out[1] == 1)
         w.strips = max64(w.strips, min64(ceil_div(ENOUGH_ITEMS, images), d->out[2] / (4 * CONV_PX2)));
     w.columns = ceil_div(d->out[2], w.strips);
+    if (d->minimal)                     /* whole tiles */
+        w.columns = ceil_div(w.columns, MINIMAL_OUTPUTS) * MINIMAL_OUTPUTS;
     w.strips = ceil_div(d->out[2], w.columns);
     w.pitch = pitch_of(d, w.columns);
-    w.bands = max64(ceil_div(d->out[1], outputs_within(d, 1, WINDOW_FLOATS / (planes * w.pitch))),
+    w.places = places_of(d, w.columns);
+    w.bands = max64(ceil_div(d->out[1], outputs_within(d, 1, WINDOW_FLOATS / row_floats(d, w.columns))),
                     min64(d->out[1], ceil_div(ENOUGH_ITEMS, images * w.strips)));
     w.rows = ceil_div(d->out[1], w.bands);
     w.bands = ceil_div(d->out[1], w.rows);
     w.in_rows = seen(d, 1, w.rows);
+    w.source = channels * w.in_rows * w.pitch;
+    w.plane = channels * w.in_rows * w.places;
     return w;
 }
 
@@ -70,6 +98,22 @@ bool INGOT_FN(conv_first_fits)(const ingot_conv *d)
 
     return d->plain_src && d->groups == 1 && taps <= MOST_TAPS &&
            d->ic * d->kernel[0] * seen(d, 1, 1) * pitch_of(d, 1) <= WINDOW_FLOATS;
+}
+
+/* Three taps side by side. Taken where it saves enough of the products: measured, a tile's results cost as much as 28
+ * multiply-adds with every vector of output channels, and its source as much as 50 times its share of nine rows. */
+bool INGOT_FN(conv_minimal_f32)(const ingot_conv *d, bool wherever_possible)
+{
+    const int64_t rows = d->ic * d->kernel[0] * d->kernel[1], vectors = ceil_div(d->oc, VF32_LANES);
+    const int64_t tiles = ceil_div(d->out[2], 2 * MINIMAL_OUTPUTS) * 2;
+    const int64_t cost = vectors * (MINIMAL_POINTS * rows + 28) + 50 * rows / 9;
+    ingot_conv minimal = *d;
+
+    minimal.minimal = true;
+    if (!CONV_MINIMAL || !INGOT_FN(conv_first_fits)(d) || d->kernel[2] != 3 || d->stride[2] != 1 ||
+        d->dilation[2] != 1 || seen(d, 1, 1) * row_floats(&minimal, MINIMAL_COLUMNS) > WINDOW_FLOATS)
+        return false;
+    return wherever_possible || tiles * cost < vectors * d->out[2] * 3 * rows;
 }
 
 /* Windows of all images and output depths. */
@@ -115,13 +159,25 @@ static void fill_window(const ingot_conv *d, const windows *w, float *window, co
             }
 }
 
+/* The planes of a window's source, `rows` of each channel. */
+static void fill_planes(const ingot_conv *d, const windows *w, float *window, int64_t rows)
+{
+    const float *from = window;
+    float *to = window + w->source;
+
+    for (int64_t c = 0; c < d->ic * d->kernel[0]; c++, from += w->in_rows * w->pitch, to += w->in_rows * w->places)
+        INGOT_FN(minimal_source)(to, w->plane, w->places, from, w->pitch, rows);
+}
+
 /* Where each tap of each channel is in a window, from the first pixel's first one on. */
 static void list_taps(const ingot_conv *d, const windows *w, int32_t *at)
 {
+    const int64_t pitch = d->minimal ? w->places : w->pitch, columns = d->minimal ? 1 : d->kernel[2];
+
     for (int64_t plane = 0; plane < d->ic * d->kernel[0]; plane++)
         for (int64_t y = 0; y < d->kernel[1]; y++)
-            for (int64_t x = 0; x < d->kernel[2]; x++)
-                *at++ = (int32_t)((plane * w->in_rows + y * d->dilation[1]) * w->pitch + x * d->dilation[2]);
+            for (int64_t x = 0; x < columns; x++)
+                *at++ = (int32_t)((plane * w->in_rows + y * d->dilation[1]) * pitch + x * d->dilation[2]);
 }
 
 /* A tile's work. */
@@ -206,11 +262,17 @@ static int cut_row(int64_t columns, int64_t most, tile_run *runs)
     return n_runs;
 }
 
-/* What is fetched beside the tiles: `groups` of lines with each. */
-typedef struct beside {
-    ahead soon;
-    int groups;
-} beside;
+/* Neighbouring tiles of a row. */
+INGOT_INLINE void run_tiles(first_tile *t, const tile_run *runs, int n_runs, bool two, beside *b)
+{
+    for (int i = 0; i < n_runs; i++) {
+        if (two)
+            tile_two(t, runs[i].n, runs[i].px);
+        else
+            tile_one(t, runs[i].n, runs[i].px);
+        fetch_ahead(&b->soon, b->groups * (int)runs[i].n);
+    }
+}
 
 /* One unit of output channels of a window: `rows` rows of `columns` pixels each, whose first is pixel `at` of dst's
  * planes. An activation that is more than clipping follows row by row. */
@@ -218,22 +280,23 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
                      const float *residual, const ingot_epilogue *act, int64_t at, int64_t rows, int64_t columns,
                      bool two, beside *b)
 {
-    const int64_t blocks = ceil_div(t->end.channels, BLOCK);
+    const int64_t blocks = ceil_div(t->end.channels, BLOCK), pitch = d->minimal ? w->places : w->pitch;
     tile_run runs[MOST_RUNS];
     const int n_runs = cut_row(columns, two ? CONV_HELD : CONV_PX1, runs);
+    const minimal_unit minimal = { t->weights, t->at, t->taps, columns, w->plane, &t->end, two ? 2 : 1, b };
 
     for (int64_t y = 0; y < rows; y++) {
         const int64_t row = (at + y * d->out[2]) * BLOCK;
 
-        t->src = window + y * d->stride[1] * w->pitch;
-        t->end.dst = dst + row;
-        t->end.residual = residual ? residual + row : NULL;
-        for (int i = 0; i < n_runs; i++) {
-            if (two)
-                tile_two(t, runs[i].n, runs[i].px);
-            else
-                tile_one(t, runs[i].n, runs[i].px);
-            fetch_ahead(&b->soon, b->groups * (int)runs[i].n);
+        const float *src = window + y * d->stride[1] * pitch;
+
+        if (d->minimal) {
+            INGOT_FN(minimal_run)(&minimal, src, dst + row, residual ? residual + row : NULL);
+        } else {
+            t->src = src;
+            t->end.dst = dst + row;
+            t->end.residual = residual ? residual + row : NULL;
+            run_tiles(t, runs, n_runs, two, b);
         }
         if (act)
             INGOT_FN(act_rows_f32)(dst + row, t->end.plane, blocks, columns * BLOCK, act);
@@ -253,12 +316,16 @@ typedef struct window_place {
 static void run_window(const ingot_conv *d, const windows *w, const int32_t *taps, float *window, const float *packed,
                        const float *image, const window_place *p, const ingot_epilogue *e, beside *b)
 {
-    fill_window(d, w, window, image, p->z, p->y, p->x, seen(d, 1, p->rows), seen(d, 2, p->columns));
+    const int64_t rows = seen(d, 1, p->rows), taps_packed = w->taps * (d->minimal ? MINIMAL_POINTS : 1);
+
+    fill_window(d, w, window, image, p->z, p->y, p->x, rows, window_columns(d, p->columns));
+    if (d->minimal)
+        fill_planes(d, w, window, rows);
     for (int64_t unit = 0; unit * UNIT < d->oc; unit++) {
         const int width = unit_width_of(d->oc, unit);
         const int64_t to = unit * UNIT * p->pixels;
         first_tile t = {
-            .weights = packed + unit * UNIT * w->taps, .at = taps, .taps = w->taps, .pixel = d->stride[2],
+            .weights = packed + unit * UNIT * taps_packed, .at = taps, .taps = w->taps, .pixel = d->stride[2],
             .end = end_of(e, unit * UNIT, (int)min64(width, d->oc - unit * UNIT)),
         };
 
@@ -266,8 +333,9 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
         t.end.plane = p->pixels * BLOCK;
         t.end.vector = VECTOR_BLOCKS * t.end.plane;
         t.end.act = NULL;
-        run_unit(d, w, &t, window, p->dst + to, p->residual ? p->residual + to : NULL, act_follows(e) ? e : NULL, p->at,
-                 p->rows, p->columns, width == UNIT, b);
+        run_unit(d, w, &t, d->minimal ? window + w->source : window, p->dst + to,
+                 p->residual ? p->residual + to : NULL, act_follows(e) ? e : NULL, p->at, p->rows, p->columns,
+                 width == UNIT, b);
     }
 }
 
@@ -296,10 +364,10 @@ void INGOT_FN(conv_first_run)(const ingot_conv *d, const float *packed, const fl
     }
 }
 
-/* Whole rows only, of images without depth. */
+/* Of images without depth whose rows fit a window; minimal filtering has narrower ones in any case. */
 int64_t INGOT_FN(conv_band_floats_f32)(const ingot_conv *d, int64_t rows)
 {
-    if (!INGOT_FN(conv_first_fits)(d) || d->out[0] != 1 || windows_of(d).strips != 1)
+    if (!INGOT_FN(conv_first_fits)(d) || d->out[0] != 1 || (!d->minimal && windows_of(d).strips != 1))
         return 0;
     return ceil_div(d->oc, BLOCK) * BLOCK * rows * d->out[2];
 }
@@ -308,17 +376,21 @@ void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const flo
                              const ingot_epilogue *e, int64_t y0, int64_t y1)
 {
     const windows w = windows_of(d);
-    const int64_t tiles = ceil_div(d->oc, UNIT) * (y1 - y0) * ceil_div(d->out[2], CONV_PX2);
+    const int64_t of_row = d->minimal ? MINIMAL_POINTS * ceil_div(w.columns, MINIMAL_OUTPUTS * CONV_HELD) * w.strips
+                                      : ceil_div(d->out[2], CONV_PX2);
+    const int64_t tiles = ceil_div(d->oc, UNIT) * (y1 - y0) * of_row;
     beside b = { .soon = { e->soon, e->soon + e->n_soon },
                  .groups = (int)ceil_div(e->n_soon, tiles * LINES * LINE_FLOATS) };
     int32_t taps[MOST_TAPS];
     _Alignas(64) float window[WINDOW_FLOATS];
 
     list_taps(d, &w, taps);
-    for (int64_t y = y0; y < y1; y += w.rows) {
-        const window_place p = { .y = y, .rows = min64(w.rows, y1 - y), .columns = d->out[2], .dst = dst,
-                                 .pixels = plane / BLOCK, .at = (y - y0) * d->out[2] };
+    for (int64_t y = y0; y < y1; y += w.rows)
+        for (int64_t x = 0; x < d->out[2]; x += w.columns) {
+            const window_place p = { .y = y, .x = x, .rows = min64(w.rows, y1 - y),
+                                     .columns = min64(w.columns, d->out[2] - x), .dst = dst,
+                                     .pixels = plane / BLOCK, .at = (y - y0) * d->out[2] + x };
 
-        run_window(d, &w, taps, window, packed, src, &p, e, &b);
-    }
+            run_window(d, &w, taps, window, packed, src, &p, e, &b);
+        }
 }

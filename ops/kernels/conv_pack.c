@@ -1,6 +1,7 @@
 /* conv_pack.c - how a direct convolution is cut: groups that are merged, bands of rows, units of output channels; and
  * the packing of its weights by these units. conv_direct.c runs it. */
 #include "ops/kernels/conv_first.h"
+#include "ops/kernels/conv_minimal.h"
 #include "ops/kernels/conv_shape.h"
 #include "ops/kernels/conv_taps.h"
 #include "ops/kernels/conv_tile.h"
@@ -124,7 +125,7 @@ int64_t INGOT_FN(conv_units_f32)(const ingot_conv *d)
 int64_t INGOT_FN(conv_packed_f32)(const ingot_conv *d)
 {
     const conv_shape s = INGOT_FN(conv_shape_of)(d, NULL);
-    return s.groups * s.group_floats;
+    return s.groups * s.group_floats / (d->minimal ? 3 : 1) * (d->minimal ? MINIMAL_POINTS : 1);
 }
 
 /* Work items: images by groups by bands by units. */
@@ -213,7 +214,10 @@ void INGOT_FN(conv_pack_f32)(const ingot_conv *d, float *packed, const float *we
     const conv_weights view = { .first = weights, .group = d->oc / d->groups * ic * taps, .oc = ic * taps, .ic = taps,
                                 .tap = { plane, row, 1 } };
 
-    INGOT_FN(conv_pack_view)(d, packed, &view, u0, u1);
+    if (d->minimal)
+        INGOT_FN(minimal_pack)(d, packed, weights, u0, u1);
+    else
+        INGOT_FN(conv_pack_view)(d, packed, &view, u0, u1);
 }
 
 /* Only for one group. Channels past the last have weights of zero. */

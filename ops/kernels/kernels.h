@@ -104,6 +104,7 @@ typedef struct ingot_conv {
     int64_t in[3], out[3], kernel[3], stride[3], dilation[3];
     int64_t pad[3];            /* before the first element; what comes after the last follows from out[] */
     bool plain_src;            /* src is row-major (N, C, D, H, W); meant for few input channels */
+    bool minimal;              /* its rows are done by minimal filtering, where conv_minimal_f32 says so */
 } ingot_conv;
 
 /* What becomes of a convolution's source before: (x - mean) factor + bias, with eight of each for every channel block
@@ -285,7 +286,9 @@ enum { INGOT_STRIPE = 16 };
     X(void, map_f32, (ingot_map function, float *dst, const float *src, int64_t n, float a, float b)) \
     X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \
     /* conv_direct.c, conv_pack.c: any convolution, dst blocked. Weights are packed in units [u0, u1), the work is cut \
-       into items. conv_packed_f32 counts floats. */ \
+       into items. conv_packed_f32 counts floats. conv_minimal_f32: can rows of a row-major source be done by minimal \
+       filtering, and is it faster, or wherever it is possible? */ \
+    X(bool, conv_minimal_f32, (const ingot_conv *d, bool wherever_possible)) \
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \
     X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
     X(void, conv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \

@@ -13,6 +13,7 @@
 #define CONV_PX1 CONV_PX1_8
 #define CONV_PX2 CONV_PX2_8
 #define CONV_HELD CONV_HELD_8
+#define CONV_MINIMAL CONV_MINIMAL_8
 #define CONV_UNROLL       /* small tiles: the compiler unrolls the loop over their channels by itself */
 #define DW_PIXELS DW_PIXELS_8
 

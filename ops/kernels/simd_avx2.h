@@ -15,6 +15,7 @@ typedef __m256 vm8;
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 7      /* the same for two vectors; of weights, one has no register then */
 #define CONV_HELD_8 6     /* the same where both vectors of weights keep a register */
+#define CONV_MINIMAL_8 1  /* first layers by minimal filtering */
 #define DW_PIXELS_8 7     /* of a depthwise tile */
 #define EXP2_BITS_8 3     /* vi8_exp2_table has 2^3 entries */
 

@@ -45,6 +45,7 @@ typedef struct { v4i lo, hi; } vm8;
 #define CONV_PX1_8 4      /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 2      /* the same for two vectors */
 #define CONV_HELD_8 2     /* the same where both vectors of weights keep a register */
+#define CONV_MINIMAL_8 0  /* no minimal filtering of first layers */
 #define DW_PIXELS_8 4     /* of a depthwise tile: few as their code is large here */
 #define EXP2_BITS_8 0     /* no table */
 

@@ -15,6 +15,7 @@ typedef struct { uint32x4_t lo, hi; } vm8;
 #define CONV_PX1_8 12     /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2_8 6      /* the same for two vectors */
 #define CONV_HELD_8 6     /* the same where both vectors of weights keep a register */
+#define CONV_MINIMAL_8 0  /* no minimal filtering of first layers */
 #define DW_PIXELS_8 7     /* of a depthwise tile */
 #define EXP2_BITS_8 0     /* no table */
 

@@ -296,6 +296,7 @@ typedef struct algorithm {
     void (*pack)(const ingot_kernels *, const ingot_conv *, float *, const float *);
     int64_t (*items)(const ingot_conv *);
     void (*run)(const ingot_conv *, const float *, const float *, float *, const ingot_epilogue *, int64_t, int64_t);
+    bool minimal;                      /* of a row-major source: by minimal filtering */
 } algorithm;
 
 /* Weights are packed one unit at a time, as threads share that work. */
@@ -391,7 +392,8 @@ static void check_result(const ingot_conv *d, const float *src, const float *wei
 static void check_conv(const ingot_kernels *k, const algorithm *a, const conv_case *t, ingot_act act, bool bias,
                        bool residual)
 {
-    const ingot_conv d = a->transposed ? transposed_of(t) : conv_of(t);
+    ingot_conv d = a->transposed ? transposed_of(t) : conv_of(t);
+    d.minimal = a->minimal;
     /* sizes of all buffers, in whole blocks of channels but for a row-major source */
     const int64_t n_src = d.n * pixels_of(d.in) * (d.plain_src ? d.ic : blocks_of(d.ic) * 8);
     const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = a->packed(&d);
@@ -446,6 +448,64 @@ static void check_scale(const ingot_kernels *k, int ic, int oc, int taps)
         check_near(got[i], (double)want[i], 0, "scaled weights", i);
     check_free(weights, n_weights, "scaled"), check_free(scale, ic, "scaled"), check_free(packed, n_packed, "scaled");
     check_free(want, n_packed, "scaled"), check_free(got, n_packed, "scaled");
+}
+
+/* Minimal filtering of first layers: those of the list that have three taps in a row, and every width and padding, with
+ * one to four channels and odd numbers of output channels. Held less tightly than the direct way, and more than the
+ * same tiles in two dimensions. */
+static void check_minimal(const ingot_kernels *k)
+{
+    const algorithm minimal = { false, 1.5e-6, k->conv_packed_f32, pack_direct, k->conv_items_f32, k->conv_f32, true };
+    int taken = 0;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const ingot_conv d = conv_of(&cases[i]);
+
+        if (!k->conv_minimal_f32(&d, true))
+            continue;
+        taken++;
+        check_conv(k, &minimal, &cases[i], INGOT_ACT_NONE, false, false);
+        check_conv(k, &minimal, &cases[i], (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 2);
+    }
+    if (taken < 3)
+        check_fail("minimal %s: takes %d of the first layers", k->isa, taken);
+    for (int width = 1; width <= 70; width++)
+        for (int pads = 0; pads < 4; pads++) {
+            const conv_case row = { "minimal", 1 + width % 2, 1, 1 + width % 4, 3 + width * 5 % 70,
+                                    { 1, 5, width + 2 - pads / 2 - pads % 2 }, { 1, 1 + width % 3, 3 }, ONES, ONES,
+                                    { 0, 1, pads / 2 }, { 0, 2, pads % 2 }, true };
+            const ingot_conv d = conv_of(&row);
+
+            if (row.in[2] < 1)
+                continue;
+            if (d.out[2] != width || !k->conv_minimal_f32(&d, true))
+                check_fail("minimal %s: not for width %d", k->isa, width);
+            check_conv(k, &minimal, &row, pads ? INGOT_ACT_RELU : INGOT_ACT_GELU, true, pads == 3);
+        }
+}
+
+/* What cannot be done so, or is not worth it. */
+static void check_not_minimal(const ingot_kernels *k)
+{
+    static const conv_case others[] = {
+        { "blocked", 1, 1, 3, 64, { 1, 32, 32 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
+        { "groups", 1, 2, 4, 64, { 1, 32, 32 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+        { "stride", 1, 1, 3, 64, { 1, 32, 32 }, { 1, 3, 3 }, { 1, 1, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+        { "dilation", 1, 1, 3, 64, { 1, 32, 32 }, { 1, 3, 3 }, ONES, { 1, 1, 2 }, { 0, 1, 1 }, { 0, 1, 1 }, true },
+        { "five taps", 1, 1, 3, 64, { 1, 32, 32 }, { 1, 3, 5 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+        { "high", 1, 1, 4, 64, { 1, 90, 90 }, { 1, 40, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, true },
+    };
+    const conv_case narrow = { "narrow", 1, 1, 3, 64, { 1, 32, 4 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 },
+                               true };
+    const ingot_conv d = conv_of(&narrow);
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const ingot_conv other = conv_of(&others[i]);
+        if (k->conv_minimal_f32(&other, true))
+            check_fail("minimal %s: %s", k->isa, others[i].name);
+    }
+    if (k->conv_minimal_f32(&d, false) || k->conv_minimal_f32(&d, true) != !strcmp(k->isa, "avx2"))
+        check_fail("minimal %s: rows of four pixels are possible, and not worth it", k->isa);
 }
 
 /* A 1x1 convolution and a depthwise one of its result, by the latter's sizes; ic of the former. */
@@ -520,12 +580,13 @@ static void check_mixes(const ingot_kernels *k)
 }
 
 /* Bands of rows in memory of their own hold the bits of the whole result. */
-static void check_bands(const ingot_kernels *k, int ic, int oc, int height, int width, int stride, ingot_act act)
+static void check_bands(const ingot_kernels *k, int ic, int oc, int height, int width, int stride, ingot_act act,
+                        bool minimal)
 {
     const int64_t rows = (height - 1) / stride + 1, columns = (width - 1) / stride + 1, out = rows * columns;
     const ingot_conv d = { .n = 1, .groups = 1, .ic = ic, .oc = oc, .in = { 1, height, width },
                            .out = { 1, rows, columns }, .kernel = { 1, 3, 3 }, .stride = { 1, stride, stride },
-                           .dilation = ONES, .pad = { 0, 1, 1 }, .plain_src = true };
+                           .dilation = ONES, .pad = { 0, 1, 1 }, .plain_src = true, .minimal = minimal };
     const int64_t n_src = (int64_t)ic * height * width, n_dst = blocks_of(oc) * 8 * out, band = rows / 3 + 1;
     const int64_t n_weights = (int64_t)oc * ic * 9, n_packed = k->conv_packed_f32(&d);
     float *src = check_randoms(n_src), *weights = check_randoms(n_weights), *bias = check_randoms(oc);
@@ -691,9 +752,16 @@ static void test(const ingot_kernels *k)
     const algorithm two = { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
     check_mixes(k);
-    check_bands(k, 3, 64, 32, 32, 1, INGOT_ACT_RELU);
-    check_bands(k, 1, 13, 17, 29, 2, INGOT_ACT_SILU);
-    check_bands(k, 4, 40, 90, 35, 1, INGOT_ACT_NONE);
+    check_bands(k, 3, 64, 32, 32, 1, INGOT_ACT_RELU, false);
+    check_bands(k, 1, 13, 17, 29, 2, INGOT_ACT_SILU, false);
+    check_bands(k, 4, 40, 90, 35, 1, INGOT_ACT_NONE, false);
+    if (!strcmp(k->isa, "avx2")) {         /* others have no minimal filtering of first layers */
+        check_bands(k, 3, 64, 32, 32, 1, INGOT_ACT_RELU, true);
+        check_bands(k, 2, 13, 17, 29, 1, INGOT_ACT_SILU, true);
+        check_bands(k, 4, 40, 9, 203, 1, INGOT_ACT_CLIP, true);
+        check_minimal(k);
+    }
+    check_not_minimal(k);
     check_pairs(k);
     for (int channels = 1; channels <= 81; channels += 8) {
         check_scale(k, channels, 82 - channels, 1);

@@ -200,7 +200,7 @@ class Page(html.parser.HTMLParser):
 @pytest.mark.parametrize("shape, possible", [
     ((16, 16, 12), True), ((8, 24, 7), True), ((13, 5, 9), True), ((64, 64, 1), True), ((8, 8, 5, 3, 0), True),
     ((8, 24, 9, 3, 1, 2), True),      # stride 2
-    ((3, 8, 10), False),              # few channels are read as they are
+    ((3, 8, 10, 3, 1, 2), False),     # few channels are read as they are
     ((8, 8, 9, 3, 1, 3), False),      # stride 3
     ((32, 48, 17, 3, 1, 1, 2), True), ((64, 32, 15, 3, 1, 1, 4), True),     # groups, of one unit and of several
     ((48, 48, 9, 3, 1, 2, 3), True),  # the same with a stride
@@ -247,6 +247,31 @@ def test_conv_algorithms_of_groups(ingot, tmp_path, constant):
         y = run(2, "1", algorithm)
         np.testing.assert_allclose(y, want, rtol=0, atol=2e-5 * np.abs(want).max())
         assert np.array_equal(y, run(2, "2", algorithm)) and np.array_equal(y[:1], run(1, "2", algorithm))
+
+
+@pytest.mark.parametrize("width, channels, auto", [(32, 64, True), (31, 24, True), (4, 64, False), (64, 8, False)])
+def test_conv_algorithms_first_layer(ingot, conv, tmp_path, width, channels, auto):
+    """Three input channels: by tiles of 1x4 where the processor's kernels have them and it pays, and never by `direct`."""
+    model, env = conv(3, channels, width), {**os.environ, "INGOT_ISA": "avx2"}
+    steps, results = {}, {}
+    for algorithm in ALGORITHMS:
+        for argument in ("profile", model, "--iterations", "1", "--json"), ("run", model, "--output-dir", tmp_path / algorithm, "--quiet"):
+            done = ingot(*argument, "--conv-algorithm", algorithm, env=env)
+            assert done.code == 0, done.err
+            if argument[0] == "profile":
+                report = json.loads(done.out)
+                steps[algorithm] = report["steps"][0]
+        results[algorithm] = np.load(tmp_path / algorithm / "y.npy")
+    if report["isa"] not in ("avx2", "avxvnni"):
+        pytest.skip("the processor has no AVX2")
+    assert steps["direct"]["kernel"] == "direct nchw to nchw8c" and steps["direct"]["flops_done"] == steps["direct"]["flops"]
+    for algorithm, minimal in ("auto", auto), ("winograd", True):
+        kernel = "winograd 1x4 nchw to nchw8c" if minimal else "direct nchw to nchw8c"
+        assert steps[algorithm]["kernel"] == kernel
+        if minimal:
+            assert steps[algorithm]["flops_done"] == 2 * 3 * channels * width * 3 * 6 * ((width + 3) // 4)
+        scale = np.abs(results["direct"]).max()
+        np.testing.assert_allclose(results[algorithm], results["direct"], rtol=0, atol=1e-6 * scale)
 
 
 def test_conv_algorithms_resnet(ingot, corpus):
