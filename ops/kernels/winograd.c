@@ -133,8 +133,8 @@ static bool suits(const ingot_conv *d)
 
     for (int i = 1; i < 3; i++)
         fits &= d->kernel[i] == d->kernel[1] && d->stride[i] == d->stride[1] && d->dilation[i] == d->dilation[1];
-    if (d->dilation[1] > 1)
-        return fits && d->stride[1] == 1 && d->kernel[1] == 3;
+    if (d->dilation[1] > 1)             /* no more phases than outputs */
+        return fits && d->stride[1] == 1 && d->kernel[1] == 3 && d->dilation[1] <= min64(d->out[1], d->out[2]);
     return fits && ((d->stride[1] <= 2 && d->kernel[1] == 3) || (d->stride[1] == 1 && d->kernel[1] == 2));
 }
 

@@ -158,6 +158,19 @@ def test_pool_of_few_channels(ingot, tmp_path, shape, kernel, stride, dilation, 
         assert done.code == 0, (op, attributes, done.out + done.err)
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd"])
+@pytest.mark.parametrize("dilation", [6, 7, 100000, 2**31 - 1])
+def test_dilation_above_the_image(ingot, tmp_path, dilation, algorithm):
+    """The middle tap alone meets the image, however far away the others are."""
+    rng = np.random.default_rng(dilation)
+    x, w = rng.standard_normal((3, 16, 6, 6)).astype(np.float32), rng.standard_normal((16, 16, 3, 3)).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], dilations=[dilation] * 2, pads=[dilation] * 4)
+    model = save_model(tmp_path / "m.onnx", [node], [("x", FLOAT, x.shape)], [("y", FLOAT, None)], [("w", w)])
+    np.savez(tmp_path / "io.npz", x=x, y=np.einsum("oi,nihw->nohw", w[:, :, 1, 1], x))
+    done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "1e-5", "--atol", "1e-5", "--conv-algorithm", algorithm, "--timeout", "20")
+    assert done.code == 0, done.out + done.err
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 7, 6), (1, 16, 7, 6)])
 def test_pool_larger_than_its_input(ingot, tmp_path, shape):
     """With ceil_mode a stride may make room for one window that reaches past everything, as in some EfficientNets."""
