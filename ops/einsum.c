@@ -357,10 +357,10 @@ static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equ
 {
     view a, b, result;
 
-    /* `a` becomes the view of each step's result in turn. */
-    const int n_steps = s->n_steps;
+    /* `a` becomes the view of each step's result in turn. The last step may add one. */
+    const int last = s->n_steps - 1;
     view_of(e, &e->operand[0], c->in[0], &a);
-    for (int i = 0; i < n_steps; i++) {
+    for (int i = 0; i <= last; i++) {
         contraction *step = &s->steps[i];
         bool kept[LABELS] = {false};
         memset(&b, 0, sizeof b);
@@ -373,12 +373,12 @@ static ingot_status plan_steps(ingot_op_ctx *c, einsum_state *s, const ingot_equ
             for (int d = 0; d < e->operand[later].n; d++)
                 kept[e->operand[later].label[d]] = true;
         /* The last step writes to the output, the others where place_result() puts the labels. */
-        if (i == n_steps - 1)
+        if (i == last)
             view_of(e, &e->result, c->out[0], &result);
         else if (!place_result(e, &a, &b, kept, &result, &step->temporary))
             return ingot_op_fail(c, INGOT_LIMIT, "an intermediate product is too large");
         plan_step(c, e, step, &a, &b, &result);
-        if (i == n_steps - 1)
+        if (i == last)
             turn_last(c, e, s, &a, &b, kept, &result);
         s->temporary = MAX(s->temporary, step->temporary);
         s->packed = MAX(s->packed, step->packed);
@@ -409,10 +409,7 @@ static ingot_status prepare_einsum(ingot_op_ctx *c)
         return st;
     const size_t size = ingot_is_16bit(dtype) ? sizeof(float) : ingot_dtype_size_bytes(dtype);
     ingot_want_scratch(c, ingot_widen_bytes(c) + 2 * (size_t)s->temporary * size, s->packed * sizeof(float));
-    c->kernel = "sums by strides";
-    for (int i = MAX(e.n_operands - 2, 0); i < s->n_steps; i++)
-        if (s->steps[i].matrices)
-            c->kernel = "matrix products";
+    c->kernel = s->steps[MAX(e.n_operands - 2, 0)].matrices ? "matrix products" : "sums by strides";
     return INGOT_OK;
 }
 

@@ -15,10 +15,10 @@
 enum { HUGE_FROM = 4 << 20, CHUNK_BYTES = 64 << 10, FRESH_FROM = 1 << 20, SPARE_FROM = 256 << 10, SPARE_WASTE = 4 };
 
 /* Padded to a whole line, so that what follows it keeps the alignment. */
-typedef struct ingot_block {
+typedef struct ingot_memory_block {
     size_t size_bytes;
     void *start;               /* what free() takes */
-    struct ingot_block *next;  /* of a spare */
+    struct ingot_memory_block *next;  /* of a spare */
     char padding[INGOT_ALIGNMENT - sizeof(size_t) - 2 * sizeof(void *)];
 } header;
 

@@ -14,7 +14,7 @@ typedef struct ingot_memory {
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t peak_bytes;
     _Atomic bool ran_out; /* once: work that leaves a thing out where memory lacks shows here */
-    struct ingot_block *spares; /* what ingot_release_spare() kept, newest first */
+    struct ingot_memory_block *spares; /* what ingot_release_spare() kept, newest first */
     uint64_t spare_bytes, most_needed_bytes; /* of the spares; most that was in use without them */
     _Atomic bool spares_busy; /* some thread is at the three above */
 } ingot_memory;

@@ -287,7 +287,6 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
 
     for (int64_t y = 0; y < rows; y++) {
         const int64_t row = (at + y * d->out[2]) * BLOCK;
-
         const float *src = window + y * d->stride[1] * pitch;
 
         if (d->minimal) {
