@@ -53,6 +53,14 @@ size_t ingot_attention_columns_floats(const ingot_op_ctx *c, const ingot_attenti
     return (size_t)(block_floats(a, block_width(c)) + (copies(c, a) ? a->keys * (a->depth + a->v_depth) : 0));
 }
 
+/* Weights of one query that are NaN become zeros, whose sum needs no factor. */
+static void clear_column(float *weights, int64_t keys, int64_t width, float *inverse)
+{
+    for (int64_t k = 0; k < keys; k++)
+        weights[k * width] = 0;
+    *inverse = 1;
+}
+
 /* One block of queries of one head, whose keys and values these are. Columns past the last query, up to whole vectors,
  * are computed with queries of zeros and not stored. */
 static void run_columns(const columns_call *call, int64_t head, int64_t first, const rows_of *keys,
@@ -77,11 +85,11 @@ static void run_columns(const columns_call *call, int64_t head, int64_t first, c
     k->gemm_pack_f32(packed_q, q, a->q_at.column, a->q_at.row, n, a->depth, 0, 1);
     k->gemm_f32(&score, keys->data, packed_q, scores, &nothing, 0, a->keys, 0, 1);
     k->softmax_columns_f32(scores, a->keys, width, (float)a->scale, mask, inverse);
-    k->gemm_f32(&weigh, values->data, scores, result, &nothing, 0, a->v_depth, 0, 1);
-    k->scale_transposed_f32(y, a->y_at.row, result, width, a->v_depth, n, inverse);
     for (int64_t i = 0; i < n && a->nan_is_zero; i++)
         if (isnan(inverse[i]))
-            memset(y + i * a->y_at.row, 0, (size_t)a->v_depth * sizeof *y);
+            clear_column(scores + i, a->keys, width, inverse + i);
+    k->gemm_f32(&weigh, values->data, scores, result, &nothing, 0, a->v_depth, 0, 1);
+    k->scale_transposed_f32(y, a->y_at.row, result, width, a->v_depth, n, inverse);
 }
 
 /* n elements of each of `rows` rows, one row behind the other. */

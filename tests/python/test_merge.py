@@ -184,7 +184,9 @@ def test_hidden_rows_become_zero(check, queries, shape):
     q[0, 1, 1, 0], q[0, 1, 2, 0] = np.nan, np.inf
     weights = g.add("Softmax", g.add("Add", g.add("Mul", g.add("MatMul", "q", "k"), number(0.3)), mask), axis=-1)
     y = g.add("MatMul", guard(g, weights), "v")
-    assert check(g, {"q": q, "k": random(N, H, D, S), "v": random(N, H, S, V)}, [y]) == 1
+    v = random(N, H, S, V)
+    v[1, 1, 2, 0] = np.inf                                   # and zero times infinity
+    assert check(g, {"q": q, "k": random(N, H, D, S), "v": v}, [y]) == 1
 
 
 @pytest.mark.parametrize("what", ["one", "other", "read"])
