@@ -16,7 +16,8 @@
 enum { A, B, C, N_INPUTS };
 
 /* Of a node, kept from prepare to its runs. When constants were packed by the plan, B itself need not be in memory:
- * `loaded` then has no B. Only `product`'s addresses, `host.data` and `epilogue` change from run to run. */
+ * `loaded` then has no B. Only `product`'s addresses and direction, `host.data` and `epilogue` change from run to
+ * run. */
 typedef struct matmul_state {
     ingot_product product;
     bool fast;                           /* float, or by way of float: by the kernels */
@@ -301,6 +302,7 @@ static ingot_status run_product(ingot_op_ctx *c)
     p->b = c->in[B]->data;
     p->c = c->out[0]->data;
     p->d = p->has_d ? c->in[C]->data : NULL;
+    p->backward = !p->backward;
     if (ingot_is_integer(c->in[A]->dtype) && !(is_whole(p->alpha) && is_whole(p->beta)))
         run_fractions(c, p);
     else if (s->fast)

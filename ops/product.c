@@ -230,6 +230,12 @@ static void run_column_items(void *argument, int64_t begin, int64_t end, int thr
         call->k->gemm_axpy_f32(&call->gemm, a, b, p->b_row, c, &call->epilogue, n0, n1);
 }
 
+/* Item number t of [begin, end), in the direction of this run. */
+static int64_t item_at(const ingot_product *p, int64_t begin, int64_t end, int64_t t)
+{
+    return p->backward ? begin + end - 1 - t : t;
+}
+
 /* One chunk of k for some rows, into the partial sums. */
 static void run_split_items(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -239,8 +245,9 @@ static void run_split_items(void *argument, int64_t begin, int64_t end, int thre
     const int64_t row_items = ceil_div(p->m, SPLIT_ROWS);
 
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t chunk = i / row_items, row = i % row_items * SPLIT_ROWS, from = chunk * K_CHUNK;
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t i = item_at(p, begin, end, t), chunk = i / row_items, row = i % row_items * SPLIT_ROWS;
+        const int64_t from = chunk * K_CHUNK;
         ingot_gemm g = call->gemm;
         g.m = MIN(SPLIT_ROWS, p->m - row);
         g.k = MIN(K_CHUNK, p->k - from);
@@ -261,15 +268,16 @@ static void run_band_items(void *argument, int64_t begin, int64_t end, int threa
     const int64_t row_items = ceil_div(p->m, BAND_ROWS), k = p->k / chunks_of(p);
     float *made = (float *)(void *)ingot_thread_scratch(call->ctx, thread);
 
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t band = i / row_items, row = i % row_items * BAND_ROWS;
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t i = item_at(p, begin, end, t), band = i / row_items, row = i % row_items * BAND_ROWS;
         ingot_gemm g = call->gemm;
 
         g.m = MIN(BAND_ROWS, p->m - row);
         g.k = k;
         g.a_row = k + BAND_GAP;
         const float *b = call->b + band * k * p->n;
-        const int64_t share = row || g.m < BAND_ROWS ? 0 : k * p->n / BAND_ROWS; /* of B, fetched meanwhile */
+        /* of B, fetched while a row is made, if that takes long enough */
+        const int64_t share = row || 4 * g.m < call->k->lanes ? 0 : k * p->n / g.m;
         for (int64_t r = 0; r < g.m; r++)
             p->make(p->argument, row + r, band, made + r * g.a_row, b + r * share, share);
         call->k->gemm_stripes_f32(&g, made, b, call->partial + (band * p->m + row) * p->n);

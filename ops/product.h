@@ -17,6 +17,8 @@ typedef struct ingot_product {
                                             and asks for n_soon floats on the way */
     void (*make)(void *argument, int64_t row, int64_t band, float *to, const float *soon, int64_t n_soon);
     void *argument;
+    bool backward;                       /* in chunks of k, or bands: the last comes first. By turns from run to run, it
+                                            finds what the run before has left of B in a cache that is less than B */
     const void *a, *b, *d;               /* d NULL unless has_d */
     void *c;
 } ingot_product;

@@ -80,6 +80,30 @@ def test_results_are_the_callers(tmp_path):
     assert call(np.ones((3, 2, 2), "float32")).shape == (3, 4)
 
 
+@pytest.mark.parametrize("conv", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_run_has_the_same_bits(tmp_path, conv, threads):
+    """A classifier goes through its weights in one direction and in the other by turns, whichever batch the run before had."""
+    random = np.random.default_rng(3)
+    weights = {"w": random.standard_normal((16, 3, 3, 3), "float32"), "b": random.standard_normal((7, 16 * 40 * 40), "float32") / 160}
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4), helper.make_node("Flatten", ["c"], ["f"]),
+             helper.make_node("Gemm", ["f", "b"], ["y"], transB=1)]
+    x = random.standard_normal((19, 3, 40, 40) if conv else (19, 16 * 40 * 40), "float32")
+    inputs = [("x" if conv else "f", TensorProto.FLOAT, ["N", *x.shape[1:]])]
+    model = save_model(tmp_path / "m.onnx", nodes if conv else nodes[2:], inputs, [("y", TensorProto.FLOAT, ["N", 7])],
+                       list(weights.items()) if conv else [("b", weights["b"])])
+    options = ingot.SessionOptions()
+    options.intra_op_num_threads = threads
+    once, often = (ingot.InferenceSession(model, sess_options=options) for _ in range(2))
+    want = once.run(None, {inputs[0][0]: x})[0]
+    image = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))) if conv else None
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(2, 3)) if conv else None
+    flat = np.einsum("ncyxij,ocij->noyx", windows, weights["w"]).reshape(19, -1) if conv else x
+    np.testing.assert_allclose(want, flat @ weights["b"].T, rtol=1e-3, atol=1e-3)
+    for n in (1, 1, 1, 19, 2, 2, 8, 19, 19, 1):
+        assert often.run(None, {inputs[0][0]: x[:n]})[0].tobytes() == want[:n].tobytes()
+
+
 class Lent:
     """Something that is no array but lends its memory by DLPack, as a torch tensor does."""
 
