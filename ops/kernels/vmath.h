@@ -87,13 +87,18 @@ INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
     return vf32_exp_in_steps(vf32_max(vf32_set1(-87.3f), vf32_min(vf32_set1(88.73f), x)));
 }
 
-/* For x of at most 1, and 0 where exp(x) is below 1.8e-35, so that a thousandth of it is no denormal either. */
+/* y, but 0 where exp(x) is below 1.8e-35, so that a thousandth of y is no denormal either: wherever one goes, it costs a
+ * hundred cycles. */
+INGOT_INLINE vf32 vf32_unless_far(vf32 x, vf32 y)
+{
+    return vf32_select(vf32_lt(x, vf32_set1(-80.0f)), vf32_zero(), y);
+}
+
+/* exp(x) for x of at most 1. */
 INGOT_INLINE vf32 vf32_exp_below(vf32 x)
 {
-    const vf32 least = vf32_set1(-80.0f), inside = vf32_max(least, x);
-
-    return vf32_select(vf32_lt(x, least), vf32_zero(),
-                       EXP2_BITS == 0 ? vf32_exp(inside) : vf32_exp_in_steps(inside));
+    const vf32 inside = vf32_max(vf32_set1(-80.0f), x);
+    return vf32_unless_far(x, EXP2_BITS == 0 ? vf32_exp(inside) : vf32_exp_in_steps(inside));
 }
 
 /* The sign bit cleared, and the sign bit taken from another number: exact, also for NaN and zeros. */
@@ -120,8 +125,11 @@ INGOT_INLINE vf32 vf32_exp_plus_one(vf32 x)
     return vf32_fma(vf32_exp2_steps(vf32_bits(sum)), vf32_fma(r, slope, one), one);
 }
 
-/* sigmoid(x) = 1 / (1 + exp(-x)); 4 ulp, but 0 where exp(-x) is past the largest float (below 1e-38) */
-INGOT_INLINE vf32 vf32_sigmoid(vf32 x) { return vf32_div(vf32_set1(1.0f), vf32_exp_plus_one(x)); }
+/* sigmoid(x) = 1 / (1 + exp(-x)); 4 ulp, but 0 where that is below 1.8e-35 */
+INGOT_INLINE vf32 vf32_sigmoid(vf32 x)
+{
+    return vf32_unless_far(x, vf32_div(vf32_set1(1.0f), vf32_exp_plus_one(x)));
+}
 
 /* tanh(x) = x + x^3 P(x^2) for |x| < 0.625, else sign(x) (1 - 2 / (exp(2 |x|) + 1)); 1.3 ulp */
 INGOT_INLINE vf32 vf32_tanh(vf32 x)

@@ -40,7 +40,7 @@ static const struct {
     { INGOT_MAP_ELU, "elu", 3, 0, -20, 4, 1.5f, 0 },
     { INGOT_MAP_SELU, "selu", 4, 0, -20, 4, 1.6732632f, 1.050701f },
     { INGOT_MAP_CELU, "celu", 4, 0, -20, 4, 0.7f, 0 },
-    { INGOT_MAP_SIGMOID, "sigmoid", 4, 1e-37, -30, 30, 0, 0 },
+    { INGOT_MAP_SIGMOID, "sigmoid", 4, 0, -100, 30, 0, 0 },
     { INGOT_MAP_HARD_SIGMOID, "hard_sigmoid", 2, 1e-7, -9, 9, 0.2f, 0.5f },
     { INGOT_MAP_HARD_SWISH, "hard_swish", 2, 4e-7, -9, 9, 0, 0 },
     { INGOT_MAP_SOFTPLUS, "softplus", 4, 0, -30, 30, 0, 0 },
@@ -84,6 +84,9 @@ static double ulp_of(float x)
     return ldexp(1.0, (exponent < -125 ? -125 : exponent) - 24);
 }
 
+/* Is a function 0 for x, rather than so small that its products with other numbers are denormals? */
+static bool vanishes(ingot_map function, double x) { return function == INGOT_MAP_SIGMOID && x < -80; }
+
 /* One function over N arguments: apart from dst to y, and in place in pieces of 1 to 37 elements to z. Both must
  * have the same bits, as an array is cut differently for another number of threads; and y must be as near to the
  * double function as the table says. */
@@ -101,6 +104,8 @@ static void check_map(const ingot_kernels *k, int m)
         const double in = x[i];
         double want;
         k->map_f64(maps[m].function, &want, &in, 1, maps[m].a, maps[m].b);
+        if (vanishes(maps[m].function, in))
+            want = 0;
         check_count++;
         if (memcmp(&y[i], &z[i], sizeof *y) && !(isnan(y[i]) && isnan(z[i])))
             check_fail("%s %s(%.9g): %.9g in one range, %.9g in another", maps[m].name, k->isa, in, y[i], z[i]);
