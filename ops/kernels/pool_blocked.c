@@ -24,8 +24,9 @@ static tap_range taps_at(const ingot_pool *d, int axis, int64_t i)
 
     if (start >= 0 && start + (d->kernel[axis] - 1) * step < d->in[axis])    /* mostly; spares the divisions */
         return (tap_range){ 0, d->kernel[axis] };
-    const int64_t from = start < 0 ? (-start + step - 1) / step : 0;
-    const int64_t to = start >= d->in[axis] ? 0 : min64(d->kernel[axis], (d->in[axis] - 1 - start) / step + 1);
+    const int64_t left = d->in[axis] - 1 - start;
+    const int64_t from = start >= 0 ? 0 : step == 1 ? -start : (-start + step - 1) / step;
+    const int64_t to = left < 0 ? 0 : min64(d->kernel[axis], (step == 1 ? left : left / step) + 1);
 
     return from < to ? (tap_range){ from, to } : (tap_range){ 0, 0 };
 }
@@ -243,6 +244,62 @@ static void pool_windows(const ingot_pool *d, const window_job *j, float *dst)
     }
 }
 
+/* The largest of a column's three pixels, `down` and then `further` floats apart, all of which are added to *sum. */
+INGOT_INLINE vf8 largest_of_column(const float *src, ptrdiff_t down, ptrdiff_t further, vf8 sum[2])
+{
+    const vf8 a = vf8_load(src), b = vf8_load(src + down), c = vf8_load(src + down + further);
+
+    sum[0] = vf8_fma(a, b, sum[0]);
+    sum[1] = vf8_add(sum[1], c);
+    return vf8_max(vf8_max(a, b), c);
+}
+
+/* n windows of three columns, one or two apart, that lie inside of the source, but the first one may lack its first
+ * column, and a further one its last. All of it must be numbers: false where there may be a NaN, which their sum is
+ * then. Columns are read once for all windows that share them. */
+INGOT_INLINE bool max_windows(const window_job *j, const float *src, float *dst, int64_t n, bool lacks_first,
+                              bool lacks_last, int stride)
+{
+    enum { TAPS = 3 };
+    const ptrdiff_t down = j->taps[1] > 1 ? j->step[1] : 0, further = j->taps[1] > 2 ? j->step[1] : 0;
+    const int shared = TAPS - stride;
+    vf8 column[TAPS], sums[2][2] = { { vf8_zero(), vf8_zero() }, { vf8_zero(), vf8_zero() } };
+
+    column[0] = lacks_first ? vf8_set1(-INFINITY) : largest_of_column(src, down, further, sums[0]);
+    if (shared > 1)
+        column[1] = largest_of_column(src + BLOCK, down, further, sums[1]);
+    for (int64_t p = 0; p < n; p++, src += stride * BLOCK, dst += BLOCK) {
+        INGOT_UNROLL
+        for (int t = shared; t < TAPS; t++)
+            column[t] = largest_of_column(src + t * BLOCK, down, further, sums[t % 2]);
+        vf8_store(dst, vf8_max(vf8_max(column[0], column[1]), column[2]));
+        INGOT_UNROLL
+        for (int t = 0; t < shared; t++)
+            column[t] = column[t + stride];
+    }
+    if (lacks_last) {
+        if (shared == 1)
+            column[1] = largest_of_column(src + BLOCK, down, further, sums[1]);
+        vf8_store(dst, vf8_max(column[0], column[1]));
+    }
+    const vf8 sum = vf8_add(vf8_add(sums[0][0], sums[0][1]), vf8_add(sums[1][0], sums[1][1]));
+    return !vm8_any(vm8_not(vf8_eq(sum, sum)));
+}
+
+/* A row of one block, where its windows are as above. False, and nothing to be kept, where they are not. */
+static bool max_row(const ingot_pool *d, const window_job *j, float *dst)
+{
+    const int64_t stride = d->stride[2], pad = d->pad[2], room = d->in[2] - d->kernel[2] + pad;
+    const int64_t whole = room < 0 ? 0 : (stride > 1 ? room / 2 : room) + 1, n = min64(d->out[2], whole);
+    const bool lacks_last = n < d->out[2] && n * stride == room + 1;
+
+    if (!d->max || d->kernel[2] != 3 || stride > 2 || d->dilation[2] != 1 || pad > 1 || j->taps[0] != 1 ||
+        j->taps[1] < 1 || j->taps[1] > 3 || n < 1 || n + lacks_last < d->out[2])
+        return false;
+    return stride == 1 ? max_windows(j, j->src - pad * BLOCK, dst, n, pad > 0, lacks_last, 1)
+                       : max_windows(j, j->src - pad * BLOCK, dst, n, pad > 0, lacks_last, 2);
+}
+
 /* Row (z, y) of one block. Kernels that reach further than the buffer take their windows whole. */
 static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t z, int64_t y)
 {
@@ -259,6 +316,8 @@ static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t 
                                                  : (tz.to - tz.from) * (ty.to - ty.from)),
     };
 
+    if (max_row(d, &j, dst))
+        return;
     if (reach(d, 1) > LINE) {
         pool_windows(d, &j, dst);
         return;
@@ -277,8 +336,18 @@ void INGOT_FN(pool_blocked_f32)(const ingot_pool *d, const float *src, float *ds
 {
     const int64_t in = d->in[0] * d->in[1] * d->in[2] * BLOCK, rows = d->out[0] * d->out[1];
 
-    for (int64_t i = i0; i < i1; i++)
-        pool_row(d, src + i / rows * in, dst + i * d->out[2] * BLOCK, i % rows / d->out[1], i % d->out[1]);
+    int64_t block = i0 / rows, z = i0 % rows / d->out[1], y = i0 % d->out[1];
+
+    for (int64_t i = i0; i < i1; i++) {
+        pool_row(d, src + block * in, dst + i * d->out[2] * BLOCK, z, y);
+        if (++y < d->out[1])
+            continue;
+        y = 0;
+        if (++z < d->out[0])
+            continue;
+        z = 0;
+        block++;
+    }
 }
 
 /* The mean of each channel, added up in chunks so that long planes lose nothing. */

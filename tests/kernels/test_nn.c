@@ -267,6 +267,24 @@ static void check_pool(const ingot_kernels *k, ingot_pool d, int64_t blocks)
     check_free(x, in, what), check_free(y, out, what);
 }
 
+/* Windows of three columns that lack their first or last one, or none, in rows of all widths that are few; of one row
+ * to three, and cut off above and below. */
+static void check_pools_of_three(const ingot_kernels *k)
+{
+    for (int64_t stride = 1; stride <= 2; stride++)
+        for (int64_t pad = 0; pad < 2; pad++)
+            for (int64_t lacks = 0; lacks < 2; lacks++)
+                for (int64_t width = 3 - pad; width < 12; width++)
+                    for (int64_t rows = 1; rows <= 3; rows++) {
+                        const int64_t room = width + pad - 3 + lacks, from = rows == 3 ? pad : 0;
+                        const ingot_pool d = { .in = { 1, 5, width }, .kernel = { 1, rows, 3 }, .max = true,
+                                               .out = { 1, (5 + 2 * from - rows) / stride + 1, room / stride + 1 },
+                                               .stride = { 1, stride, stride }, .dilation = { 1, 1, 1 },
+                                               .pad = { 0, from, pad }, .pad_end = { 0, from, lacks } };
+                        check_pool(k, d, 3);
+                    }
+}
+
 /* Kernels 1 to 3 by strides 1 to 3, with and without dilation, padding, padding that counts and a last window that
  * begins in the padding; both maximum and average. Then three dimensions, and rows wider than the kernel's buffer. */
 static void check_pools(const ingot_kernels *k)
@@ -372,6 +390,7 @@ static void test(const ingot_kernels *k)
         for (int64_t pixels = 1; pixels <= 40; pixels += 13)
             check_reorder(k, channels, pixels, pixels / 4, pixels);
     check_pools(k);
+    check_pools_of_three(k);
 }
 
 int main(void) { return check_every_isa(test, false); }
