@@ -209,7 +209,7 @@ static ingot_status run_in_double(ingot_model *model, const ingot_model_options 
 {
     if (model->customs)
         return ingot_fail(error, INGOT_UNSUPPORTED, "operators of the host have no double form");
-    const ingot_status status = ingot_passes_upgrade(model->onnx->graph, error);
+    const ingot_status status = ingot_passes_upgrade(model->onnx->graph, model->onnx->producer_name, error);
     for (int i = 0; i < model->onnx->graph->n_outputs; i++)
         ingot_widen_type(&model->onnx->outputs[i].type);
     for (size_t i = 0; i < model->n_inputs; i++)
@@ -228,7 +228,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     if (options->in_double)
         return run_in_double(model, options, error);
     if (options->no_passes)
-        return ingot_passes_upgrade(model->onnx->graph, error);
+        return ingot_passes_upgrade(model->onnx->graph, model->onnx->producer_name, error);
     folder f = {.model = model,
                 .env = {.memory = &model->memory, .packs = model->packs, .kernels = model->kernels,
                         .files = model->onnx->files,
@@ -239,6 +239,7 @@ static ingot_status run_passes(ingot_model *model, const ingot_model_options *op
     ingot_team_watch(f.env.team, NULL, deadline_ns);
     const ingot_pass_options pass_options = {.disabled = options->disabled_passes,
                                              .fix_defaults = model->onnx->ir_version < 4,
+                                             .producer = model->onnx->producer_name,
                                              .evaluate = evaluate_node, .engine = &f, .deadline_ns = deadline_ns,
                                              .most_runs = options->most_pass_runs,
                                              .ran = keep_pass_run, .report = keep_report, .sink = model};

@@ -5,6 +5,7 @@
  * operators' change log, https://github.com/onnx/onnx/blob/main/docs/Changelog.md */
 #include "ops/upgrade.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "ops/op.h"
@@ -304,6 +305,37 @@ static ingot_status resize_11(upgrade *u)
                           ingot_node_set_string(u->graph, u->node, "nearest_mode", "floor"));
 }
 
+/* Is the value a constant of whole numbers? */
+static bool is_whole(const upgrade *u, int value)
+{
+    const ingot_const *constant = u->graph->values[value].constant;
+    float numbers[INGOT_MAX_RANK];
+    if (!constant || constant->tensor.kind != INGOT_TENSOR || constant->tensor.dtype != INGOT_FLOAT ||
+        ingot_count(&constant->tensor) > INGOT_MAX_RANK)
+        return false;
+    ingot_const_read(constant, numbers);
+    for (int64_t i = 0; i < ingot_count(&constant->tensor); i++)
+        if (numbers[i] != floorf(numbers[i]))
+            return false;
+    return true;
+}
+
+/* PyTorch aligns the corners of the pixels that there are, but writes scales; in ONNX the corners are those of the
+ * scaled size, which need not be whole. A Resize of PyTorch with such scales gets the size they come to,
+ * floor(shape * scales) in float as Resize itself has it. */
+static ingot_status align_whole(upgrade *u)
+{
+    const char *coordinates = ingot_attr_string(u->node, "coordinate_transformation_mode", "half_pixel");
+    const int x = input(u, 0), scales = input(u, 2);
+    if (strcmp(coordinates, "align_corners") || x == INGOT_NONE || scales == INGOT_NONE || input(u, 3) != INGOT_NONE ||
+        ingot_node_attr(u->node, "axes") || is_whole(u, scales))
+        return INGOT_OK;
+    const int shape = add_op_int(u, "Cast", 13, add_op(u, "Shape", 15, x, INGOT_NONE), INGOT_NONE, "to", INGOT_FLOAT);
+    const int scaled = add_op(u, "Floor", 13, add_op(u, "Mul", 14, shape, scales), INGOT_NONE);
+    const int sizes = add_op_int(u, "Cast", 13, scaled, INGOT_NONE, "to", INGOT_INT64);
+    return done_if(u, set_input(u, 3, sizes) && ingot_node_set_input(u->graph, u->index, 2, INGOT_NONE));
+}
+
 /* ---- forms that need other nodes ---- */
 
 /* Softmax and its kin worked on a matrix of (dimensions before axis) x (the rest). */
@@ -589,13 +621,19 @@ static ingot_status upgrade_node(ingot_graph *graph, int index, int *n_upgraded,
 }
 
 /* All nodes of the default domain of one graph; subgraphs are the caller's to walk. */
-ingot_status ingot_upgrade(ingot_graph *graph, int *n_upgraded, ingot_error *error)
+ingot_status ingot_upgrade(ingot_graph *graph, const char *producer, int *n_upgraded, ingot_error *error)
 {
     const int n_nodes = graph->n_nodes; /* new ones have their newest form */
+    const bool is_pytorch = producer && !strcmp(producer, "pytorch");
     ingot_status status = INGOT_OK;
-    for (int i = 0; i < n_nodes && !status; i++)
-        if (graph->nodes[i]->op_type && !*graph->nodes[i]->domain)
-            status = upgrade_node(graph, i, n_upgraded, error);
+    for (int i = 0; i < n_nodes && !status; i++) {
+        ingot_node *node = graph->nodes[i];
+        if (!node->op_type || *node->domain)
+            continue;
+        status = upgrade_node(graph, i, n_upgraded, error);
+        if (!status && is_pytorch && node->op_type && !strcmp(node->op_type, "Resize"))
+            status = align_whole(&(upgrade){graph, i, node, NULL, 0, error});
+    }
     return status;
 }
 

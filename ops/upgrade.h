@@ -6,9 +6,10 @@
 #include "engine/core/graph.h"
 
 /* Rewrite the nodes of one graph (not of its subgraphs) that belong to the default domain. New nodes are appended: sort
- * afterwards. *n_upgraded counts the rewritten ones.
+ * afterwards. *n_upgraded counts the rewritten ones. producer: the name in the file, or NULL; "pytorch" means one thing
+ * otherwise than the standard, which is set right.
  * Returns INGOT_OK; INGOT_INVALID or INGOT_UNSUPPORTED with a line about the node; INGOT_LIMIT when memory is out. */
-ingot_status ingot_upgrade(ingot_graph *graph, int *n_upgraded, ingot_error *error);
+ingot_status ingot_upgrade(ingot_graph *graph, const char *producer, int *n_upgraded, ingot_error *error);
 
 /* An operator that has another name since: what it was called, what it is, and the last opset version with that
  * name. */

@@ -15,6 +15,8 @@ typedef struct ingot_pass_options {
      * initializer had to be listed as an input and runtimes hold them for constants. */
     bool fix_defaults;
 
+    const char *producer; /* that the file names, or NULL: see ingot_upgrade() */
+
     /* Run node number `node`, whose inputs are all constants, and set values[outputs[i]].constant for every output that
      * is not INGOT_NONE (the pass takes the node out then). Any failure leaves graph and node as they were. NULL:
      * constants are not folded. */
@@ -40,8 +42,9 @@ typedef struct ingot_pass_options {
  * names it); INGOT_LIMIT when memory is out. */
 ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *options, ingot_error *error);
 
-/* Only the part that cannot be switched off: bring old forms up to date. For models loaded without passes. */
-ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error);
+/* Only the part that cannot be switched off: bring old forms up to date. For models loaded without passes. For producer
+ * see ingot_upgrade(). */
+ingot_status ingot_passes_upgrade(ingot_graph *graph, const char *producer, ingot_error *error);
 
 /* --- for the passes --- */
 

@@ -177,7 +177,7 @@ static ingot_status check_inputs(const ingot_graph *graph, ingot_error *error)
 
 /* Subgraphs first appear in the list behind their parents; the order does not matter here. Microsoft's operators that
  * are standard ones under another name go first, so that ingot_upgrade() finds standard forms only. */
-ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
+ingot_status ingot_passes_upgrade(ingot_graph *graph, const char *producer, ingot_error *error)
 {
     int n_graphs = 0, n_upgraded = 0;
     ingot_status status = drop_unused(graph, error);
@@ -187,7 +187,7 @@ ingot_status ingot_passes_upgrade(ingot_graph *graph, ingot_error *error)
     for (int g = 0; !status && g < n_graphs; g++) {
         status = ingot_microsoft_rewrite(graphs[g], &n_upgraded, error);
         if (!status)
-            status = ingot_upgrade(graphs[g], &n_upgraded, error);
+            status = ingot_upgrade(graphs[g], producer, &n_upgraded, error);
         if (!status)
             status = ingot_graph_sort(graphs[g], error);
         if (!status)
@@ -219,7 +219,7 @@ ingot_status ingot_passes_run(ingot_graph *graph, const ingot_pass_options *opti
     options = options ? options : &defaults;
     ingot_status status = check_names(options, error);
     if (!status)
-        status = ingot_passes_upgrade(graph, error);
+        status = ingot_passes_upgrade(graph, options->producer, error);
     if (options->fix_defaults)
         fix_defaults(graph);
     for (int i = 0; i < N_ROWS; i++)

@@ -130,3 +130,25 @@ def test_batched_scan(ingot, tmp_path, lengths, directions):
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     for got, want in zip(session.run(None, inputs), (last, every)):
         assert np.allclose(got, want, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("size", [[2, 3, 9, 10], ["n", 3, "h", "w"]], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("producer", ["pytorch", "another"])
+def test_aligned_corners(ingot, tmp_path, producer, size):
+    """PyTorch aligns the corners of whole pixels whatever the scales say; others those of the scaled size."""
+    x, scales = DRAW.standard_normal((2, 3, 9, 10)).astype(np.float32), np.array([1, 1, 0.5, 1.67], np.float32)
+    want = x
+    for axis in (2, 3):
+        n, scaled = want.shape[axis], float(want.shape[axis] * scales[axis])
+        out = int(scaled)
+        at = np.arange(out) * (n - 1) / ((out if producer == "pytorch" else scaled) - 1)
+        want = np.apply_along_axis(lambda row: np.interp(at, np.arange(n), row), axis, want)
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear", coordinate_transformation_mode="align_corners")
+    graph = helper.make_graph([node], "resize", [helper.make_tensor_value_info("x", TensorProto.FLOAT, size)],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [numpy_helper.from_array(scales, "scales")])
+    onnx.save(helper.make_model(graph, producer_name=producer, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "model.onnx")
+    for kind, value in (("input", x), ("output", want.astype(np.float32))):
+        (tmp_path / f"{kind}_0.pb").write_bytes(numpy_helper.from_array(value).SerializeToString())
+    for options in ((), ("--disable-pass", "all")):
+        done = ingot("verify", tmp_path / "model.onnx", tmp_path, "--rtol", "1e-5", "--atol", "1e-5", *options)
+        assert done.code == 0, done.out + done.err
