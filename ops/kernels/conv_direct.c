@@ -384,6 +384,82 @@ static void run_equal_runs(item *it, int64_t x0, int64_t x1)
     }
 }
 
+/* Places of a tile's pixels, in floats, and from each block of channels to the next. */
+typedef struct pixel_places {
+    int64_t at[MAX_PIXELS];
+    ptrdiff_t plane;
+} pixel_places;
+
+/* The pixels of some blocks, from some places to others. */
+static __attribute__((noinline)) void move_pixels(float *dst, const pixel_places *to, const float *src,
+                                                  const pixel_places *from, int64_t blocks, int px)
+{
+    for (int64_t b = 0; b < blocks; b++, dst += to->plane, src += from->plane)
+        for (int p = 0; p < px; p++)
+            vf8_store(dst + to->at[p], vf8_load(src + from->at[p]));
+}
+
+/* A tile of px pixels from number `first` on that goes on in the next row of outputs: by way of `held`, where they lie
+ * side by side. */
+static __attribute__((noinline)) void tile_across(const item *it, tile_job *t, int64_t first, int px)
+{
+    _Alignas(64) float held[MAX_PIXELS * UNIT], residual[MAX_PIXELS * UNIT];
+    const int64_t width = it->d->out[2], blocks = ceil_div(t->end.channels, BLOCK);
+    const tile_end end = t->end;
+    pixel_places apart = { .plane = it->s->out_plane }, side = { .plane = MAX_PIXELS * BLOCK };
+    const conv_place *place = &it->s->place;
+    const int64_t jump = place->step[1] * place->size[2] - width * place->step[2];      /* to the next row */
+    int64_t x = first % width, at = place_at(place, 0, first / width, x);
+
+    for (int p = 0; p < px; p++, at += place->step[2]) {
+        apart.at[p] = at * BLOCK;
+        side.at[p] = p * BLOCK;
+        if (++x == width) {
+            x = 0;
+            at += jump;
+        }
+    }
+    if (it->residual)
+        move_pixels(residual, &side, it->residual, &apart, blocks, px);
+    t->end.dst = held;
+    t->end.residual = it->residual ? residual : NULL;
+    t->end.pixel = BLOCK;
+    t->end.plane = side.plane;
+    t->end.vector = VECTOR_BLOCKS * side.plane;
+    (it->width == UNIT ? tiles_mixed_two : tiles_mixed_one)(t, px, 1);
+    t->end = end;
+    move_pixels(it->dst, &apart, held, &side, blocks, px);
+}
+
+/* Outputs that lie apart: as in run_mixed(), but those tiles that end where a row of outputs does not go together. */
+static __attribute__((noinline)) void run_apart(item *it)
+{
+    const conv_shape *s = it->s;
+    const int64_t n = it->row1 - it->row0, width = it->d->out[2];
+    const int64_t tiles = ceil_div(n, it->width == UNIT ? most_pixels(n) : CONV_PX1), least = n / tiles;
+    tile_job *t = &it->job;
+    int64_t wider = n % tiles;
+
+    t->weights = it->weights;
+    t->taps[0] = t->taps[1] = t->taps[2] = 1;
+    t->first = t->last = (tap_range){ 0, 1 };
+    for (int64_t p = it->row0; p < it->row1;) {
+        const int px = (int)least + (wider > 0);
+        const int64_t left = wider > 0 ? wider : (it->row1 - p) / px, here = min64(left, (width - p % width) / px);
+        const int64_t at = place_at(&s->place, 0, p / width, p % width) * BLOCK;
+
+        t->src = it->src + p * BLOCK;
+        t->end.dst = it->dst + at;
+        t->end.residual = it->residual ? it->residual + at : NULL;
+        if (here > 0)
+            (it->width == UNIT ? tiles_mixed_two : tiles_mixed_one)(t, px, here);
+        else
+            tile_across(it, t, p, px);
+        p += max64(here, 1) * px;
+        wider -= max64(here, 1);
+    }
+}
+
 /* A row is cut in three: pixels on the left that miss taps, the long run, and those on the right. Each part is
  * computed for all rows of the item before the next. */
 static void run_part(item *it)
@@ -392,6 +468,10 @@ static void run_part(item *it)
     const int64_t width = it->s->out[2];
     int64_t begin = 0, end;
 
+    if (it->s->apart) {
+        run_apart(it);
+        return;
+    }
     if (it->s->flat && it->s->ic_block == BLOCK) {
         it->job.src = it->src + (it->row0 - it->src_from) * BLOCK;
         it->job.weights = it->weights;

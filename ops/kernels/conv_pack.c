@@ -79,12 +79,14 @@ conv_shape INGOT_FN(conv_sizes_of)(const ingot_conv *d, const conv_place *place)
         in_pixels *= d->in[i];
         out_pixels *= d->out[i];
         dst_pixels *= s.place.size[i];
-        s.flat &= d->kernel[i] == 1 && d->stride[i] == 1 && d->pad[i] == 0 && d->in[i] == d->out[i] &&
-                  s.place.size[i] == d->out[i];
+        s.flat &= d->kernel[i] == 1 && d->stride[i] == 1 && d->pad[i] == 0 && d->in[i] == d->out[i];
+        s.apart |= s.place.size[i] != d->out[i];
     }
+    s.flat &= !s.apart || (s.out[0] == 1 && !d->plain_src);
+    s.apart &= s.flat;
     if (s.flat) {
-        s.in[0] = s.in[1] = s.out[0] = s.out[1] = s.place.size[0] = s.place.size[1] = 1;
-        s.in[2] = s.out[2] = s.place.size[2] = out_pixels;
+        s.in[0] = s.in[1] = s.out[0] = s.out[1] = 1;
+        s.in[2] = s.out[2] = out_pixels;
     }
     /* channels of a merged group, and floats from one part of the tensors to the next */
     s.groups = d->groups / s.merge;

@@ -8,7 +8,7 @@
 struct conv_shape {
     int64_t in[3], out[3];              /* one row each when `flat` */
     conv_place place;
-    bool flat;
+    bool flat, apart;                   /* flat: only mixes channels. apart: and its outputs are no row in dst */
     int64_t merge, groups;              /* groups merged into one, and the number of those */
     int64_t group_ic, group_oc;
     int64_t ic_block, ic_blocks;        /* channels that lie together in src, and how many times per group */

@@ -119,6 +119,10 @@ static const conv_case depthwise_cases[] = {
  * not, and a few output channels, which have a kernel of their own. */
 static const conv_case deconv_cases[] = {
     { "2x2 stride 2", 1, 1, 16, 40, { 1, 14, 34 }, { 1, 2, 2 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "2x2 stride 2, in parts", 1, 1, 2100, 40, { 1, 6, 26 }, { 1, 2, 2 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "3x2 stride 3x2", 2, 1, 20, 70, { 1, 24, 8 }, { 1, 3, 2 }, { 1, 3, 2 }, ONES, NONE, NONE, false },
+    { "2x2 stride 2, groups", 1, 3, 24, 48, { 1, 22, 10 }, { 1, 2, 2 }, { 1, 2, 2 }, ONES, NONE, NONE, false },
+    { "2x2x2 stride 2", 1, 1, 9, 16, { 4, 6, 10 }, { 2, 2, 2 }, { 2, 2, 2 }, ONES, NONE, NONE, false },
     { "4x4 stride 2", 2, 1, 24, 8, { 1, 10, 12 }, { 1, 4, 4 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "3x3 stride 2", 1, 1, 8, 24, { 1, 10, 12 }, { 1, 3, 3 }, { 1, 2, 2 }, ONES, { 0, 1, 1 }, { 0, 0, 0 }, false },
     { "3x3 stride 1", 1, 1, 8, 16, { 1, 6, 15 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
