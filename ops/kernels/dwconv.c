@@ -316,14 +316,16 @@ static void dw_rows(const dw_job *j, const dw_source *src, int64_t y0, int64_t y
     r.dilation = d->dilation[2];
     for (int64_t y = y0; y < y1; y++) {
         const int64_t top = y * d->stride[1] - d->pad[1], at = (y * d->out[2] + x0) * BLOCK;
-        /* rows of the window that lie in the source; the others would add zeros */
-        const int64_t k0 = min64(d->kernel[1], ceil_div(max64(0, -top), hole));
-        const int64_t k1 = max64(k0, min64(d->kernel[1], ceil_div(max64(0, d->in[1] - top), hole)));
+        int64_t above = 0;
 
-        for (int64_t k = k0; k < k1; k++)
-            r.src[k - k0] = src->first + ((top + k * hole) & last) * src->step;
-        r.kh = k1 - k0;
-        r.weights = j->weights + k0 * d->kernel[2] * VF32_LANES;
+        /* rows of the window that lie in the source; the others would add zeros */
+        r.kh = 0;
+        for (int64_t k = 0, row = top; k < d->kernel[1]; k++, row += hole)
+            if (row < 0)
+                above++;
+            else if (row < d->in[1])
+                r.src[r.kh++] = src->first + (row & last) * src->step;
+        r.weights = j->weights + above * d->kernel[2] * VF32_LANES;
         r.dst = j->dst + at;
         r.residual = j->residual ? j->residual + at : NULL;
         if (run_row)

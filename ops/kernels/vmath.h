@@ -87,8 +87,8 @@ INGOT_INLINE vf32 vf32_exp_normal(vf32 x)
     return vf32_exp_in_steps(vf32_max(vf32_set1(-87.3f), vf32_min(vf32_set1(88.73f), x)));
 }
 
-/* y, but 0 where exp(x) is below 1.8e-35, so that a thousandth of y is no denormal either: wherever one goes, it costs a
- * hundred cycles. */
+/* y, but 0 where exp(x) is below 1.8e-35, so that a thousandth of y is no denormal either: wherever one goes, it
+ * costs a hundred cycles. */
 INGOT_INLINE vf32 vf32_unless_far(vf32 x, vf32 y)
 {
     return vf32_select(vf32_lt(x, vf32_set1(-80.0f)), vf32_zero(), y);
