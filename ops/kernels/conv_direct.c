@@ -532,21 +532,28 @@ static void run_item(item *it)
     }
 }
 
-/* What all tiles have in common. */
-static tile_job job_of(const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e)
+/* What all tiles have in common. Field by field: a copy of what has just been written in pieces waits for all of them.
+ */
+static void set_common(tile_job *t, const ingot_conv *d, const conv_shape *s, const ingot_epilogue *e)
 {
-    tile_job t = {
-        .end = end_of(e, 0, 0), .blocks = s->ic_blocks, .block_channels = s->ic_block,
-        .rest = s->group_ic % s->ic_block, .pixel = d->stride[2] * s->ic_block,
-        .tap = { d->dilation[0] * s->in[1] * s->in[2] * s->ic_block, d->dilation[1] * s->in[2] * s->ic_block,
-                 d->dilation[2] * s->ic_block },
-        .plane = s->in_plane,
-    };
+    const ptrdiff_t pixel = s->ic_block, row = s->in[2] * pixel;
 
-    t.end.pixel = s->place.step[2] * BLOCK;
-    t.end.plane = s->out_plane;
-    t.end.vector = VECTOR_BLOCKS * s->out_plane;
-    return t;
+    clip_range(e, &t->end.low, &t->end.high);
+    t->end.act = act_follows(e) ? e : NULL;
+    t->end.residual = NULL;
+    t->end.pixel = s->place.step[2] * BLOCK;
+    t->end.plane = s->out_plane;
+    t->end.vector = VECTOR_BLOCKS * s->out_plane;
+    t->blocks = s->ic_blocks;
+    t->block_channels = s->ic_block;
+    t->rest = s->ic_block == BLOCK ? s->group_ic % BLOCK : 0;
+    t->pixel = d->stride[2] * pixel;
+    t->tap[0] = d->dilation[0] * s->in[1] * row;
+    t->tap[1] = d->dilation[1] * row;
+    t->tap[2] = d->dilation[2] * pixel;
+    t->plane = s->in_plane;
+    t->next_unit = (ahead){ NULL, NULL };
+    t->cold = false;
 }
 
 /* The same for the tiles of a unit. */
@@ -575,7 +582,7 @@ void INGOT_FN(conv_f32)(const ingot_conv *d, const float *packed, const float *s
 
 /* Makes `it`, whose d, s, e and job are there, item i: where its image, group, band and unit are. On the way it fetches
  * the weights of the item behind it, unless they have been in use before, and what is read behind the last. Field by
- * field: a copy of what has just been written in pieces waits for all of them. */
+ * field, as set_common(). */
 static void set_item(item *it, const float *packed, const float *src, float *dst, int64_t i)
 {
     const ingot_conv *d = it->d;
@@ -626,8 +633,9 @@ void INGOT_FN(conv_place_run)(const ingot_conv *d, const conv_place *place, cons
 {
     const conv_shape s = INGOT_FN(conv_shape_of)(d, place);
     const bool by_taps = INGOT_FN(conv_taps_fit)(d);
-    item it = { .d = d, .s = &s, .e = e, .job = job_of(d, &s, e) };
+    item it = { .d = d, .s = &s, .e = e };
 
+    set_common(&it.job, d, &s, e);
     for (int64_t i = i0; i < i1; i++) {
         set_item(&it, packed, src, dst, i);
         if (by_taps) {
@@ -646,8 +654,9 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const conv_shape *s, const flo
 {
     const bool two = unit_width_of(s->group_oc, unit) == UNIT;
     const int64_t width = d->in[2];
-    tile_job t = job_of(d, s, e);
+    tile_job t;
 
+    set_common(&t, d, s, e);
     set_unit(&t, d, s, e, 0, unit);
     t.weights = packed + unit * s->unit_floats;
     t.end.pixel = VF32_LANES;
@@ -753,8 +762,9 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
     const ingot_conv ready = ready_conv(d);
     conv_shape s = INGOT_FN(conv_shape_of)(&ready, NULL);
     const int64_t image = d->in[0] * d->in[1] * d->in[2] * BLOCK * s.ic_blocks;
-    item it = { .d = &ready, .s = &s, .e = e, .job = job_of(&ready, &s, e) };
+    item it = { .d = &ready, .s = &s, .e = e };
 
+    set_common(&it.job, &ready, &s, e);
     s.by_units = false;                 /* a band is made ready once */
     for (int64_t i = i0; i < i1; i++) {
         const int64_t band = i / s.units;
