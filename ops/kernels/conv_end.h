@@ -77,9 +77,25 @@ static __attribute__((noinline)) void finish_held(const tile_end *t, float *held
     }
 }
 
+/* Stores neighbouring pixels two by two, so that every store is a whole vector. */
+INGOT_INLINE void store_pairs(float *dst, ptrdiff_t vector, const ptrdiff_t plane[2], vf32 acc[MAX_PIXELS][2], int px,
+                              int nv)
+{
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        INGOT_UNROLL
+        for (int p = 0; p + 1 < px; p += 2) {
+            vf32_store(dst + v * vector + plane[v] + p * BLOCK, vf32_highs8(acc[p][v], acc[p + 1][v]));
+            vf32_store(dst + v * vector + p * BLOCK, vf32_lows8(acc[p][v], acc[p + 1][v]));
+        }
+        if (px % 2)
+            vf32_store_blocks(dst + v * vector + (px - 1) * BLOCK, plane[v], VECTOR_BLOCKS, acc[px - 1][v]);
+    }
+}
+
 /* The same on registers, where clipping is the activation: of a residual or a limit that there is not, nothing but a
  * branch. A last block that does not exist lies on the one before, which is stored after it. */
-INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals)
+INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals, bool mixed)
 {
     const bool whole = t->channels > nv * VF32_LANES - BLOCK;
     const ptrdiff_t pixel = t->pixel, vector = t->vector, plane[2] = { nv > 1 || whole ? t->plane : 0,
@@ -106,6 +122,10 @@ INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int p
         for (int i = 0; i < px * nv; i++)
             acc[i % px][i / px] = vf32_min(high, acc[i % px][i / px]);
     }
+    if (VECTOR_BLOCKS > 1 && mixed && pixel == BLOCK) {
+        store_pairs(dst, vector, plane, acc, px, nv);
+        return;
+    }
     INGOT_UNROLL
     for (int i = 0; i < px * nv; i++)
         vf32_store_blocks(dst + i / px * vector + i % px * pixel, plane[i / px], VECTOR_BLOCKS, acc[i % px][i / px]);
@@ -126,7 +146,7 @@ INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int
             acc[i % px][i / px] = vf32_hard_swish(acc[i % px][i / px]);
     /* the usual end: clipping is all that follows */
     if ((!t->act || swish) && (residuals || !t->residual)) {
-        finish_whole(t, acc, px, nv, residuals);
+        finish_whole(t, acc, px, nv, residuals, mixed);
         return;
     }
     INGOT_UNROLL
