@@ -54,7 +54,8 @@ def sources():
 def kernel_sections():
     """(architecture, instruction set, the one that it builds on or "", gcc's target, files) in order of speed."""
     text = read("ops/kernels/meson.build")
-    every = [f"ops/kernels/{name}" for name in re.findall(r"'(\w+\.c)'", re.search(r"kernel_sources = files\((.*?)\)", text, re.S).group(1))]
+    lists = re.findall(r"kernel_sources = files\((.*?)\)", text, re.S)
+    every = [f"ops/kernels/{name}" for name in re.findall(r"'(\w+\.c)'", " ".join(lists))]
     few = ["ops/kernels/dot_i8.c", "ops/kernels/table.c"]
     rows = [("", "baseline", "", [], every)]
     for table, files in (("kernel_isas", every), ("dot_isas", few)):
