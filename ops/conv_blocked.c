@@ -82,13 +82,16 @@ static void direct_run(const run_call *call, int64_t begin, int64_t end, float *
     call->k->conv_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, begin, end);
 }
 
-/* --- mixing: 1x1, of a source that is made ready on the way; weights are packed as for direct --- */
+/* --- mixing: 1x1, or patches side by side, of a source that is made ready; weights are packed as for direct --- */
 
-/* Without a prologue, where a stride leaves pixels that lie apart, and they are read a few times. */
+/* Without a prologue, where a stride leaves pixels that lie apart, or a row-major source has patches, and they are read
+ * often enough; the variant tells which. */
 static int mixing_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
 {
+    const int64_t enough = (d->plain_src ? 8 : 4) * k->lanes;
+
     (void)choice;
-    return d->stride[2] > 1 && d->oc >= 4 * k->lanes && k->conv_mix_scratch_f32(d) > 0 ? 0 : -1;
+    return d->stride[2] > 1 && d->oc >= enough && k->conv_mix_scratch_f32(d) > 0 ? d->plain_src : -1;
 }
 
 /* The head, then a band of the source. */
@@ -311,7 +314,7 @@ static const ingot_conv_algorithm algorithms[] = {
       winograd_scratch,
       winograd_items,
       winograd_run },
-    { { "direct nchw8c, collected pixels" },
+    { { "direct nchw8c, collected pixels", "direct nchw to nchw8c, collected patches" },
       mixing_variant,
       direct_packed,
       direct_units,

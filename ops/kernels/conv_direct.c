@@ -13,6 +13,7 @@
 #include "ops/kernels/conv_direct.h"
 #include "ops/kernels/conv_end.h"
 #include "ops/kernels/conv_first.h"
+#include "ops/kernels/conv_ready.h"
 #include "ops/kernels/conv_shape.h"
 #include "ops/kernels/conv_taps.h"
 
@@ -669,91 +670,7 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const conv_shape *s, const flo
     }
 }
 
-/* --- mixing channels of a source that is made ready first, band by band, in scratch memory --- */
-
-/* The convolution over pixels that are ready: those of the outputs, side by side. */
-static ingot_conv ready_conv(const ingot_conv *d)
-{
-    ingot_conv ready = *d;
-
-    for (int i = 0; i < 3; i++) {
-        ready.in[i] = d->out[i];
-        ready.stride[i] = ready.dilation[i] = 1;
-    }
-    return ready;
-}
-
-/* From a channel block of the scratch memory to the next: a line more than the pixels keeps them out of each other's
- * cache sets. */
-static int64_t ready_plane(const conv_shape *s) { return s->band * BLOCK + 16; }
-
-int64_t INGOT_FN(conv_mix_scratch_f32)(const ingot_conv *d)
-{
-    bool fits = d->groups == 1 && !d->plain_src;
-
-    for (int i = 0; i < 3; i++)
-        fits &= d->kernel[i] == 1 && d->pad[i] == 0 && (d->out[i] - 1) * d->stride[i] < d->in[i];
-    if (!fits)
-        return 0;
-
-    const ingot_conv ready = ready_conv(d);
-    const conv_shape s = INGOT_FN(conv_shape_of)(&ready, NULL);
-    return s.ic_blocks * ready_plane(&s);
-}
-
-int64_t INGOT_FN(conv_mix_items_f32)(const ingot_conv *d)
-{
-    const ingot_conv ready = ready_conv(d);
-    return INGOT_FN(conv_place_items)(&ready, NULL);
-}
-
-/* Pixels [from, to) of the outputs, in one channel block, row by row. */
-static void collect_pixels(const ingot_conv *d, float *dst, const float *src, int64_t from, int64_t to)
-{
-    const int64_t step = d->stride[2] * BLOCK;
-
-    while (from < to) {
-        const int64_t row = from / d->out[2], x = from % d->out[2], n = min64(to - from, d->out[2] - x);
-        const int64_t in_row = row / d->out[1] * d->stride[0] * d->in[1] + row % d->out[1] * d->stride[1];
-        const float *pixel = src + in_row * d->in[2] * BLOCK + x * step;
-
-        for (int64_t i = 0; i < n; i++, pixel += step, dst += BLOCK)
-            vf8_store(dst, vf8_load(pixel));
-        from += n;
-    }
-}
-
-/* n pixels of a channel block, normalized and clipped; dst may be src. */
-static void normalize_pixels(float *dst, const float *src, int64_t n, const float *p, float low, float high)
-{
-    const vf8 sub = vf8_load(p), mul = vf8_load(p + BLOCK), add = vf8_load(p + 2 * BLOCK);
-    const vf8 least = vf8_set1(low), most = vf8_set1(high);
-
-    for (int64_t i = 0; i < n * BLOCK; i += BLOCK) {
-        const vf8 x = vf8_fma(vf8_sub(vf8_load(src + i), sub), mul, add);
-        vf8_store(dst + i, vf8_min(most, vf8_max(least, x)));
-    }
-}
-
-/* All channels of pixels [from, to) of an image: those that the stride leaves, normalized, through the activation. */
-static void make_ready(const ingot_conv *d, const ingot_prologue *first, const conv_shape *s, float *dst,
-                       const float *src, int64_t from, int64_t to)
-{
-    const int64_t plane = d->in[0] * d->in[1] * d->in[2] * BLOCK, n = to - from;
-    const bool moves = !first || plane != s->in_plane;
-    float low = 0, high = 0;
-
-    if (first)
-        clip_range(&first->act, &low, &high);
-    for (int64_t b = 0; b < s->ic_blocks; b++, src += plane, dst += ready_plane(s)) {
-        if (moves)
-            collect_pixels(d, dst, src, from, to);
-        if (first)
-            normalize_pixels(dst, moves ? dst : src + from * BLOCK, n, first->parameters + 3 * BLOCK * b, low, high);
-        if (first && act_follows(&first->act))
-            INGOT_FN(act_rows_f32)(dst, 0, 1, n * BLOCK, &first->act);
-    }
-}
+/* --- mixing channels of a source that is made ready first (conv_ready.c), band by band --- */
 
 /* Items [i0, i1): images by bands by units, as above. */
 void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, const float *packed, const float *src,
@@ -761,7 +678,7 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
 {
     const ingot_conv ready = ready_conv(d);
     conv_shape s = INGOT_FN(conv_shape_of)(&ready, NULL);
-    const int64_t image = d->in[0] * d->in[1] * d->in[2] * BLOCK * s.ic_blocks;
+    const int64_t image = d->in[0] * d->in[1] * d->in[2] * (d->plain_src ? d->ic : BLOCK * s.ic_blocks);
     item it = { .d = &ready, .s = &s, .e = e };
 
     set_common(&it.job, &ready, &s, e);
@@ -771,7 +688,7 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
 
         set_item(&it, packed, src, dst, i);
         if (band != *held)
-            make_ready(d, first, &s, scratch, src + band / s.bands * image, it.row0, it.row1);
+            INGOT_FN(conv_make_ready)(d, first, &s, scratch, src + band / s.bands * image, it.row0, it.row1);
         *held = band;
         it.src = scratch;
         it.src_from = it.row0;

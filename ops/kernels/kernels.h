@@ -305,7 +305,8 @@ enum { INGOT_STRIPE = 16 };
     X(void, conv_band_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, int64_t plane, \
                             const ingot_epilogue *e, int64_t y0, int64_t y1)) \
     /* A convolution that only mixes channels (1x1, one group, blocked src), of what a stride leaves and a prologue \
-       (NULL: none) makes of its source; weights as above. scratch holds conv_mix_scratch_f32 floats (0: not for this \
+       (NULL: none) makes of its source; or one of patches of a row-major src which do not overlap and whose numbers \
+       fill blocks, without a prologue. Weights as above. scratch holds conv_mix_scratch_f32 floats (0: not for this \
        one), is best aligned to 64 bytes, and belongs to one call at a time. *held as for winograd_f32. */ \
     X(int64_t, conv_mix_scratch_f32, (const ingot_conv *d)) \
     X(int64_t, conv_mix_items_f32, (const ingot_conv *d)) \

@@ -1,5 +1,5 @@
 /* test_conv.c - convolutions into blocked channels against the definition, over shapes that cross every tile edge. */
-#include "check.h"
+#include "check_conv.h"
 
 /* A convolution by its sizes, (depth, height, width) each; before and after are the padding. plain_src: the source
  * is row-major, as the first layer's is, rather than blocked. */
@@ -13,8 +13,6 @@ typedef struct conv_case {
 /* `in` is the source's size, except for transposed convolutions, where it is the result's. The list has what
  * networks use and, for each way that the kernel can take, sizes at which that way begins or ends: widths around the
  * tiles', channels that fill no block, groups that are merged, taps that fall outside. */
-#define ONES { 1, 1, 1 }
-#define NONE { 0, 0, 0 }
 static const conv_case cases[] = {
     { "3x3", 1, 1, 16, 40, { 1, 9, 23 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
     { "3x3 batch", 3, 1, 8, 8, { 1, 7, 7 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
@@ -236,10 +234,6 @@ static ingot_conv transposed_of(const conv_case *t)
     return d;
 }
 
-/* Blocks of eight channels; pixels of an image. */
-static int64_t blocks_of(int64_t channels) { return (channels + 7) / 8; }
-static int64_t pixels_of(const int64_t size[3]) { return size[0] * size[1] * size[2]; }
-
 /* Where element (n, c, pixel) of a tensor of `channels` is. */
 static int64_t place(int64_t channels, int64_t pixels, int64_t n, int64_t c, int64_t pixel, bool plain)
 {
@@ -302,13 +296,6 @@ typedef struct algorithm {
     void (*run)(const ingot_conv *, const float *, const float *, float *, const ingot_epilogue *, int64_t, int64_t);
     bool minimal;                      /* of a row-major source: by minimal filtering */
 } algorithm;
-
-/* Weights are packed one unit at a time, as threads share that work. */
-static void pack_direct(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
-{
-    for (int64_t u = 0, units = k->conv_units_f32(d); u < units; u++)
-        k->conv_pack_f32(d, packed, weights, u, u + 1);
-}
 
 /* Winograd with m bound to it, so that it looks like the others. */
 static const ingot_kernels *winograd;
@@ -512,77 +499,6 @@ static void check_not_minimal(const ingot_kernels *k)
         check_fail("minimal %s: rows of four pixels are possible, and not worth it", k->isa);
 }
 
-/* A 1x1 convolution and a depthwise one of its result, by the latter's sizes; ic of the former. */
-/* The bits are those of the ordinary kernel on a source that was made ready before: pixels that the stride leaves,
- * normalized, through an activation. In two calls, of which the second may find its source in scratch memory. */
-static void check_mix(const ingot_kernels *k, int ic, int oc, int height, int width, int stride, bool normalizes)
-{
-    const int64_t in = (int64_t)height * width, rows = (height - 1) / stride + 1, columns = (width - 1) / stride + 1;
-    const int64_t out = rows * columns, blocks = 2 * blocks_of(ic), n_src = blocks * 8 * in, n_ready = blocks * 8 * out;
-    const int64_t n_dst = 2 * blocks_of(oc) * 8 * out, n_weights = (int64_t)ic * oc, n_parameters = 12 * blocks;
-    const ingot_conv d = { .n = 2, .groups = 1, .ic = ic, .oc = oc, .in = { 1, height, width },
-                           .out = { 1, rows, columns }, .kernel = ONES, .stride = { 1, stride, stride },
-                           .dilation = ONES };
-    ingot_conv plain = d;
-    float *src = check_randoms(n_src), *ready = check_floats(n_ready), *parameters = check_randoms(n_parameters);
-    float *dst = check_floats(n_dst), *want = check_floats(n_dst), *weights = check_randoms(n_weights);
-    const int64_t n_packed = k->conv_packed_f32(&d), n_scratch = k->conv_mix_scratch_f32(&d);
-    float *packed = check_floats(n_packed), *scratch = check_floats(n_scratch);
-    const ingot_prologue first = { parameters, { .act = INGOT_ACT_RELU } };
-    const ingot_epilogue e = { .act = INGOT_ACT_RELU };
-    const int64_t items = k->conv_mix_items_f32(&d);
-    char what[128];
-    int64_t held = -1;
-
-    snprintf(what, sizeof what, "mix %s %d->%d %dx%d/%d", k->isa, ic, oc, height, width, stride);
-    for (int64_t b = 0; b < blocks; b++) {
-        float *to = ready + b * out * 8, *p = parameters + b % (blocks / 2) * 24;
-
-        for (int64_t i = 0; i < out; i++)
-            memcpy(to + 8 * i, src + 8 * (b * in + i / columns * stride * width + i % columns * stride), 32);
-        if (normalizes) {
-            k->scale_shift_blocked_f32(to, to, out, p, p + 8, p + 16);
-            k->act_rows_f32(to, 0, 1, out * 8, &first.act);
-        }
-    }
-    plain.in[1] = rows, plain.in[2] = columns;
-    plain.stride[1] = plain.stride[2] = 1;
-    pack_direct(k, &d, packed, weights);
-    k->conv_f32(&plain, packed, ready, want, &e, 0, k->conv_items_f32(&plain));
-    k->conv_mix_f32(&d, normalizes ? &first : NULL, packed, src, dst, &e, scratch, &held, items / 3, items);
-    k->conv_mix_f32(&d, normalizes ? &first : NULL, packed, src, dst, &e, scratch, &held, 0, items / 3);
-    if (memcmp(dst, want, (size_t)n_dst * sizeof *dst))
-        check_fail("%s: another result than of a source that is ready", what);
-    check_free(src, n_src, what), check_free(ready, n_ready, what), check_free(parameters, n_parameters, what);
-    check_free(dst, n_dst, what), check_free(want, n_dst, what), check_free(weights, n_weights, what);
-    check_free(packed, n_packed, what), check_free(scratch, n_scratch, what);
-}
-
-/* Bands and tiles of all sorts; and convolutions that do more than mix channels, or have groups. */
-static void check_mixes(const ingot_kernels *k)
-{
-    ingot_conv no = { .n = 1, .groups = 1, .ic = 8, .oc = 8, .in = { 1, 9, 9 }, .out = { 1, 9, 9 }, .kernel = ONES,
-                      .stride = ONES, .dilation = ONES };
-
-    for (int normalizes = 0; normalizes < 2; normalizes++) {
-        check_mix(k, 8, 8, 1, 1, 1, normalizes);
-        check_mix(k, 16, 64, 7, 7, 2, normalizes);
-        check_mix(k, 16, 80, 14, 14, 2, normalizes);
-        check_mix(k, 19, 35, 23, 20, 1, normalizes);
-        check_mix(k, 100, 72, 29, 31, 2, normalizes);
-        check_mix(k, 5, 13, 41, 17, 3, normalizes);
-        check_mix(k, 640, 40, 15, 16, 1, normalizes);
-    }
-    if (!k->conv_mix_scratch_f32(&no))
-        check_fail("mix %s: nothing for a 1x1 convolution", k->isa);
-    no.groups = 2;
-    if (k->conv_mix_scratch_f32(&no))
-        check_fail("mix %s: groups", k->isa);
-    no.groups = no.pad[2] = 1, no.out[2] = 11;
-    if (k->conv_mix_scratch_f32(&no))
-        check_fail("mix %s: padding", k->isa);
-}
-
 /* Bands of rows in memory of their own hold the bits of the whole result. */
 static void check_bands(const ingot_kernels *k, int ic, int oc, int height, int width, int stride, ingot_act act,
                         bool minimal)
@@ -615,6 +531,7 @@ static void check_bands(const ingot_kernels *k, int ic, int oc, int height, int 
     check_free(packed, n_packed, "bands"), check_free(want, n_dst, "bands");
 }
 
+/* A 1x1 convolution and a depthwise one of its result, by the latter's sizes; ic of the former. */
 typedef struct pair_case {
     const char *name;
     int n, ic, oc;
@@ -755,7 +672,6 @@ static void test(const ingot_kernels *k)
     const algorithm one = { false, 1e-6, winograd_packed_1, winograd_pack_1, winograd_items_1, winograd_run_1 };
     const algorithm two = { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
-    check_mixes(k);
     check_bands(k, 3, 64, 32, 32, 1, INGOT_ACT_RELU, false);
     check_bands(k, 1, 13, 17, 29, 2, INGOT_ACT_SILU, false);
     check_bands(k, 4, 40, 90, 35, 1, INGOT_ACT_NONE, false);

@@ -80,6 +80,21 @@ def test_conv(ingot, tmp_path, seed):
     check(ingot, tmp_path, node, [x, w, b], np.maximum(2 * y, 0), [add, helper.make_node("Relu", ["u"], ["y"])])
 
 
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("channels, patch, step, out", [
+    (3, (16, 16), (16, 16), (4, 5)), (4, (2, 2), (2, 2), (16, 15)), (1, (2, 3, 4), (2, 4, 5), (2, 3, 9))])
+def test_patches(ingot, tmp_path, channels, patch, step, out, computed):
+    """What transformers embed: windows that do not overlap, and enough results that they are collected."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal([3, channels] + [n * s + s // 2 for n, s in zip(out, step)]).astype(np.float32)
+    w = scaled(rng, [200, channels, *patch], channels * np.prod(patch))
+    b = rng.standard_normal(200).astype(np.float32)
+    y = conv(x.astype(float), w.astype(float), b, 1, step, [1] * len(out), [0] * 2 * len(out))[:, :, *(slice(n) for n in out)]
+    name = "v" if computed else "w"
+    node = helper.make_node("Conv", ["x", name, "b"], ["t"], strides=step, kernel_shape=patch)
+    check(ingot, tmp_path, node, [x, w, b], np.maximum(y, 0), [helper.make_node("Relu", ["t"], ["y"])])
+
+
 @pytest.mark.parametrize("seed", range(16))
 def test_conv_transpose(ingot, tmp_path, seed):
     pick, rng = random.Random(seed), np.random.default_rng(seed)
