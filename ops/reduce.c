@@ -13,9 +13,9 @@
 #include "ops/row_loops.h"
 #include "ops/scalar.h"
 
-/* WIDTH columns are folded at a time; ROWS rows of floats before they are added in double; GRAIN elements make a
- * task. */
-enum { WIDTH = 256, ROWS = 64, GRAIN = 16 * 1024 };
+/* WIDTH columns are folded at a time; ROWS rows of floats before they are added in double; rows of SHORT elements side
+ * by side; GRAIN elements make a task. */
+enum { WIDTH = 256, ROWS = 64, SHORT = 32, GRAIN = 16 * 1024 };
 
 /* The operators; what they fold by, and what is done with the fold, is below. */
 typedef enum reduce_kind {
@@ -285,27 +285,51 @@ static void fold_results(const reduce_job *job, ingot_fold fold, int64_t first, 
     }
 }
 
-/* From the fold to the result: the mean's division, the root, the logarithm. An integer mean is cut toward 0, and 0
- * of no elements. */
-static void store_result(const reduce_job *job, int64_t at, reduce_total total, double shift)
+/* From the fold of reals to the result: the mean's division, the root, the logarithm. */
+static double finish_real(const reduce_job *job, double total, double shift)
 {
-    if (job->integers) {
-        int64_t value = total.integer;
-        if (job->kind == REDUCE_MEAN)
-            value = job->count == 0      ? 0
-                    : job->is_unsigned ? (int64_t)((uint64_t)value / (uint64_t)job->count)
-                                       : value / job->count;
-        ingot_put_int(job->y, at, value);
-        return;
-    }
     switch (job->kind) {
-    case REDUCE_MEAN: total.real /= (double)job->count; break;
-    case REDUCE_L2: total.real = sqrt(total.real); break;
-    case REDUCE_LOG_SUM: total.real = log(total.real); break;
-    case REDUCE_LOG_SUM_EXP: total.real = log(total.real) + shift; break;
-    default: break;
+    case REDUCE_MEAN: return total / (double)job->count;
+    case REDUCE_L2: return sqrt(total);
+    case REDUCE_LOG_SUM: return log(total);
+    case REDUCE_LOG_SUM_EXP: return log(total) + shift;
+    default: return total;
     }
-    ingot_put_double(job->y, at, total.real);
+}
+
+/* The same of integers: a mean is cut toward 0, and 0 of no elements. */
+static int64_t finish_integer(const reduce_job *job, int64_t total)
+{
+    if (job->kind != REDUCE_MEAN)
+        return total;
+    return job->count == 0     ? 0
+           : job->is_unsigned ? (int64_t)((uint64_t)total / (uint64_t)job->count)
+                              : total / job->count;
+}
+
+/* Results [at, at + n) from their folds. Integers from reals are cut off at the limits of their type. */
+static void store_results(const reduce_job *job, int64_t at, int64_t n, reduce_total *total, const double *shift)
+{
+    ingot_tensor *y = job->y;
+    const ingot_conversion as = {.from = job->integers ? INGOT_INT64 : INGOT_DOUBLE, .to = y->dtype,
+                                 .kernels = job->kernels};
+    for (int64_t j = 0; j < n; j++)
+        if (job->integers)
+            total[j].integer = finish_integer(job, total[j].integer);
+        else
+            total[j].real = finish_real(job, total[j].real, shift[j]);
+    if (job->integers || ingot_is_float(y->dtype))
+        ingot_convert(&as, (char *)y->data + (size_t)at * ingot_dtype_size_bytes(y->dtype), total, n);
+    else
+        for (int64_t j = 0; j < n; j++)
+            ingot_put_double(y, at + j, total[j].real);
+}
+
+/* What LogSumExp takes off: the largest of each result, where that is a number. */
+static void shift_by(const reduce_total *largest, int64_t n, double *shift)
+{
+    for (int64_t j = 0; j < n; j++)
+        shift[j] = isfinite(largest[j].real) ? largest[j].real : 0;
 }
 
 /* Units of work [begin, end): a kept index and, when rows are kept, a block of columns of it. */
@@ -327,12 +351,10 @@ static void reduce_part(void *argument, int64_t begin, int64_t end, int thread)
         /* Two walks: first the largest of each result, then the sum of exponentials below it. */
         if (job->kind == REDUCE_LOG_SUM_EXP) {
             fold_results(job, INGOT_FOLD_MAX, first, n, shift, total);
-            for (int64_t j = 0; j < n; j++)
-                shift[j] = isfinite(total[j].real) ? total[j].real : 0;
+            shift_by(total, n, shift);
         }
         fold_results(job, fold, first, n, shift, total);
-        for (int64_t j = 0; j < n; j++)
-            store_result(job, at + j, total[j], shift[j]);
+        store_results(job, at, n, total, shift);
     }
 }
 
@@ -341,14 +363,51 @@ static void reduce_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const reduce_job *job = argument;
     const ingot_fold fold = kinds[job->kind].fold;
+    const size_t n = (size_t)job->row;
     const float *x = job->x->data;
     float *y = job->y->data;
     (void)thread;
     for (int64_t row = begin; row < end; row++) {
-        const double total = job->kernels->fold_row_f32(fold, x + row * job->row, (size_t)job->row, 0);
-        y[row] = (float)(job->kind == REDUCE_MEAN ? total / (double)job->count
-                         : job->kind == REDUCE_L2 ? sqrt(total)
-                                                  : total);
+        const float *src = x + row * job->row;
+        double shift = job->kind == REDUCE_LOG_SUM_EXP ? job->kernels->fold_row_f32(INGOT_FOLD_MAX, src, n, 0) : 0;
+        shift = isfinite(shift) ? shift : 0;
+        y[row] = (float)finish_real(job, job->kernels->fold_row_f32(fold, src, n, (float)shift), shift);
+    }
+}
+
+/* n short rows that are loaded already, folded side by side: each step takes one element of all of them. */
+static void fold_short(const reduce_job *job, ingot_fold fold, const reduce_total *rows, int64_t n, const double *shift,
+                       reduce_total *total)
+{
+    reduce_total column[WIDTH];
+    for (int64_t j = 0; j < n; j++)
+        total[j] = neutral(job, fold);
+    for (int64_t i = 0; i < job->row; i++) {
+        for (int64_t j = 0; j < n; j++)
+            column[j] = rows[j * job->row + i];
+        join(job, fold, total, column, n, shift);
+    }
+}
+
+/* Task over rows of the plain case that are SHORT and of other types than float. */
+static void reduce_short(void *argument, int64_t begin, int64_t end, int thread)
+{
+    const reduce_job *job = argument;
+    const int64_t together = WIDTH / job->row;
+    (void)thread;
+    for (int64_t row = begin; row < end; row += together) {
+        const int64_t n = MIN(together, end - row);
+        reduce_total rows[WIDTH], total[WIDTH];
+        double shift[WIDTH];
+        load_row(job, row * job->row, n * job->row, rows);
+        for (int64_t j = 0; j < n; j++)
+            shift[j] = 0;
+        if (job->kind == REDUCE_LOG_SUM_EXP) {
+            fold_short(job, INGOT_FOLD_MAX, rows, n, shift, total);
+            shift_by(total, n, shift);
+        }
+        fold_short(job, kinds[job->kind].fold, rows, n, shift, total);
+        store_results(job, row, n, total, shift);
     }
 }
 
@@ -373,14 +432,16 @@ static void reduce_columns(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
-/* The task: the general one, or a kernel call for each row or stretch of columns. Floats without a logarithm have
- * that, where only the innermost of two merged dimensions goes, or a single short one that is not. */
+/* The task: the general one, or a kernel call for each row or stretch of columns. Floats have that where only the
+ * innermost of two merged dimensions goes, or (without a logarithm) a single short one that is not. Short rows of other
+ * types are folded several at a time. */
 static ingot_task *choose_task(const reduce_job *job)
 {
-    if (job->x->dtype != INGOT_FLOAT || job->kind == REDUCE_LOG_SUM || job->kind == REDUCE_LOG_SUM_EXP)
+    const bool floats = job->x->dtype == INGOT_FLOAT;
+    if (!job->row_kept && job->folded.n == 0 && job->kept.n <= 1 && job->count > 0)
+        return floats ? reduce_rows : job->row <= SHORT ? reduce_short : reduce_part;
+    if (!floats || !job->row_kept || job->kind == REDUCE_LOG_SUM || job->kind == REDUCE_LOG_SUM_EXP)
         return reduce_part;
-    if (!job->row_kept)
-        return job->folded.n == 0 && job->kept.n <= 1 ? reduce_rows : reduce_part;
     return job->folded.n == 1 && job->count >= 1 && job->count <= ROWS ? reduce_columns : reduce_part;
 }
 

@@ -233,11 +233,12 @@ def test_casts_of_every_half(ingot, tmp_path):
         np.testing.assert_array_equal(got, x.astype(np.float16))
 
 
+@pytest.mark.parametrize("shape", [(3, 701), (290, 9)], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64, np.int64, np.float64], ids=lambda t: t.__name__)
-def test_long_reductions(ingot, tmp_path, dtype):
-    """Rows of more than one stretch of 256 elements, folded to numbers and onto each other."""
-    x = numbers(dtype, (3, 701), -100, 100)
-    x[1, 300], x[2, 555] = (np.nan, -np.inf) if dtype == np.float64 else (np.iinfo(dtype).max, np.iinfo(dtype).min)
+def test_long_reductions(ingot, tmp_path, dtype, shape):
+    """Rows of more than one stretch of 256 elements, folded to numbers and onto each other; and many short ones."""
+    x = numbers(dtype, shape, -100 if shape[0] == 3 else 1, 100)  # short sums must not cancel
+    x.flat[1001], x.flat[1957] = (np.nan, -np.inf) if dtype == np.float64 else (np.iinfo(dtype).max, np.iinfo(dtype).min)
     folds = {"ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceProd": np.prod,
              "ReduceL1": lambda a, **k: np.sum(np.abs(a), **k), "ReduceSumSquare": lambda a, **k: np.sum(a * a, **k)}
     for op, fold in folds.items():
