@@ -1,8 +1,12 @@
 /* select.c - operators whose result is as long as the data says: NonZero, Compress, Unique. */
 #include <string.h>
 
+#include "ops/convert.h"
 #include "ops/movement.h"
 #include "ops/order.h"
+#include "ops/row_loops.h"
+
+enum { FLAGS = 1024 }; /* elements that NonZero looks at together */
 
 /* Results are as long as the data say, so memory is asked for in the run. */
 /* (rank, how many there are), which the run finds out. */
@@ -19,27 +23,67 @@ static bool is_nonzero(const ingot_tensor *x, int64_t i)
     }
 }
 
-/* Two walks: one counts, one writes. y[d] has the indices of dimension d, in row-major order of the elements. */
+/* Which of n elements from `first` on are not zero, as bytes of 0 or 1. */
+static void flag_nonzero(const ingot_op_ctx *c, int64_t first, int64_t n, uint8_t *flags)
+{
+    const ingot_tensor *x = c->in[0];
+    const ingot_conversion as = {.from = x->dtype, .to = INGOT_BOOL, .kernels = c->kernels};
+    if ((INGOT_TYPES_NUMERIC | INGOT_TYPE(BOOL)) >> x->dtype & 1)
+        ingot_convert(&as, flags, (const char *)x->data + (size_t)first * ingot_dtype_size_bytes(x->dtype), n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            flags[i] = is_nonzero(x, first + i);
+}
+
+/* Bytes of 0 or 1, added up. */
+INGOT_VECTOR_LOOPS static int64_t count_flags(const uint8_t *flags, int64_t n)
+{
+    int32_t sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += flags[i];
+    return sum;
+}
+
+/* The next flag at or after i of n; n where there is none. Eight at a time, as most masks are mostly zeros. */
+static int64_t next_flag(const uint8_t *flags, int64_t i, int64_t n)
+{
+    for (uint64_t eight = 0; i + 8 <= n && !eight; i += eight ? 0 : 8)
+        memcpy(&eight, flags + i, 8);
+    while (i < n && !flags[i])
+        i++;
+    return i;
+}
+
+/* Two walks over stretches of FLAGS elements: one counts, one writes. y[d] has the indices of dimension d, in row-major
+ * order of the elements. */
 static ingot_status run_non_zero(ingot_op_ctx *c)
 {
     const ingot_tensor *x = c->in[0];
-    const int64_t n = ingot_count(x), none[INGOT_MAX_RANK] = {0};
+    const int64_t n = ingot_count(x), inner = x->rank ? x->shape[x->rank - 1] : 1, none[INGOT_MAX_RANK] = {0};
     int64_t found = 0, index[INGOT_MAX_RANK] = {0}, ignored = 0;
-    for (int64_t i = 0; i < n && !ingot_cancelled_at(c, i); i++)
-        found += is_nonzero(x, i);
+    uint8_t flags[FLAGS];
+    for (int64_t first = 0; first < n && !ingot_cancelled(c); first += FLAGS) {
+        const int64_t some = MIN(FLAGS, n - first);
+        flag_nonzero(c, first, some, flags);
+        found += count_flags(flags, some);
+    }
     const int64_t shape[2] = {x->rank, found};
     const ingot_status status = ingot_out_resize(c, 0, INGOT_INT64, 2, shape);
     if (status)
         return status;
-    /* y is (rank, found): a column for each element that was found. */
-    int64_t *y = c->out[0]->data, at = 0;
-    for (int64_t i = 0; i < n && at < found && !ingot_cancelled_at(c, i); i++) {
-        if (is_nonzero(x, i)) {
-            for (int d = 0; d < x->rank; d++)
+    /* y is (rank, found): a column for each element that was found. index: of the row that begins at element `row`. */
+    int64_t *y = c->out[0]->data, at = 0, row = 0;
+    for (int64_t first = 0; first < n && at < found && !ingot_cancelled(c); first += FLAGS) {
+        const int64_t some = MIN(FLAGS, n - first);
+        flag_nonzero(c, first, some, flags);
+        for (int64_t i = next_flag(flags, 0, some); i < some; i = next_flag(flags, i + 1, some), at++) {
+            for (; first + i >= row + inner; row += inner)
+                ingot_advance(x->rank - 1, x->shape, none, index, &ignored);
+            for (int d = 0; d < x->rank - 1; d++)
                 y[d * found + at] = index[d];
-            at++;
+            if (x->rank)
+                y[(x->rank - 1) * found + at] = first + i - row;
         }
-        ingot_advance(x->rank, x->shape, none, index, &ignored);
     }
     return INGOT_OK;
 }

@@ -176,7 +176,8 @@ def test_reductions(check, dtype):
     real = ["ReduceMean", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"]
     for op in whole + (real if np.issubdtype(dtype, np.floating) else []):
         for shape, axes in [((5, 33), (1,)), ((33, 5), (0,)), ((3, 70, 300), (1,)), ((4, 5, 6, 7), (0, 2)), ((4, 5, 6, 7), (1, 3)),
-                            ((2, 3, 49), (2,)), ((2, 3, 4, 5), (2, 3)), ((1, 7, 1), (0, 2)), ((9,), (-1,)), ((2, 2000), (0, 1))]:
+                            ((2, 3, 49), (2,)), ((2, 3, 4, 5), (2, 3)), ((1, 7, 1), (0, 2)), ((9,), (-1,)), ((2, 2000), (0, 1)),
+                            ((300, 7), (1,)), ((17, 32), (1,))]:
             x = array(dtype, *shape)
             # sums that cancel would show the rounding of the reference, which adds float32 in another order
             x = np.abs(x) if op in ("ReduceSum", "ReduceMean") and np.issubdtype(dtype, np.floating) else x
@@ -232,6 +233,18 @@ def test_reduced_scatters(check):
     check(cases)
 
 
+@pytest.mark.parametrize("share", [0, 0.002, 0.5, 1])
+def test_non_zero(check, share):
+    """Masks longer than the stretch that is looked at together, with rows that end anywhere in it."""
+    cases = Cases()
+    for dtype in (np.bool_, np.float32, np.float16, np.float64, np.int8, np.int64):
+        for shape in [(), (1,), (2051,), (1, 3000), (3000, 1), (41, 3, 25), (3, 0, 4)]:
+            x = (RNG.random(shape) < share) * (-1 if dtype != np.bool_ else 1)
+            cases.add("NonZero", np.asarray(x).astype(dtype))
+    cases.add("NonZero", np.array([np.nan, -0.0, 0.0, 1e-45, np.inf], np.float32))
+    check(cases)
+
+
 def test_running_sums(check):
     cases = Cases()
     for dtype in (np.float32, np.float64, np.int32, np.int64):
@@ -244,7 +257,7 @@ def test_running_sums(check):
 def test_ranges(check):
     cases = Cases()
     for dtype in (np.float32, np.float64, np.int16, np.int32, np.int64):
-        for row in [(0, 10, 3), (10, 0, -3), (5, 5, 1), (3, 1, 1), (-7, 8, 5)]:
+        for row in [(0, 10, 3), (10, 0, -3), (5, 5, 1), (3, 1, 1), (-7, 8, 5), (-3, 2000, 3)]:
             cases.add("Range", *[np.array(v, dtype) for v in row])
     cases.add("EyeLike", array(np.int32, 3, 5), k=-1)
     cases.add("EyeLike", array(np.float32, 3, 5), k=7, dtype=TensorProto.INT64)
