@@ -3,8 +3,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/convert.h"
 #include "ops/movement.h"
 #include "ops/scalar.h"
+
+enum { STRETCH = 256 }; /* numbers of a Range that are converted together */
 
 /* The dimensions [*begin, *end) that Shape tells. Negative ones count from the end; both are cut to [0, rank], and an
  * empty range is allowed (attributes since opset 15). */
@@ -128,15 +131,25 @@ static ingot_status run_range(ingot_op_ctx *c)
 {
     ingot_tensor *y = c->out[0];
     const int64_t n = ingot_count(y);
-    if (ingot_is_integer(y->dtype)) {
-        const uint64_t start = (uint64_t)ingot_int_at(c->in[0], 0), delta = (uint64_t)ingot_int_at(c->in[2], 0);
-        for (int64_t i = 0; i < n; i++)
-            ingot_put_int(y, i, (int64_t)(start + (uint64_t)i * delta));
-        return INGOT_OK;
+    const bool integers = ingot_is_integer(y->dtype);
+    const ingot_conversion as = {.from = integers ? INGOT_INT64 : INGOT_DOUBLE, .to = y->dtype, .kernels = c->kernels};
+    const uint64_t first = integers ? (uint64_t)ingot_int_at(c->in[0], 0) : 0;
+    const uint64_t step = integers ? (uint64_t)ingot_int_at(c->in[2], 0) : 0;
+    const double start = integers ? 0 : ingot_double_at(c->in[0], 0);
+    const double delta = integers ? 0 : ingot_double_at(c->in[2], 0);
+    union {
+        uint64_t whole[STRETCH];
+        double real[STRETCH];
+    } row;
+
+    for (int64_t begin = 0; begin < n; begin += STRETCH) {
+        const int64_t some = MIN(STRETCH, n - begin);
+        for (int64_t i = 0; i < some && integers; i++)
+            row.whole[i] = first + (uint64_t)(begin + i) * step;
+        for (int64_t i = 0; i < some && !integers; i++)
+            row.real[i] = start + (double)(begin + i) * delta;
+        ingot_convert(&as, (char *)y->data + (size_t)begin * ingot_dtype_size_bytes(y->dtype), &row, some);
     }
-    const double start = ingot_double_at(c->in[0], 0), delta = ingot_double_at(c->in[2], 0);
-    for (int64_t i = 0; i < n; i++)
-        ingot_put_double(y, i, start + (double)i * delta);
     return INGOT_OK;
 }
 
