@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ops/movement.h"
+#include "ops/row_loops.h"
 #include "ops/scalar.h"
 #include "ops/weights.h"
 
@@ -21,6 +22,13 @@ typedef struct tap {
     double weight;
 } tap;
 
+/* The taps of a position between four pixels, linearly: those from `offset` on and those below, left before right; -1
+ * where the position is not between pixels, and has plain taps. */
+typedef struct square {
+    int64_t offset;
+    float weight[4];
+} square;
+
 /* The node between prepare and run. most_taps: those that a position has at most, which are 1, 2 or 4 for each
  * dimension. */
 typedef struct sampler {
@@ -28,6 +36,7 @@ typedef struct sampler {
     sample_mode mode;
     padding padding;
     bool align_corners, whole;           /* whole: weights are integers, as the elements are */
+    bool squares;                        /* floats in a plane, linearly: most positions lie between four pixels */
     int spatial;                         /* dimensions */
     int64_t size[MAX_SPATIAL];           /* of the input image */
     int64_t channels, pixels, positions; /* of an image: input elements, output elements per channel */
@@ -173,6 +182,48 @@ static int position_taps(const sampler *s, int64_t image, int64_t at, tap *taps)
     return kept;
 }
 
+/* The square of output position `at`; without branches but one, as most positions of most grids have one. Padding and
+ * what it does to positions does not matter there. False where there is none. */
+static bool square_taps(const sampler *s, int64_t image, int64_t at, square *taps)
+{
+    const int64_t grid = (image * s->positions + at) * 2, height = s->size[0], width = s->size[1];
+    const double x = denormalize(s, grid, width), y = denormalize(s, grid + 1, height);
+
+    if (!(x >= 0 && y >= 0 && x < (double)(width - 1) && y < (double)(height - 1)))
+        return false;
+    const int64_t column = (int64_t)x, row = (int64_t)y;
+    const double right = x - (double)column, below = y - (double)row;
+    *taps = (square){ row * width + column,
+                      { (float)((1 - below) * (1 - right)), (float)((1 - below) * right), (float)(below * (1 - right)),
+                        (float)(below * right) } };
+    return true;
+}
+
+/* Positions [first, first + n) by their squares, or plain taps where they have none. */
+INGOT_VECTOR_LOOPS static void sample_squares(const sampler *s, const square *squares, const tap *taps,
+                                              const int *n_taps, int64_t image, int64_t first, int64_t n)
+{
+    const int64_t width = s->size[1];
+
+    for (int64_t channel = 0; channel < s->channels; channel++) {
+        const int64_t plane = image * s->channels + channel;
+        const float *x = (const float *)s->x + plane * s->pixels;
+        float *y = (float *)s->y + plane * s->positions + first;
+        for (int64_t p = 0; p < n; p++) {
+            const tap *t = taps + p * s->most_taps;
+            float sum = 0;
+            if (squares[p].offset >= 0) {
+                const float *from = x + squares[p].offset, *weight = squares[p].weight;
+                sum = weight[0] * from[0] + weight[1] * from[1] + weight[2] * from[width] + weight[3] * from[width + 1];
+            } else {
+                for (int i = 0; i < n_taps[p]; i++)
+                    sum += (float)t[i].weight * x[t[i].offset];
+            }
+            y[p] = sum;
+        }
+    }
+}
+
 /* One tap at most: elements of any type, of n positions from `first` on. A position without a tap gets the type's zero,
  * which for text is the empty one. */
 static void copy_taps(const sampler *s, const tap *taps, const int *n_taps, int64_t image, int64_t first, int64_t n)
@@ -230,15 +281,22 @@ static void sample_blocks(void *argument, int64_t begin, int64_t end, int thread
     const sampler *s = argument;
     const int64_t blocks = (s->positions + POSITIONS - 1) / POSITIONS;
     tap *taps = (tap *)(void *)ingot_thread_scratch(s->ctx, thread);
+    square squares[POSITIONS];
     int n_taps[POSITIONS];
 
     for (int64_t block = begin; block < end; block++) {
         /* The taps of all positions of the block, then all channels with them. */
         const int64_t image = block / blocks, first = block % blocks * POSITIONS,
                       n = MIN(s->positions - first, POSITIONS);
-        for (int64_t p = 0; p < n; p++)
-            n_taps[p] = position_taps(s, image, first + p, taps + p * s->most_taps);
-        apply_taps(s, taps, n_taps, image, first, n);
+        for (int64_t p = 0; p < n; p++) {
+            squares[p].offset = -1;
+            if (!s->squares || !square_taps(s, image, first + p, squares + p))
+                n_taps[p] = position_taps(s, image, first + p, taps + p * s->most_taps);
+        }
+        if (s->squares)
+            sample_squares(s, squares, taps, n_taps, image, first, n);
+        else
+            apply_taps(s, taps, n_taps, image, first, n);
     }
 }
 
@@ -317,6 +375,7 @@ static ingot_status run_plain(ingot_op_ctx *c)
     if (s->pixels == 0)
         return ingot_op_fail(c, INGOT_INVALID, "the image to sample has no pixels");
     s->ctx = c;
+    s->squares = s->mode == LINEAR && s->spatial == 2 && c->in[X]->dtype == INGOT_FLOAT;
     s->x = c->in[X]->data;
     s->grid = c->in[GRID];
     s->y = c->out[0]->data;
