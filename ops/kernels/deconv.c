@@ -10,7 +10,10 @@
 #include "ops/kernels/deconv_few.h"
 #include "ops/kernels/winograd.h"
 
-enum { MOST_SOON = 32 * 1024 };         /* floats of the next phase's weights to fetch */
+enum {
+    MOST_SOON = 32 * 1024,              /* floats of the next phase's weights to fetch */
+    PARTS = 4,                          /* that all phases pass over one after the other */
+};
 
 /* The convolution of one phase. Weights are [ic][oc / groups][kernel...]. */
 typedef struct phase {
@@ -177,33 +180,86 @@ void INGOT_FN(deconv_pack_f32)(const ingot_conv *d, int m, float *packed, const 
     }
 }
 
-/* Items [i0, i1) may begin in one phase and end in another. What the scratch memory holds is a phase's own. Each phase
- * fetches the first weights of the next, the last one what is read behind the convolution. */
+/* A range of all items, and what they share. */
+typedef struct deconv_job {
+    const ingot_conv *d;
+    int m;
+    const float *src;
+    float *dst, *scratch;
+    const ingot_epilogue *e;
+    int64_t *held;
+    int64_t i0, i1;
+} deconv_job;
+
+/* Those of a phase's items [first, last) that are in the range, in which the first is number `at`. What the scratch
+ * memory holds is a phase's own. `next`: weights of the next phase, which are fetched then; NULL: of the last, which
+ * fetches what is read behind the convolution. */
+static void run_phase(const deconv_job *j, const phase *p, const float *packed, const float *next, int64_t first,
+                      int64_t last, int64_t at)
+{
+    const int64_t from = max64(first, j->i0 - at + first), to = min64(last, j->i1 - at + first);
+    ingot_epilogue end = *j->e;
+
+    if (next) {
+        end.soon = next;
+        end.n_soon = min64(MOST_SOON, next - packed);
+    }
+    if (from < to && j->m) {
+        int64_t own = *j->held - at;
+        INGOT_FN(winograd_place_run)(&p->conv, j->m, &p->place, packed, j->src, j->dst, &end, j->scratch, &own, from,
+                                     to);
+        *j->held = own + at;
+    } else if (from < to) {
+        INGOT_FN(conv_place_run)(&p->conv, &p->place, packed, j->src, j->dst, &end, from, to);
+    }
+}
+
+/* Do all phases have one tap, and as many outputs as there are inputs? */
+static bool mixes_channels(const ingot_conv *d)
+{
+    bool mixes = d->groups == 1;
+
+    for (int i = 0; i < 3; i++)
+        mixes &= d->kernel[i] == d->stride[i] && d->pad[i] == 0 && d->dilation[i] == 1 &&
+                 d->out[i] == d->in[i] * d->stride[i];
+    return mixes;
+}
+
+/* Items [i0, i1) may begin in one phase and end in another. Phases that only mix channels have the same items, which
+ * are cut into PARTS: all phases pass over one before the next. */
 void INGOT_FN(deconv_f32)(const ingot_conv *d, int m, const float *packed, const float *src, float *dst,
                           const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
+    const deconv_job j = { d, m, src, dst, scratch, e, held, i0, i1 };
+    const int64_t n = count_phases(d);
+
     if (INGOT_FN(deconv_few_fits)(d)) {
         INGOT_FN(deconv_few_run)(d, packed, src, dst, e, i0, i1);
         return;
     }
-    for (int64_t i = 0, n = count_phases(d), at = 0; i < n && at < i1; i++) {
+    if (!m && n > 0 && mixes_channels(d)) {
+        const phase one = phase_at(d, 0);
+        const int64_t units = INGOT_FN(conv_units_f32)(d), bands = phase_items(&one, 0) / units;
+        const int64_t floats = phase_floats(&one, 0);
+        for (int64_t part = 0; part < PARTS; part++) {
+            const int64_t first = bands * part / PARTS * units, last = bands * (part + 1) / PARTS * units;
+            for (int64_t i = 0, at = first * n; i < n && at < i1; i++, at += last - first) {
+                if (at + last - first <= i0)
+                    continue;
+                const phase p = phase_at(d, i);
+                const float *own = packed + i * floats;
+                run_phase(&j, &p, own, i + 1 < n ? own + floats : NULL, first, last, at);
+            }
+        }
+        return;
+    }
+    for (int64_t i = 0, at = 0; i < n && at < i1; i++) {
         const phase p = phase_at(d, i);
         const int64_t items = phase_items(&p, m);
-        const int64_t from = max64(0, i0 - at), to = min64(items, i1 - at), floats = phase_floats(&p, m);
-        ingot_epilogue end = *e;
+        const float *next = packed + phase_floats(&p, m);
 
-        if (i + 1 < n) {
-            end.soon = packed + floats;
-            end.n_soon = min64(MOST_SOON, floats);
-        }
-        if (from < to && m) {
-            int64_t own = *held - at;
-            INGOT_FN(winograd_place_run)(&p.conv, m, &p.place, packed, src, dst, &end, scratch, &own, from, to);
-            *held = own + at;
-        } else if (from < to) {
-            INGOT_FN(conv_place_run)(&p.conv, &p.place, packed, src, dst, &end, from, to);
-        }
-        packed += floats;
+        run_phase(&j, &p, packed, i + 1 < n ? next : NULL, 0, items, at);
+        packed = next;
         at += items;
     }
 }
