@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ops/movement.h"
+#include "ops/row_loops.h"
 #include "ops/scalar.h"
 #include "ops/window.h"
 
@@ -84,6 +85,9 @@ static ingot_status infer_col2im(ingot_op_ctx *c)
     return ingot_out(c, 0, c->in[X]->dtype, 2 + f.w.rank, shape);
 }
 
+/* at / stride; a division takes longer than the few additions that it is for, and most blocks have a stride of 1. */
+static int64_t steps_to(int64_t at, int64_t stride) { return stride == 1 ? at : at / stride; }
+
 /* The column that holds the pixel at its tap, counted by the first `rank` axes, or -1 where none does: the block would
  * begin before the image's padding, past its last position, or between two strides. This inverts the window's rule:
  * position times stride, plus tap times dilation, less padding, is the pixel. */
@@ -93,9 +97,10 @@ static int64_t find_column(const ingot_window *w, const int64_t *pixel, const in
 
     for (int i = 0; i < rank; i++) {
         const int64_t at = pixel[i] + w->pad_begin[i] - tap[i] * w->dilation[i];
-        if (at < 0 || at % w->stride[i] || at / w->stride[i] >= w->in[i])
+        const int64_t own = steps_to(at, w->stride[i]);
+        if (at < 0 || own * w->stride[i] != at || own >= w->in[i])
             return -1;
-        column = column * w->in[i] + at / w->stride[i];
+        column = column * w->in[i] + own;
     }
     return column;
 }
@@ -128,11 +133,11 @@ static void fold_pixel(const folding *f, int64_t plane, const int64_t *pixel, in
 }
 
 /* How many multiples of `stride`, from 0 on, are less than `end`. */
-static int64_t count_below(int64_t end, int64_t stride) { return end <= 0 ? 0 : (end - 1) / stride + 1; }
+static int64_t count_below(int64_t end, int64_t stride) { return end <= 0 ? 0 : steps_to(end - 1, stride) + 1; }
 
 /* Floats: n <= ROW pixels of a row of a plane from `pixel` on, tap by tap, so that a tap's columns are walked along the
  * last axis. Each sum is the one of fold_pixel(). */
-static void fold_floats(const folding *f, int64_t plane, const int64_t *pixel, int64_t p, int64_t n)
+INGOT_VECTOR_LOOPS static void fold_floats(const folding *f, int64_t plane, const int64_t *pixel, int64_t p, int64_t n)
 {
     const ingot_window *w = &f->w;
     const int last = w->rank - 1;
@@ -147,8 +152,11 @@ static void fold_floats(const folding *f, int64_t plane, const int64_t *pixel, i
         const int64_t first = pixel[last] + w->pad_begin[last] - tap[last] * w->dilation[last];
         const int64_t end = MIN(count_below(first + n, w->stride[last]), w->in[last]);
         const float *x = (const float *)f->x.data + (plane * f->taps + t) * f->columns + row * w->in[last];
-        for (int64_t c = count_below(first, w->stride[last]); c < end; c++)
-            sums[c * w->stride[last] - first] += (double)x[c];
+        const int64_t begin = count_below(first, w->stride[last]), stride = w->stride[last];
+        for (int64_t c = begin; c < end && stride == 1; c++)
+            sums[c - first] += (double)x[c];
+        for (int64_t c = begin; c < end && stride != 1; c++)
+            sums[c * stride - first] += (double)x[c];
     }
     for (int64_t i = 0; i < n; i++)
         ((float *)f->y.data)[plane * f->pixels + p + i] = (float)sums[i];

@@ -111,6 +111,8 @@ def test_transforms(ingot, tmp_path):
 def test_folding_and_regions(ingot, tmp_path):
     cases = Cases()
     cases.add("Col2Im", array(np.float32, 2, 3 * 6, 20), ints(6, 7), ints(2, 3), strides=[1, 1], dilations=[2, 1])
+    cases.add("Col2Im", array(np.float32, 1, 2 * 6, 12), ints(8, 10), ints(2, 3), strides=[3, 2], pads=[1, 0, 1, 0])
+    cases.add("Col2Im", array(np.float32, 1, 2 * 4, 500), ints(503), ints(4))
     cases.add("Col2Im", array(np.int32, 1, 2 * 4, 9), ints(5, 5), ints(2, 2), strides=[2, 2], pads=[1, 0, 0, 1])
     regions = floats(1, 2, 9, 11, 0, 0, 4, 4, 3, 3, 3.2, 30).reshape(3, 4)
     for mode, ratio, way in itertools.product(("avg", "max"), (0, 2), ("half_pixel", "output_half_pixel")):
