@@ -128,6 +128,7 @@ typedef struct dw_job {
     float *dst;
     ptrdiff_t in_block, out_block;
     int blocks;
+    bool clips;
     vf32 bias, low, high;
     const ingot_epilogue *act;          /* an activation that is more than clipping, or NULL */
 } dw_job;
@@ -161,9 +162,11 @@ INGOT_INLINE void dw_finish(const dw_job *j, vf32 *acc, float *dst, const float 
         dw_finish_added(j, held, dst, residual, count);
         return;
     }
-    INGOT_UNROLL
-    for (int i = 0; i < count; i++)
-        acc[i] = vf32_min(j->high, vf32_max(j->low, acc[i]));
+    if (j->clips) {
+        INGOT_UNROLL
+        for (int i = 0; i < count; i++)
+            acc[i] = vf32_min(j->high, vf32_max(j->low, acc[i]));
+    }
     INGOT_UNROLL
     for (int i = 0; BLOCKS > 1 && i < count; i += 2) {
         if (i + 1 < count)
@@ -428,6 +431,7 @@ static dw_job job_of(const ingot_conv *d, const dw_shape *s, const float *packed
         .d = d, .src = src ? src + plane * s->in_plane : NULL, .weights = packed + vector * s->taps * VF32_LANES,
         .dst = dst + plane * s->out_plane, .residual = e->residual ? e->residual + plane * s->out_plane : NULL,
         .in_block = blocks > 1 ? s->in_plane : 0, .out_block = blocks > 1 ? s->out_plane : 0, .blocks = blocks,
+        .clips = low > -INFINITY || high < INFINITY,
         .bias = e->bias ? vf32_load_n(e->bias + vector * VF32_LANES, channels) : vf32_zero(),
         .low = vf32_set1(low), .high = vf32_set1(high), .act = act_follows(e) ? e : NULL,
     };
