@@ -189,6 +189,9 @@ typedef struct first_tile {
     tile_end end;
 } first_tile;
 
+/* Hard Swish ends tiles of one large vector, as the first layers of mobile networks have it. */
+INGOT_INLINE bool swish_ends(int px, int nv) { return VECTOR_BLOCKS > 1 && nv == 1 && px == CONV_PX1; }
+
 /* px pixels by nv vectors over all taps. */
 INGOT_INLINE void tile(const first_tile *t, int px, int nv)
 {
@@ -204,7 +207,7 @@ INGOT_INLINE void tile(const first_tile *t, int px, int nv)
         else
             accumulate(acc, src, src, src + (px - 1) * pixel, pixel, w, 1, px, nv);
     }
-    finish(&t->end, acc, px, nv, false, false);
+    finish(&t->end, acc, px, nv, false, swish_ends(px, nv));
 }
 
 /* n neighbouring tiles: each begins while the last sums of the one before are under way. */
@@ -275,7 +278,7 @@ INGOT_INLINE void run_tiles(first_tile *t, const tile_run *runs, int n_runs, boo
 }
 
 /* One unit of output channels of a window: `rows` rows of `columns` pixels each, whose first is pixel `at` of dst's
- * planes. An activation that is more than clipping follows row by row. */
+ * planes. An activation that tiles do not end with follows row by row. */
 static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const float *window, float *dst,
                      const float *residual, const ingot_epilogue *act, int64_t at, int64_t rows, int64_t columns,
                      bool two, beside *b)
@@ -316,6 +319,8 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
                        const float *image, const window_place *p, const ingot_epilogue *e, beside *b)
 {
     const int64_t rows = seen(d, 1, p->rows), taps_packed = w->taps * (d->minimal ? MINIMAL_POINTS : 1);
+    const int nv = unit_width_of(d->oc, 0) / VF32_LANES;
+    const bool swish = e->act == INGOT_ACT_HARD_SWISH && !d->minimal && swish_ends(CONV_PX1, nv);
 
     fill_window(d, w, window, image, p->z, p->y, p->x, rows, window_columns(d, p->columns));
     if (d->minimal)
@@ -331,9 +336,9 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
         t.end.pixel = BLOCK;
         t.end.plane = p->pixels * BLOCK;
         t.end.vector = VECTOR_BLOCKS * t.end.plane;
-        t.end.act = NULL;
+        t.end.act = swish ? e : NULL;
         run_unit(d, w, &t, d->minimal ? window + w->source : window, p->dst + to,
-                 p->residual ? p->residual + to : NULL, act_follows(e) ? e : NULL, p->at, p->rows, p->columns,
+                 p->residual ? p->residual + to : NULL, act_follows(e) && !swish ? e : NULL, p->at, p->rows, p->columns,
                  width == UNIT, b);
     }
 }

@@ -656,6 +656,18 @@ static void check_transposed(const ingot_kernels *k)
     }
 }
 
+/* First layers of one large vector whose tiles end with hard Swish, and of more; with tiles of any other width between
+ * them, and a block that is not there. */
+static void check_swish(const ingot_kernels *k, const algorithm *direct)
+{
+    for (int oc = 8; oc <= 40; oc += 4)
+        for (int width = 27; width <= 83; width += 14) {
+            const conv_case t = { "first layer, hard Swish", 1, 1, 3, oc, { 1, 7, width }, { 1, 3, 3 }, { 1, 2, 2 },
+                                  ONES, { 0, 1, 1 }, { 0, 1, 1 }, true };
+            check_conv(k, direct, &t, INGOT_ACT_HARD_SWISH, true, oc % 8);
+        }
+}
+
 /* The lists above, each by its algorithms; then every width up to 32 in a 3x3 convolution, direct and depthwise, so
  * that each cut of a row into tiles comes up. */
 static void test(const ingot_kernels *k)
@@ -665,6 +677,7 @@ static void test(const ingot_kernels *k)
                                   k->dwconv_f32 };
 
     check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
+    check_swish(k, &direct);
     check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);
     /* F(4x4) is held less tightly: its transforms lose more bits */
     winograd = k;
