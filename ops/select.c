@@ -76,7 +76,7 @@ static ingot_status run_non_zero(ingot_op_ctx *c)
     for (int64_t first = 0; first < n && at < found && !ingot_cancelled(c); first += FLAGS) {
         const int64_t some = MIN(FLAGS, n - first);
         flag_nonzero(c, first, some, flags);
-        for (int64_t i = next_flag(flags, 0, some); i < some; i = next_flag(flags, i + 1, some), at++) {
+        for (int64_t i = next_flag(flags, 0, some); i < some && at < found; i = next_flag(flags, i + 1, some), at++) {
             for (; first + i >= row + inner; row += inner)
                 ingot_advance(x->rank - 1, x->shape, none, index, &ignored);
             for (int d = 0; d < x->rank - 1; d++)
