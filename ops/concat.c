@@ -40,29 +40,41 @@ static void copy_part(ingot_op_ctx *c, const ingot_tensor *whole, const ingot_te
     }
 }
 
-/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up; INVALID where they do not. */
+/* The first input that is not empty along the axis; 0 where all are. */
+static int first_part(const ingot_op_ctx *c, int axis)
+{
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i] && axis < c->in[i]->rank && c->in[i]->shape[axis])
+            return i;
+    return 0;
+}
+
+/* All inputs agree in type, rank and every dimension but 'axis', where the sizes add up; INVALID where they do not. The
+ * other sizes of one that is empty along the axis do not matter, as in PyTorch and ONNX Runtime: a cache that begins
+ * empty may have none. */
 static ingot_status infer_concat(ingot_op_ctx *c)
 {
-    const ingot_tensor *x = c->in[0];
     int64_t shape[INGOT_MAX_RANK];
     int axis;
-    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), x->rank, &axis);
+    const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", 0), c->in[0]->rank, &axis);
     if (status)
         return status;
+    const int model = first_part(c, axis);
+    const ingot_tensor *x = c->in[model];
     for (int d = 0; d < x->rank; d++)
-        shape[d] = x->shape[d];
-    for (int i = 1; i < c->n_in; i++) {
+        shape[d] = d == axis ? 0 : x->shape[d];
+    for (int i = 0; i < c->n_in; i++) {
         const ingot_tensor *t = c->in[i];
         if (!t)
             return ingot_op_fail(c, INGOT_INVALID, "input %d is left out", i);
         if (t->dtype != x->dtype || t->rank != x->rank)
-            return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s and rank %d, input 0 %s and %d", i,
-                                 ingot_dtype_name(t->dtype), t->rank, ingot_dtype_name(x->dtype), x->rank);
-        /* Every other dimension as in input 0; the sum comes from the file and may overflow. */
-        for (int d = 0; d < x->rank; d++)
+            return ingot_op_fail(c, INGOT_INVALID, "input %d has type %s and rank %d, input %d %s and %d", i,
+                                 ingot_dtype_name(t->dtype), t->rank, model, ingot_dtype_name(x->dtype), x->rank);
+        /* Every other dimension as in that one; the sum comes from the file and may overflow. */
+        for (int d = 0; d < x->rank && t->shape[axis]; d++)
             if (d != axis && t->shape[d] != shape[d])
-                return ingot_op_fail(c, INGOT_INVALID, "input %d has size %lld in dimension %d, input 0 %lld", i,
-                                     (long long)t->shape[d], d, (long long)shape[d]);
+                return ingot_op_fail(c, INGOT_INVALID, "input %d has size %lld in dimension %d, input %d %lld", i,
+                                     (long long)t->shape[d], d, model, (long long)shape[d]);
         if (__builtin_add_overflow(shape[axis], t->shape[axis], &shape[axis]))
             return ingot_op_fail(c, INGOT_INVALID, "the sum of the sizes in dimension %d is too large", axis);
     }

@@ -296,8 +296,25 @@ static void transpose(walk *w)
     }
 }
 
-/* Sizes along the axis add up; the others are equal in a valid model, so a known one is taken for all. Operands of
- * different ranks leave the rank open. Sizes beyond 2^31 are not added up. */
+/* The size of Concat's result in a dimension that is not its axis: that of any input which is not empty along the axis,
+ * a known one at best. Where none is for certain, all have to agree, as those of an empty input do not count. */
+static int64_t common_dim(walk *w, int d, int axis)
+{
+    int64_t certain = 0, any = in(w, 0)->dim[d];
+    bool agree = true;
+    for (int i = 0; i < w->node->n_inputs; i++) {
+        const ingot_shape *x = in(w, i);
+        agree &= x->dim[d] == any;
+        if (x->dim[axis] > 0 && x->dim[d] >= 0)
+            return x->dim[d];
+        if (x->dim[axis] > 0)
+            certain = x->dim[d];
+    }
+    return certain ? certain : agree ? any : fresh(w->shapes);
+}
+
+/* Sizes along the axis add up; the others are equal in a valid model. Operands of different ranks leave the rank open.
+ * Sizes beyond 2^31 are not added up. */
 static void concat(walk *w)
 {
     const ingot_shape *first = in(w, 0);
@@ -307,18 +324,17 @@ static void concat(walk *w)
         return;
     ingot_shape out = *first;
     for (int i = 1; i < w->node->n_inputs; i++) {
-        const ingot_shape *x = in(w, i);
-        if (x->rank != out.rank)
+        if (in(w, i)->rank != out.rank)
             return;
-        for (int d = 0; d < out.rank; d++) {
-            if (d != axis)
-                out.dim[d] = out.dim[d] >= 0 ? out.dim[d] : x->dim[d]; /* equal in a valid model */
-            else if (out.dim[d] >= 0 && x->dim[d] >= 0 && out.dim[d] <= INT32_MAX && x->dim[d] <= INT32_MAX)
-                out.dim[d] += x->dim[d];
-            else
-                out.dim[d] = fresh(w->shapes);
-        }
+        const int64_t size = in(w, i)->dim[axis];
+        if (out.dim[axis] >= 0 && size >= 0 && out.dim[axis] <= INT32_MAX && size <= INT32_MAX)
+            out.dim[axis] += size;
+        else
+            out.dim[axis] = fresh(w->shapes);
     }
+    for (int d = 0; d < out.rank; d++)
+        if (d != axis)
+            out.dim[d] = common_dim(w, d, axis);
     *w->out = out;
 }
 

@@ -304,6 +304,27 @@ def test_errors(ingot, tmp_path, name):
     assert text in done.err and "'node'" in done.err
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("shapes, axis", [(((0, 0), (2, 3), (4, 3)), 0), (((2, 3), (0, 7), (1, 3)), -2), (((2, 0, 5), (2, 4, 3)), 1),
+                                          (((0, 4), (0, 5)), 0)])
+def test_concat_of_nothing(ingot, tmp_path, shapes, axis, known):
+    """Other sizes of an input that is empty along the axis do not matter, whatever is known of them beforehand."""
+    inputs = {f"x{i}": array(np.float32, *shape) for i, shape in enumerate(shapes)}
+    parts = [x for x in inputs.values() if x.shape[axis]] or [inputs["x0"]]
+    want = np.exp(np.concatenate(parts, axis).reshape(-1))
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, x.shape if known else [f"{n}_{d}" for d in range(x.ndim)])
+             for n, x in inputs.items()]
+    nodes = [helper.make_node("Concat", list(inputs), ["c"], axis=axis), helper.make_node("Reshape", ["c", "all"], ["r"]),
+             helper.make_node("Exp", ["r"], ["y"])]
+    graph = helper.make_graph(nodes, "empty", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                              [numpy_helper.from_array(ints(-1), "all")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), str(tmp_path / "m.onnx"))
+    np.savez(tmp_path / "io.npz", y=want, **inputs)
+    for options in ((), ("--disable-pass", "all")):
+        done = ingot("verify", tmp_path / "m.onnx", tmp_path / "io.npz", "--rtol", "1e-5", *options)
+        assert done.code == 0, done.out + done.err
+
+
 @pytest.mark.parametrize("channels", [24, 20])
 def test_between_convolutions(ingot, tmp_path, channels):
     """Concat, Split and means over pixels where convolutions keep channels in blocks of 8, and where they do not fill them."""
