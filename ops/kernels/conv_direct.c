@@ -16,13 +16,11 @@
 #include "ops/kernels/conv_ready.h"
 #include "ops/kernels/conv_shape.h"
 #include "ops/kernels/conv_taps.h"
+#include "ops/kernels/taps.h"
 
 enum { PART_BYTES = 128 * 1024 };       /* of a unit's weights, in the second-level cache */
 
 static const float zeros[BLOCK];
-
-/* Taps [from, to) of one axis. */
-typedef struct tap_range { int64_t from, to; } tap_range;
 
 /* One tile's work. Steps are in floats. */
 typedef struct tile_job {
@@ -274,11 +272,7 @@ static INGOT_ONE_REGION void tile_two_rows(tile_job *t, ptrdiff_t jump) { tile_r
 /* The taps of output index i along an axis that fall inside the source; from == to when none does. */
 static tap_range taps_at(const ingot_conv *d, const conv_shape *s, int axis, int64_t i)
 {
-    const int64_t start = i * d->stride[axis] - d->pad[axis], step = d->dilation[axis], left = s->in[axis] - 1 - start;
-    const int64_t from = start >= 0 ? 0 : step == 1 ? -start : ceil_div(-start, step);
-    const int64_t to = left < 0 ? 0 : min64(d->kernel[axis], (step == 1 ? left : left / step) + 1);
-
-    return (tap_range){ min64(from, max64(0, to)), max64(0, to) };
+    return taps_inside(i * d->stride[axis] - d->pad[axis], d->dilation[axis], d->kernel[axis], s->in[axis]);
 }
 
 /* One item: where it is, and the job of its tiles, of which each tile fills in place and taps. */

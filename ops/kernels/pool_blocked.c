@@ -6,7 +6,7 @@
  * wider than the buffer take each window by itself. */
 #include <math.h>
 
-#include "ops/kernels/isa.h"
+#include "ops/kernels/taps.h"
 
 enum {
     BLOCK = 8,
@@ -16,19 +16,9 @@ enum {
 };
 
 /* The taps of output index i along an axis that fall inside the source. */
-typedef struct tap_range { int64_t from, to; } tap_range;
-
 static tap_range taps_at(const ingot_pool *d, int axis, int64_t i)
 {
-    const int64_t start = i * d->stride[axis] - d->pad[axis], step = d->dilation[axis];
-
-    if (start >= 0 && start + (d->kernel[axis] - 1) * step < d->in[axis])    /* mostly; spares the divisions */
-        return (tap_range){ 0, d->kernel[axis] };
-    const int64_t left = d->in[axis] - 1 - start;
-    const int64_t from = start >= 0 ? 0 : step == 1 ? -start : (-start + step - 1) / step;
-    const int64_t to = left < 0 ? 0 : min64(d->kernel[axis], (step == 1 ? left : left / step) + 1);
-
-    return from < to ? (tap_range){ from, to } : (tap_range){ 0, 0 };
+    return taps_inside(i * d->stride[axis] - d->pad[axis], d->dilation[axis], d->kernel[axis], d->in[axis]);
 }
 
 /* Taps of output index i that do not reach past the padded source. */
@@ -335,7 +325,6 @@ static void pool_row(const ingot_pool *d, const float *src, float *dst, int64_t 
 void INGOT_FN(pool_blocked_f32)(const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)
 {
     const int64_t in = d->in[0] * d->in[1] * d->in[2] * BLOCK, rows = d->out[0] * d->out[1];
-
     int64_t block = i0 / rows, z = i0 % rows / d->out[1], y = i0 % d->out[1];
 
     for (int64_t i = i0; i < i1; i++) {
