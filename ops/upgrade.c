@@ -323,7 +323,7 @@ static bool is_whole(const upgrade *u, int value)
 /* PyTorch aligns the corners of the pixels that there are, but writes scales; in ONNX the corners are those of the
  * scaled size, which need not be whole. A Resize of PyTorch with such scales gets the size they come to,
  * floor(shape * scales) in float as Resize itself has it. */
-static ingot_status align_whole(upgrade *u)
+static ingot_status align_whole(upgrade *u, int *n_upgraded)
 {
     const char *coordinates = ingot_attr_string(u->node, "coordinate_transformation_mode", "half_pixel");
     const int x = input(u, 0), scales = input(u, 2);
@@ -333,6 +333,7 @@ static ingot_status align_whole(upgrade *u)
     const int shape = add_op_int(u, "Cast", 13, add_op(u, "Shape", 15, x, INGOT_NONE), INGOT_NONE, "to", INGOT_FLOAT);
     const int scaled = add_op(u, "Floor", 13, add_op(u, "Mul", 14, shape, scales), INGOT_NONE);
     const int sizes = add_op_int(u, "Cast", 13, scaled, INGOT_NONE, "to", INGOT_INT64);
+    (*n_upgraded)++;
     return done_if(u, set_input(u, 3, sizes) && ingot_node_set_input(u->graph, u->index, 2, INGOT_NONE));
 }
 
@@ -632,7 +633,7 @@ ingot_status ingot_upgrade(ingot_graph *graph, const char *producer, int *n_upgr
             continue;
         status = upgrade_node(graph, i, n_upgraded, error);
         if (!status && is_pytorch && node->op_type && !strcmp(node->op_type, "Resize"))
-            status = align_whole(&(upgrade){graph, i, node, NULL, 0, error});
+            status = align_whole(&(upgrade){graph, i, node, NULL, 0, error}, n_upgraded);
     }
     return status;
 }
