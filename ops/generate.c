@@ -144,10 +144,11 @@ static ingot_status run_range(ingot_op_ctx *c)
 
     for (int64_t begin = 0; begin < n; begin += STRETCH) {
         const int64_t some = MIN(STRETCH, n - begin);
-        for (int64_t i = 0; i < some && integers; i++)
-            row.whole[i] = first + (uint64_t)(begin + i) * step;
-        for (int64_t i = 0; i < some && !integers; i++)
-            row.real[i] = start + (double)(begin + i) * delta;
+        for (int64_t i = 0; i < some; i++)
+            if (integers)
+                row.whole[i] = first + (uint64_t)(begin + i) * step;
+            else
+                row.real[i] = start + (double)(begin + i) * delta;
         ingot_convert(&as, (char *)y->data + (size_t)begin * ingot_dtype_size_bytes(y->dtype), &row, some);
     }
     return INGOT_OK;
