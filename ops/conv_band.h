@@ -2,14 +2,12 @@
 #ifndef INGOT_OPS_CONV_BAND_H
 #define INGOT_OPS_CONV_BAND_H
 
-#include "ops/op.h"
+#include "ops/conv_part.h"
 
 /* What prepare makes; `src` is the run's. */
 typedef struct ingot_conv_band {
     const ingot_kernels *kernels;
-    ingot_conv conv;
-    const float *packed;
-    ingot_epilogue end;
+    ingot_conv_part part;
     int64_t rows, image;                 /* of a band; floats from one image of the source to the next */
     const float *src;
 } ingot_conv_band;

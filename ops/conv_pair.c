@@ -3,12 +3,11 @@
 #include "ops/conv_pair.h"
 
 #include "ops/conv_blocked.h"
-#include "ops/fused.h"
+#include "ops/conv_part.h"
 #include "ops/joined.h"
-#include "ops/weights.h"
 
 /* Inputs of either Conv. */
-enum { X, W, B };
+enum { X, W };
 
 /* What prepare makes; src and dst are this run's. */
 typedef struct pair_state {
@@ -19,29 +18,13 @@ typedef struct pair_state {
     float *dst;
 } pair_state;
 
-/* Bias of a Conv, if it has one; constant or not. */
-static const ingot_tensor *bias_of(const ingot_op_ctx *c) { return c->node->n_inputs > B ? c->in[B] : NULL; }
-
-/* One of the two in the kernels' terms; false where it is nothing for them. */
-static bool read_conv(const ingot_op_ctx *c, ingot_conv_shape *shape, ingot_conv *d)
-{
-    ingot_op_ctx copy = *c;
-    const bool constant = c->constants[W] && (!bias_of(c) || c->constants[B]);
-
-    if (!constant || ingot_conv_shape_read(&copy, c->in[X], c->in[W], bias_of(c), shape) ||
-        !ingot_conv_blocked_fits(shape) || !ingot_chain_is_activation(c))
-        return false;
-    ingot_conv_describe(shape, d);
-    return true;
-}
-
 /* Weights and biases must be constants, and nothing but an activation may follow either. */
 bool ingot_conv_pair_fits(const ingot_op_ctx *mix, const ingot_op_ctx *depthwise)
 {
     ingot_conv_shape first, second;
     ingot_pair pair;
 
-    return read_conv(mix, &first, &pair.mix) && read_conv(depthwise, &second, &pair.depthwise) &&
+    return ingot_conv_part_read(mix, &first, &pair.mix) && ingot_conv_part_read(depthwise, &second, &pair.depthwise) &&
            !ingot_conv_reads_plain(&first) && mix->kernels->pair_items_f32(&pair) > 0;
 }
 
@@ -50,23 +33,6 @@ static ingot_layout layout_pair(const ingot_op_ctx *c)
 {
     (void)c;
     return (ingot_layout){ INGOT_LAYOUT_NATIVE, 1u << X };
-}
-
-/* Packs the weights of one Conv, given as a context of its own, and puts bias and activation together. */
-static ingot_status prepare_one(ingot_op_ctx *c, ingot_conv *d, const float **packed, ingot_epilogue *end)
-{
-    ingot_conv_shape shape;
-    ingot_conv_blocked blocked;
-    ingot_chain chain;
-    ingot_status st = ingot_conv_shape_read(c, c->in[X], c->in[W], bias_of(c), &shape);
-
-    if (st || (st = ingot_conv_blocked_prepare(c, &shape, W, INGOT_BLOCKED, INGOT_BLOCKED, &blocked)) ||
-        (st = ingot_chain_prepare(c, c->out[0], INGOT_CHAIN_ACT, &chain)))
-        return st;
-    *d = blocked.conv;
-    *packed = blocked.packed;
-    *end = chain.kernel;
-    return bias_of(c) ? ingot_constant_floats(c, B, &end->bias) : INGOT_OK;
 }
 
 /* A context for each of the two, with the value between them as a tensor without memory. */
@@ -87,13 +53,14 @@ static ingot_status prepare_pair(ingot_op_ctx *c)
     mix.n_in = form.n_before;
     mix.out = &out;
 
-    ingot_pair *p = &s->pair;
-    ingot_status st = prepare_one(&mix, &p->mix, &p->mix_packed, &p->mix_end);
-    if (st || (st = prepare_one(&depthwise, &p->depthwise, &p->depthwise_packed, &p->depthwise_end)))
+    ingot_conv_part first, second;
+    ingot_status st = ingot_conv_part_prepare(&mix, INGOT_BLOCKED, &first);
+    if (st || (st = ingot_conv_part_prepare(&depthwise, INGOT_BLOCKED, &second)))
         return st;
     s->ctx = c;
-    s->items = c->kernels->pair_items_f32(p);
-    ingot_want_scratch(c, 0, (size_t)c->kernels->pair_scratch_f32(p) * sizeof(float));
+    s->pair = (ingot_pair){ first.conv, second.conv, first.packed, second.packed, first.end, second.end };
+    s->items = c->kernels->pair_items_f32(&s->pair);
+    ingot_want_scratch(c, 0, (size_t)c->kernels->pair_scratch_f32(&s->pair) * sizeof(float));
     c->kernel = "1x1 and depthwise nchw8c";
     return INGOT_OK;
 }

@@ -86,7 +86,7 @@ static ingot_status prepare_conv_pool(ingot_op_ctx *c)
     s->blocks = (d.oc + INGOT_BLOCK - 1) / INGOT_BLOCK;
     cut(s);
     ingot_want_scratch(c, 0, (size_t)(HEAD_FLOATS + s->blocks * s->plane) * sizeof(float));
-    c->kernel = s->band.conv.minimal ? "winograd 1x4 nchw to nchw8c, pooled" : "direct nchw to nchw8c, pooled";
+    c->kernel = s->band.part.conv.minimal ? "winograd 1x4 nchw to nchw8c, pooled" : "direct nchw to nchw8c, pooled";
     return st;
 }
 
@@ -106,7 +106,7 @@ static void run_band(const conv_pool *s, float *scratch, int64_t image, int64_t 
     const ingot_pool *p = &s->pool;
     const seen now = rows_seen(p, y0, y1), before = held ? rows_seen(p, y0 - s->rows, y0) : (seen){ 0, now.from };
     const int64_t row = p->in[2] * INGOT_BLOCK, kept = before.to - now.from;
-    ingot_epilogue end = s->band.end;
+    ingot_epilogue end = s->band.part.end;
     ingot_pool part = *p;
 
     if (last) {
@@ -117,8 +117,8 @@ static void run_band(const conv_pool *s, float *scratch, int64_t image, int64_t 
         memmove(scratch + b * s->plane, scratch + b * s->plane + (now.from - before.from) * row,
                 (size_t)(kept * row) * sizeof *scratch);
     if (before.to < now.to)
-        k->conv_band_f32(&s->band.conv, s->band.packed, s->band.src + image * s->band.image, scratch + kept * row,
-                         s->plane, &end, before.to, now.to);
+        k->conv_band_f32(&s->band.part.conv, s->band.part.packed, s->band.src + image * s->band.image,
+                         scratch + kept * row, s->plane, &end, before.to, now.to);
 
     /* the pool of these rows alone, where its windows begin in them */
     part.in[1] = now.to - now.from;
@@ -139,7 +139,7 @@ static void run_bands(void *argument, int64_t begin, int64_t end, int thread)
     for (int64_t i = begin; i < end; i++) {
         const int64_t y0 = i % s->bands * s->rows;
         run_band(s, scratch + HEAD_FLOATS, i / s->bands, y0, MIN(s->pool.out[1], y0 + s->rows),
-                 y0 > 0 && *held == i - 1, i + 1 == s->band.conv.n * s->bands);
+                 y0 > 0 && *held == i - 1, i + 1 == s->band.part.conv.n * s->bands);
         *held = i;
     }
 }
@@ -152,7 +152,7 @@ static ingot_status run_conv_pool(ingot_op_ctx *c)
     s->dst = c->out[0]->data;
     for (int thread = 0; thread < ingot_team_size(c->team); thread++)
         *(int64_t *)(void *)ingot_thread_scratch(c, thread) = -1;
-    ingot_parallel(c->team, s->band.conv.n * s->bands, 1, run_bands, s);
+    ingot_parallel(c->team, s->band.part.conv.n * s->bands, 1, run_bands, s);
     return INGOT_OK;
 }
 
@@ -160,7 +160,7 @@ static ingot_status run_conv_pool(ingot_op_ctx *c)
 static int64_t count_flops(const ingot_op_ctx *c)
 {
     const conv_pool *s = c->state;
-    const ingot_conv *d = &s->band.conv;
+    const ingot_conv *d = &s->band.part.conv;
     return 2 * d->n * d->out[1] * d->out[2] * ingot_count(c->in[W]);
 }
 
