@@ -377,6 +377,7 @@ static ingot_status run_layer(ingot_op_ctx *c)
         data.scratch = (char *)packed + (size_t)(r->directions * r->packed_direction) * r->kernels.size;
     }
     ingot_recurrent_run(c, r, &data);
+    r->turn = (int)((r->turn + r->steps) % 2);
     return INGOT_OK;
 }
 

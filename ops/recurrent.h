@@ -27,6 +27,7 @@ typedef struct ingot_recurrent {
     int64_t steps, batch, inputs, hidden;
     int64_t blocks, units;             /* units: of all blocks, so at least `hidden` */
     bool batch_first, reverse, ragged; /* ragged: the samples' lengths are an input */
+    int turn;                          /* 1: the first step goes through the blocks from the last to the first */
     int64_t packed_w, packed_r;        /* elements of each direction: W, then R, */
     int64_t packed_direction;          /* and with them the bias of all blocks' gates and the state's bias */
     const void *packed;                /* NULL: the weights are no constants and are packed in every run */

@@ -117,7 +117,7 @@ static ingot_cell_step describe_step(const direction *d, int64_t step)
     const ingot_recurrent *r = d->r;
     const int64_t row = r->gates * r->units, t = time_of(d, step, 0);
     ingot_cell_step s = {
-        .batch = r->batch, .backward = step % 2, .packed = d->packed_r, .inputs = inputs_at(d, t, 0),
+        .batch = r->batch, .backward = (step + r->turn) % 2, .packed = d->packed_r, .inputs = inputs_at(d, t, 0),
         .h = d->h[step % 2], .h_next = d->h[(step + 1) % 2], .cell = d->cells, .reset = d->spare,
         .inputs_row = r->batch_first ? r->steps * row : row, .state_row = r->units,
         .y_row = r->batch_first ? r->steps * r->directions * r->hidden : r->hidden,
@@ -173,6 +173,26 @@ static void end_ragged(const direction *d, int64_t step, int64_t b0, int64_t b1,
     }
 }
 
+/* A single step whose blocks need nothing of each other. */
+static bool is_single(const direction *d)
+{
+    return d->r->steps == 1 && !d->r->integer && d->cell.kind != INGOT_CELL_GRU && !d->data->lens;
+}
+
+/* It goes through the inputs' and the states' weights side by side, a few blocks at a time, and in the next run the
+ * other way round: that one then finds what this one has read last in a cache that is less than the layer. */
+static void run_single(const direction *d, int64_t b0, int64_t b1)
+{
+    enum { FEW = 4 };
+    const ingot_cell_step s = describe_step(d, 0);
+
+    for (int64_t i = b0; i < b1; i += FEW) {
+        const int64_t n = MIN(FEW, b1 - i), b = s.backward ? b0 + b1 - i - n : i;
+        compute_inputs(d, b, b + n);
+        d->r->kernels.step(&d->cell, &s, b, b + n);
+    }
+}
+
 /* All steps, one party's share of the blocks. The parties meet after each step, since the next needs the whole state;
  * the first one decides for all whether to go on. */
 static void run_party(direction *d, int64_t party)
@@ -180,6 +200,10 @@ static void run_party(direction *d, int64_t party)
     const ingot_recurrent *r = d->r;
     const int64_t b0 = r->blocks * party / d->parties, b1 = r->blocks * (party + 1) / d->parties;
 
+    if (is_single(d)) {
+        run_single(d, b0, b1);
+        return;
+    }
     compute_inputs(d, b0, b1);
     for (int64_t step = 0; step < r->steps && !d->stop; step++) {
         ingot_cell_step s = describe_step(d, step);

@@ -130,6 +130,29 @@ def test_threads_change_no_bit(ingot, tmp_path, op, seed):
     assert done.code == 0, done.out + done.err
 
 
+@pytest.mark.parametrize("steps, batch", [(1, 1), (1, 3), (3, 1), (3, 2)])
+@pytest.mark.parametrize("op", GATES)
+def test_runs_by_turns_change_no_bit(ingot, tmp_path, op, steps, batch):
+    """A session's runs go through the blocks of units to and fro: each of them gives what the first one gave."""
+    for seed in (400, 401):
+        model, fed = make(tmp_path, op, seed, sizes=(steps, batch, 20, 150))
+        for name, value in fed.items():
+            np.save(tmp_path / f"{name}.npy", value)
+        given = [part for name in fed for part in ("--input", f"{name}={tmp_path / name}.npy")]
+        done = ingot("run", model, *given, "--threads", "1", "--output-dir", tmp_path / "first")
+        assert done.code == 0, done.err
+        first = {path.stem: np.load(path) for path in (tmp_path / "first").iterdir()}
+        assert len(first) >= 2
+        (tmp_path / "sets").mkdir(exist_ok=True)
+        for k in range(4):
+            np.savez(tmp_path / "sets" / f"{k}.npz", **fed, **first)
+        for threads in ("1", "3"):
+            done = ingot("verify", model, tmp_path / "sets", "--rtol", "0", "--atol", "0", "--threads", threads)
+            assert done.code == 0 and "4 of 4 sets" in done.out, done.out + done.err
+        done = ingot("verify", model, tmp_path / "io.npz", "--rtol", "1e-5", "--atol", "1e-5")
+        assert done.code == 0, done.out + done.err
+
+
 def test_types_must_agree(ingot, tmp_path):
     arrays = {"w": np.zeros((1, 4, 2), np.float32), "r": np.zeros((1, 4, 4), np.float64)}
     model = save_model(tmp_path / "m.onnx", [helper.make_node("RNN", ["x", "w", "r"], ["y"], hidden_size=4)],
