@@ -252,26 +252,34 @@ INGOT_INLINE void put_state(const ingot_cell_step *s, const place *p, vector h)
         V(store_n)(y, h, p->have);
 }
 
-/* What gate `index` sees of the cell, added to x. */
+/* Only an LSTM has a cell to see. */
+INGOT_INLINE bool has_peepholes(const ingot_cell *d) { return d->kind == INGOT_CELL_LSTM && d->peepholes; }
+
+/* What peephole `index` sees of the cell, added to x. */
 INGOT_INLINE vector peep(const ingot_cell *d, const place *p, int index, vector cell, vector x)
 {
-    if (!d->peepholes)
-        return x;
     return V(fma)(V(load_n)((const T *)d->peepholes + index * d->hidden + p->unit, p->have), cell, x);
 }
 
-/* i, f and the candidate make the new cell; the output gate sees that one. */
+/* Those of i and f, which see the cell before the step. */
+INGOT_INLINE void peep_first(const ingot_cell *d, const ingot_cell_step *s, const place *p, T *g)
+{
+    const vector before = V(load)((const T *)s->cell + p->at);
+
+    V(store)(g, peep(d, p, 0, before, V(load)(g)));
+    V(store)(g + 2 * LANES, peep(d, p, 2, before, V(load)(g + 2 * LANES)));
+}
+
+/* i, f and the candidate make the new cell; with peepholes the output gate sees that one. */
 INGOT_INLINE void finish_lstm(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g)
 {
     T *cell = (T *)s->cell + p->at;
-    const vector before = V(load)(cell);
-    const vector i = pass_gate(&d->gate[0], d->clip, peep(d, p, 0, before, V(load)(g)));
-    const vector c = pass_gate(&d->gate[1], d->clip, V(load)(g + 3 * LANES));
-    const vector f = d->input_forget ? V(sub)(V(set1)(1), i)
-                                     : pass_gate(&d->gate[0], d->clip, peep(d, p, 2, before, V(load)(g + 2 * LANES)));
-    const vector now = V(fma)(f, before, V(mul)(i, c));
-    const vector o = pass_gate(&d->gate[0], d->clip, peep(d, p, 1, now, V(load)(g + LANES)));
+    const vector i = V(load)(g), f = d->input_forget ? V(sub)(V(set1)(1), i) : V(load)(g + 2 * LANES);
+    const vector now = V(fma)(f, V(load)(cell), V(mul)(i, V(load)(g + 3 * LANES)));
+    vector o = V(load)(g + LANES);
 
+    if (d->peepholes)
+        o = pass_gate(&d->gate[0], d->clip, peep(d, p, 1, now, o));
     V(store)(cell, now);
     put_state(s, p, V(mul)(o, pass_gate(&d->gate[2], INFINITY, now)));
 }
@@ -288,34 +296,58 @@ INGOT_INLINE void finish_gru(const ingot_cell_step *s, const place *p, vector z,
 INGOT_INLINE void finish_gru_before(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g,
                                     const T *inputs)
 {
-    const vector z = pass_gate(&d->gate[0], d->clip, V(load)(g));
-    const vector r = pass_gate(&d->gate[0], d->clip, V(load)(g + LANES));
-    const vector candidate = V(fma)(r, V(load)(g + 2 * LANES), V(load)(inputs + 2 * LANES));
+    const vector candidate = V(fma)(V(load)(g + LANES), V(load)(g + 2 * LANES), V(load)(inputs + 2 * LANES));
 
-    finish_gru(s, p, z, pass_gate(&d->gate[1], d->clip, candidate));
+    finish_gru(s, p, V(load)(g), pass_gate(&d->gate[1], d->clip, candidate));
 }
 
 /* The first half leaves z with the inputs' part, and what the second multiplies by the candidate's weights. */
-INGOT_INLINE void finish_gru_half(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g, T *inputs)
+INGOT_INLINE void finish_gru_half(const ingot_cell_step *s, const place *p, const T *g, T *inputs)
 {
     if (s->half) {
-        finish_gru(s, p, V(load)(inputs), pass_gate(&d->gate[1], d->clip, V(load)(g)));
+        finish_gru(s, p, V(load)(inputs), V(load)(g));
         return;
     }
-    const vector r = pass_gate(&d->gate[0], d->clip, V(load)(g + LANES));
-    V(store)(inputs, pass_gate(&d->gate[0], d->clip, V(load)(g)));
-    V(store)((T *)s->reset + p->at, V(mul)(r, V(load)((const T *)s->h + p->at)));
+    V(store)(inputs, V(load)(g));
+    V(store)((T *)s->reset + p->at, V(mul)(V(load)(g + LANES), V(load)((const T *)s->h + p->at)));
 }
 
-/* g: the sums of the block's gates; inputs: where the row keeps the inputs' part of them. */
+/* g: the gates of the block, passed already if they wait for no other; inputs: where the row keeps the inputs' part of
+ * them. */
 INGOT_INLINE void finish(const ingot_cell *d, const ingot_cell_step *s, const place *p, const T *g, T *inputs)
 {
     switch (d->kind) {
     case INGOT_CELL_LSTM: finish_lstm(d, s, p, g); break;
     case INGOT_CELL_GRU_BEFORE: finish_gru_before(d, s, p, g, inputs); break;
-    case INGOT_CELL_GRU: finish_gru_half(d, s, p, g, inputs); break;
-    case INGOT_CELL_RNN: put_state(s, p, pass_gate(&d->gate[0], d->clip, V(load)(g))); break;
+    case INGOT_CELL_GRU: finish_gru_half(s, p, g, inputs); break;
+    case INGOT_CELL_RNN: put_state(s, p, V(load)(g)); break;
     }
+}
+
+/* Sums of gates, of up to MAX_ROWS rows or blocks. */
+typedef T gate_sums[MAX_GATES * LANES];
+
+/* Gate `index` of n of them, in place. */
+INGOT_INLINE void pass_all(const ingot_gate *gate, float limit, gate_sums *sums, int n, int index)
+{
+    for (int i = 0; i < n; i++) {
+        T *at = sums[i] + index * LANES;
+        V(store)(at, pass_gate(gate, limit, V(load)(at)));
+    }
+}
+
+/* The gates that wait for no other. */
+INGOT_INLINE void pass_first(const ingot_cell *d, const ingot_cell_step *s, gate_sums *sums, int n)
+{
+    const bool lstm = d->kind == INGOT_CELL_LSTM, candidate = d->kind == INGOT_CELL_GRU && s->half;
+
+    pass_all(&d->gate[candidate], d->clip, sums, n, 0);
+    if (d->kind != INGOT_CELL_RNN && !candidate && !has_peepholes(d))
+        pass_all(&d->gate[0], d->clip, sums, n, 1);
+    if (lstm && !d->input_forget)
+        pass_all(&d->gate[0], d->clip, sums, n, 2);
+    if (lstm)
+        pass_all(&d->gate[1], d->clip, sums, n, 3);
 }
 
 /* ---- a step ---- */
@@ -350,11 +382,12 @@ INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const
         run_tile(&t, rows, gates);
 }
 
-/* Rows from row on, of block b and the next ones. Gates are combined for all of them at a time: each is a long chain of
- * dependent instructions. */
+/* Rows from row on, of block b and the next ones. Gates are passed for all of them at a time: each is a long chain of
+ * instructions, which wait for each other. */
 static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row, int rows, int64_t b, int blocks)
 {
-    T sums[MAX_ROWS][MAX_GATES * LANES];
+    gate_sums sums[MAX_ROWS];
+    place places[MAX_ROWS];
 
     for (int n = 0, taken; n < blocks; n += taken) {
         const bool together = TOGETHER > 1 && rows == 1 && !d->one_sum && n + TOGETHER <= blocks;
@@ -363,11 +396,17 @@ static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row,
         sum_gates(d, s, &(place){ .row = row, .unit = (b + i) * LANES }, rows, together, sums[i * rows]);
     }
     for (int i = 0; i < blocks * rows; i++) {
-        place p = { .row = row + i % rows, .unit = (b + i / rows) * LANES };
-        p.at = p.row * s->state_row + p.unit;
-        p.have = (size_t)min64(LANES, d->hidden - p.unit);
-        finish(d, s, &p, sums[i], (T *)s->inputs + p.row * s->inputs_row + p.unit * count_gates(d));
+        place *p = &places[i];
+        *p = (place){ .row = row + i % rows, .unit = (b + i / rows) * LANES };
+        p->at = p->row * s->state_row + p->unit;
+        p->have = (size_t)min64(LANES, d->hidden - p->unit);
+        if (has_peepholes(d))
+            peep_first(d, s, p, sums[i]);
     }
+    pass_first(d, s, sums, blocks * rows);
+    for (int i = 0; i < blocks * rows; i++)
+        finish(d, s, &places[i], sums[i],
+               (T *)s->inputs + places[i].row * s->inputs_row + places[i].unit * count_gates(d));
 }
 
 /* Blocks in order or from the last to the first, as many together as fill the buffer of sums, and all rows of the batch
