@@ -73,6 +73,17 @@ void INGOT_FN(gelu_tile)(const float *held, int n, float *dst, int px, ptrdiff_t
     }
 }
 
+void INGOT_FN(silu_tile)(const float *held, float *dst, int px, ptrdiff_t pixel, ptrdiff_t vector, ptrdiff_t plane)
+{
+    for (int p = 0; p < px; p++, held += VF32_LANES, dst += pixel) {
+        vf32 x = vf32_load(held), y = vf32_load(held + px * VF32_LANES);
+
+        vf32_silu_pair(&x, &y);
+        vf32_store_blocks(dst, plane, VF32_LANES / 8, x);
+        vf32_store_blocks(dst + vector, plane, VF32_LANES / 8, y);
+    }
+}
+
 /* One loop for each activation, chosen once for all rows. The tail of a row goes through the same vector code as the
  * rest, so that an element's bits do not depend on where in a strip it lies. */
 void INGOT_FN(act_rows_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)
@@ -88,10 +99,35 @@ void INGOT_FN(act_rows_f32)(float *data, ptrdiff_t stride, int64_t rows, int64_t
     case INGOT_ACT_HARD_SWISH: ACT_LOOP(vf32_hard_swish(v));
     case INGOT_ACT_SIGMOID: ACT_LOOP(vf32_sigmoid(v));
     case INGOT_ACT_SILU: ACT_LOOP(vf32_silu(v));
-    case INGOT_ACT_SWISH: ACT_LOOP(vf32_div(v, vf32_exp_plus_one(vf32_mul(a, v))));
+    case INGOT_ACT_SWISH: ACT_LOOP(vf32_swish(v, a));
     case INGOT_ACT_TANH: ACT_LOOP(vf32_tanh(v));
     case INGOT_ACT_GELU: gelu_rows(data, stride, rows, n); break;
     case INGOT_ACT_GELU_TANH: ACT_LOOP(vf32_gelu_tanh(v));
     case INGOT_ACT_ELU: ACT_LOOP(vf32_elu(v, a, one, one));
     }
+}
+
+/* Swish of two planes, whose vectors share divisions. */
+static void silu_planes(float *p, float *q, int64_t n)
+{
+    vf32 x, y;
+    int64_t i = 0;
+
+    for (; i + VF32_LANES <= n; i += VF32_LANES) {
+        x = vf32_load(p + i), y = vf32_load(q + i);
+        vf32_silu_pair(&x, &y);
+        vf32_store(p + i, x), vf32_store(q + i, y);
+    }
+    if (i < n) {
+        x = vf32_load_n(p + i, (size_t)(n - i)), y = vf32_load_n(q + i, (size_t)(n - i));
+        vf32_silu_pair(&x, &y);
+        vf32_store_n(p + i, x, (size_t)(n - i)), vf32_store_n(q + i, y, (size_t)(n - i));
+    }
+}
+
+void INGOT_FN(act_planes_f32)(float *data, ptrdiff_t plane, int64_t planes, int64_t n, const ingot_epilogue *e)
+{
+    for (; SILU_PAIRS && e->act == INGOT_ACT_SILU && planes > 1; planes -= 2, data += 2 * plane)
+        silu_planes(data, data + plane, n);
+    INGOT_FN(act_rows_f32)(data, plane, planes, n, e);
 }

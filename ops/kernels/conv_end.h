@@ -58,8 +58,12 @@ static __attribute__((noinline)) void finish_held(const tile_end *t, float *held
         INGOT_FN(gelu_tile)(held, px * nv, t->dst, px, t->pixel, t->vector, t->plane);
         return;
     }
+    if (SILU_PAIRS && t->act && t->act->act == INGOT_ACT_SILU && nv > 1 && t->channels > UNIT - BLOCK) {
+        INGOT_FN(silu_tile)(held, t->dst, px, t->pixel, t->vector, t->plane);
+        return;
+    }
     if (t->act && !swish)
-        INGOT_FN(act_rows_f32)(held, 0, 1, px * nv * VF32_LANES, t->act);
+        INGOT_FN(act_planes_f32)(held, px * VF32_LANES, nv, px * VF32_LANES, t->act);
     for (int v = 0; v < nv; v++) {
         const int blocks = (t->channels - v * VF32_LANES + BLOCK - 1) / BLOCK;
         float *dst = t->dst + v * t->vector;

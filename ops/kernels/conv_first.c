@@ -189,8 +189,15 @@ typedef struct first_tile {
     tile_end end;
 } first_tile;
 
-/* Hard Swish ends tiles of one large vector, as the first layers of mobile networks have it. */
+/* Hard Swish ends tiles of one large vector on registers, as the first layers of mobile networks have it. */
 INGOT_INLINE bool swish_ends(int px, int nv) { return VECTOR_BLOCKS > 1 && nv == 1 && px == CONV_PX1; }
+
+/* Does an activation end the tiles? Swish, too, where its vectors share divisions. Others follow over whole rows. */
+static bool ends_tiles(const ingot_conv *d, const ingot_epilogue *e)
+{
+    const bool hard = e->act == INGOT_ACT_HARD_SWISH && swish_ends(CONV_PX1, unit_width_of(d->oc, 0) / VF32_LANES);
+    return !d->minimal && (hard || (SILU_PAIRS && e->act == INGOT_ACT_SILU));
+}
 
 /* px pixels by nv vectors over all taps. */
 INGOT_INLINE void tile(const first_tile *t, int px, int nv)
@@ -301,7 +308,7 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
             run_tiles(t, runs, n_runs, two, b);
         }
         if (act)
-            INGOT_FN(act_rows_f32)(dst + row, t->end.plane, blocks, columns * BLOCK, act);
+            INGOT_FN(act_planes_f32)(dst + row, t->end.plane, blocks, columns * BLOCK, act);
     }
 }
 
@@ -319,8 +326,8 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
                        const float *image, const window_place *p, const ingot_epilogue *e, beside *b)
 {
     const int64_t rows = seen(d, 1, p->rows), taps_packed = w->taps * (d->minimal ? MINIMAL_POINTS : 1);
-    const int nv = unit_width_of(d->oc, 0) / VF32_LANES;
-    const bool swish = e->act == INGOT_ACT_HARD_SWISH && !d->minimal && swish_ends(CONV_PX1, nv);
+    const bool in_tiles = ends_tiles(d, e);
+    const ingot_epilogue *const after = act_follows(e) && !in_tiles ? e : NULL;
 
     fill_window(d, w, window, image, p->z, p->y, p->x, rows, window_columns(d, p->columns));
     if (d->minimal)
@@ -336,10 +343,9 @@ static void run_window(const ingot_conv *d, const windows *w, const int32_t *tap
         t.end.pixel = BLOCK;
         t.end.plane = p->pixels * BLOCK;
         t.end.vector = VECTOR_BLOCKS * t.end.plane;
-        t.end.act = swish ? e : NULL;
+        t.end.act = in_tiles ? e : NULL;
         run_unit(d, w, &t, d->minimal ? window + w->source : window, p->dst + to,
-                 p->residual ? p->residual + to : NULL, act_follows(e) && !swish ? e : NULL, p->at, p->rows, p->columns,
-                 width == UNIT, b);
+                 p->residual ? p->residual + to : NULL, after, p->at, p->rows, p->columns, width == UNIT, b);
     }
 }
 

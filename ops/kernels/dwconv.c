@@ -339,8 +339,8 @@ static void dw_rows(const dw_job *j, const dw_source *src, int64_t y0, int64_t y
     /* whole rows lie side by side */
     const bool whole = x1 - x0 == d->out[2];
     for (int64_t y = y0; j->act && y < y1; y += whole ? y1 - y0 : 1)
-        INGOT_FN(act_rows_f32)(j->dst + (y * d->out[2] + x0) * BLOCK, j->out_block, j->blocks,
-                               (whole ? y1 - y0 : 1) * (x1 - x0) * BLOCK, j->act);
+        INGOT_FN(act_planes_f32)(j->dst + (y * d->out[2] + x0) * BLOCK, j->out_block, j->blocks,
+                                 (whole ? y1 - y0 : 1) * (x1 - x0) * BLOCK, j->act);
 }
 
 /* Columns [x0, x1) of a band, by way of the ring. */
@@ -413,7 +413,7 @@ static void dw_general(const dw_job *j, int64_t row0, int64_t row1)
         for (int64_t x = 0; x < width; x++)
             dw_pixel(j, row / j->d->out[1], row % j->d->out[1], x);
         if (j->act)
-            INGOT_FN(act_rows_f32)(j->dst + row * width * BLOCK, j->out_block, j->blocks, width * BLOCK, j->act);
+            INGOT_FN(act_planes_f32)(j->dst + row * width * BLOCK, j->out_block, j->blocks, width * BLOCK, j->act);
     }
 }
 

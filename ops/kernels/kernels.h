@@ -248,6 +248,9 @@ enum { INGOT_STRIPE = 16 };
 #define INGOT_KERNELS_COMMON(X) \
     /* act.c: rows strips of n floats, `stride` apart, in place */ \
     X(void, act_rows_f32, (float *data, ptrdiff_t stride, int64_t rows, int64_t n, const ingot_epilogue *e)) \
+    /* the same for planes that hold channels of the same pixels: by twos, from the first one on, the last bits of a \
+       number may depend on its neighbour in the other plane, but on no other pixel */ \
+    X(void, act_planes_f32, (float *data, ptrdiff_t plane, int64_t planes, int64_t n, const ingot_epilogue *e)) \
     /* attend.c: for each of `width` columns (one or two vectors) of rows x width scores, exp(x - the largest), where \
        x is scale times the score plus add[row] (NULL: 0); inverse[] receives 1 / its sum. And src (rows x columns) by \
        columns: dst[j * dst_row + i] = src[i * src_row + j] * factor[j]. */ \

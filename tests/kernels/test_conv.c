@@ -622,6 +622,7 @@ static void check_pairs(const ingot_kernels *k)
     for (size_t i = 0; i < sizeof pair_cases / sizeof *pair_cases; i++) {
         check_pair(k, &pair_cases[i], INGOT_ACT_NONE);
         check_pair(k, &pair_cases[i], i % 2 ? INGOT_ACT_CLIP : INGOT_ACT_HARD_SWISH);
+        check_pair(k, &pair_cases[i], INGOT_ACT_SILU);
     }
     if (k->pair_items_f32(&not) || k->pair_scratch_f32(&not))
         check_fail("pair %s: two convolutions without groups are none", k->isa);
@@ -656,15 +657,16 @@ static void check_transposed(const ingot_kernels *k)
     }
 }
 
-/* First layers of one large vector whose tiles end with hard Swish, and of more; with tiles of any other width between
- * them, and a block that is not there. */
+/* First layers whose tiles end with hard Swish, of one large vector, or with Swish, and others; with tiles of any other
+ * width between them, and a block that is not there. */
 static void check_swish(const ingot_kernels *k, const algorithm *direct)
 {
     for (int oc = 8; oc <= 40; oc += 4)
         for (int width = 27; width <= 83; width += 14) {
-            const conv_case t = { "first layer, hard Swish", 1, 1, 3, oc, { 1, 7, width }, { 1, 3, 3 }, { 1, 2, 2 },
-                                  ONES, { 0, 1, 1 }, { 0, 1, 1 }, true };
+            const conv_case t = { "first layer, Swish", 1, 1, 3, oc, { 1, 7, width }, { 1, 3, 3 }, { 1, 2, 2 }, ONES,
+                                  { 0, 1, 1 }, { 0, 1, 1 }, true };
             check_conv(k, direct, &t, INGOT_ACT_HARD_SWISH, true, oc % 8);
+            check_conv(k, direct, &t, INGOT_ACT_SILU, true, oc % 8);
         }
 }
 

@@ -153,6 +153,36 @@ static void check_acts(const ingot_kernels *k)
     }
 }
 
+/* Every activation over 1 to 5 planes of any length: near its definition, whatever is not finite beside it, and with
+ * the same bits when the planes are cut. Swish of much less than -43 may stay at -1e-17. */
+static void check_planes(const ingot_kernels *k)
+{
+    enum { N = 77, PLANE = N + 3 };
+    const float special[] = { NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 43.0f, -43.0f, 88.9f, -88.9f, 0.0f };
+
+    for (int act = INGOT_ACT_NONE; act <= INGOT_ACT_ELU; act++)
+        for (int planes = 1; planes <= 5; planes++) {
+            const ingot_epilogue e = { .act = (ingot_act)act, .alpha = 0.3f, .beta = 0.7f };
+            float *x = check_floats(5 * PLANE), *y = check_floats(5 * PLANE), *z = check_floats(5 * PLANE);
+            char what[64];
+
+            snprintf(what, sizeof what, "act %s %d of %d planes", k->isa, act, planes);
+            for (int i = 0; i < 5 * PLANE; i++)
+                x[i] = y[i] = z[i] = i % 7 ? 12.0f * check_random() : special[i / 7 % 10];
+            k->act_planes_f32(y, PLANE, planes, N, &e);
+            for (int at = 0, n = 1; at < N; at += n, n += 3)
+                k->act_planes_f32(z + at, PLANE, planes, n < N - at ? n : N - at, &e);
+            if (memcmp(y, z, 5 * PLANE * sizeof *y))
+                check_fail("%s: cuts change the result", what);
+            for (int i = 0; i < 5 * PLANE; i++)
+                if (i % PLANE >= N || i / PLANE >= planes)
+                    check_near(y[i], (double)x[i], 0, what, i);
+                else if (!isinf(x[i]) || !isnan(check_act(x[i], &e)))
+                    check_near(y[i], check_act(x[i], &e), 4e-7, what, i);
+            check_free(x, 5 * PLANE, what), check_free(y, 5 * PLANE, what), check_free(z, 5 * PLANE, what);
+        }
+}
+
 /* A product of doubles, with B as it is or transposed, beside the definition; C has a gap behind each row. */
 static void check_gemm_f64(const ingot_kernels *k, int64_t m, int64_t n, int64_t depth, bool transposed)
 {
@@ -207,6 +237,7 @@ static void test(const ingot_kernels *k)
             for (int64_t depth = 190; depth <= 1500; depth += 437)
                 check_stripes(k, m, n, depth);
     check_acts(k);
+    check_planes(k);
     for (int64_t m = 1; m <= 19; m++)
         for (int64_t n = 1; n <= 35; n += n % 3 + 1)
             for (int64_t depth = 0; depth <= 600; depth += depth < 4 ? 1 : 149)
