@@ -34,6 +34,8 @@ typedef struct tile_job {
     ptrdiff_t weight_tap[3], weight_block;
     ahead next_unit;
     bool cold;                          /* the first unit to pass over this band */
+    const float *later;                 /* pixels that are read after this band, or NULL; `later_plane` apart */
+    ptrdiff_t later_plane;
 } tile_job;
 
 /* Ask for the next tile's pixels of a source row: its rows are too many streams for the processor to see by itself. */
@@ -100,9 +102,19 @@ INGOT_INLINE void tile(tile_job *t, int px, int nv)
 INGOT_INLINE void move_on(tile_job *t, int px)
 {
     t->src += px * BLOCK;
+    if (t->later)
+        t->later += px * BLOCK;
     t->end.dst += px * t->end.pixel;
     if (t->end.residual)
         t->end.residual += px * t->end.pixel;
+}
+
+/* Ask for the pixels of a later band that lie where a tile's do in this one. */
+INGOT_INLINE void fetch_later(const float *later, int px)
+{
+    INGOT_UNROLL
+    for (int p = 0; later && p < px; p += 2)
+        __builtin_prefetch(later + p * BLOCK, 0, 2);
 }
 
 /* n tiles side by side, as tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done
@@ -114,13 +126,15 @@ INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
     ahead next_unit = t->next_unit;
 
     for (; n > 0; n--, move_on(t, px)) {
-        const float *src = t->src, *w = t->weights;
+        const float *src = t->src, *w = t->weights, *later = t->later;
         vf32 acc[MAX_PIXELS][2];
 
         start(&t->end, acc, px, nv);
         for (int64_t b = 0; b < whole; b++, src += t->plane, w += t->weight_block) {
             fetch_ahead(&next_unit, 1);
             fetch_pixels(t, src, px);
+            fetch_later(later, px);
+            later = later ? later + t->later_plane : NULL;
             fetch_next(src + t->plane, BLOCK, px);
             accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
         }
@@ -511,6 +525,7 @@ static void run_item(item *it)
         part.src += b * part.job.plane;
         part.weights += b * part.job.weight_block;
         part.job.blocks = min64(chunk, blocks - b);
+        part.job.later = it->job.later ? it->job.later + b * it->job.later_plane : NULL;
         part.job.rest = b + chunk < blocks ? 0 : it->job.rest;
         if (b > 0) {
             part.job.end.bias = NULL;
@@ -549,6 +564,7 @@ static void set_common(tile_job *t, const ingot_conv *d, const conv_shape *s, co
     t->plane = s->in_plane;
     t->next_unit = (ahead){ NULL, NULL };
     t->cold = false;
+    t->later = NULL;
 }
 
 /* The same for the tiles of a unit. */
@@ -666,6 +682,18 @@ void INGOT_FN(conv_mix_rows)(const ingot_conv *d, const conv_shape *s, const flo
 
 /* --- mixing channels of a source that is made ready first (conv_ready.c), band by band --- */
 
+/* The last unit to pass over a band asks for what the next one is made of: it is read at once then, when there is
+ * nothing else to do. Items go on to i1, those behind them are other threads'. */
+static void set_later(item *it, const float *src, int64_t i, int64_t i1)
+{
+    const conv_shape *s = it->s;
+    const int64_t band = i / s->units + 1;
+    const bool follows = band * s->units < i1 && i + 1 == band * s->units;
+
+    it->job.later = follows ? src + band / s->bands * s->in_image + band % s->bands * s->band * BLOCK : NULL;
+    it->job.later_plane = s->in_plane;
+}
+
 /* Items [i0, i1): images by bands by units, as above. */
 void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, const float *packed, const float *src,
                             float *dst, const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
@@ -684,6 +712,8 @@ void INGOT_FN(conv_mix_f32)(const ingot_conv *d, const ingot_prologue *first, co
         if (band != *held)
             INGOT_FN(conv_make_ready)(d, first, &s, scratch, src + band / s.bands * image, it.row0, it.row1);
         *held = band;
+        if (first && image == s.in_image)                /* what a stride leaves lies apart */
+            set_later(&it, src, i, i1);
         it.src = scratch;
         it.src_from = it.row0;
         it.job.plane = ready_plane(&s);
