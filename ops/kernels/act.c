@@ -73,15 +73,22 @@ void INGOT_FN(gelu_tile)(const float *held, int n, float *dst, int px, ptrdiff_t
     }
 }
 
-void INGOT_FN(silu_tile)(const float *held, float *dst, int px, ptrdiff_t pixel, ptrdiff_t vector, ptrdiff_t plane)
+void INGOT_FN(silu_tile)(const float *held, float *dst, int px, int nv, ptrdiff_t pixel, ptrdiff_t vector,
+                         ptrdiff_t plane)
 {
-    for (int p = 0; p < px; p++, held += VF32_LANES, dst += pixel) {
-        vf32 x = vf32_load(held), y = vf32_load(held + px * VF32_LANES);
+    for (int v = 0; v < nv; v += SILUS, held += SILUS * px * VF32_LANES, dst += SILUS * vector)
+        for (int p = 0; p < px; p++) {
+            const float *at = held + p * VF32_LANES;
+            vf32 x = vf32_load(at), y = vf32_load(at + (SILUS - 1) * px * VF32_LANES);
 
-        vf32_silu_pair(&x, &y);
-        vf32_store_blocks(dst, plane, VF32_LANES / 8, x);
-        vf32_store_blocks(dst + vector, plane, VF32_LANES / 8, y);
-    }
+            if (SILUS == 1) {
+                vf32_store_blocks(dst + p * pixel, plane, VF32_LANES / 8, vf32_silu(x));
+                continue;
+            }
+            vf32_silu_pair(&x, &y);
+            vf32_store_blocks(dst + p * pixel, plane, VF32_LANES / 8, x);
+            vf32_store_blocks(dst + p * pixel + vector, plane, VF32_LANES / 8, y);
+        }
 }
 
 /* One loop for each activation, chosen once for all rows. The tail of a row goes through the same vector code as the
@@ -127,7 +134,7 @@ static void silu_planes(float *p, float *q, int64_t n)
 
 void INGOT_FN(act_planes_f32)(float *data, ptrdiff_t plane, int64_t planes, int64_t n, const ingot_epilogue *e)
 {
-    for (; SILU_PAIRS && e->act == INGOT_ACT_SILU && planes > 1; planes -= 2, data += 2 * plane)
+    for (; SILUS > 1 && e->act == INGOT_ACT_SILU && planes > 1; planes -= 2, data += 2 * plane)
         silu_planes(data, data + plane, n);
     INGOT_FN(act_rows_f32)(data, plane, planes, n, e);
 }

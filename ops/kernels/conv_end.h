@@ -58,8 +58,8 @@ static __attribute__((noinline)) void finish_held(const tile_end *t, float *held
         INGOT_FN(gelu_tile)(held, px * nv, t->dst, px, t->pixel, t->vector, t->plane);
         return;
     }
-    if (SILU_PAIRS && t->act && t->act->act == INGOT_ACT_SILU && nv > 1 && t->channels > UNIT - BLOCK) {
-        INGOT_FN(silu_tile)(held, t->dst, px, t->pixel, t->vector, t->plane);
+    if (t->act && t->act->act == INGOT_ACT_SILU && nv >= SILUS && t->channels > nv * VF32_LANES - BLOCK) {
+        INGOT_FN(silu_tile)(held, t->dst, px, nv, t->pixel, t->vector, t->plane);
         return;
     }
     if (t->act && !swish)

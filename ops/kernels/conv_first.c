@@ -196,7 +196,7 @@ INGOT_INLINE bool swish_ends(int px, int nv) { return VECTOR_BLOCKS > 1 && nv ==
 static bool ends_tiles(const ingot_conv *d, const ingot_epilogue *e)
 {
     const bool hard = e->act == INGOT_ACT_HARD_SWISH && swish_ends(CONV_PX1, unit_width_of(d->oc, 0) / VF32_LANES);
-    return !d->minimal && (hard || (SILU_PAIRS && e->act == INGOT_ACT_SILU));
+    return !d->minimal && (hard || (SILUS > 1 && e->act == INGOT_ACT_SILU));
 }
 
 /* px pixels by nv vectors over all taps. */

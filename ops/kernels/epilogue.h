@@ -7,15 +7,16 @@
 
 #include "ops/kernels/isa.h"
 
-/* With many lanes, a division takes longer than the products that make one of two. */
-enum { SILU_PAIRS = VF32_LANES > 8 };
+/* Vectors of Swish that share a division: with many lanes it takes longer than the products that make one of two. */
+enum { SILUS = VF32_LANES > 8 ? 2 : 1 };
 
 /* GELU of the n vectors of a tile, px pixels of each, to where whole blocks of them go. */
 void INGOT_FN(gelu_tile)(const float *held, int n, float *dst, int px, ptrdiff_t pixel, ptrdiff_t vector,
                          ptrdiff_t plane);
 
-/* Swish of a tile of two vectors, likewise: what act_planes_f32() makes of them. */
-void INGOT_FN(silu_tile)(const float *held, float *dst, int px, ptrdiff_t pixel, ptrdiff_t vector, ptrdiff_t plane);
+/* Swish of a tile of SILUS vectors or twice that, likewise: what act_planes_f32() makes of them. */
+void INGOT_FN(silu_tile)(const float *held, float *dst, int px, int nv, ptrdiff_t pixel, ptrdiff_t vector,
+                         ptrdiff_t plane);
 
 INGOT_INLINE void clip_range(const ingot_epilogue *e, float *low, float *high)
 {
