@@ -292,7 +292,7 @@ static void run_unit(const ingot_conv *d, const windows *w, first_tile *t, const
 {
     const int64_t blocks = ceil_div(t->end.channels, BLOCK), pitch = d->minimal ? w->places : w->pitch;
     tile_run runs[MOST_RUNS];
-    const int n_runs = cut_row(columns, two ? CONV_HELD : CONV_PX1, runs);
+    const int n_runs = d->minimal ? 0 : cut_row(columns, two ? CONV_HELD : CONV_PX1, runs);   /* divides a lot */
     const minimal_unit minimal = { t->weights, t->at, t->taps, columns, w->plane, &t->end, two ? 2 : 1, b };
 
     for (int64_t y = 0; y < rows; y++) {
