@@ -1,8 +1,10 @@
 /* order.c - a float's bits order like its value once negative numbers are turned round; a signed integer's once the
- * sign bit is. Floats of 16 bits go by way of float. */
+ * sign bit is. */
 #include "ops/order.h"
 
 #include <string.h>
+
+#include "ops/row_loops.h"
 
 /* A key that sorts as the number does: -0 equals 0 and NaN is largest, as numpy sorts them. */
 static inline uint64_t key_of_float(float value)
@@ -26,9 +28,17 @@ static inline uint64_t key_of_double(double value)
     return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
+/* The same for the bits of a float of 16; `infinity`: those of its largest number. */
+static inline uint64_t key_of_narrow(uint32_t bits, uint32_t infinity)
+{
+    const uint32_t size = bits & 0x7fff, key = size == bits ? 0x8000 + size : 0x8000 - size;
+    return size > infinity ? UINT64_MAX : key;
+}
+
 /* Keys of n elements from `first` on, `step` apart. Equal numbers get equal keys, and unsigned order of keys is the
  * order of the numbers. Smaller integers go by way of int64. */
-void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, int64_t n, uint64_t *keys)
+INGOT_VECTOR_LOOPS void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, int64_t n,
+                                         uint64_t *keys)
 {
     const void *data = tensor->data;
     /* The types that are sorted most have loops of their own. */
@@ -39,11 +49,11 @@ void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, i
         break;
     case INGOT_FLOAT16:
         for (int64_t i = 0; i < n; i++)
-            keys[i] = key_of_float(ingot_half_to_float(((const uint16_t *)data)[first + i * step]));
+            keys[i] = key_of_narrow(((const uint16_t *)data)[first + i * step], 0x7c00);
         break;
     case INGOT_BFLOAT16:
         for (int64_t i = 0; i < n; i++)
-            keys[i] = key_of_float(ingot_bfloat_to_float(((const uint16_t *)data)[first + i * step]));
+            keys[i] = key_of_narrow(((const uint16_t *)data)[first + i * step], 0x7f80);
         break;
     case INGOT_DOUBLE:
         for (int64_t i = 0; i < n; i++)
@@ -52,6 +62,10 @@ void ingot_order_keys(const ingot_tensor *tensor, int64_t first, int64_t step, i
     case INGOT_UINT64:
         for (int64_t i = 0; i < n; i++)
             keys[i] = ((const uint64_t *)data)[first + i * step];
+        break;
+    case INGOT_INT64:
+        for (int64_t i = 0; i < n; i++)
+            keys[i] = ((const uint64_t *)data)[first + i * step] ^ UINT64_C(1) << 63;
         break;
     default:
         for (int64_t i = 0; i < n; i++)

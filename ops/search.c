@@ -3,6 +3,7 @@
 
 #include "ops/movement.h"
 #include "ops/order.h"
+#include "ops/row_loops.h"
 
 /* WIDTH neighbouring results are found together; GRAIN elements make a task. */
 enum { WIDTH = 256, GRAIN = 8 * 1024 };
@@ -15,10 +16,29 @@ typedef struct search_job {
     bool largest, last, may_be_nan;
 } search_job;
 
-/* A key that is larger for what is to be found; NaN is found first either way, as numpy has it. */
-static inline uint64_t rank_key(const search_job *job, uint64_t key)
+/* Keys of n neighbouring elements that are larger for what is to be found; NaN is found first either way, as numpy has
+ * it. */
+INGOT_VECTOR_LOOPS static void rank_keys(const search_job *job, int64_t first, int64_t n, uint64_t *keys)
 {
-    return job->largest || (job->may_be_nan && key == UINT64_MAX) ? key : ~key;
+    const uint64_t nan = job->may_be_nan ? UINT64_MAX : 0;
+    ingot_order_keys(job->c->in[0], first, 1, n, keys);
+    if (job->largest)
+        return;
+    for (int64_t j = 0; j < n; j++)
+        keys[j] = nan && keys[j] == nan ? nan : ~keys[j];
+}
+
+/* The largest of n keys, by four searches side by side, since each comparison waits for the one before it. */
+INGOT_VECTOR_LOOPS static uint64_t largest_key(const uint64_t *keys, int64_t n)
+{
+    uint64_t most[4] = {0};
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4)
+        for (int l = 0; l < 4; l++)
+            most[l] = MAX(most[l], keys[j + l]);
+    for (; j < n; j++)
+        most[0] = MAX(most[0], keys[j]);
+    return MAX(MAX(most[0], most[1]), MAX(most[2], most[3]));
 }
 
 /* Indices with the axis as 1, or gone with keepdims = 0. An empty axis has no largest element: INVALID, unless there
@@ -59,19 +79,18 @@ static void arg_part(void *argument, int64_t begin, int64_t end, int thread)
         /* All columns of the block are compared at once, row after row along the axis. */
         uint64_t best_keys[WIDTH], keys[WIDTH];
         for (int64_t i = 0; i < job->size; i++) {
-            ingot_order_keys(job->c->in[0], (outer * job->size + i) * job->inner + column, 1, n, keys);
-            for (int64_t j = 0; j < n; j++) {
-                const uint64_t key = rank_key(job, keys[j]);
-                if (i == 0 || key > best_keys[j] || (job->last && key == best_keys[j])) {
-                    best_keys[j] = key;
+            rank_keys(job, (outer * job->size + i) * job->inner + column, n, keys);
+            for (int64_t j = 0; j < n; j++)
+                if (i == 0 || keys[j] > best_keys[j] || (job->last && keys[j] == best_keys[j])) {
+                    best_keys[j] = keys[j];
                     best[j] = i;
                 }
-            }
         }
     }
 }
 
-/* The same where the axis is innermost: one result for each row, read WIDTH keys at a time. */
+/* The same where the axis is innermost: one result for each row, read WIDTH keys at a time. Where they have what beats
+ * the best so far, it is looked for from the end that counts. */
 static void arg_rows(void *argument, int64_t begin, int64_t end, int thread)
 {
     const search_job *job = argument;
@@ -82,14 +101,15 @@ static void arg_rows(void *argument, int64_t begin, int64_t end, int thread)
         int64_t best = 0;
         for (int64_t first = 0; first < job->size; first += WIDTH) {
             const int64_t n = MIN(WIDTH, job->size - first);
-            ingot_order_keys(job->c->in[0], row * job->size + first, 1, n, keys);
-            for (int64_t j = 0; j < n; j++) {
-                const uint64_t key = rank_key(job, keys[j]);
-                if (key > best_key || (job->last && key == best_key) || first + j == 0) {
-                    best_key = key;
-                    best = first + j;
-                }
-            }
+            rank_keys(job, row * job->size + first, n, keys);
+            const uint64_t key = largest_key(keys, n);
+            if (first > 0 && (key < best_key || (key == best_key && !job->last)))
+                continue;
+            int64_t j = job->last ? n - 1 : 0;
+            while (keys[j] != key)
+                j += job->last ? -1 : 1;
+            best_key = key;
+            best = first + j;
         }
         y[row] = best;
     }

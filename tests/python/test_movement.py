@@ -2,6 +2,7 @@
 
 Each test is one model of many nodes: once with shapes, axes and indices as initializers, so that planning sees them, and once
 as graph inputs, so that shapes are known only while running."""
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -220,6 +221,28 @@ def test_searches(check, dtype):
     cases.add("TopK", array(dtype, 2, 600), ints(600), outputs=2)
     cases.add("TopK", array(dtype, 2, 600), ints(1), outputs=2)
     cases.add("TopK", array(dtype, 2, 6), ints(0), outputs=2)
+    check(cases)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64, np.int8, np.int64, np.uint64], ids=lambda t: t.__name__)
+def test_searches_of_long_rows(check, dtype):
+    """Rows of several stretches: the extremes lie in one, at both ends of another, or in several, and NaN before all."""
+    whole = np.issubdtype(dtype, np.integer)
+    info = np.iinfo(dtype) if whole else ml_dtypes.finfo(dtype)
+    cases = Cases()
+    for size in (255, 257, 600):
+        for places in ((3,), (255, 256), (0, 254, 599), range(600)):
+            x = np.abs(array(np.float32, 4, size) * 9).astype(np.int8).astype(dtype)
+            at = [p for p in places if p < size]
+            x[0, at], x[1, at], x[2, at[-1:]] = info.max, info.min, info.max
+            if not whole:
+                x[3] = -x[3]  # among them -0, which is no less than 0
+                x[2, at[-1:]], x[3, at] = np.inf, -np.inf if len(at) % 2 else np.nan
+            for last in (0, 1):
+                cases.add("ArgMax", x, axis=1, select_last_index=last)
+                cases.add("ArgMin", x, axis=1, select_last_index=last)
+                cases.add("ArgMax", x.T.copy(), axis=0, select_last_index=last)
+                cases.add("ArgMin", x.T.copy(), axis=0, select_last_index=last)
     check(cases)
 
 
