@@ -9,12 +9,6 @@ typedef struct nms_box {
     float x0, y0, x1, y1;
 } nms_box;
 
-/* A box that may be selected: key orders by score (ops/order.h), index is the box. */
-typedef struct nms_candidate {
-    uint64_t key;
-    int64_t index;
-} nms_candidate;
-
 /* boxes (N, boxes, 4), scores (N, classes, boxes); the other three inputs are optional scalars. How many are selected
  * is known after the run only: Y is (selected, 3) of image, class and box. INVALID when the shapes do not fit each
  * other. */
@@ -59,36 +53,12 @@ static bool overlaps(nms_box a, nms_box b, float threshold)
     return area_a > 0 && area_b > 0 && all > 0 && shared / all > threshold;
 }
 
-/* Best score first; of equal ones the first. */
-static bool is_before(nms_candidate a, nms_candidate b)
-{
-    return a.key != b.key ? a.key > b.key : a.index < b.index;
-}
-
-/* Merge sort from the bottom up, stable, so that equal scores keep the order of boxes; returns whichever buffer
- * ended up sorted. */
-static nms_candidate *sort_candidates(nms_candidate *list, nms_candidate *other, int64_t n)
-{
-    for (int64_t width = 1; width < n; width *= 2) {
-        for (int64_t begin = 0; begin < n; begin += 2 * width) {
-            const int64_t middle = MIN(begin + width, n), end = MIN(middle + width, n);
-            int64_t a = begin, b = middle;
-            for (int64_t to = begin; to < end; to++)
-                other[to] = b == end || (a < middle && is_before(list[a], list[b])) ? list[a++] : list[b++];
-        }
-        nms_candidate *const sorted = other;
-        other = list;
-        list = sorted;
-    }
-    return list;
-}
-
 /* Thresholds of the node and working memory for one class; all of it is used again for the next. */
 typedef struct nms_job {
     int64_t n_boxes, limit;
     float iou, score;
     bool has_score, centered;
-    nms_candidate *candidates; /* room for 2 n_boxes */
+    ingot_keyed *candidates; /* room for 2 n_boxes */
     uint64_t *keys;
     nms_box *kept_boxes;
 } nms_job;
@@ -103,8 +73,8 @@ static int64_t select_boxes(const nms_job *job, const float *boxes, const ingot_
     ingot_order_keys(scores, first, 1, job->n_boxes, job->keys);
     for (int64_t i = 0; i < job->n_boxes; i++)
         if (!job->has_score || ((const float *)scores->data)[first + i] > job->score)
-            job->candidates[n++] = (nms_candidate){job->keys[i], i};
-    const nms_candidate *sorted = sort_candidates(job->candidates, job->candidates + job->n_boxes, n);
+            job->candidates[n++] = (ingot_keyed){~job->keys[i], i};
+    const ingot_keyed *sorted = ingot_sort_keyed(job->candidates, job->candidates + job->n_boxes, n);
     for (int64_t i = 0; i < n && n_kept < job->limit; i++) {
         const nms_box box = read_box(boxes + 4 * sorted[i].index, job->centered);
         int64_t k = 0;
@@ -135,7 +105,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
     if (!(job.iou >= 0 && job.iou <= 1))
         return ingot_op_fail(c, INGOT_INVALID, "'iou_threshold' is %g, expected 0 to 1", (double)job.iou);
     const int64_t n_pairs = ingot_count(scores) && job.limit ? n_batches * n_classes : 0, n = n_pairs ? job.n_boxes : 0;
-    const size_t each = 2 * sizeof(nms_candidate) + sizeof(uint64_t) + sizeof(nms_box);
+    const size_t each = 2 * sizeof(ingot_keyed) + sizeof(uint64_t) + sizeof(nms_box);
     /* Working memory of one class, and the kept boxes of each pair until all are counted. */
     char *memory = ingot_run_alloc(c, (size_t)n * each);
     int64_t **kept = ingot_run_alloc(c, (size_t)n_pairs * sizeof *kept), total = 0;
@@ -143,7 +113,7 @@ static ingot_status run_nms(ingot_op_ctx *c)
     int64_t *list = ingot_run_alloc(c, (size_t)(n_pairs ? job.limit : 0) * sizeof *list);
     if (!memory || !kept || !counts || !list)
         return ingot_op_out_of_memory(c);
-    job.candidates = (nms_candidate *)memory;
+    job.candidates = (ingot_keyed *)memory;
     job.keys = (uint64_t *)(job.candidates + 2 * n);
     job.kept_boxes = (nms_box *)(job.keys + n);
     for (int64_t p = 0; p < n_pairs; p++) {

@@ -1,5 +1,6 @@
 /* order.c - a float's bits order like its value once negative numbers are turned round; a signed integer's once the
- * sign bit is. */
+ * sign bit is. Keys are sorted digit by digit, from the last one on, which compares nothing and so never guesses wrong;
+ * digits that all keys share are passed over, and these are most where numbers are small or narrow. */
 #include "ops/order.h"
 
 #include <string.h>
@@ -71,4 +72,45 @@ INGOT_VECTOR_LOOPS void ingot_order_keys(const ingot_tensor *tensor, int64_t fir
         for (int64_t i = 0; i < n; i++)
             keys[i] = (uint64_t)ingot_int_at(tensor, first + i * step) ^ UINT64_C(1) << 63;
     }
+}
+
+enum { FEW = 32, DIGITS = 256 };
+
+/* A few are put in order one by one. */
+static void insert_few(ingot_keyed *list, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++) {
+        const ingot_keyed moving = list[i];
+        int64_t at = i;
+        for (; at > 0 && list[at - 1].key > moving.key; at--)
+            list[at] = list[at - 1];
+        list[at] = moving;
+    }
+}
+
+ingot_keyed *ingot_sort_keyed(ingot_keyed *list, ingot_keyed *other, int64_t n)
+{
+    uint64_t differ = 0;
+    if (n <= FEW) {
+        insert_few(list, n);
+        return list;
+    }
+    for (int64_t i = 1; i < n; i++)
+        differ |= list[i].key ^ list[0].key;
+    for (int shift = 0; shift < 64; shift += 8) {
+        int64_t places[DIGITS + 1] = {0};
+        if (!(differ >> shift & (DIGITS - 1)))
+            continue;
+        /* Where the first with each digit goes is known once the smaller ones are counted. */
+        for (int64_t i = 0; i < n; i++)
+            places[(list[i].key >> shift & (DIGITS - 1)) + 1]++;
+        for (int d = 0; d < DIGITS; d++)
+            places[d + 1] += places[d];
+        for (int64_t i = 0; i < n; i++)
+            other[places[list[i].key >> shift & (DIGITS - 1)]++] = list[i];
+        ingot_keyed *const sorted = other;
+        other = list;
+        list = sorted;
+    }
+    return list;
 }

@@ -182,12 +182,6 @@ static ingot_status run_arg(ingot_op_ctx *c)
     return INGOT_OK;
 }
 
-/* An element of a row by its key. */
-typedef struct candidate {
-    uint64_t key;
-    int64_t index;
-} candidate;
-
 /* K is an input, and in the shape: LATER while it is not known. More than there are is INVALID. Values have X's type,
  * indices int64. */
 static ingot_status infer_top_k(ingot_op_ctx *c)
@@ -211,24 +205,28 @@ static ingot_status infer_top_k(ingot_op_ctx *c)
     return status ? status : ingot_out(c, 1, INGOT_INT64, x->rank, shape);
 }
 
-/* Every thread keeps the best k of a row, and the keys of a stretch of it. */
+/* Are so many of a row wanted that sorting the whole of it is less work than a heap? */
+static bool wants_most(int64_t k, int64_t size) { return k > size / 8; }
+
+/* Every thread keeps the best k of a row, or the row twice to sort it, and the keys of a stretch of it. */
 static ingot_status prepare_top_k(ingot_op_ctx *c)
 {
     const ingot_tensor *y = c->out[0] ? c->out[0] : c->out[1];
     int axis = 0;
     const ingot_status status = ingot_axis(c, ingot_attr_int(c->node, "axis", -1), y->rank, &axis);
-    const size_t k = ingot_count(y) ? (size_t)y->shape[axis] : 0;
-    ingot_want_scratch(c, 0, k * sizeof(candidate) + WIDTH * sizeof(uint64_t));
+    const int64_t k = ingot_count(y) ? y->shape[axis] : 0, size = c->in[0]->shape[axis];
+    ingot_want_scratch(c, 0, (size_t)(wants_most(k, size) ? 2 * size : k) * sizeof(ingot_keyed) +
+                                 WIDTH * sizeof(uint64_t));
     return status;
 }
 
 /* Is a to be told after b? Keys are such that larger ones come first; of equal ones the first. */
-static inline bool is_after(candidate a, candidate b) { return a.key != b.key ? a.key < b.key : a.index > b.index; }
+static inline bool is_after(ingot_keyed a, ingot_keyed b) { return a.key != b.key ? a.key < b.key : a.index > b.index; }
 
 /* Restore the heap below `at`, whose top is the candidate to be told last. */
-static void sift_down(candidate *heap, int64_t n, int64_t at)
+static void sift_down(ingot_keyed *heap, int64_t n, int64_t at)
 {
-    const candidate moving = heap[at];
+    const ingot_keyed moving = heap[at];
     for (int64_t child; (child = 2 * at + 1) < n; at = child) {
         if (child + 1 < n && is_after(heap[child + 1], heap[child]))
             child++;
@@ -241,13 +239,13 @@ static void sift_down(candidate *heap, int64_t n, int64_t at)
 
 /* The best k of the row that starts at `first`, best first. A heap of k candidates has the worst on top, which a
  * better element replaces; taking the top away again and again then sorts them. O(n log k), and memory for k only. */
-static void select_top(const search_job *job, int64_t first, candidate *heap, uint64_t *keys)
+static void select_top(const search_job *job, int64_t first, ingot_keyed *heap, uint64_t *keys)
 {
     for (int64_t begin = 0; begin < job->size; begin += WIDTH) {
         const int64_t n = MIN(WIDTH, job->size - begin);
         ingot_order_keys(job->c->in[0], first + begin * job->inner, job->inner, n, keys);
         for (int64_t i = 0; i < n; i++) {
-            const candidate next = {job->largest ? keys[i] : ~keys[i], begin + i};
+            const ingot_keyed next = {job->largest ? keys[i] : ~keys[i], begin + i};
             /* The first k fill the heap, which is put in order when it is full. */
             if (next.index < job->k) {
                 heap[next.index] = next;
@@ -261,11 +259,23 @@ static void select_top(const search_job *job, int64_t first, candidate *heap, ui
     }
     /* From heap to order: the worst goes last. */
     for (int64_t n = job->k; n-- > 1;) {
-        const candidate last = heap[0];
+        const ingot_keyed last = heap[0];
         heap[0] = heap[n];
         heap[n] = last;
         sift_down(heap, n, 0);
     }
+}
+
+/* The same where many are wanted: all of the row in order. `list` has room for the row twice. */
+static const ingot_keyed *sort_row(const search_job *job, int64_t first, ingot_keyed *list, uint64_t *keys)
+{
+    for (int64_t begin = 0; begin < job->size; begin += WIDTH) {
+        const int64_t n = MIN(WIDTH, job->size - begin);
+        ingot_order_keys(job->c->in[0], first + begin * job->inner, job->inner, n, keys);
+        for (int64_t i = 0; i < n; i++)
+            list[begin + i] = (ingot_keyed){job->largest ? ~keys[i] : keys[i], begin + i};
+    }
+    return ingot_sort_keyed(list, list + job->size, job->size);
 }
 
 /* Task over rows, counted through outer and inner; either output may be unwanted. Results are always sorted, as the
@@ -277,12 +287,16 @@ static void top_k_part(void *argument, int64_t begin, int64_t end, int thread)
     const ingot_tensor *x = job->c->in[0];
     const size_t item = ingot_dtype_size_bytes(x->dtype);
     uint64_t *keys = (uint64_t *)ingot_thread_scratch(job->c, thread);
-    candidate *best = (candidate *)(keys + WIDTH);
+    ingot_keyed *const room = (ingot_keyed *)(keys + WIDTH);
     for (int64_t row = begin; row < end && !ingot_cancelled(job->c); row++) {
         const int64_t outer = row / job->inner, column = row % job->inner;
         const int64_t first = outer * job->size * job->inner + column, to = outer * job->k * job->inner + column;
         /* Found by keys; values are copied from X, so that they keep their bits. */
-        select_top(job, first, best, keys);
+        const ingot_keyed *best = room;
+        if (wants_most(job->k, job->size))
+            best = sort_row(job, first, room, keys);
+        else
+            select_top(job, first, room, keys);
         for (int64_t i = 0; i < job->k; i++) {
             if (indices)
                 ((int64_t *)indices->data)[to + i * job->inner] = best[i].index;

@@ -223,6 +223,21 @@ static int64_t *sort_slices(const unique_job *job, int64_t *list, int64_t *other
     return list;
 }
 
+/* The same of slices that are one key each. NULL without memory. */
+static const int64_t *sort_elements(ingot_op_ctx *c, const unique_job *job, int64_t *list)
+{
+    const int64_t n = job->view.size;
+    ingot_keyed *keyed = ingot_run_alloc(c, 2 * (size_t)n * sizeof *keyed);
+    if (!keyed)
+        return NULL;
+    for (int64_t i = 0; i < n; i++)
+        keyed[i] = (ingot_keyed){job->keys[i], i};
+    keyed = ingot_sort_keyed(keyed, keyed + n, n);
+    for (int64_t i = 0; i < n; i++)
+        list[i] = keyed[i].index;
+    return list;
+}
+
 /* All four outputs are as long as there are distinct slices, or as the axis. */
 static ingot_status infer_unique(ingot_op_ctx *c)
 {
@@ -283,7 +298,10 @@ static ingot_status run_unique(ingot_op_ctx *c)
     for (int64_t i = 0; i < n; i++)
         memory[i] = i;
     /* Equal slices become neighbours; each new one begins a group. */
-    const int64_t *order = sort_slices(&job, memory, memory + n);
+    const bool single = job.keys && job.view.outer * job.view.inner * job.per_element == 1;
+    const int64_t *order = single ? sort_elements(c, &job, memory) : sort_slices(&job, memory, memory + n);
+    if (!order)
+        return ingot_op_out_of_memory(c);
     for (int64_t i = 0; i < n; i++) {
         if (i == 0 || compare_slices(&job, order[i - 1], order[i]))
             first[n_groups++] = order[i];

@@ -246,6 +246,28 @@ def test_searches_of_long_rows(check, dtype):
     check(cases)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, np.int8, np.int32, np.int64, np.uint64], ids=lambda t: t.__name__)
+def test_sorts(check, dtype):
+    """Around the length from which digits are sorted, and around the share of a row from which all of it is."""
+    cases = Cases()
+    for size in (1, 2, 31, 32, 33, 64, 300):
+        x = array(dtype, 3, size, 2)
+        x[0] *= 2 if dtype in (np.int8, np.float16) else 20000000  # digits of every place
+        if np.issubdtype(dtype, np.floating):
+            x[1] = np.round(x[1]) + 0  # ties; 0 has one sign, since only a stable sort of numpy's tells -0 from it
+        for largest in (0, 1):
+            for k in sorted({size, max(1, size // 8), min(size, size // 8 + 1)}):
+                cases.add("TopK", x, ints(k), axis=1, largest=largest, outputs=2)
+                cases.add("TopK", x[0].T.copy(), ints(k), axis=-1, largest=largest, outputs=2)
+        for row in (x[0, :, 0], x[1, :, 0], x[2, :, 1]):
+            cases.add("Unique", row, outputs=4)
+            cases.add("Unique", row, outputs=4, sorted=0)
+            cases.add("Unique", row, axis=0, outputs=4)
+        cases.add("Unique", x[2], outputs=4)
+        cases.add("Unique", x[1], axis=0, outputs=4)
+    check(cases)
+
+
 def test_reduced_scatters(check):
     cases = Cases()
     for dtype in (np.float32, np.float64, np.int32, np.int64, np.float16):
