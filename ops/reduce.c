@@ -389,7 +389,26 @@ static void fold_short(const reduce_job *job, ingot_fold fold, const reduce_tota
     }
 }
 
-/* Task over rows of the plain case that are SHORT and of other types than float. */
+/* The same of floats whose exponentials are added up, by the kernels for rows of vectors: a row of its own would leave
+ * most of a vector unused. Gives the folds and what was taken off. */
+static void fold_short_floats(const reduce_job *job, int64_t row, int64_t n, double *shift, reduce_total *total)
+{
+    const float *x = (const float *)job->x->data + row * job->row;
+    float columns[WIDTH], part[WIDTH], shifts[WIDTH];
+    for (int64_t i = 0; i < job->row; i++)
+        for (int64_t j = 0; j < n; j++)
+            columns[i * n + j] = x[j * job->row + i];
+    job->kernels->fold_rows_f32(INGOT_FOLD_MAX, part, columns, (ptrdiff_t)n, (size_t)job->row, (size_t)n, NULL);
+    for (int64_t j = 0; j < n; j++) {
+        shifts[j] = isfinite(part[j]) ? part[j] : 0;
+        shift[j] = (double)shifts[j];
+    }
+    job->kernels->fold_rows_f32(INGOT_FOLD_EXP, part, columns, (ptrdiff_t)n, (size_t)job->row, (size_t)n, shifts);
+    for (int64_t j = 0; j < n; j++)
+        total[j].real = (double)part[j];
+}
+
+/* Task over rows of the plain case that are SHORT: of other types than float, or for LogSumExp. */
 static void reduce_short(void *argument, int64_t begin, int64_t end, int thread)
 {
     const reduce_job *job = argument;
@@ -399,6 +418,11 @@ static void reduce_short(void *argument, int64_t begin, int64_t end, int thread)
         const int64_t n = MIN(together, end - row);
         reduce_total rows[WIDTH], total[WIDTH];
         double shift[WIDTH];
+        if (job->x->dtype == INGOT_FLOAT) {
+            fold_short_floats(job, row, n, shift, total);
+            store_results(job, row, n, total, shift);
+            continue;
+        }
         load_row(job, row * job->row, n * job->row, rows);
         for (int64_t j = 0; j < n; j++)
             shift[j] = 0;
@@ -434,12 +458,13 @@ static void reduce_columns(void *argument, int64_t begin, int64_t end, int threa
 
 /* The task: the general one, or a kernel call for each row or stretch of columns. Floats have that where only the
  * innermost of two merged dimensions goes, or (without a logarithm) a single short one that is not. Short rows of other
- * types are folded several at a time. */
+ * types, or for LogSumExp, are folded several at a time. */
 static ingot_task *choose_task(const reduce_job *job)
 {
     const bool floats = job->x->dtype == INGOT_FLOAT;
+    const bool is_short = job->row <= SHORT && (!floats || job->kind == REDUCE_LOG_SUM_EXP);
     if (!job->row_kept && job->folded.n == 0 && job->kept.n <= 1 && job->count > 0)
-        return floats ? reduce_rows : job->row <= SHORT ? reduce_short : reduce_part;
+        return is_short ? reduce_short : floats ? reduce_rows : reduce_part;
     if (!floats || !job->row_kept || job->kind == REDUCE_LOG_SUM || job->kind == REDUCE_LOG_SUM_EXP)
         return reduce_part;
     return job->folded.n == 1 && job->count >= 1 && job->count <= ROWS ? reduce_columns : reduce_part;

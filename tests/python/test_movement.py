@@ -197,6 +197,7 @@ def test_special_floats(check):
     for op in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1"):
         cases.add(op, x, ints(1))
         cases.add(op, x, ints(0))
+    cases.add("ReduceLogSumExp", np.array([[1, np.nan, 3], [-np.inf, 2, -np.inf], [0.0, -200, 0]] * 50, dtype=np.float32), ints(1))
     cases.add("ReduceLogSumExp", np.array([[1000, 1000.5], [-2000, -2001]], dtype=np.float32), ints(1))
     for axis in (0, 1):
         cases.add("ReduceLogSumExp", np.array([[1e300, 1e300], [5e11 + 9000, 5e11 + 9000.5]]), ints(axis))
