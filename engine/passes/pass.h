@@ -78,7 +78,7 @@ ingot_status ingot_with_shapes(ingot_pass_ctx *c,
 ingot_pass_fn ingot_common_subexpressions, ingot_dead_code, ingot_eliminate_identity, ingot_eliminate_transpose,
     ingot_fold_batch_normalization, ingot_fold_constants, ingot_fold_scale_shift, ingot_fuse_activation,
     ingot_fuse_conv_add, ingot_fuse_dynamic_quantize, ingot_fuse_matmul_add, ingot_fuse_pad, ingot_merge_parallel,
-    ingot_recognize, ingot_use_floats, ingot_use_integers;
+    ingot_pick_early, ingot_recognize, ingot_use_floats, ingot_use_integers;
 
 /* Before the first pass: sets c->refused where the planner will refuse a node of the main graph, so that no pass may
  * run, and makes other nodes that it will refuse opaque. */

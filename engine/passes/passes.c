@@ -14,8 +14,9 @@
 #include "ops/upgrade.h"
 
 /* The order matters: integers before weights are folded to floats; simplifying before patterns are looked for, and
- * those before Casts come between their nodes; what adds to constants (scale-shift, batch-normalization) before what
- * fuses nodes into hosts, since folding stops at a fused node; dead code at the end. */
+ * those before Casts come between their nodes; rows that nobody reads go while operators are apart; what adds to
+ * constants (scale-shift, batch-normalization) before what fuses nodes into hosts, since folding stops at a fused node;
+ * dead code at the end. */
 static const struct row {
     const char *name;
     ingot_pass_fn *run;
@@ -29,6 +30,7 @@ static const struct row {
     {"fuse-dynamic-quantize", ingot_fuse_dynamic_quantize, false},
     {"recognize", ingot_recognize, false},
     {"use-floats", ingot_use_floats, false},
+    {"pick-early", ingot_pick_early, false},
     {"fuse-matmul-add", ingot_fuse_matmul_add, true},
     {"fold-scale-shift", ingot_fold_scale_shift, true},
     {"fold-batch-normalization", ingot_fold_batch_normalization, true},

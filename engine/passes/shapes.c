@@ -723,6 +723,8 @@ void ingot_infer_node(ingot_shapes *s, const ingot_graph *graph, const ingot_nod
     infer(&w);
     result.n_elements = -1; /* rules copy what they start from */
     ingot_infer_elements(s, graph, node, &result);
+    if (result.n_elements >= 0 && result.rank == 1)
+        result.dim[0] = result.n_elements; /* of a Slice or Concat */
     s->of[out] = result;
     for (int k = 1; k < node->n_outputs && infer == split; k++)
         if (node->outputs[k] != INGOT_NONE) {

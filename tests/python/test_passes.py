@@ -756,6 +756,107 @@ def test_bias_and_residual(optimize, swapped):
     assert "fuse-conv-add: 2 of 2" in optimize.report
 
 
+# ---- one row of many ----
+
+def tokens(*shape):
+    return {"x": np.random.default_rng(3).normal(size=shape).astype(np.float32)}
+
+
+def layer(w, batch_first, index, axis=1):
+    """Attention and what follows it in the last layer of a transformer (2 heads of 4), and the row that its readers want."""
+    w.put("heads", [7, -1, 3, 8] if not batch_first else [-1, 7, 3, 8], np.int64), w.put("rows", [-1, 8], np.int64)
+    w.put("apart", [7, -1, 4], np.int64), w.put("batches", [-1, 2, 7, 4], np.int64), w.put("joined", [7, -1, 8], np.int64)
+    w.put("i", index, np.int64), w.put("root", 0.5), w.put("q", 0, np.int64), w.put("k", 1, np.int64), w.put("v", 2, np.int64)
+    nodes = [node("Transpose", "x", "t", perm=[1, 0, 2]), node("MatMul", f"t {w.add('qkv', 8, 24)}", "a"), node("Reshape", "a heads", "b")]
+    for part in "qkv":
+        nodes += [node("Gather", f"b {part}", f"{part}1", axis=2), node("Reshape", f"{part}1 apart", f"{part}2"),
+                  node("Transpose", f"{part}2", f"{part}3", perm=[1, 0, 2]), node("Reshape", f"{part}3 batches", f"{part}4")]
+    return nodes + [
+        node("Transpose", "k4", "k5", perm=[0, 1, 3, 2]), node("Mul", "q4 root", "q5"), node("MatMul", "q5 k5", "c"),
+        node("Softmax", "c", "d", axis=-1), node("MatMul", "d v4", "e"), node("Transpose", "e", "f", perm=[2, 0, 1, 3]),
+        node("Reshape", "f rows", "g"), node("Gemm", f"g {w.add('o', 8, 8)} {w.add('ob', 8)}", "h", transB=1), node("Reshape", "h joined", "l"),
+        node("Transpose", "l", "m", perm=[1, 0, 2]), node("Add", "m x", "n"),
+        node("LayerNormalization", f"n {w.add('s', 8)} {w.add('sb', 8)}", "o1", axis=-1), node("MatMul", f"o1 {w.add('u', 8, 16)}", "p"),
+        node("Add", f"p {w.add('ub', 16)}", "r"), node("Gelu", "r", "g1"), node("MatMul", f"g1 {w.add('dn', 16, 8)}", "s1"), node("Add", "n s1", "t1"),
+        node("Gather", "t1 i", "z", axis=axis), node("MatMul", f"z {w.add('head', 8, 5)}", "y")]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("index", [0, 6, -1, -7, [2]])
+def test_last_layer_of_one_token(optimize, index, batch):
+    """A Gather of one token moves up to the queries, through the Gemm between two Reshapes, and to the input of the sum."""
+    w = Weights()
+    left = optimize(layer(w, False, index), tokens(batch, 7, 8), "y", w)
+    assert fused(optimize.report, "pick-early") == 17
+    assert left["Gather"] == 3 + 2 + 1
+    shapes = onnx.shape_inference.infer_shapes(optimize.model).graph.value_info
+    dims = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in shapes}
+    assert dims[next(n.input[0] for n in optimize.model.graph.node if n.op_type == "Gelu")][1:] == [1, 16]
+
+
+# What makes the value, its shape as x, axis and index of the Gather, and how many nodes the Gather moves past.
+PICKED = {
+    "a product": ([("MatMul", "x w", {})], (2, 5, 8), 1, 3, 1),
+    "columns": ([("MatMul", "x w", {})], (2, 5, 8), 2, 3, 0),
+    "batches": ([("MatMul", "x w", {})], (4, 5, 8), 0, 0, 1),
+    "a batch that might not be there": ([("MatMul", "x w", {})], (4, 5, 8), 0, 1, 0),
+    "batches of both operands": ([("MatMul", "x c", {})], (3, 5, 8), 0, 1, 0),
+    "rows where the batch is the other's": ([("MatMul", "x c", {})], (1, 5, 8), 1, 1, 1),
+    "a product of higher rank on the right": ([("MatMul", "x c", {})], (5, 8), 1, 1, 0),
+    "rows of a Gemm": ([("Gemm", "x w", {})], (5, 8), 0, -1, 1),
+    "a Gemm that adds rows": ([("Gemm", "x w rows", {})], (5, 8), 0, -1, 0),
+    "columns of a Gemm": ([("Gemm", "x w", {})], (5, 8), 1, 2, 0),
+    "a transposed Gemm": ([("Gemm", "x w", dict(transA=1))], (8, 5), 0, 2, 0),
+    "a constant of all rows": ([("MatMul", "x w", {}), ("Add", "%s c", {})], (3, 8, 8), 1, 3, 2),
+    "a constant of lower rank": ([("MatMul", "x w", {}), ("Mul", "%s v", {})], (3, 8, 8), 1, 3, 2),
+    "sums of what is broadcast": ([("MatMul", "x w", {}), ("Add", "%s one", {})], (3, 8, 8), 1, 3, 2),
+    "sums that make the axis": ([("MatMul", "x w", {}), ("Add", "%s c", {})], (8, 8), 0, 1, 0),
+    "normalized along it": ([("MatMul", "x w", {}), ("LayerNormalization", "%s cv", dict(axis=1))], (3, 8, 8), 1, 3, 0),
+    "normalized behind it": ([("MatMul", "x w", {}), ("LayerNormalization", "%s v", dict(axis=2))], (3, 8, 8), 1, 3, 2),
+    "softmax along it": ([("MatMul", "x w", {}), ("Softmax", "%s", dict(axis=1))], (3, 8, 8), 1, 3, 0),
+    "softmax behind it": ([("MatMul", "x w", {}), ("Softmax", "%s", dict(axis=-1))], (3, 8, 8), 1, 3, 2),
+    "an axis of its own": ([("MatMul", "x w", {}), ("Reshape", "%s to", {})], (4, 6, 8), 1, 1, 2),
+    "an axis that another one is made of": ([("MatMul", "x w", {}), ("Reshape", "%s mixed", {})], (4, 6, 8), 1, 1, 0),
+    "a sum twice of one": ([("MatMul", "x w", {}), ("Add", "%s %s", {})], (3, 8, 8), 1, 3, 2),
+    "without a product": ([("Relu", "x", {}), ("Transpose", "%s", dict(perm=[1, 0, 2]))], (3, 8, 8), 1, 2, 0),
+    "a product behind others": ([("MatMul", "x w", {}), ("Transpose", "%s", dict(perm=[1, 2, 0])), ("Erf", "%s", {})], (3, 8, 8), 0, 3, 3),
+}
+
+
+@pytest.mark.parametrize("name", PICKED)
+def test_one_row_of_many(optimize, name):
+    made, shape, axis, index, moves = PICKED[name]
+    w = Weights()
+    w.add("w", 8, 8), w.add("c", 3, 8, 8), w.add("v", 8), w.add("cv", 8, 8), w.add("one", 3, 1, 8), w.add("rows", 5, 8)
+    w.put("to", [0, 6, 2, -1], np.int64), w.put("mixed", [0, 3, 16], np.int64), w.put("i", index, np.int64)
+    nodes, last = [], "x"
+    for k, (op, inputs, attributes) in enumerate(made):
+        nodes.append(node(op, inputs.replace("%s", last), f"m{k}", **attributes))
+        last = f"m{k}"
+    optimize([*nodes, node("Gather", f"{last} i", "y", axis=axis)], tokens(*shape), "y", w)
+    assert fused(optimize.report, "pick-early") == moves
+
+
+@pytest.mark.parametrize("readers", ["another row", "all", "the same row", "an output"])
+def test_more_readers_of_rows(optimize, readers):
+    w = Weights()
+    w.put("i", 1, np.int64), w.put("j", 2, np.int64)
+    nodes = [node("MatMul", f"x {w.add('w', 8, 8)}", "m"), node("Gather", "m i", "y", axis=1)]
+    nodes += {"another row": [node("Gather", "m j", "z", axis=1)], "all": [node("ReduceSum", "m", "z")],
+              "the same row": [node("Gather", "m i", "g", axis=1), node("Neg", "g", "z")], "an output": []}[readers]
+    optimize(nodes, tokens(2, 4, 8), "y m" if readers == "an output" else "y z", w)
+    assert fused(optimize.report, "pick-early") == (readers == "the same row")
+
+
+@pytest.mark.parametrize("index", [4, -5])
+def test_row_that_is_not_there(ingot, tmp_path, index):
+    """Refused in the same words with the pass and without."""
+    path = save_model(tmp_path / "m.onnx", [node("MatMul", "x w", "m"), node("Gather", "m i", "y", axis=1)], [("x", FLOAT, [2, 4, 8])],
+                      [("y", FLOAT, None)], [("w", np.ones((8, 8), np.float32)), ("i", np.int64(index))], opset=18)
+    done = [ingot("run", path, *options) for options in ([], ["--disable-pass", "pick-early"])]
+    assert done[0].code == done[1].code != 0 and done[0].err == done[1].err
+
+
 # ---- shapes that are not declared --------------------------------------------------------------------------------
 
 UNDECLARED = {
