@@ -13,4 +13,7 @@ typedef struct ingot_isa_level {
 
 extern const ingot_isa_level ingot_isas[];    /* slowest first; ends with kernels NULL */
 
+/* Does the processor take two turns, in units of 256 bits, for what it is told to do with 512? */
+bool ingot_cpu_splits_wide(void);
+
 #endif

@@ -8,3 +8,5 @@ const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_neon, NULL },
     { NULL, NULL },
 };
+
+bool ingot_cpu_splits_wide(void) { return false; }

@@ -7,3 +7,5 @@ const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_baseline, NULL },
     { NULL, NULL },
 };
+
+bool ingot_cpu_splits_wide(void) { return false; }

@@ -1,5 +1,6 @@
 /* cpu_x86.c - what an x86-64 processor offers, and whether the operating system saves the registers (XGETBV).
- * Source: Intel 64 and IA-32 Software Developer's Manual, volume 1, "Detection of AVX-512 Foundation Instructions". */
+ * Source: Intel 64 and IA-32 Software Developer's Manual, volume 1, "Detection of AVX-512 Foundation Instructions";
+ * AMD64 Architecture Programmer's Manual, volume 3, "Fn8000_001A Performance Optimization Identifiers". */
 #include <cpuid.h>
 
 #include "ops/kernels/cpu.h"
@@ -8,6 +9,7 @@ enum {
     LEAF1_ECX_FMA = 1 << 12, LEAF1_ECX_OSXSAVE = 1 << 27, LEAF1_ECX_F16C = 1 << 29,
     LEAF7_EBX_AVX2 = 1 << 5, LEAF7_EBX_AVX512F = 1 << 16, LEAF7_EBX_AVX512DQ = 1 << 17, LEAF7_EBX_AVX512BW = 1 << 30,
     LEAF7_ECX_AVX512_VNNI = 1 << 11, LEAF7_1_EAX_AVX_VNNI = 1 << 4,
+    LEAF_OPTIMIZATION = (int)0x8000001a, OPTIMIZATION_FP256 = 1 << 2,
     STATE_YMM = 0x6, STATE_ZMM = 0xe6,
 };
 #define LEAF7_EBX_AVX512VL (1u << 31)
@@ -59,3 +61,9 @@ const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_avx512vnni, has_avx512vnni },
     { NULL, NULL },
 };
+
+bool ingot_cpu_splits_wide(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(LEAF_OPTIMIZATION, &a, &b, &c, &d) && has(a, OPTIMIZATION_FP256);
+}

@@ -78,6 +78,9 @@ INGOT_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 INGOT_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 INGOT_INLINE int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }     /* b > 0 */
 
+/* Do vectors of natural width pass through units of half their width? See ingot_wide_is_split. */
+INGOT_INLINE bool wide_is_split(void) { return VF32_LANES > 8 && ingot_wide_is_split(); }
+
 #define X(type, name, params) type INGOT_FN(name) params;
 INGOT_KERNELS(X)
 #undef X

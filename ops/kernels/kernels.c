@@ -56,3 +56,18 @@ const ingot_kernels *ingot_kernels_best(void)
         i--;
     return ingot_isas[i].kernels;
 }
+
+bool ingot_wide_is_split(void)
+{
+    enum { UNKNOWN, WHOLE, SPLIT };
+    static _Atomic signed char kept;
+    int answer = atomic_load_explicit(&kept, memory_order_relaxed);
+
+    if (answer == UNKNOWN) {
+        const char *told = getenv("INGOT_WIDE");
+        const bool whole = told && !strcmp(told, "whole"), split = told && !strcmp(told, "split");
+        answer = split || (!whole && ingot_cpu_splits_wide()) ? SPLIT : WHOLE;
+        atomic_store_explicit(&kept, (signed char)answer, memory_order_relaxed);
+    }
+    return answer == SPLIT;
+}

@@ -166,15 +166,15 @@ static double streaming(double bytes, double times)
 static double cycles(const ingot_conv *d, int m)
 {
     const double ic = (double)(ceil_div(d->ic, BLOCK) * BLOCK), oc = (double)(ceil_div(d->oc, VF32_LANES) * VF32_LANES);
-    const double per_cycle = 1.8 * VF32_LANES;
+    const double per_cycle = (wide_is_split() ? 0.9 : 1.8) * VF32_LANES;
     const wino_shape s = wino_shape_of(d, m > 1 ? m : 2);
     const double tiles = (double)(m == 1 ? d->n * d->out[1] * s.tiles_x : s.tiles);
     const double taps = (double)(d->kernel[1] * d->kernel[2]), points = m > 1 ? s.points * s.points : 12;
     const double pixels = (double)(d->n * d->out[1] * d->out[2]);
     /* taps of the direct way, which leaves out those outside where that is more than an edge */
     const double direct = s.dilation > 1 ? (double)d->n * inner_taps(d, 1) * inner_taps(d, 2) : pixels * taps;
-    /* multiply-adds at 90 % of two a cycle, which narrow tiles do not reach with a stride, the weights' way from
-     * memory, and the transforms */
+    /* multiply-adds at 90 % of two a cycle (one where vectors are split), which narrow tiles do not reach with a
+     * stride, the weights' way from memory, and the transforms */
     const double slower = !m && d->stride[1] == 2 && VF32_LANES == 8 ? 1.2 : 1;
     const double products = (m ? tiles * points : direct) * ic * oc / per_cycle * slower;
     const double packed = m > 1 ? s.filters * s.filters : m ? points : taps;

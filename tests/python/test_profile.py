@@ -285,6 +285,21 @@ def test_conv_algorithms_resnet(ingot, corpus):
     assert not any("winograd" in kernel for kernel in kernels(ingot, model, "--conv-algorithm", "direct"))
 
 
+def test_conv_algorithms_wide(ingot, corpus):
+    """Where AVX-512 passes through units of half its width, multiplications cost more beside all else, and 4x4 pays more often."""
+    folder, most = corpus("resnet18"), []
+    for wide in "whole", "split":
+        env = {**os.environ, "INGOT_WIDE": wide, "INGOT_ISA": "avx512"}
+        done = ingot("verify", os.path.join(folder, "model.onnx"), os.path.join(folder, "test_data_set_0"), "--rtol", "1e-3", "--atol", "1e-4", env=env)
+        assert done.code == 0, done.out
+        report = json.loads(ingot("profile", os.path.join(folder, "model.onnx"), "--iterations", "1", "--json", env=env).out)
+        most.append(sum(step["kernel"].startswith("winograd 4x4") for step in report["steps"]))
+    if report["isa"] != "avx512":
+        assert most[0] == most[1]
+        pytest.skip("the processor has no AVX-512")
+    assert most[0] < most[1] == 10
+
+
 @pytest.mark.parametrize("command", ["run", "bench", "inspect", "optimize", "profile"])
 def test_conv_algorithm_unknown(ingot, relu, command):
     done = ingot(command, relu, "--conv-algorithm", "fft")
