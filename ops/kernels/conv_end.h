@@ -42,7 +42,7 @@ INGOT_INLINE void start(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int 
 
 /* Residual, activation or clipping, and the blocks that exist, of px pixels by nv vectors. Hard Swish is little enough
  * work to be done on the way. */
-static __attribute__((noinline)) void finish_held(const tile_end *t, float *held, int px, int nv)
+static INGOT_ONCE void finish_held(const tile_end *t, float *held, int px, int nv)
 {
     const vf32 low = vf32_set1(t->low), high = vf32_set1(t->high);
     const bool swish = t->act && t->act->act == INGOT_ACT_HARD_SWISH;
