@@ -105,13 +105,14 @@ bool INGOT_FN(conv_first_fits)(const ingot_conv *d)
 bool INGOT_FN(conv_minimal_f32)(const ingot_conv *d, bool wherever_possible)
 {
     const int64_t rows = d->ic * d->kernel[0] * d->kernel[1], vectors = ceil_div(d->oc, VF32_LANES);
-    const int64_t tiles = ceil_div(d->out[2], 2 * MINIMAL_OUTPUTS) * 2;
+    const int64_t tiles = ceil_div(d->out[2], VF32_LANES) * MINIMAL_STEP;
     const int64_t cost = vectors * (MINIMAL_POINTS * rows + 28) + 50 * rows / 9;
+    const bool pays = CONV_MINIMAL == 1 || (CONV_MINIMAL == 2 && wide_is_split());
     ingot_conv minimal = *d;
 
     minimal.minimal = true;
-    if (!CONV_MINIMAL || !INGOT_FN(conv_first_fits)(d) || d->kernel[2] != 3 || d->stride[2] != 1 ||
-        d->dilation[2] != 1 || seen(d, 1, 1) * row_floats(&minimal, MINIMAL_COLUMNS) > WINDOW_FLOATS)
+    if (!pays || !INGOT_FN(conv_first_fits)(d) || d->kernel[2] != 3 || d->stride[2] != 1 || d->dilation[2] != 1 ||
+        seen(d, 1, 1) * row_floats(&minimal, MINIMAL_COLUMNS) > WINDOW_FLOATS)
         return false;
     return wherever_possible || tiles * cost < vectors * d->out[2] * 3 * rows;
 }
@@ -386,7 +387,7 @@ void INGOT_FN(conv_band_f32)(const ingot_conv *d, const float *packed, const flo
                              const ingot_epilogue *e, int64_t y0, int64_t y1)
 {
     const windows w = windows_of(d);
-    const int64_t of_row = d->minimal ? MINIMAL_POINTS * ceil_div(w.columns, MINIMAL_OUTPUTS * CONV_HELD) * w.strips
+    const int64_t of_row = d->minimal ? MINIMAL_POINTS * ceil_div(w.columns, MINIMAL_OUTPUTS * MINIMAL_TILES) * w.strips
                                       : ceil_div(d->out[2], CONV_PX2);
     const int64_t tiles = ceil_div(d->oc, UNIT) * (y1 - y0) * of_row;
     beside b = { .soon = { e->soon, e->soon + e->n_soon },

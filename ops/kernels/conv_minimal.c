@@ -154,33 +154,33 @@ INGOT_INLINE void multiply(const minimal_unit *u, const float *src, float *produ
     }
 }
 
-/* An even number of tiles: what is behind the last one of a row is not used. */
+/* Tiles whose places are whole vectors: what is behind the last one of a row is not used. */
 #define MULTIPLY_ONE(px) multiply(u, src, products, px, 1)
 #define MULTIPLY_TWO(px) multiply(u, src, products, px, 2)
 #define MINIMAL_CASES(most, tile) \
-    PIXEL_CASE(2, most, tile) PIXEL_CASE(4, most, tile) PIXEL_CASE(6, most, tile) PIXEL_CASE(8, most, tile) \
-    PIXEL_CASE(10, most, tile) PIXEL_CASE(12, most, tile) PIXEL_CASE(14, most, tile)
+    PIXEL_CASE(MINIMAL_STEP, most, tile) PIXEL_CASE(2 * MINIMAL_STEP, most, tile) \
+    PIXEL_CASE(3 * MINIMAL_STEP, most, tile)
 
 static void multiply_one(const minimal_unit *u, const float *src, float *products, int px)
 {
-    switch (px) { MINIMAL_CASES(CONV_HELD, MULTIPLY_ONE) }
+    switch (px) { MINIMAL_CASES(MINIMAL_TILES, MULTIPLY_ONE) }
 }
 
 static void multiply_two(const minimal_unit *u, const float *src, float *products, int px)
 {
-    switch (px) { MINIMAL_CASES(CONV_HELD, MULTIPLY_TWO) }
+    switch (px) { MINIMAL_CASES(MINIMAL_TILES, MULTIPLY_TWO) }
 }
 
 /* In groups of nearly equal size: the products of a group stay in the first-level cache. */
 void INGOT_FN(minimal_run)(const minimal_unit *u, const float *src, float *dst, const float *residual)
 {
-    _Alignas(64) float products[MINIMAL_POINTS * CONV_HELD * UNIT];
+    _Alignas(64) float products[MINIMAL_POINTS * MINIMAL_TILES * UNIT];
     const tile_end *end = u->end;
 
     /* the second condition: no code where it is never taken */
     for (int64_t left = u->columns; left > 0 && CONV_MINIMAL;) {
-        const int64_t tiles = ceil_div(left, MINIMAL_OUTPUTS), equal = ceil_div(tiles, ceil_div(tiles, CONV_HELD));
-        const int px = (int)(equal + equal % 2), nv = u->nv;
+        const int64_t tiles = ceil_div(left, MINIMAL_OUTPUTS), equal = ceil_div(tiles, ceil_div(tiles, MINIMAL_TILES));
+        const int px = (int)ceil_div(equal, MINIMAL_STEP) * MINIMAL_STEP, nv = u->nv;
         const int64_t columns = px * MINIMAL_OUTPUTS;
 
         if (nv == 2)

@@ -9,6 +9,8 @@ enum {
     MINIMAL_POINTS = 6,
     MINIMAL_PLANES = MINIMAL_POINTS - 1,    /* of a transformed source: the last point reads the first's, one further */
     MINIMAL_COLUMNS = 64,               /* of a window, at most */
+    MINIMAL_STEP = VF32_LANES / MINIMAL_OUTPUTS,        /* tiles side by side: a multiple, whose places are vectors */
+    MINIMAL_TILES = CONV_HELD < 8 ? CONV_HELD : 8,      /* and at most */
 };
 
 /* Weights [oc][ic][kernel] of units [u0, u1): [unit][point][ic][kernel row][output channel of the unit]. */

@@ -17,7 +17,7 @@ typedef __mmask16 vm32;
 #define CONV_PX1 14       /* pixels of a convolution tile that is one vector wide */
 #define CONV_PX2 14       /* the same for two vectors */
 #define CONV_HELD 14      /* the same where both vectors of weights keep a register */
-#define CONV_MINIMAL 0    /* no minimal filtering of first layers: its loads and stores cost what it saves */
+#define CONV_MINIMAL 2    /* only where vectors are split: else its loads and stores cost what it saves */
 #define CONV_UNROLL INGOT_UNROLL_TWICE   /* the loop over a tile's channels: integers take ports from multiply-adds */
 #define DW_PIXELS 14      /* of a depthwise tile */
 #define EXP2_BITS 5       /* vi32_exp2_table has 2^5 entries */
