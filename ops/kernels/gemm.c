@@ -11,6 +11,7 @@
 enum {
     PANEL = 2 * VF32_LANES,
     K_CHUNK = 1024,            /* steps per pass: a panel's chunk is at most 128 KiB */
+    ACT_STRIPS = 4,            /* results that an activation finds in the first-level cache: 6 KiB at most */
     BLOCK_FLOATS = 96 * 1024,  /* of A that stay in the second-level cache: 384 KiB */
 };
 
@@ -118,16 +119,18 @@ INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
 
 /* mr rows by nv vectors: for each step of k, nv loads of packed B and mr broadcasts of A feed mr * nv multiply-adds,
  * all of whose sums are in registers. The loop has no branch; with every step it fetches a part of what comes next into
- * the second level, and where there is room for more, a later step of the panel from there into the first. */
+ * the second level, and where there is room for more, a later step of the panel from there into the first. The lower
+ * rows are counted from a pointer of their own: a distance for each row is more than there are registers for. */
 INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
 {
-    enum { MAX_ROWS = 12, STEPS_AHEAD = 8 };
+    enum { MAX_ROWS = 12, UPPER = MAX_ROWS / 2, STEPS_AHEAD = 8 };
     vf32 acc[MAX_ROWS][2];
-    const float *a = t->a, *b = t->b;
+    const float *a = t->a, *lower = t->a + UPPER * t->a_row, *b = t->b;
     const char *next = t->next;
     const ptrdiff_t row = t->a_row, col = t->a_col;
     const int64_t k = t->k, next_step = t->next_step;
 
+    INGOT_OPAQUE(lower);
     INGOT_UNROLL
     for (int i = 0; i < mr; i++) {
         INGOT_UNROLL
@@ -144,12 +147,13 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
             __builtin_prefetch(b + (STEPS_AHEAD * nv + v) * VF32_LANES, 0, 3);
         INGOT_UNROLL
         for (int i = 0; i < mr; i++) {
-            const vf32 av = vf32_set1(a[i * row]);
+            const vf32 av = vf32_set1(i < UPPER ? a[i * row] : lower[(i - UPPER) * row]);
             INGOT_UNROLL
             for (int v = 0; v < nv; v++)
                 acc[i][v] = vf32_acc(acc[i][v], av, bv[v]);
         }
         a += col;
+        lower += col;
         b += nv * VF32_LANES;
         __builtin_prefetch(next, 0, 2);                /* into the second level */
         next += next_step;
@@ -321,8 +325,9 @@ static void run_chunk(const product *p, int64_t m0, int64_t m1, int64_t panel, i
     t.row_bias = t.row_bias ? t.row_bias + m0 : NULL;
     t.onto = t.onto ? t.onto + m0 * g->ldc : NULL;
     for (int64_t row = m0; row < m1;) {
-        /* as many strips as have this height, or one where an activation follows it */
-        const int64_t mr = ceil_div(m1 - row, strips), n = act ? 1 : (m1 - row) - (mr - 1) * strips;
+        /* as many strips as have this height, or a few where an activation follows them */
+        const int64_t mr = ceil_div(m1 - row, strips), equal = (m1 - row) - (mr - 1) * strips;
+        const int64_t n = act ? min64(equal, ACT_STRIPS) : equal;
         float *c = t.c;
 
         if (width == PANEL)
@@ -330,7 +335,7 @@ static void run_chunk(const product *p, int64_t m0, int64_t m1, int64_t panel, i
         else
             tile_narrow(&t, n, (int)mr);
         if (act)
-            INGOT_FN(act_rows_f32)(c, g->ldc, mr, t.n, p->e);
+            INGOT_FN(act_rows_f32)(c, g->ldc, n * mr, t.n, p->e);
         strips -= n;
         row += n * mr;
     }
