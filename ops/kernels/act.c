@@ -1,5 +1,6 @@
 /* act.c - activations over a strip of finished results that is still in the first-level cache. */
 #include "ops/kernels/epilogue.h"
+#include "ops/kernels/gelu.h"
 #include "ops/kernels/vmath.h"
 
 /* One activation for all vectors of the strips: `expression` of v, with a and b holding alpha and beta. */

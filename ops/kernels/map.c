@@ -1,6 +1,7 @@
 /* map.c - functions of one variable over arrays of float. One row of the list below makes one loop; the tail of an
  * array goes through the same vector code as the rest, so that cutting it into ranges changes no bit. Only the tangent,
  * whose poles ask for more digits, calls the C library for each lane. */
+#include "ops/kernels/gelu.h"
 #include "ops/kernels/vmath.h"
 
 /* f of the C library for each lane. */

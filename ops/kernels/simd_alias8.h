@@ -42,6 +42,7 @@
 #define vi32_load_i8 vi8_load_i8
 #define vi32_store_i8 vi8_store_i8
 #define vi32_store_i16 vi8_store_i16
+#define vf32_pick vf8_pick
 #define vi32_exp2_table vi8_exp2_table
 
 #define VF64_LANES 4

@@ -125,6 +125,8 @@ INGOT_INLINE vf8 vf8_from_i32(vi8 a) { return _mm256_cvtepi32_ps(a); }
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return _mm256_castps_si256(a); }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return _mm256_castsi256_ps(a); }
 
+INGOT_INLINE vf8 vf8_pick(vf8 table, vi8 k) { return _mm256_permutevar8x32_ps(table, k); }
+
 INGOT_INLINE vi8 vi8_exp2_table(vi8 k)
 {
     const vi8 table = _mm256_setr_epi32(0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,

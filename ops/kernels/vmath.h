@@ -342,61 +342,6 @@ INGOT_INLINE vf32 vf32_mish(vf32 x)
     return vf32_mul(x, vf32_div(w, vf32_add(w, two)));
 }
 
-/* 2^r / 2 for |r| at most half a step of vf32_exp2_steps(): the series of vf32_exp_normal() and of exp() in powers of
- * r ln 2 */
-INGOT_INLINE vf32 vf32_half_exp2(vf32 r)
-{
-    const vf32 half = vf32_set1(0.5f), s = vf32_mul(r, vf32_set1(0.693147181f));
-
-    if (EXP2_BITS == 0)
-        return vf32_fma(half, vf32_fma(vf32_mul(s, s), vf32_exp_tail(s), s), half);
-    const vf32 slope = EXP2_BITS == 5 ? vf32_fma(r, vf32_set1(0.120113246f), vf32_set1(0.346578658f))
-        : vf32_fma(r, vf32_fma(r, vf32_set1(0.0277481023f), vf32_set1(0.120128848f)), vf32_set1(0.346573591f));
-    return vf32_fma(r, slope, half);
-}
-
-/* x/2 (1 + erf(x / sqrt 2)) = max(x, 0) + t/2 erfc(-t / sqrt 2) for t = -|x|, and erfc(-t / sqrt 2) = 2^(t Q(t)); 5e-8,
- * or 8 ulp. From -12.8 on, where this is -6e-36, it stays so. n vectors, up to four, step by step: one alone is a
- * chain of steps that wait for each other, too long for a processor to look past it. */
-INGOT_INLINE void vf32_gelus(vf32 *x, int n)
-{
-    static const float factors[] = { -2.41174985e-6f, -2.73115838e-5f, -0.000116531359f, 0.000323501707f,
-                                     0.00732722692f, 0.0526934452f, -0.459137082f, 1.15111446f };
-    const vf32 magic = vf32_set1((float)(12582912 >> EXP2_BITS));
-    vf32 t[4], q[4], sum[4];
-
-    INGOT_UNROLL
-    for (int i = 0; i < n; i++) {
-        const vf32 below = vf32_from_bits(vi32_or(vf32_bits(x[i]), vi32_set1(INT32_MIN)));
-        t[i] = vf32_max(vf32_set1(-12.8f), below);
-        q[i] = vf32_set1(-7.67705046e-8f);
-    }
-    INGOT_UNROLL
-    for (int k = 0; k < 8; k++) {
-        INGOT_UNROLL
-        for (int i = 0; i < n; i++)
-            q[i] = vf32_fma(q[i], t[i], vf32_set1(factors[k]));
-    }
-    INGOT_UNROLL
-    for (int i = 0; i < n; i++)
-        sum[i] = vf32_fma(t[i], q[i], magic);
-    INGOT_UNROLL
-    for (int i = 0; i < n; i++)
-        q[i] = vf32_fma(t[i], q[i], vf32_sub(magic, sum[i]));
-    INGOT_UNROLL
-    for (int i = 0; i < n; i++)
-        t[i] = vf32_mul(t[i], vf32_exp2_steps(vf32_bits(sum[i])));
-    INGOT_UNROLL
-    for (int i = 0; i < n; i++)
-        x[i] = vf32_fma(t[i], vf32_half_exp2(q[i]), vf32_relu(x[i]));
-}
-
-INGOT_INLINE vf32 vf32_gelu(vf32 x)
-{
-    vf32_gelus(&x, 1);
-    return x;
-}
-
 /* x/2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x / (1 + exp(-2 u)); 4e-8, or 4 ulp */
 INGOT_INLINE vf32 vf32_gelu_tanh(vf32 x)
 {
