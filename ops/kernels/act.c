@@ -74,18 +74,37 @@ void INGOT_FN(gelu_tile)(const float *held, int n, float *dst, int px, ptrdiff_t
     }
 }
 
+/* Do two vectors of Swish share a division? Not where long ones are split: there it takes no longer than the products
+ * that replace it. */
+static bool silus_share(void) { return SILUS > 1 && !wide_is_split(); }
+
+/* Each vector by its own division. The blocks of one follow each other in a ring of rows. */
+static void silu_apart(const float *held, float *dst, int px, int nv, ptrdiff_t pixel, ptrdiff_t vector,
+                       ptrdiff_t plane)
+{
+    for (int v = 0; v < nv; v++, dst += vector)
+        for (int p = 0; p < px; p++, held += VF32_LANES) {
+            const vf32 x = vf32_silu(vf32_load(held));
+
+            if (plane == 8)
+                vf32_store(dst + p * pixel, x);
+            else
+                vf32_store_blocks(dst + p * pixel, plane, VF32_LANES / 8, x);
+        }
+}
+
 void INGOT_FN(silu_tile)(const float *held, float *dst, int px, int nv, ptrdiff_t pixel, ptrdiff_t vector,
                          ptrdiff_t plane)
 {
+    if (!silus_share()) {
+        silu_apart(held, dst, px, nv, pixel, vector, plane);
+        return;
+    }
     for (int v = 0; v < nv; v += SILUS, held += SILUS * px * VF32_LANES, dst += SILUS * vector)
         for (int p = 0; p < px; p++) {
             const float *at = held + p * VF32_LANES;
             vf32 x = vf32_load(at), y = vf32_load(at + (SILUS - 1) * px * VF32_LANES);
 
-            if (SILUS == 1) {
-                vf32_store_blocks(dst + p * pixel, plane, VF32_LANES / 8, vf32_silu(x));
-                continue;
-            }
             vf32_silu_pair(&x, &y);
             vf32_store_blocks(dst + p * pixel, plane, VF32_LANES / 8, x);
             vf32_store_blocks(dst + p * pixel + vector, plane, VF32_LANES / 8, y);
@@ -135,7 +154,9 @@ static void silu_planes(float *p, float *q, int64_t n)
 
 void INGOT_FN(act_planes_f32)(float *data, ptrdiff_t plane, int64_t planes, int64_t n, const ingot_epilogue *e)
 {
-    for (; SILUS > 1 && e->act == INGOT_ACT_SILU && planes > 1; planes -= 2, data += 2 * plane)
+    const bool pairs = e->act == INGOT_ACT_SILU && silus_share();
+
+    for (; pairs && planes > 1; planes -= 2, data += 2 * plane)
         silu_planes(data, data + plane, n);
     INGOT_FN(act_rows_f32)(data, plane, planes, n, e);
 }
