@@ -6,7 +6,8 @@
 Every model and thread count is one call of ../shared/bench/compare.py, which --wrap may precede ("taskset -c 0,1" or whatever
 keeps the machine quiet). Rows go to --data (default: build/results.json) as they come, so that a run that was stopped goes on
 where it was; models named by --models are measured anew. --from-data only writes the page from what is there. --avx2 hides AVX-512
-from all engines (hide_avx512.c, which the build makes), and has a page and a file of data of its own: results_avx2.
+from all engines (hide_avx512.c, which the build makes; where CPUID cannot fault, with HIDE_PATCHED=1 and the engines of a virtual
+environment that patch_cpuid.py went over), and has a page and a file of data of its own: results_avx2.
 """
 import argparse
 import datetime
@@ -39,7 +40,7 @@ def name_of(model, free):
 def environment(options):
     """What every engine is started with."""
     hide = os.path.join(os.path.dirname(os.path.abspath(options.ingot)), "tests", "bench", "hide_avx512.so")
-    return {**os.environ, "LD_PRELOAD": hide} if options.avx2 else None
+    return {**os.environ, "LD_PRELOAD": hide, "INGOT_ISA": "avx2"} if options.avx2 else None
 
 
 def measure(model, free, threads, options):

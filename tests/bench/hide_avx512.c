@@ -2,9 +2,11 @@
  * AVX-512, AVX-VNNI and AMX. So every engine runs here as on a machine that lacks them, as far as it asks CPUID.
  * Linux lets a thread and those that it starts fault on CPUID (arch_prctl(2), ARCH_SET_CPUID), where the processor can;
  * the handler asks in its place and clears bits. What ran before, such as the C library's choice of memcpy, stays.
+ * Where it cannot, HIDE_PATCHED=1 says that patch_cpuid.py has put UD2 in CPUID's place, which faults everywhere.
  * Bits: Intel 64 and IA-32 Software Developer's Manual, volume 2, "CPUID". */
 #include <cpuid.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -26,7 +28,9 @@ static const registers hidden[] = {
      .d = 3u << 4 | 1u << 8 | 1u << 10 | 1u << 19},               /* AVX-VNNI-INT8, NE-CONVERT, INT16, AMX, AVX10 */
 };
 
-static int set_cpuid(int allowed) { return (int)syscall(SYS_arch_prctl, SET_CPUID, allowed); }
+static bool patched;
+
+static int set_cpuid(int allowed) { return patched ? 0 : (int)syscall(SYS_arch_prctl, SET_CPUID, allowed); }
 
 static registers ask(unsigned leaf, unsigned subleaf)
 {
@@ -52,7 +56,7 @@ static void answer(int signal_number, siginfo_t *info, void *context)
     const unsigned char *instruction = (const unsigned char *)saved[REG_RIP];
 
     (void)info;
-    if (instruction[0] != 0x0f || instruction[1] != 0xa2) {
+    if (instruction[0] != 0x0f || instruction[1] != (patched ? 0x0b : 0xa2)) {
         signal(signal_number, SIG_DFL);   /* a fault of the program's own: the instruction faults again, without us */
         return;
     }
@@ -68,7 +72,8 @@ __attribute__((constructor)) static void hide(void)
 {
     const struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
-    if (sigaction(SIGSEGV, &action, NULL) || set_cpuid(0)) {
+    patched = getenv("HIDE_PATCHED") != NULL;
+    if (sigaction(patched ? SIGILL : SIGSEGV, &action, NULL) || set_cpuid(0)) {
         perror("hide_avx512: this processor or system cannot let CPUID fault");
         exit(EXIT_FAILURE);
     }

@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,28 @@ def test_hide_avx512(ingot):
     assert done.returncode == 0 and done.stdout.splitlines()[0].rsplit("(", 1)[-1].rstrip(")") in ("avx2", "baseline"), done.stdout + done.stderr
     crash = subprocess.run([sys.executable, "-c", "import ctypes; ctypes.string_at(0)"], env=environment, capture_output=True, timeout=60)
     assert crash.returncode == -signal.SIGSEGV
+
+
+def test_patch_cpuid(ingot, tmp_path):
+    """A program whose CPUID instructions are patched is told of no AVX-512, and of all else; bytes that look like one stay."""
+    hide = os.path.join(os.path.dirname(INGOT), "tests", "bench", "hide_avx512.so")
+    if not os.path.exists(hide) or not all(map(shutil.which, ("gcc", "objdump", "readelf"))):
+        pytest.skip("hide_avx512 or binutils are missing")
+    (tmp_path / "probe.c").write_text("""#include <cpuid.h>
+    #include <stdio.h>
+    const unsigned char data[] = { 0x0f, 0xa2 };
+    int main(void)
+    {
+        unsigned a, b, c, d, least = __get_cpuid_max(0, 0);
+        __cpuid_count(7, 0, a, b, c, d);
+        return printf("%u %u %u %x", least >= 7, b >> 5 & 1, b >> 16 & 1, data[1]) < 0;
+    }""")
+    probe = tmp_path / "probe.so"
+    subprocess.run(["gcc", "-O1", "-o", probe, tmp_path / "probe.c"], check=True)
+    plain = subprocess.run([probe], capture_output=True, text=True, check=True).stdout.split()
+    assert script("patch_cpuid.py", tmp_path).split()[0].isdecimal() and script("patch_cpuid.py", tmp_path) == ""
+    done = subprocess.run([probe], env={**os.environ, "LD_PRELOAD": hide, "HIDE_PATCHED": "1"}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [plain[0], plain[1], "0", "a2"]
 
 
 def test_growth(ingot, net, tmp_path):
