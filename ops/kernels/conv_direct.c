@@ -34,6 +34,7 @@ typedef struct tile_job {
     ptrdiff_t weight_tap[3], weight_block;
     ahead next_unit;
     bool cold;                          /* the first unit to pass over this band */
+    bool ends_short;                    /* the last vector has one block, and half of one costs half as much */
     const float *later;                 /* pixels that are read after this band, or NULL; `later_plane` apart */
     ptrdiff_t later_plane;
 } tile_job;
@@ -119,8 +120,8 @@ INGOT_INLINE void fetch_later(const float *later, int px)
 
 /* n tiles side by side, as tile(), for one tap of neighbouring pixels, which all have it: as little as can be is done
  * beside the sums, since mobile networks mix as few as 16 channels. Channels that only fill up the last block are left
- * out. */
-INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
+ * out. ends_short: as the job's. */
+INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, bool ends_short, int64_t n)
 {
     const int64_t whole = t->blocks - (t->rest > 0);
     ahead next_unit = t->next_unit;
@@ -130,16 +131,23 @@ INGOT_INLINE void tiles_mixed(tile_job *t, int px, int nv, int64_t n)
         vf32 acc[MAX_PIXELS][2];
 
         start(&t->end, acc, px, nv);
-        for (int64_t b = 0; b < whole; b++, src += t->plane, w += t->weight_block) {
+        for (int64_t b = 0; b < (ends_short ? t->blocks : whole); b++, src += t->plane, w += t->weight_block) {
             fetch_ahead(&next_unit, 1);
             fetch_pixels(t, src, px);
             fetch_later(later, px);
             later = later ? later + t->later_plane : NULL;
             fetch_next(src + t->plane, BLOCK, px);
-            accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
+            if (ends_short)
+                accumulate_short(acc, src, w, b < whole ? BLOCK : t->rest, px, nv);
+            else
+                accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, BLOCK, px, nv);
         }
-        accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, t->rest, px, nv);
-        finish(&t->end, acc, px, nv, true, true);
+        if (ends_short) {
+            finish_few(&t->end, acc, px, nv);
+        } else {
+            accumulate(acc, src, src, src + (px - 1) * BLOCK, BLOCK, w, t->rest, px, nv);
+            finish(&t->end, acc, px, nv, true, true);
+        }
     }
     t->next_unit = next_unit;
 }
@@ -249,22 +257,41 @@ static void tiles_of_any(tile_job *t, void (*tile_any)(tile_job *t, int px), int
         tile_any(t, px);
 }
 
+/* The most pixels, where the last vector ends short. */
+static __attribute__((noinline)) INGOT_ONE_REGION void tiles_short_two(tile_job *t, int64_t n)
+{
+    tiles_mixed(t, CONV_PX2, 2, true, n);
+}
+
+static __attribute__((noinline)) INGOT_ONE_REGION void tiles_short_one(tile_job *t, int64_t n)
+{
+    tiles_mixed(t, CONV_PX1, 1, true, n);
+}
+
 /* The numbers of pixels of nearly all tiles. */
 static INGOT_ONE_REGION void tiles_mixed_two(tile_job *t, int px, int64_t n)
 {
+    if (VF32_LANES > 8 && t->ends_short && px == CONV_PX2) {
+        tiles_short_two(t, n);
+        return;
+    }
     switch (px) {
-    case CONV_PX2: tiles_mixed(t, CONV_PX2, 2, n); break;
-    case CONV_PX2 - 1: tiles_mixed(t, CONV_PX2 - 1, 2, n); break;
-    case CONV_PX2 - 2: tiles_mixed(t, CONV_PX2 - 2, 2, n); break;
+    case CONV_PX2: tiles_mixed(t, CONV_PX2, 2, false, n); break;
+    case CONV_PX2 - 1: tiles_mixed(t, CONV_PX2 - 1, 2, false, n); break;
+    case CONV_PX2 - 2: tiles_mixed(t, CONV_PX2 - 2, 2, false, n); break;
     default: tiles_of_any(t, tile_two, px, n);
     }
 }
 
 static void tiles_mixed_one(tile_job *t, int px, int64_t n)
 {
+    if (VF32_LANES > 8 && t->ends_short && px == CONV_PX1) {
+        tiles_short_one(t, n);
+        return;
+    }
     switch (px) {
-    case CONV_PX1: tiles_mixed(t, CONV_PX1, 1, n); break;
-    case CONV_PX1 - 1: tiles_mixed(t, CONV_PX1 - 1, 1, n); break;
+    case CONV_PX1: tiles_mixed(t, CONV_PX1, 1, false, n); break;
+    case CONV_PX1 - 1: tiles_mixed(t, CONV_PX1 - 1, 1, false, n); break;
     default: tiles_of_any(t, tile_one, px, n);
     }
 }
@@ -575,6 +602,7 @@ static void set_unit(tile_job *t, const ingot_conv *d, const conv_shape *s, cons
 
     t->end.bias = e->bias ? e->bias + group * s->group_oc + unit * UNIT : NULL;
     t->end.channels = (int)min64(s->group_oc - unit * UNIT, width);
+    t->ends_short = t->end.channels <= width - VF32_LANES + BLOCK && wide_is_split();
     t->weight_tap[2] = width * s->tap_step;
     t->weight_tap[1] = t->weight_tap[2] * d->kernel[2];
     t->weight_tap[0] = t->weight_tap[1] * d->kernel[1];

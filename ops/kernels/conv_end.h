@@ -98,19 +98,22 @@ INGOT_INLINE void store_pairs(float *dst, ptrdiff_t vector, const ptrdiff_t plan
 }
 
 /* The same on registers, where clipping is the activation: of a residual or a limit that there is not, nothing but a
- * branch. A last block that does not exist lies on the one before, which is stored after it. */
-INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals, bool mixed)
+ * branch. A last block that does not exist lies on the one before, which is stored after it. ends_short: neither has
+ * the last vector one, and pixels lie side by side. */
+INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv, bool residuals, bool mixed,
+                               bool ends_short)
 {
     const bool whole = t->channels > nv * VF32_LANES - BLOCK;
-    const ptrdiff_t pixel = t->pixel, vector = t->vector, plane[2] = { nv > 1 || whole ? t->plane : 0,
-                                                                       whole ? t->plane : 0 };
+    const ptrdiff_t vector = t->vector, plane[2] = { nv > 1 || whole ? t->plane : 0, whole ? t->plane : 0 };
+    const ptrdiff_t pixel = ends_short ? BLOCK : t->pixel;
+    const int last = ends_short ? nv - 1 : nv;
     float *dst = t->dst;
 
     if (residuals && t->residual) {
         INGOT_UNROLL
         for (int i = 0; i < px * nv; i++) {
             const float *residual = t->residual + i / px * vector + i % px * pixel;
-            const vf32 x = vf32_load_blocks(residual, plane[i / px], VECTOR_BLOCKS);
+            const vf32 x = vf32_load_blocks(residual, plane[i / px], i / px < last ? VECTOR_BLOCKS : 1);
             acc[i % px][i / px] = vf32_add(acc[i % px][i / px], x);
         }
     }
@@ -127,12 +130,26 @@ INGOT_INLINE void finish_whole(const tile_end *t, vf32 acc[MAX_PIXELS][2], int p
             acc[i % px][i / px] = vf32_min(high, acc[i % px][i / px]);
     }
     if (VECTOR_BLOCKS > 1 && mixed && pixel == BLOCK) {
-        store_pairs(dst, vector, plane, acc, px, nv);
+        store_pairs(dst, vector, plane, acc, px, last);
+        INGOT_UNROLL
+        for (int p = 0; p < px && last < nv; p++)
+            vf32_store_blocks(dst + last * vector + p * BLOCK, 0, 1, acc[p][last]);
         return;
     }
     INGOT_UNROLL
     for (int i = 0; i < px * nv; i++)
         vf32_store_blocks(dst + i / px * vector + i % px * pixel, plane[i / px], VECTOR_BLOCKS, acc[i % px][i / px]);
+}
+
+/* Sums in memory, vector after vector. */
+INGOT_INLINE void hold(float *held, vf32 acc[MAX_PIXELS][2], int px, int nv)
+{
+    INGOT_UNROLL
+    for (int v = 0; v < nv; v++) {
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++)
+            vf32_store(held + (v * px + p) * VF32_LANES, acc[p][v]);
+    }
 }
 
 /* The end of every tile: on registers, or by way of memory where an activation follows. Residuals have code of their
@@ -150,15 +167,23 @@ INGOT_INLINE void finish(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int
             acc[i % px][i / px] = vf32_hard_swish(acc[i % px][i / px]);
     /* the usual end: clipping is all that follows */
     if ((!t->act || swish) && (residuals || !t->residual)) {
-        finish_whole(t, acc, px, nv, residuals, mixed);
+        finish_whole(t, acc, px, nv, residuals, mixed, false);
         return;
     }
-    INGOT_UNROLL
-    for (int v = 0; v < nv; v++) {
-        INGOT_UNROLL
-        for (int p = 0; p < px; p++)
-            vf32_store(held + (v * px + p) * VF32_LANES, acc[p][v]);
+    hold(held, acc, px, nv);
+    finish_held(t, held, px, nv);
+}
+
+/* The same in less code, for tiles that are few: on registers without an activation and side by side alone. */
+INGOT_INLINE void finish_few(const tile_end *t, vf32 acc[MAX_PIXELS][2], int px, int nv)
+{
+    _Alignas(64) float held[MAX_PIXELS * 2 * VF32_LANES];
+
+    if (!t->act && t->pixel == BLOCK) {
+        finish_whole(t, acc, px, nv, true, true, true);
+        return;
     }
+    hold(held, acc, px, nv);
     finish_held(t, held, px, nv);
 }
 

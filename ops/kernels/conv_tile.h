@@ -118,6 +118,23 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
     accumulate_fetching(acc, src, first, last, pixel, w, channels, px, nv, (trickle){ NULL, 0 });
 }
 
+/* The same for pixels side by side, where of the last vector the first block alone matters. */
+INGOT_INLINE void accumulate_short(vf32 acc[MAX_PIXELS][2], const float *src, const float *w, int64_t channels, int px,
+                                   int nv)
+{
+    for (int64_t c = 0; c < channels; c++, src++, w += nv * VF32_LANES) {
+        vf32 wv[2];
+        INGOT_UNROLL
+        for (int v = 0; v < nv; v++) {
+            wv[v] = vf32_load(w + v * VF32_LANES);
+            __builtin_prefetch(w + (BLOCK * nv + v) * VF32_LANES, 0, 3);
+        }
+        INGOT_UNROLL
+        for (int p = 0; p < px; p++)
+            vf32_acc_row_short(acc[p], src + p * BLOCK, wv, nv);
+    }
+}
+
 /* Two rows of HALF pixels by two vectors over the channels of a block, whose ends have pointers of their own. */
 INGOT_INLINE void accumulate_rows(vf32 acc[MAX_PIXELS][2], const float *src, ptrdiff_t jump, const float *first[2],
                                   const float *last[2], ptrdiff_t pixel, const float *w)

@@ -124,6 +124,8 @@ INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, 
         acc[v] = vf32_acc(acc[v], repeated, b[v]);
 }
 
+INGOT_INLINE void vf32_acc_row_short(vf32 *acc, const float *a, const vf32 *b, int n) { vf32_acc_row(acc, a, b, n, 0); }
+
 INGOT_INLINE void vf32_acc_row_reading(vf32 *acc, const float *a, vf32 b, const float *second)
 {
     const vf32 repeated = vf32_set1(*a);

@@ -130,6 +130,15 @@ INGOT_INLINE void vf32_acc_row(vf32 *acc, const float *a, const vf32 *b, int n, 
     }
 }
 
+/* Half a vector costs half as much where vectors are split; broadcasts by themselves would keep the multiply-adds
+ * waiting there. */
+INGOT_INLINE void vf32_acc_row_short(vf32 *acc, const float *a, const vf32 *b, int n)
+{
+    if (n > 1)
+        __asm__("vfmadd231ps %1%{1to16%}, %2, %0" : "+v"(acc[0]) : "m"(*a), "v"(b[0]));
+    __asm__("vfmadd231ps %1%{1to8%}, %t2, %t0" : "+v"(acc[n - 1]) : "m"(*a), "v"(b[n - 1]));
+}
+
 INGOT_INLINE void vf32_acc_row_reading(vf32 *acc, const float *a, vf32 b, const float *second)
 {
     const vf32 both[2] = { b, vf32_load(second) };

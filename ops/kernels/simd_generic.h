@@ -12,7 +12,8 @@
  *                     rounded and results stay as near to PyTorch's as with a fused multiply-add
  *   acc_load          acc(c, a, load(b))
  *   acc_row           a row of a tile: acc[v] = acc(acc[v], *a, b[v]) for n vectors; the row number only says how;
- *                     acc_row_reading is that of two vectors, of which the second is read when it is needed
+ *                     acc_row_reading is that of two vectors, of which the second is read when it is needed,
+ *                     acc_row_short that of which the last vector is only summed in its first eight lanes
  *   round             to nearest, ties to even; floor, ceil, trunc as in math.h; NaN and infinities stay
  *   to_i32            to nearest even; outside of the int32 range the result is unspecified
  *   bits, from_bits   the same 32 bits seen as integers and back

@@ -80,6 +80,9 @@ static const conv_case cases[] = {
     { "narrow and tall", 16, 1, 64, 32, { 1, 17, 8 }, { 1, 1, 3 }, ONES, ONES, NONE, { 0, 0, 2 }, false },
     { "narrow, outside", 1, 1, 64, 32, { 1, 2, 2 }, { 1, 3, 3 }, ONES, { 1, 5, 5 }, { 0, 8, 8 }, { 0, 8, 8 }, false },
     { "many pixels", 1, 1, 8, 64, { 1, 61, 67 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 short ends", 2, 1, 20, 24, { 1, 7, 14 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 short ends, one vector", 1, 1, 24, 70, { 1, 2, 14 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "1x1 short ends, all of one", 1, 1, 9, 5, { 1, 2, 28 }, ONES, ONES, ONES, NONE, NONE, false },
 };
 
 /* One filter for each channel: rows that fit the buffer, rows in strips, rows read in place but for their ends
