@@ -242,8 +242,42 @@ static void tile_one(first_tile *t, int64_t n, int px)
     switch (px) { EVEN_CASES(CONV_PX1, TILE_ONE) }
 }
 
+/* Tiles of the most pixels by two vectors, for a stride of 2, where of the last vector the first block alone matters
+ * and half a vector costs half as much. */
+static __attribute__((noinline)) INGOT_ONE_REGION void tiles_short(first_tile *t, int64_t n)
+{
+    enum { PX = CONV_HELD, STRIDE = 2 };
+
+    for (; n > 0; n--, t->src += PX * STRIDE, t->end.dst += PX * BLOCK) {
+        const float *w = t->weights;
+        vf32 acc[MAX_PIXELS][2];
+
+        start(&t->end, acc, PX, 2);
+        for (int64_t i = 0; i < t->taps; i++, w += UNIT) {
+            const float *src = t->src + t->at[i];
+            const vf32 wv[2] = { vf32_load(w), vf32_load(w + VF32_LANES) };
+
+            INGOT_UNROLL
+            for (int p = 0; p < PX; p++)
+                vf32_acc_row_short(acc[p], src + p * STRIDE, wv, 2);
+        }
+        finish_few(&t->end, acc, PX, 2);
+    }
+}
+
+/* Do they serve these? */
+INGOT_INLINE bool is_short(const first_tile *t, int px)
+{
+    return VF32_LANES > 8 && px == CONV_HELD && t->pixel == 2 && t->end.channels <= VF32_LANES + BLOCK &&
+           !t->end.residual && wide_is_split();
+}
+
 static void tile_two(first_tile *t, int64_t n, int px)
 {
+    if (is_short(t, px)) {
+        tiles_short(t, n);
+        return;
+    }
     switch (px) { EVEN_CASES(CONV_HELD, TILE_TWO) }
 }
 

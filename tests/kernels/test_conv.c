@@ -667,7 +667,7 @@ static void check_transposed(const ingot_kernels *k)
 }
 
 /* First layers whose tiles end with hard Swish, of one large vector, or with Swish, and others; with tiles of any other
- * width between them, and a block that is not there. */
+ * width between them, and a second vector that has one block. */
 static void check_swish(const ingot_kernels *k, const algorithm *direct)
 {
     for (int oc = 8; oc <= 40; oc += 4)
@@ -676,6 +676,7 @@ static void check_swish(const ingot_kernels *k, const algorithm *direct)
                                   { 0, 1, 1 }, { 0, 1, 1 }, true };
             check_conv(k, direct, &t, INGOT_ACT_HARD_SWISH, true, oc % 8);
             check_conv(k, direct, &t, INGOT_ACT_SILU, true, oc % 8);
+            check_conv(k, direct, &t, INGOT_ACT_CLIP, oc % 8, oc > 24);
         }
 }
 
