@@ -7,19 +7,29 @@
  * dot products whose weights are one stream: for a classifier's few columns over very long rows. */
 #include "ops/kernels/isa.h"
 
+/* More weights than a second-level cache holds beside all else, and floats of a cache line. */
+enum { FAR = 256 * 1024, LINE_FLOATS = 16 };
+
 /* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. The rest of k that fills no
- * vector goes through one more multiply-add, with zeros past the end. */
+ * vector goes through one more multiply-add, with zeros past the end. Weights from afar are asked for eight rows
+ * beforehand: what the processor fetches by itself ends with every page. */
 INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
                            const ingot_epilogue *e, int64_t i, int64_t j, int rm, int rn)
 {
     const int64_t whole = g->k - g->k % VF32_LANES;
     const float *ai = a + i * g->a_row, *wj = w + j * ldw;
+    const bool far = rm == 1 && rn == 8 && g->k > FAR / g->n;
     vf32 acc[4][8];
 
     INGOT_UNROLL
     for (int t = 0; t < rm * rn; t++)
         acc[t / rn][t % rn] = vf32_zero();
     for (int64_t l = 0; l < whole; l += VF32_LANES) {
+        if (far && l % LINE_FLOATS == 0) {
+            INGOT_UNROLL
+            for (int t = 0; t < rn; t++)
+                __builtin_prefetch(wj + (t + rn) * ldw + l, 0, 2);
+        }
         INGOT_UNROLL
         for (int t = 0; t < rm * rn; t++)
             acc[t / rn][t % rn] = vf32_fma(vf32_load(ai + (t / rn) * g->a_row + l),

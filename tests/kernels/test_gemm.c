@@ -226,6 +226,8 @@ static void test(const ingot_kernels *k)
             }
     check_gemm(k, &(gemm_case){ 13, 70, 2500, false, true, true, false, true, 1.0f, INGOT_ACT_RELU });
     check_gemm(k, &(gemm_case){ 40, 200, 1025, true, false, true, false, false, 1.0f, INGOT_ACT_SILU });
+    /* one row by weights that are fetched beforehand */
+    check_gemm(k, &(gemm_case){ 1, 525, 519, false, true, true, false, true, 1.0f, INGOT_ACT_HARD_SWISH });
     /* columns past two groups of ten, rows by four, in pairs and alone, k around whole stripes */
     for (int64_t n = 1; n <= 23; n++)
         for (int64_t m = 1; m <= 7; m++)
