@@ -382,15 +382,24 @@ INGOT_INLINE void sum_gates(const ingot_cell *d, const ingot_cell_step *s, const
         run_tile(&t, rows, gates);
 }
 
+/* Are the states' weights a little more than a first-level cache of 32 KB, as it is where vectors are split? Block by
+ * block, to and fro, a step finds most of them there; side by side, blocks pass over all of them, and it finds none. */
+static bool nearly_fits(const ingot_cell *d)
+{
+    const int64_t bytes = d->hidden * count_gates(d) * d->hidden * (int64_t)sizeof(T);
+    return wide_is_split() && bytes > 28 * 1024 && bytes < 64 * 1024;
+}
+
 /* Rows from row on, of block b and the next ones. Gates are passed for all of them at a time: each is a long chain of
  * instructions, which wait for each other. */
 static void run_rows(const ingot_cell *d, const ingot_cell_step *s, int64_t row, int rows, int64_t b, int blocks)
 {
     gate_sums sums[MAX_ROWS];
     place places[MAX_ROWS];
+    const bool side_by_side = TOGETHER > 1 && rows == 1 && !d->one_sum && !nearly_fits(d);
 
     for (int n = 0, taken; n < blocks; n += taken) {
-        const bool together = TOGETHER > 1 && rows == 1 && !d->one_sum && n + TOGETHER <= blocks;
+        const bool together = side_by_side && n + TOGETHER <= blocks;
         taken = together ? TOGETHER : 1;
         const int i = s->backward ? blocks - taken - n : n;
         sum_gates(d, s, &(place){ .row = row, .unit = (b + i) * LANES }, rows, together, sums[i * rows]);
