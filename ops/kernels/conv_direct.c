@@ -602,7 +602,7 @@ static void set_unit(tile_job *t, const ingot_conv *d, const conv_shape *s, cons
 
     t->end.bias = e->bias ? e->bias + group * s->group_oc + unit * UNIT : NULL;
     t->end.channels = (int)min64(s->group_oc - unit * UNIT, width);
-    t->ends_short = t->end.channels <= width - VF32_LANES + BLOCK && wide_is_split();
+    t->ends_short = unit_ends_short(s->group_oc, unit);
     t->weight_tap[2] = width * s->tap_step;
     t->weight_tap[1] = t->weight_tap[2] * d->kernel[2];
     t->weight_tap[0] = t->weight_tap[1] * d->kernel[1];

@@ -27,6 +27,12 @@ INGOT_INLINE int unit_width_of(int64_t channels, int64_t unit)
     return channels - unit * UNIT <= VF32_LANES ? VF32_LANES : UNIT;
 }
 
+/* Has the last vector of a unit one block alone, where half of one costs half as much? */
+INGOT_INLINE bool unit_ends_short(int64_t channels, int64_t unit)
+{
+    return channels - unit * UNIT <= unit_width_of(channels, unit) - VF32_LANES + BLOCK && wide_is_split();
+}
+
 /* The most pixels that tiles of two vectors take, of n side by side: where these are few, as many as there are sums
  * in registers, though one vector of weights is read with every pixel then. */
 INGOT_INLINE int most_pixels(int64_t n) { return n > 7 * CONV_PX2 ? CONV_HELD : CONV_PX2; }
@@ -122,6 +128,7 @@ INGOT_INLINE void accumulate(vf32 acc[MAX_PIXELS][2], const float *src, const fl
 INGOT_INLINE void accumulate_short(vf32 acc[MAX_PIXELS][2], const float *src, const float *w, int64_t channels, int px,
                                    int nv)
 {
+    INGOT_ROLLED
     for (int64_t c = 0; c < channels; c++, src++, w += nv * VF32_LANES) {
         vf32 wv[2];
         INGOT_UNROLL

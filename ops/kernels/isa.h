@@ -32,10 +32,12 @@
 #ifdef __clang__                                       /* for loops with a constant count over registers */
 #define INGOT_UNROLL _Pragma("clang loop unroll(full)")
 #define INGOT_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
+#define INGOT_ROLLED _Pragma("clang loop unroll(disable)")
 #define INGOT_ONCE __attribute__((noinline))           /* a function that is in a build once, for all its callers */
 #else
 #define INGOT_UNROLL _Pragma("GCC unroll 32")
 #define INGOT_UNROLL_TWICE _Pragma("GCC unroll 2")
+#define INGOT_ROLLED _Pragma("GCC unroll 1")
 #define INGOT_ONCE __attribute__((noinline, noclone))
 #endif
 

@@ -13,6 +13,7 @@ typedef struct pixel_product {
     ptrdiff_t row;                      /* from pixel to pixel of the sums */
     ahead soon;                         /* fetched on the way, `groups` of lines with every block */
     int groups;
+    bool ends_short;                    /* see unit_ends_short() */
 } pixel_product;
 
 /* px pixels, at most CONV_PX2, by a unit of two vectors. */

@@ -563,6 +563,7 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool
     const int n_filters = s->filters * s->filters, spare = s->points - s->filters;
     const int64_t ic = s->ic_blocks * BLOCK;
     pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,
+                        .ends_short = unit_ends_short(j->d->oc, unit),
                         .groups = (int)ceil_div(width / 8, ceil_div(count, most)) };   /* to fetch all cache lines */
 
     for (int f = 0; f < n_filters; f++) {

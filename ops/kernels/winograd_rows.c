@@ -122,6 +122,7 @@ static void multiply_band(const rows_job *j, int64_t unit, int64_t pixels, bool 
     const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? most_pixels(pixels) : CONV_PX1;
     const int64_t filter = s->ic_blocks * BLOCK * width, strips = ceil_div(pixels, most);
     pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,
+                        .ends_short = unit_ends_short(j->d->oc, unit),
                         .groups = (int)ceil_div(width / 8, strips) };                  /* to fetch all cache lines */
 
     for (int f = 0; f < FILTERS; f++) {
