@@ -25,6 +25,7 @@ typedef struct tile_job {
     int64_t k;
     const char *next;          /* packed B that other tiles will read: where this tile's share of fetching it begins, */
     int64_t next_step;         /* and its bytes for each step of k */
+    bool passing;              /* fetch it as what need not stay: where vectors are split, it is there sooner so */
     int n;                     /* columns that exist, <= PANEL */
     float alpha, low, high;
     bool bare;                 /* nothing follows the sums, and all columns exist */
@@ -118,10 +119,10 @@ INGOT_INLINE void finish_tile(const tile_job *t, vf32 acc[][2], int mr, int nv)
 }
 
 /* mr rows by nv vectors: for each step of k, nv loads of packed B and mr broadcasts of A feed mr * nv multiply-adds,
- * all of whose sums are in registers. The loop has no branch; with every step it fetches a part of what comes next into
- * the second level, and where there is room for more, a later step of the panel from there into the first. The lower
- * rows are counted from a pointer of their own: a distance for each row is more than there are registers for. */
-INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
+ * all of whose sums are in registers. With every step it fetches a part of what comes next into the second level, and
+ * where there is room for more, a later step of the panel from there into the first. The lower rows are counted from a
+ * pointer of their own: a distance for each row is more than there are registers for. */
+INGOT_INLINE void tile(const tile_job *t, int mr, int nv, bool passing)
 {
     enum { MAX_ROWS = 12, UPPER = MAX_ROWS / 2, STEPS_AHEAD = 8 };
     vf32 acc[MAX_ROWS][2];
@@ -155,7 +156,10 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
         a += col;
         lower += col;
         b += nv * VF32_LANES;
-        __builtin_prefetch(next, 0, 2);                /* into the second level */
+        if (__builtin_expect(VF32_LANES > 8 ? t->passing : passing, 0))
+            __builtin_prefetch(next, 0, 0);
+        else
+            __builtin_prefetch(next, 0, 2);            /* into the second level */
         next += next_step;
     }
     finish_tile(t, acc, mr, nv);
@@ -163,10 +167,10 @@ INGOT_INLINE void tile(const tile_job *t, int mr, int nv)
 
 /* n strips of equal height, one below the other: each begins while the last sums of the one before are under way. The
  * fetching goes on where the strip before left it. */
-INGOT_INLINE void tiles(tile_job *t, int64_t n, int mr, int nv)
+INGOT_INLINE void tiles(tile_job *t, int64_t n, int mr, int nv, bool passing)
 {
     for (; n > 0; n--) {
-        tile(t, mr, nv);
+        tile(t, mr, nv, passing);
         t->a += mr * t->a_row;
         t->c += mr * t->ldc;
         t->row_bias = t->row_bias ? t->row_bias + mr : NULL;
@@ -175,11 +179,14 @@ INGOT_INLINE void tiles(tile_job *t, int64_t n, int mr, int nv)
     }
 }
 
-/* A case for each height: the compiler makes one straight-line tile of each, and drops those above GEMM_MR. */
+/* A case for each height: the compiler makes one straight-line tile of each, and drops those above GEMM_MR. A step of
+ * two long vectors has time to ask how to fetch; of short ones, the tall tiles are there twice. */
 #define TILE_CASE(rows, nv) \
     case rows: \
-        if (rows <= GEMM_MR) \
-            tiles(t, n, rows, nv); \
+        if (rows <= GEMM_MR && rows > GEMM_MR / 2 && nv == 2 && VF32_LANES == 8 && t->passing) \
+            tiles(t, n, rows, nv, true); \
+        else if (rows <= GEMM_MR) \
+            tiles(t, n, rows, nv, false); \
         break;
 #define TILE_CASES(nv) \
     TILE_CASE(1, nv) TILE_CASE(2, nv) TILE_CASE(3, nv) TILE_CASE(4, nv) TILE_CASE(5, nv) TILE_CASE(6, nv) \
@@ -320,6 +327,7 @@ static void run_chunk(const product *p, int64_t m0, int64_t m1, int64_t panel, i
 
     t.next = next ? (const char *)next : (const char *)t.b;
     t.next_step = next ? ceil_div(width * (int64_t)sizeof *next, strips) : 0;
+    t.passing = ingot_wide_is_split();
     t.a += m0 * g->a_row;
     t.c += m0 * g->ldc;
     t.row_bias = t.row_bias ? t.row_bias + m0 : NULL;
