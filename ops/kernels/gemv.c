@@ -12,13 +12,14 @@ enum { FAR = 256 * 1024, LINE_FLOATS = 16 };
 
 /* C[i][j] for rm rows of A from i and rn rows of weights from j, without the activation. The rest of k that fills no
  * vector goes through one more multiply-add, with zeros past the end. Weights from afar are asked for eight rows
- * beforehand: what the processor fetches by itself ends with every page. */
+ * beforehand, as what the processor fetches by itself ends with every page; not where units have 512 bits: on Intel's
+ * processors with those it took longer. */
 INGOT_INLINE void dot_tile(const ingot_gemm *g, const float *a, const float *w, ptrdiff_t ldw, float *c,
                            const ingot_epilogue *e, int64_t i, int64_t j, int rm, int rn)
 {
     const int64_t whole = g->k - g->k % VF32_LANES;
     const float *ai = a + i * g->a_row, *wj = w + j * ldw;
-    const bool far = rm == 1 && rn == 8 && g->k > FAR / g->n;
+    const bool far = rm == 1 && rn == 8 && g->k > FAR / g->n && ingot_wide_is_split();
     vf32 acc[4][8];
 
     INGOT_UNROLL
