@@ -562,8 +562,8 @@ static void run_item(item *it)
             part.job.end.low = -INFINITY;
             part.job.end.high = INFINITY;
             part.job.end.act = NULL;
-            part.job.next_unit.next = part.weights + chunk * part.job.weight_block;
-            part.job.next_unit.end = part.job.next_unit.next + min64(chunk, blocks - b - chunk) * part.job.weight_block;
+            const float *next = part.weights + chunk * part.job.weight_block;
+            ask_for(&part.job.next_unit, next, next + min64(chunk, blocks - b - chunk) * part.job.weight_block);
         }
         run_part(&part);
     }
@@ -589,7 +589,7 @@ static void set_common(tile_job *t, const ingot_conv *d, const conv_shape *s, co
     t->tap[1] = d->dilation[1] * row;
     t->tap[2] = d->dilation[2] * pixel;
     t->plane = s->in_plane;
-    t->next_unit = (ahead){ NULL, NULL };
+    t->next_unit = (ahead){ NULL, NULL, ingot_wide_is_split() };
     t->cold = false;
     t->later = NULL;
 }
@@ -645,12 +645,12 @@ static void set_item(item *it, const float *packed, const float *src, float *dst
     const int64_t floats = unit_width_of(s->group_oc, unit + 1 < s->units ? unit + 1 : 0) * (s->unit_floats / UNIT);
     const int64_t left = group + 1 < s->groups && band + 1 == s->bands ? s->units : s->units - unit - 1;
     if (i + 1 == d->n * s->groups * s->bands * s->units)
-        it->job.next_unit = (ahead){ e->soon, e->soon + e->n_soon };
+        ask_for(&it->job.next_unit, e->soon, e->soon + e->n_soon);
     else if (left > 0)
-        it->job.next_unit = (ahead){ next + (s->by_units ? floats / s->bands * band : 0),
-                                     next + (s->by_units ? floats / s->bands * (band + 1) : floats) };
+        ask_for(&it->job.next_unit, next + (s->by_units ? floats / s->bands * band : 0),
+                next + (s->by_units ? floats / s->bands * (band + 1) : floats));
     else
-        it->job.next_unit = (ahead){ NULL, NULL };
+        ask_for(&it->job.next_unit, NULL, NULL);
 }
 
 /* An item whose rows are too short for tiles of their own. */

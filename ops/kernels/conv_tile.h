@@ -40,6 +40,7 @@ INGOT_INLINE int most_pixels(int64_t n) { return n > 7 * CONV_PX2 ? CONV_HELD : 
 /* Weights that are needed soon, fetched bit by bit while others are used. */
 typedef struct ahead {
     const float *next, *end;            /* nothing when they meet */
+    bool near;                          /* into the first level, where what is asked for the second comes no sooner */
 } ahead;
 
 enum {
@@ -48,13 +49,23 @@ enum {
     TRICKLE_LINES = 4,
 };
 
+INGOT_INLINE void ask_for(ahead *a, const float *first, const float *end)
+{
+    a->next = first;
+    a->end = end;
+}
+
 /* Ask for a few groups of cache lines. */
 INGOT_INLINE void fetch_ahead(ahead *a, int groups)
 {
     for (; groups > 0 && a->next < a->end; groups--) {
         INGOT_UNROLL
-        for (int i = 0; i < LINES; i++)
-            __builtin_prefetch(a->next + i * LINE_FLOATS, 0, 2);
+        for (int i = 0; i < LINES; i++) {
+            if (a->near)
+                __builtin_prefetch(a->next + i * LINE_FLOATS, 0, 3);
+            else
+                __builtin_prefetch(a->next + i * LINE_FLOATS, 0, 2);
+        }
         a->next += LINES * LINE_FLOATS;
     }
 }

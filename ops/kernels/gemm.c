@@ -87,7 +87,7 @@ INGOT_INLINE void finish_plain(const tile_job *t, vf32 acc[][2], int mr, int nv,
 }
 
 /* What is rare goes by way of memory: [row][vector]. */
-static __attribute__((noinline)) void finish_held(const tile_job *t, const float *held, int mr, int nv)
+static INGOT_ONCE void finish_held(const tile_job *t, const float *held, int mr, int nv)
 {
     for (int v = 0; v < nv; v++)
         for (int i = 0; i < mr; i++)
