@@ -100,7 +100,7 @@ def declared(tokens, names):
     """Add the name that a declaration gives, if the file keeps it to itself. Tokens: without bodies and initializers."""
     if "=" in tokens:
         tokens = tokens[: tokens.index("=")]
-    text = " ".join(without_attributes(tokens))
+    text = re.sub(r"_Alignas \( .*? \)", "", " ".join(without_attributes(tokens)))
     if "typedef" not in tokens and "static" not in tokens:
         return
     pointer, called = re.search(r"\( \* (?:const )?(\w+)", text), re.search(r"(\w+) \(", text)

@@ -178,7 +178,7 @@ void INGOT_FN(minimal_run)(const minimal_unit *u, const float *src, float *dst, 
     const tile_end *end = u->end;
 
     /* the second condition: no code where it is never taken */
-    for (int64_t left = u->columns; left > 0 && CONV_MINIMAL;) {
+    for (int64_t left = u->columns; left > 0 && CONV_MINIMAL > 0;) {
         const int64_t tiles = ceil_div(left, MINIMAL_OUTPUTS), equal = ceil_div(tiles, ceil_div(tiles, MINIMAL_TILES));
         const int px = (int)ceil_div(equal, MINIMAL_STEP) * MINIMAL_STEP, nv = u->nv;
         const int64_t columns = px * MINIMAL_OUTPUTS;
