@@ -100,10 +100,10 @@ void INGOT_FN(silu_tile)(const float *held, float *dst, int px, int nv, ptrdiff_
         silu_apart(held, dst, px, nv, pixel, vector, plane);
         return;
     }
-    for (int v = 0; v < nv; v += SILUS, held += SILUS * px * VF32_LANES, dst += SILUS * vector)
+    for (int v = 0; v < nv; v += 2, held += 2 * px * VF32_LANES, dst += 2 * vector)
         for (int p = 0; p < px; p++) {
             const float *at = held + p * VF32_LANES;
-            vf32 x = vf32_load(at), y = vf32_load(at + (SILUS - 1) * px * VF32_LANES);
+            vf32 x = vf32_load(at), y = vf32_load(at + px * VF32_LANES);
 
             vf32_silu_pair(&x, &y);
             vf32_store_blocks(dst + p * pixel, plane, VF32_LANES / 8, x);

@@ -268,8 +268,7 @@ static __attribute__((noinline)) INGOT_ONE_REGION void tiles_short(first_tile *t
 /* Do they serve these? */
 INGOT_INLINE bool is_short(const first_tile *t, int px)
 {
-    return VF32_LANES > 8 && px == CONV_HELD && t->pixel == 2 && t->end.channels <= VF32_LANES + BLOCK &&
-           !t->end.residual && wide_is_split();
+    return px == CONV_HELD && t->pixel == 2 && !t->end.residual && unit_ends_short(t->end.channels, 0);
 }
 
 static void tile_two(first_tile *t, int64_t n, int px)

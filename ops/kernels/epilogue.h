@@ -7,7 +7,8 @@
 
 #include "ops/kernels/isa.h"
 
-/* Vectors of Swish that share a division: with many lanes it takes longer than the products that make one of two. */
+/* Vectors of Swish that may share a division: with many lanes it takes longer than the products that make one of
+ * two. */
 enum { SILUS = VF32_LANES > 8 ? 2 : 1 };
 
 /* GELU of the n vectors of a tile, px pixels of each, to where whole blocks of them go. */
