@@ -731,8 +731,4 @@ static void test(const ingot_kernels *k)
     }
 }
 
-int main(void)
-{
-    setenv("INGOT_WIDE", "split", 0);      /* the way with more of the code, on any processor */
-    return check_every_isa(test, false);
-}
+int main(void) { return check_every_isa(test, false); }
