@@ -74,7 +74,7 @@ __attribute__((constructor)) static void hide(void)
 
     patched = getenv("HIDE_PATCHED") != NULL;
     if (sigaction(patched ? SIGILL : SIGSEGV, &action, NULL) || set_cpuid(0)) {
-        perror("hide_avx512: this processor or system cannot let CPUID fault");
+        perror("hide_avx512: this processor or system cannot let CPUID fault (see patch_cpuid.py)");
         exit(EXIT_FAILURE);
     }
 }

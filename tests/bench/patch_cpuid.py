@@ -6,6 +6,7 @@ For processors that cannot fault on CPUID, AMD's among them. The folders are tho
 so on) in a virtual environment that is made for this: they do not run any more without HIDE_PATCHED=1 and hide_avx512.so preloaded.
 Needs objdump and readelf of binutils: which bytes are instructions only a disassembler knows. A second pass finds nothing to do.
 """
+import argparse
 import os
 import re
 import subprocess
@@ -27,7 +28,9 @@ def segments(path):
 def patch(path):
     """How many instructions were replaced."""
     addresses = [int(a, 16) for a in re.findall(r"^ *(\w+):\tcpuid", output("objdump", "-d", "--no-show-raw-insn", path), re.M)]
-    loaded = segments(path) if addresses else []
+    if not addresses:
+        return 0
+    loaded = segments(path)
     with open(path, "r+b") as file:
         for address in addresses:
             start, offset, _ = next(s for s in loaded if s[0] <= address < s[0] + s[2])
@@ -39,8 +42,13 @@ def patch(path):
 
 
 def main():
-    inside = (os.path.join(folder, name) for root in sys.argv[1:] for folder, _, names in os.walk(root) for name in names)
-    for path in [p for p in sys.argv[1:] if os.path.isfile(p)] + sorted(inside):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", metavar="FOLDER_OR_FILE", nargs="+")
+    paths = parser.parse_args().paths
+    for missing in (p for p in paths if not os.path.exists(p)):
+        sys.exit(f"patch_cpuid: {missing}: no such file or folder")
+    inside = (os.path.join(folder, name) for root in paths for folder, _, names in os.walk(root) for name in names)
+    for path in [p for p in paths if os.path.isfile(p)] + sorted(inside):
         if re.search(r"\.so(\.|$)", path) and not os.path.islink(path) and (n := patch(path)):
             print(f"{n:4} {path}")
 

@@ -81,6 +81,8 @@ def test_patch_cpuid(ingot, tmp_path):
     assert script("patch_cpuid.py", tmp_path).split()[0].isdecimal() and script("patch_cpuid.py", tmp_path) == ""
     done = subprocess.run([probe], env={**os.environ, "LD_PRELOAD": hide, "HIDE_PATCHED": "1"}, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [plain[0], plain[1], "0", "a2"]
+    missing = subprocess.run([sys.executable, os.path.join(BENCH, "patch_cpuid.py"), tmp_path / "none"], capture_output=True, text=True)
+    assert missing.returncode == 1 and missing.stderr == f"patch_cpuid: {tmp_path / 'none'}: no such file or folder\n"
 
 
 def test_growth(ingot, net, tmp_path):
