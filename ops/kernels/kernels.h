@@ -448,8 +448,10 @@ const ingot_kernels *ingot_kernels_best(void);
 /* The tables to choose from, slowest first: those this processor can run and INGOT_ISA allows. NULL past the last. */
 const ingot_kernels *ingot_kernels_at(int index);
 
-/* Are operations on 512 bits two on 256? Kernels of that width then choose algorithms and tiles by other costs. So says
- * the processor, or before it the environment variable INGOT_WIDE: "split" or "whole". The answer never changes. */
+/* Are operations on 512 bits two on 256? Kernels of that width then choose algorithms and tiles by other costs, and all
+ * kernels fetch otherwise: what has been measured with such units are AMD's processors, with those of 512 bits Intel's.
+ * So says the processor, or before it the environment variable INGOT_WIDE: "split" or "whole". The answer never
+ * changes. */
 bool ingot_wide_is_split(void);
 
 #endif
