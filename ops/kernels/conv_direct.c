@@ -359,7 +359,7 @@ static void run_row(item *it, int64_t z, int64_t y, bool two_rows, int64_t x0, i
 {
     const ingot_conv *d = it->d;
     const conv_shape *s = it->s;
-    const int most = it->width == UNIT ? CONV_PX2 : CONV_PX1;
+    const int most = it->width == UNIT ? widest_tile() : CONV_PX1;
     /* taps of depth and height are the same for the whole row, and those outside are left out of the loops */
     const tap_range tz = taps_at(d, s, 0, z), ty = taps_at(d, s, 1, y);
     const int64_t in_z = z * d->stride[0] - d->pad[0] + tz.from * d->dilation[0];

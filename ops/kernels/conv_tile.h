@@ -33,9 +33,12 @@ INGOT_INLINE bool unit_ends_short(int64_t channels, int64_t unit)
     return channels - unit * UNIT <= unit_width_of(channels, unit) - VF32_LANES + BLOCK && wide_is_split();
 }
 
-/* The most pixels that tiles of two vectors take, of n side by side: where these are few, as many as there are sums
- * in registers, though one vector of weights is read with every pixel then. */
-INGOT_INLINE int most_pixels(int64_t n) { return n > 7 * CONV_PX2 ? CONV_HELD : CONV_PX2; }
+/* The most pixels that tiles of two vectors take: as many as there are sums in registers, though one vector of weights
+ * may be read with every pixel then. Processors with units of half a vector's width read too little for that. */
+INGOT_INLINE int widest_tile(void) { return ingot_wide_is_split() ? CONV_HELD : CONV_PX2; }
+
+/* The same of n side by side: where there are many, tiles with both vectors of weights in registers. */
+INGOT_INLINE int most_pixels(int64_t n) { return n > 7 * CONV_PX2 ? CONV_HELD : widest_tile(); }
 
 /* Weights that are needed soon, fetched bit by bit while others are used. */
 typedef struct ahead {
