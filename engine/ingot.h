@@ -252,11 +252,12 @@ INGOT_API bool ingot_operator(size_t index, ingot_operator_info *info);
 
 typedef struct ingot_session ingot_session;
 
-/* How float convolutions are computed. Winograd's way saves multiplications and costs some accuracy. */
+/* How float convolutions are computed. Winograd's way, and that of Strassen in Winograd's form for 1x1, save
+ * multiplications and cost some accuracy. */
 typedef enum ingot_conv_choice {
     INGOT_CONV_AUTO = 0,     /* whatever is fastest for the shape */
-    INGOT_CONV_DIRECT = 1,   /* never by Winograd's way */
-    INGOT_CONV_WINOGRAD = 2  /* by Winograd's way wherever it is possible */
+    INGOT_CONV_DIRECT = 1,   /* never by these */
+    INGOT_CONV_WINOGRAD = 2  /* by these wherever it is possible */
 } ingot_conv_choice;
 
 /* Fill with zeros and set size_bytes = sizeof(ingot_session_options); zero is the default everywhere. */
@@ -377,7 +378,8 @@ typedef struct ingot_step_info {
     const ingot_tensor *output;   /* first output: type and shape; or NULL */
     const char *fused;            /* operators that became one step with it, such as "Add Relu"; "" for none */
     const char *layout;           /* of the first output: "row-major" or "nchw8c" */
-    int64_t flops_done;           /* arithmetic of the algorithm chosen: less than `flops` for Winograd's */
+    int64_t flops_done;           /* arithmetic of the algorithm chosen: less than `flops` for Winograd's and
+                                     Strassen's */
     int32_t tile_rows, tile_columns; /* of the result that is held in registers; 0 where there is no such thing */
 } ingot_step_info;
 

@@ -223,6 +223,8 @@ static ingot_layout layout_scaled(const ingot_op_ctx *c)
 /* Room for the scaled weights behind the scratch memory of the convolution itself. */
 static ingot_status prepare_scaled(ingot_op_ctx *c)
 {
+    c->conv_algorithm = INGOT_CONV_DIRECT;              /* as weights are scaled */
+
     const ingot_status st = prepare_conv(c);
     conv_state *s = c->state;
 
@@ -307,6 +309,7 @@ static ingot_status prepare_normalized(ingot_op_ctx *c)
         return ingot_op_out_of_memory(c);
     norm.node = form.before;
     norm.out = &out;
+    c->conv_algorithm = INGOT_CONV_DIRECT;              /* whose packed weights the way with a prologue takes */
     if ((st = prepare_conv(c)) || (st = read_statistics(&norm, prologue)) ||
         (st = ingot_chain_prepare(&norm, &source, INGOT_CHAIN_ACT, &chain)))
         return st;

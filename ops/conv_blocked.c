@@ -253,6 +253,46 @@ static void winograd_run(const run_call *call, int64_t begin, int64_t end, float
     }
 }
 
+/* --- strassen: 1x1 of stride 1 --- */
+
+/* Sizes decide, as for Winograd's way. */
+static int strassen_variant(const ingot_kernels *k, const ingot_conv *d, ingot_conv_choice choice)
+{
+    return choice != INGOT_CONV_DIRECT && k->strassen_choose_f32(d, choice == INGOT_CONV_WINOGRAD) ? 0 : -1;
+}
+
+static int64_t strassen_packed(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->strassen_packed_f32(&b->conv);
+}
+
+static int64_t strassen_units(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->strassen_units_f32(&b->conv);
+}
+
+static void strassen_pack(const run_call *call, int64_t begin, int64_t end)
+{
+    call->k->strassen_pack_f32(&call->b->conv, call->to_pack, call->weights, begin, end);
+}
+
+/* The head, then sums of a band and products. */
+static int64_t strassen_scratch(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return HEAD_FLOATS + k->strassen_scratch_f32(&b->conv);
+}
+
+static int64_t strassen_items(const ingot_conv_blocked *b, const ingot_kernels *k)
+{
+    return k->strassen_items_f32(&b->conv);
+}
+
+static void strassen_run(const run_call *call, int64_t begin, int64_t end, float *scratch)
+{
+    call->k->strassen_f32(&call->b->conv, call->packed, call->src, call->dst, call->epilogue, scratch + HEAD_FLOATS,
+                          (int64_t *)(void *)scratch, begin, end);
+}
+
 /* --- transposed: the convolutions of its phases, each directly or by Winograd tiles; the variant is the tile --- */
 
 /* Only sizes decide, as for Winograd's way. */
@@ -314,6 +354,14 @@ static const ingot_conv_algorithm algorithms[] = {
       winograd_scratch,
       winograd_items,
       winograd_run },
+    { { "strassen nchw8c" },
+      strassen_variant,
+      strassen_packed,
+      strassen_units,
+      strassen_pack,
+      strassen_scratch,
+      strassen_items,
+      strassen_run },
     { { "direct nchw8c, collected pixels", "direct nchw to nchw8c, collected patches" },
       mixing_variant,
       direct_packed,
@@ -341,7 +389,7 @@ static const ingot_conv_algorithm algorithms[] = {
       transposed_run },
 };
 
-enum { MIXING = 2, DIRECT = 3, TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
+enum { MIXING = 3, DIRECT = 4, TRANSPOSED = sizeof algorithms / sizeof *algorithms - 1 };
 
 /* A dimension of size 0 leaves nothing to compute or to sum, and more than three spatial axes have no kernel: the plain
  * loops deal with both. */
@@ -563,6 +611,10 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
     if (b->conv.minimal)                     /* six products for four results of three taps */
         work->flops = work->flops / b->conv.out[2] * ((b->conv.out[2] + 3) / 4) * 2;
+    if (b->algorithm->variant == strassen_variant) {
+        work->flops = work->flops / 8 * 7;
+        work->bytes += (int64_t)b->packed_bytes / 7 * 3;
+    }
     if (b->algorithm->variant == winograd_variant || (b->algorithm == &algorithms[TRANSPOSED] && b->variant)) {
         const ingot_conv part = part_of(&b->conv);
         const int64_t weights = b->conv.groups * part.ic * part.oc * part.kernel[1] * part.kernel[2];

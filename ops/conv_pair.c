@@ -52,6 +52,7 @@ static ingot_status prepare_pair(ingot_op_ctx *c)
     mix.node = form.before;
     mix.n_in = form.n_before;
     mix.out = &out;
+    mix.conv_algorithm = INGOT_CONV_DIRECT;             /* the kernel's own way with weights packed so */
 
     ingot_conv_part first, second;
     ingot_status st = ingot_conv_part_prepare(&mix, INGOT_BLOCKED, &first);

@@ -415,6 +415,16 @@ enum { INGOT_STRIPE = 16 };
     X(int64_t, winograd_items_f32, (const ingot_conv *d, int m)) \
     X(void, winograd_f32, (const ingot_conv *d, int m, const float *packed, const float *src, float *dst, \
                            const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)) \
+    /* strassen.c: 1x1 convolutions of stride 1 with seven eighths of the multiplications, where strassen_choose_f32 \
+       says so: where that is faster, or wherever it is possible. All else as in winograd.c. */ \
+    X(bool, strassen_choose_f32, (const ingot_conv *d, bool wherever_possible)) \
+    X(int64_t, strassen_packed_f32, (const ingot_conv *d)) \
+    X(int64_t, strassen_units_f32, (const ingot_conv *d)) \
+    X(void, strassen_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \
+    X(int64_t, strassen_scratch_f32, (const ingot_conv *d)) \
+    X(int64_t, strassen_items_f32, (const ingot_conv *d)) \
+    X(void, strassen_f32, (const ingot_conv *d, const float *packed, const float *src, float *dst, \
+                           const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)) \
     /* pool_blocked.c: rows [i0, i1) of all outputs, (images * blocks, depth, height); the mean of a block's pixels */ \
     X(void, pool_blocked_f32, (const ingot_pool *d, const float *src, float *dst, int64_t i0, int64_t i1)) \
     X(void, mean_blocked_f32, (float *dst, const float *src, int64_t pixels)) \

@@ -61,3 +61,21 @@ void INGOT_FN(multiply_pixels_once)(pixel_product *t, int px)
     else
         switch (px) { PIXEL_CASES(CONV_PX1, MULTIPLY_ONE) }
 }
+
+void INGOT_FN(multiply_strips)(pixel_product *t, int64_t pixels, int width)
+{
+    int64_t strips = ceil_div(pixels, width == UNIT ? most_pixels(pixels) : CONV_PX1);
+
+    t->groups = (int)ceil_div(width / 8, max64(1, strips));
+    for (; pixels > 0; strips--) {
+        const int px = (int)ceil_div(pixels, strips);
+
+        if (width == UNIT)
+            INGOT_FN(multiply_pixels)(t, px);
+        else
+            INGOT_FN(multiply_pixels_once)(t, px);
+        t->src += px * BLOCK;
+        t->sums += px * t->row;
+        pixels -= px;
+    }
+}

@@ -12,7 +12,7 @@ typedef struct pixel_product {
     ptrdiff_t plane, weight_block;      /* from block to block, of src and of weights */
     ptrdiff_t row;                      /* from pixel to pixel of the sums */
     ahead soon;                         /* fetched on the way, `groups` of lines with every block */
-    int groups;
+    int groups;                         /* set by multiply_strips() */
     bool ends_short;                    /* see unit_ends_short() */
 } pixel_product;
 
@@ -21,5 +21,9 @@ void INGOT_FN(multiply_pixels)(pixel_product *t, int px);
 
 /* px pixels, at most CONV_PX1, by a unit of one vector. */
 void INGOT_FN(multiply_pixels_once)(pixel_product *t, int px);
+
+/* Any number of pixels by a unit of `width` channels, in strips of nearly equal length, which together ask for as many
+ * cache lines as the unit's weights have. */
+void INGOT_FN(multiply_strips)(pixel_product *t, int64_t pixels, int width);
 
 #endif

@@ -534,37 +534,16 @@ static void transform_source_6(const wino_job *j, int64_t tile0, int64_t count)
     transform_source(j, 6, tile0, count);
 }
 
-/* The products of one point of a unit, in strips of tiles of nearly equal length. */
-static void multiply_point(const wino_job *j, pixel_product *p, int point, int64_t count, int width)
-{
-    const int most = width == UNIT ? most_pixels(count) : CONV_PX1;
-    const float *v = j->v + point * j->s->v_point;
-    float *to = j->products + point * j->s->m_point;
-    int64_t strips = ceil_div(count, most);
-
-    for (int64_t t = 0; t < count; strips--) {
-        const int px = (int)ceil_div(count - t, strips);
-        p->src = v + t * BLOCK;
-        p->sums = to + t * UNIT;
-        if (width == UNIT)
-            INGOT_FN(multiply_pixels)(p, px);
-        else
-            INGOT_FN(multiply_pixels_once)(p, px);
-        t += px;
-    }
-}
-
 /* All products of a unit: filter by filter, and those of the points that have it. The next filter is asked for in even
  * portions over the strips; at the very last, what is read after the convolution. */
 static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool last)
 {
     const wino_shape *s = j->s;
-    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? most_pixels(count) : CONV_PX1;
+    const int width = unit_width_of(j->d->oc, unit);
     const int n_filters = s->filters * s->filters, spare = s->points - s->filters;
     const int64_t ic = s->ic_blocks * BLOCK;
     pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,
-                        .ends_short = unit_ends_short(j->d->oc, unit),
-                        .groups = (int)ceil_div(width / 8, ceil_div(count, most)) };   /* to fetch all cache lines */
+                        .ends_short = unit_ends_short(j->d->oc, unit) };
 
     for (int f = 0; f < n_filters; f++) {
         const int y0 = f / s->filters, x0 = f % s->filters;
@@ -575,8 +554,11 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool
         if (f == n_filters - 1 && unit + 1 == s->units)
             p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
         for (int y = y0; y <= y1; y++)
-            for (int x = x0; x <= x1; x++)
-                multiply_point(j, &p, y * s->points + x, count, width);
+            for (int x = x0; x <= x1; x++) {
+                p.src = j->v + (y * s->points + x) * s->v_point;
+                p.sums = j->products + (y * s->points + x) * s->m_point;
+                INGOT_FN(multiply_strips)(&p, count, width);
+            }
     }
 }
 

@@ -119,30 +119,19 @@ static void transform_plane(const rows_job *j, const float *plane, float *v, int
 static void multiply_band(const rows_job *j, int64_t unit, int64_t pixels, bool last)
 {
     const rows_shape *s = j->s;
-    const int width = unit_width_of(j->d->oc, unit), most = width == UNIT ? most_pixels(pixels) : CONV_PX1;
-    const int64_t filter = s->ic_blocks * BLOCK * width, strips = ceil_div(pixels, most);
+    const int width = unit_width_of(j->d->oc, unit);
+    const int64_t filter = s->ic_blocks * BLOCK * width;
     pixel_product p = { .blocks = s->ic_blocks, .plane = s->v_block, .weight_block = BLOCK * width, .row = UNIT,
-                        .ends_short = unit_ends_short(j->d->oc, unit),
-                        .groups = (int)ceil_div(width / 8, strips) };                  /* to fetch all cache lines */
+                        .ends_short = unit_ends_short(j->d->oc, unit) };
 
     for (int f = 0; f < FILTERS; f++) {
-        const float *v = j->v + f % POINTS * s->v_point + f / POINTS * s->tiles * BLOCK;
-        float *to = j->products + f * s->m_point;
-
+        p.src = j->v + f % POINTS * s->v_point + f / POINTS * s->tiles * BLOCK;
+        p.sums = j->products + f * s->m_point;
         p.weights = j->packed + unit * UNIT * s->ic_blocks * BLOCK * FILTERS + f * filter;
         p.soon = (ahead){ p.weights + filter, p.weights + 2 * filter };
         if (f == FILTERS - 1 && unit + 1 == s->units)
             p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
-        for (int64_t t = 0, left = strips; t < pixels; left--) {
-            const int px = (int)ceil_div(pixels - t, left);
-            p.src = v + t * BLOCK;
-            p.sums = to + t * UNIT;
-            if (width == UNIT)
-                INGOT_FN(multiply_pixels)(&p, px);
-            else
-                INGOT_FN(multiply_pixels_once)(&p, px);
-            t += px;
-        }
+        INGOT_FN(multiply_strips)(&p, pixels, width);
     }
 }
 

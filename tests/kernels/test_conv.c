@@ -167,6 +167,19 @@ static const conv_case winograd_cases[] = {
     { "one pixel", 1, 1, 11, 13, { 1, 1, 1 }, { 1, 3, 3 }, ONES, ONES, { 0, 1, 1 }, { 0, 1, 1 }, false },
 };
 
+/* Halves of whole blocks, for Strassen's way: pixels that are even and odd, of one band and of several, whose last has
+ * one pixel or more; units that are whole, short or of one vector; and depth. */
+static const conv_case strassen_cases[] = {
+    { "strassen two pixels", 1, 1, 16, 16, { 1, 1, 2 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen three pixels", 3, 1, 32, 64, { 1, 3, 1 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen 7x7", 2, 1, 48, 144, { 1, 7, 7 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen short end", 1, 1, 64, 80, { 1, 14, 14 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen one vector", 1, 1, 80, 96, { 1, 9, 29 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen bands", 2, 1, 512, 32, { 1, 5, 37 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen last pixel", 1, 1, 4096, 16, { 1, 1, 57 }, ONES, ONES, ONES, NONE, NONE, false },
+    { "strassen depth", 1, 1, 16, 48, { 3, 5, 4 }, ONES, ONES, ONES, NONE, NONE, false },
+};
+
 /* Dilations, which only tiles of 2x2 and 4x4 are for: phases of equal and of different sizes, down to a pixel. */
 static const conv_case dilated_cases[] = {
     { "dilation 2", 1, 1, 16, 16, { 1, 8, 12 }, { 1, 3, 3 }, ONES, { 1, 2, 2 }, { 0, 2, 2 }, { 0, 2, 2 }, false },
@@ -325,6 +338,25 @@ static const ingot_kernels *winograd;
 BIND(1)
 BIND(2)
 BIND(4)
+
+static int64_t strassen_packed(const ingot_conv *d) { return winograd->strassen_packed_f32(d); }
+static int64_t strassen_items(const ingot_conv *d) { return winograd->strassen_items_f32(d); }
+static void strassen_pack(const ingot_kernels *k, const ingot_conv *d, float *packed, const float *weights)
+{
+    for (int64_t u = 0, units = k->strassen_units_f32(d); u < units; u++)
+        k->strassen_pack_f32(d, packed, weights, u, u + 1);
+}
+static void strassen_run(const ingot_conv *d, const float *packed, const float *src, float *dst,
+                         const ingot_epilogue *e, int64_t i0, int64_t i1)
+{
+    const int64_t n = winograd->strassen_scratch_f32(d), half = (i0 + i1) / 2;
+    float *scratch = check_floats(n);
+    int64_t held = -1;
+
+    winograd->strassen_f32(d, packed, src, dst, e, scratch, &held, i0, half);
+    winograd->strassen_f32(d, packed, src, dst, e, scratch, &held, half, i1);
+    check_free(scratch, n, "strassen scratch");
+}
 
 /* The same for a transposed one; 0 is the direct way. */
 #define BIND_TRANSPOSED(m) \
@@ -666,6 +698,38 @@ static void check_transposed(const ingot_kernels *k)
     }
 }
 
+/* What Strassen's way takes, and what it does not: a kernel, a stride, padding, groups, halves that are no whole
+ * blocks, a single pixel. Where vectors are split it is worth it for many channels on either side. */
+static void check_strassen(const ingot_kernels *k)
+{
+    const algorithm strassen = { false, 2e-6, strassen_packed, strassen_pack, strassen_items, strassen_run };
+    static const conv_case others[] = {
+        { "3x3", 1, 1, 256, 256, { 1, 16, 16 }, { 1, 3, 3 }, ONES, ONES, NONE, NONE, false },
+        { "stride", 1, 1, 256, 256, { 1, 16, 16 }, ONES, { 1, 2, 2 }, ONES, NONE, NONE, false },
+        { "padding", 1, 1, 256, 256, { 1, 16, 16 }, ONES, ONES, ONES, { 0, 1, 1 }, NONE, false },
+        { "padding after", 1, 1, 256, 256, { 1, 16, 16 }, ONES, ONES, ONES, NONE, { 0, 0, 1 }, false },
+        { "groups", 1, 2, 256, 256, { 1, 16, 16 }, ONES, ONES, ONES, NONE, NONE, false },
+        { "input channels", 1, 1, 264, 256, { 1, 16, 16 }, ONES, ONES, ONES, NONE, NONE, false },
+        { "output channels", 1, 1, 256, 252, { 1, 16, 16 }, ONES, ONES, ONES, NONE, NONE, false },
+        { "pixel", 1, 1, 256, 256, { 1, 1, 1 }, ONES, ONES, ONES, NONE, NONE, false },
+        { "row-major", 1, 1, 256, 256, { 1, 16, 16 }, ONES, ONES, ONES, NONE, NONE, true },
+    };
+    static const conv_case many = { "many", 1, 1, 512, 512, { 1, 14, 14 }, ONES, ONES, ONES, NONE, NONE, false };
+    static const conv_case few = { "few", 1, 1, 32, 512, { 1, 14, 14 }, ONES, ONES, ONES, NONE, NONE, false };
+    const ingot_conv worth = conv_of(&many), not = conv_of(&few);
+
+    check_cases(k, &strassen, strassen_cases, sizeof strassen_cases / sizeof *strassen_cases);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const ingot_conv d = conv_of(&others[i]);
+        if (k->strassen_choose_f32(&d, true))
+            check_fail("strassen %s: %s is taken", k->isa, others[i].name);
+    }
+    if (!k->strassen_choose_f32(&worth, true) || !k->strassen_choose_f32(&not, true))
+        check_fail("strassen %s: what is possible is not", k->isa);
+    if (k->strassen_choose_f32(&worth, false) != ingot_wide_is_split() || k->strassen_choose_f32(&not, false))
+        check_fail("strassen %s: chosen where it is slower, or not where it is faster", k->isa);
+}
+
 /* First layers whose tiles end with hard Swish, of one large vector, or with Swish, and others; with tiles of any other
  * width between them, and a second vector that has one block. */
 static void check_swish(const ingot_kernels *k, const algorithm *direct)
@@ -694,6 +758,7 @@ static void test(const ingot_kernels *k)
     /* F(4x4) is held less tightly: its transforms lose more bits */
     winograd = k;
     check_transposed(k);
+    check_strassen(k);
     const algorithm one = { false, 1e-6, winograd_packed_1, winograd_pack_1, winograd_items_1, winograd_run_1 };
     const algorithm two = { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
     const algorithm four = { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };

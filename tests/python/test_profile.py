@@ -285,6 +285,23 @@ def test_conv_algorithms_resnet(ingot, corpus):
     assert not any("winograd" in kernel for kernel in kernels(ingot, model, "--conv-algorithm", "direct"))
 
 
+@pytest.mark.parametrize("channels", [(32, 48), (16, 16), (24, 32), (32, 24)])
+@pytest.mark.parametrize("size", [1, 7, 14])
+def test_conv_algorithms_pointwise(ingot, conv, tmp_path, channels, size):
+    """1x1 by halves of channels and pixels: seven products instead of eight where that is possible, the same bits for any number of threads."""
+    model, results = conv(*channels, size, 1, 0), {}
+    possible = channels[0] % 16 == 0 and channels[1] % 16 == 0 and size > 1
+    for algorithm in ALGORITHMS:
+        report = json.loads(ingot("profile", model, "--iterations", "1", "--json", "--conv-algorithm", algorithm).out)
+        (step,) = [step for step in report["steps"] if step["op_type"] == "Conv"]
+        assert (step["kernel"] == "strassen nchw8c") == (possible and algorithm == "winograd")
+        assert step["flops_done"] * (8 if possible and algorithm == "winograd" else 7) == step["flops"] * 7
+        results[algorithm] = run_outputs(ingot, tmp_path / algorithm, model, "--conv-algorithm", algorithm, "--threads", "1")["y"]
+        again = run_outputs(ingot, tmp_path / "2", model, "--conv-algorithm", algorithm, "--threads", "2")["y"]
+        assert np.array_equal(results[algorithm], again)
+        np.testing.assert_allclose(results[algorithm], results["auto"], rtol=0, atol=2e-6 * np.abs(results["auto"]).max())
+
+
 def test_conv_algorithms_wide(ingot, corpus):
     """Where AVX-512 passes through units of half its width, multiplications cost more beside all else, and 4x4 pays more often."""
     folder, most = corpus("resnet18"), []
