@@ -611,7 +611,7 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
     if (b->conv.minimal)                     /* six products for four results of three taps */
         work->flops = work->flops / b->conv.out[2] * ((b->conv.out[2] + 3) / 4) * 2;
-    if (b->algorithm->variant == strassen_variant) {
+    if (b->algorithm->variant == strassen_variant) {         /* packed: seven quarters of the weights */
         work->flops = work->flops / 8 * 7;
         work->bytes += (int64_t)b->packed_bytes / 7 * 3;
     }

@@ -44,12 +44,12 @@ static strassen_shape shape_of(const ingot_conv *d)
     strassen_shape s = { .ic_blocks = d->ic / BLOCK / 2, .oc = d->oc / 2, .pixels = d->out[0] * d->out[1] * d->out[2] };
     const int64_t tiles = ceil_div(s.pixels, 2 * CONV_PX2);
     const int64_t tile_bytes = SUMS * s.ic_blocks * BLOCK * CONV_PX2 * (int64_t)sizeof(float);
-    const int64_t most = max64(1, V_BYTES / max64(1, tile_bytes)), bands = ceil_div(tiles, most);
+    const int64_t bands = ceil_div(tiles, max64(1, V_BYTES / tile_bytes));
 
     s.units = ceil_div(s.oc, UNIT);
     s.plane = s.pixels * BLOCK;
-    s.band = bands ? min64(ceil_div(tiles, bands) * CONV_PX2, ceil_div(s.pixels, 2)) : 0;
-    s.bands = s.band ? ceil_div(s.pixels, 2 * s.band) : 0;
+    s.band = min64(ceil_div(tiles, bands) * CONV_PX2, ceil_div(s.pixels, 2));
+    s.bands = ceil_div(s.pixels, 2 * s.band);
     s.v_block = s.band * BLOCK;
     s.v_sum = s.ic_blocks * s.v_block + LINE;
     s.m_product = s.band * UNIT + LINE;
@@ -89,25 +89,21 @@ static bool suits(const ingot_conv *d)
 }
 
 /* Estimated time in parts of the direct way's: the products, and what is done besides for each input channel, which all
- * output channels share, and for each result. Measured on Zen 4. */
-static double estimate(const ingot_conv *d)
-{
-    const bool wide = VF32_LANES > 8;
-
-    return (wide ? 0.888 : 0.92) + (wide ? 4.7 : 6) / (double)d->oc + (wide ? 5.6 : 12) / (double)d->ic;
-}
+ * output channels share, and for each result. Measured on Zen 4, with vectors of 512 bits. */
+static double estimate(const ingot_conv *d) { return 0.888 + 4.7 / (double)d->oc + 5.6 / (double)d->ic; }
 
 /* Could two threads share the work evenly? They would not a few units of which one is short. */
 static bool divides_evenly(const ingot_conv *d) { return d->oc % (4 * UNIT) == 0; }
 
-/* Where this should be three percent faster than the direct way. Vectors of 512 bits, multiplied two in a cycle, would
- * spend twice the share on what is done besides. Packed weights are seven quarters of the weights: not of the largest
- * ones. */
+/* Where this should be three percent faster than the direct way. Whole vectors of 512 bits, multiplied two in a cycle,
+ * would spend twice the share on what is done besides; with 8 lanes whole nets gain nothing, and the baseline's choices
+ * are those of every processor. Packed weights are seven quarters of the weights: not of the largest ones. */
 bool INGOT_FN(strassen_choose_f32)(const ingot_conv *d, bool wherever_possible)
 {
-    if (!suits(d) || wherever_possible)
-        return suits(d);
-    return ingot_wide_is_split() && divides_evenly(d) && d->ic * d->oc <= MOST_WEIGHTS && estimate(d) < 0.97;
+    const bool gains =
+        wide_is_split() && divides_evenly(d) && d->ic * d->oc <= MOST_WEIGHTS && estimate(d) < 0.97;
+
+    return suits(d) && (wherever_possible || gains);
 }
 
 /* Units are [product][ic][output channel of the unit]. */
@@ -137,7 +133,6 @@ void INGOT_FN(strassen_pack_f32)(const ingot_conv *d, float *packed, const float
 
 /* One call's work. */
 typedef struct strassen_job {
-    const ingot_conv *d;
     const strassen_shape *s;
     const ingot_epilogue *e;
     const float *src, *packed;          /* src: of the band's image */
@@ -281,7 +276,7 @@ void INGOT_FN(strassen_f32)(const ingot_conv *d, const float *packed, const floa
                             const ingot_epilogue *e, float *scratch, int64_t *held, int64_t i0, int64_t i1)
 {
     const strassen_shape s = shape_of(d);
-    strassen_job j = { .d = d, .s = &s, .e = e, .packed = packed, .dst = dst, .v = scratch,
+    strassen_job j = { .s = &s, .e = e, .packed = packed, .dst = dst, .v = scratch,
                        .products = scratch + SUMS * s.v_sum };
 
     for (int64_t i = i0; i < i1; i++) {

@@ -80,6 +80,14 @@ def test_checksums_tell_bits_apart(ingot, conv):
     assert len({checksum(ingot, conv, "--portable", INGOT_ISA=isa) for isa in ("baseline", "avx2", "avx512")}) == 1
 
 
+@pytest.mark.parametrize("arguments, isa", [(["--portable"], "avx512"), ([], "avx2"), ([], "baseline")])
+def test_only_wide_vectors_choose_by_units(ingot, tmp_path, arguments, isa):
+    """A 1x1 convolution that Strassen's way is chosen for where AVX-512 passes through units of half its width."""
+    model = save_model(tmp_path / "m.onnx", [helper.make_node("Conv", ["x", "w"], ["y"])], [("x", TensorProto.FLOAT, [1, 512, 14, 14])],
+                       [("y", TensorProto.FLOAT, None)], [("w", np.random.default_rng(7).standard_normal((512, 512, 1, 1)).astype(np.float32))])
+    assert len({checksum(ingot, model, *arguments, INGOT_ISA=isa, INGOT_WIDE=wide) for wide in ("split", "whole")}) == 1
+
+
 @pytest.mark.parametrize("channels", [8, 24, 40, 58, 72])
 def test_split_vectors_keep_bits(ingot, tmp_path, channels):
     """Where AVX-512 passes through units of half its width, a last vector of one block is computed in its first half."""
