@@ -5,10 +5,11 @@
 
 #include "ops/kernels/vmath.h"
 
-/* g about 0, 1/2, 1, .. for each of 16 pieces, or about 0, 1, 2, .. for each of 8: the factors of the highest power of
- * the distance first. In the last piece g is below 3e-10 and becomes 0. Least-squares fits in double, reweighted toward
- * the smallest largest error: 3e-9, and 4e-10. */
-enum { GELU_DEGREE = VF32_LANES == 16 ? 6 : 8 };
+/* Vectors of 16: g about 0, 1/2, 1, .. for each of 16 pieces, the factors of the highest power of the distance first. In
+ * the last piece g is below 3e-10 and becomes 0. Vectors of 8: g(t) / t about GELU_WIDTH (k + 1/2) for each of four
+ * pieces, which is 0 at the end of the last. Least-squares fits in double, reweighted toward the smallest largest error:
+ * 3e-9, and 1e-10. */
+enum { GELU_DEGREE = VF32_LANES == 16 ? 6 : 10 };
 
 static const _Alignas(64) float gelu_pieces_16[7][16] __attribute__((unused)) = {
     { 0.00943337101f, 0.00302712596f, -0.00592568889f, -0.00484067528f, 0.000401555386f, 0.00192298205f,
@@ -33,57 +34,62 @@ static const _Alignas(64) float gelu_pieces_16[7][16] __attribute__((unused)) = 
       -0.000814201776f, -0.000126684972f, -1.52895282e-05f, -1.43325724e-06f, -1.04442449e-07f, -5.91950355e-09f,
       -2.61037775e-10f, -8.95852403e-12f, 0 },
 };
-static const _Alignas(64) float gelu_pieces_8[9][8] __attribute__((unused)) = {
-    { -0.000871196389f, 0.000829553348f, -0.00031974123f, 3.79761805e-05f, 1.107143e-05f, -2.48041806e-06f,
-      -1.02198975e-07f, 0 },
-    { -0.000386619184f, -0.00122962368f, 0.00109025906f, -0.000349974871f, 1.56689439e-05f, 7.15256283e-06f,
-      1.8525904e-07f, 0 },
-    { 0.0101891467f, -0.00603544153f, 0.000443080207f, 0.000777554989f, -0.000148623105f, -1.42051758e-05f,
-      -2.31224135e-07f, 0 },
-    { -6.63301398e-05f, 0.0161279347f, -0.00899400283f, -2.64812275e-06f, 0.000437905168f, 2.2736227e-05f,
-      2.74139779e-07f, 0 },
-    { -0.0664787367f, 0.020162873f, 0.0179976784f, -0.00406272803f, -0.000825256575f, -2.81243028e-05f,
-      -2.65604911e-07f, 0 },
-    { -1.11796419e-06f, -0.120985128f, -3.10807422e-07f, 0.011079805f, 0.00107059139f, 2.60217457e-05f,
-      1.94759878e-07f, 0 },
-    { 0.398942322f, 0.120985411f, -0.0539909899f, -0.0155114625f, -0.000936812663f, -1.70972562e-05f,
-      -1.03279312e-07f, 0 },
-    { -0.5f, 0.0833154693f, 0.0852318034f, 0.0119456435f, 0.000503650634f, 7.14686848e-06f, 3.54624667e-08f, 0 },
-    { 0, -0.158655256f, -0.0455002636f, -0.00404969417f, -0.000126684958f, -1.43325792e-06f, -5.91959148e-09f, 0 },
+static const float gelu_pieces_4[11][4] __attribute__((unused)) = {
+    { -1.19176875e-5f, -5.82594e-6f, 5.4090475e-7f, -1.5345396e-8f },
+    { -5.974319e-5f, 2.1635196e-5f, -6.5672793e-7f, 4.4362825e-8f },
+    { 0.0002506695f, 1.5058805e-5f, -4.2250986e-6f, -7.9625465e-8f },
+    { 0.00047559524f, -0.00027307696f, 2.3656019e-5f, 1.4161682e-7f },
+    { -0.0028556609f, 0.00063124765f, -7.1810995e-5f, -2.2026082e-7f },
+    { -0.0012536753f, 0.0004518513f, 0.00015282433f, 2.703937e-7f },
+    { 0.022716664f, -0.006109989f, -0.00023777764f, -2.6237316e-7f },
+    { -0.016243896f, 0.016844176f, 0.0002688017f, 1.9696016e-7f },
+    { -0.11650703f, -0.024926694f, -0.00021129832f, -1.0730113e-7f },
+    { 0.28678668f, 0.020452673f, 0.000104023515f, 3.773735e-8f },
+    { -0.2082524f, -0.007394607f, -2.4274972e-5f, -6.40509e-9f },
 };
+#define GELU_WIDTH 1.625f
 
 /* Factors of one power, for the pieces that the low bits of k are the numbers of. */
 INGOT_INLINE vf32 vf32_gelu_factors(int row, vi32 k)
 {
-    return vf32_pick(vf32_load(VF32_LANES == 16 ? gelu_pieces_16[row] : gelu_pieces_8[row]), k);
+    return vf32_pick(VF32_LANES == 16 ? gelu_pieces_16[row] : gelu_pieces_4[row], k);
 }
 
-/* 2 ulp, or 4e-9; 0 where it is less than 3e-10. NaN stays, as the least of a number and NaN is the latter. Adding
- * 1.5 * 2^23 pieces rounds to whole ones. n vectors, up to four, step by step: one alone is a chain of steps that wait
- * for each other, too long for a processor to look past it. */
+/* 2 ulp, of four pieces 3, or 4e-9; 0 where it is less than 3e-10. NaN stays, as the least of a number and NaN is the
+ * latter. Adding 1.5 * 2^23 pieces rounds to whole ones. n vectors, up to four, step by step: one alone is a chain of
+ * steps that wait for each other, too long for a processor to look past it. */
 INGOT_INLINE void vf32_gelus_by_pieces(vf32 *x, int n)
 {
-    const float piece = 8.0f / VF32_LANES;
-    const vf32 magic = vf32_set1(12582912.0f * piece), last = vf32_set1(8.0f - piece);
-    vf32 r[4], p[4];
+    const bool half = VF32_LANES == 16;
+    const vf32 magic = vf32_set1(12582912.0f * (half ? 0.5f : 1)), last = vf32_set1(half ? 7.5f : 4 * GELU_WIDTH);
+    vf32 t[4], r[4], p[4];
     vi32 k[4];
 
     INGOT_UNROLL
     for (int i = 0; i < n; i++) {
-        const vf32 t = vf32_min(last, vf32_abs(x[i])), sum = vf32_add(t, magic);
-        k[i] = vf32_bits(sum);
-        r[i] = vf32_sub(t, vf32_sub(sum, magic));
+        t[i] = vf32_min(last, vf32_abs(x[i]));
+        if (half) {
+            const vf32 sum = vf32_add(t[i], magic);
+            k[i] = vf32_bits(sum);
+            r[i] = vf32_sub(t[i], vf32_sub(sum, magic));
+        } else { /* by a hair less than 1 / GELU_WIDTH, so that both ends stay inside */
+            const vf32 from = vf32_sub(t[i], vf32_set1(GELU_WIDTH / 2));
+            const vf32 sum = vf32_fma(from, vf32_set1(0.61537844f), magic);
+            k[i] = vf32_bits(sum);
+            r[i] = vf32_fnma(vf32_sub(sum, magic), vf32_set1(GELU_WIDTH), from);
+        }
         p[i] = vf32_gelu_factors(0, k[i]);
     }
     INGOT_UNROLL
-    for (int power = 1; power < GELU_DEGREE; power++) {
+    for (int power = 1; power < GELU_DEGREE + !half; power++) {
         INGOT_UNROLL
         for (int i = 0; i < n; i++)
             p[i] = vf32_fma(p[i], r[i], vf32_gelu_factors(power, k[i]));
     }
     INGOT_UNROLL
     for (int i = 0; i < n; i++)
-        x[i] = vf32_fma(p[i], r[i], vf32_add(vf32_gelu_factors(GELU_DEGREE, k[i]), vf32_relu(x[i])));
+        x[i] = half ? vf32_fma(p[i], r[i], vf32_add(vf32_gelu_factors(GELU_DEGREE, k[i]), vf32_relu(x[i])))
+                    : vf32_fma(p[i], t[i], vf32_relu(x[i]));
 }
 
 /* g(t) = t/2 2^(-t Q(-t)), which here is written for -t; 5e-8, or 8 ulp. From -12.8 on, where this is -6e-36, it stays

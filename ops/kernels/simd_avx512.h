@@ -158,7 +158,7 @@ INGOT_INLINE vf32 vf32_from_bits(vi32 a) { return _mm512_castsi512_ps(a); }
 /* x * 2^n for whole numbers n from -252 to 254, in floats; the result may be denormal */
 INGOT_INLINE vf32 vf32_scale2(vf32 x, vf32 n) { return _mm512_scalef_ps(x, n); }
 
-INGOT_INLINE vf32 vf32_pick(vf32 table, vi32 k) { return _mm512_permutexvar_ps(k, table); }
+INGOT_INLINE vf32 vf32_pick(const float *table, vi32 k) { return _mm512_permutexvar_ps(k, vf32_load(table)); }
 
 INGOT_INLINE vi32 vi32_exp2_table(vi32 k)
 {

@@ -18,7 +18,8 @@
  *   to_i32            to nearest even; outside of the int32 range the result is unspecified
  *   bits, from_bits   the same 32 bits seen as integers and back
  *   shr, sar          shift right, filling with zeros or with the sign; count is 0..31
- *   pick(table, k)    lane i is the table's lane k[i] mod lanes; only where EXP2_BITS is not 0
+ *   pick(table, k)    lane i is table[k[i] mod n] of n = 16 floats where there are 16 lanes, of 4 where there are 8; only
+ *                     where EXP2_BITS is not 0
  *   exp2_table(k)     for j = k mod 2^EXP2_BITS the bits of 2^(j / 2^EXP2_BITS), less j << (23 - EXP2_BITS)
  *   lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b
  *   transpose         eight vectors as the rows of a matrix become its columns
@@ -236,7 +237,7 @@ INGOT_INLINE vf8 vf8_from_i32(vi8 a)
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return (vi8){ (v4i)a.lo, (v4i)a.hi }; }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return (vf8){ (v4f)a.lo, (v4f)a.hi }; }
 
-INGOT_INLINE vf8 vf8_pick(vf8 table, vi8 k) { return (void)k, table; }
+INGOT_INLINE vf8 vf8_pick(const float *table, vi8 k) { return (void)k, vf8_set1(*table); }
 INGOT_INLINE vi8 vi8_exp2_table(vi8 k) { return (void)k, vi8_set1(0x3f800000); }
 
 INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return (vm8){ a.lo < b.lo, a.hi < b.hi }; }

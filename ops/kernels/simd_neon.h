@@ -158,7 +158,7 @@ INGOT_INLINE vf8 vf8_from_i32(vi8 a) { return NEON1(vf8, vcvtq_f32_s32, a); }
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return NEON1(vi8, vreinterpretq_s32_f32, a); }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return NEON1(vf8, vreinterpretq_f32_s32, a); }
 
-INGOT_INLINE vf8 vf8_pick(vf8 table, vi8 k) { return (void)k, table; }
+INGOT_INLINE vf8 vf8_pick(const float *table, vi8 k) { return (void)k, vf8_set1(*table); }
 INGOT_INLINE vi8 vi8_exp2_table(vi8 k) { return (void)k, vi8_set1(0x3f800000); }
 
 INGOT_INLINE vm8 vf8_lt(vf8 a, vf8 b) { return NEON2(vm8, vcltq_f32, a, b); }
