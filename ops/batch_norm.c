@@ -80,7 +80,7 @@ static ingot_status prepare_batch_norm(ingot_op_ctx *c)
     if ((st = ingot_chain_prepare(c, &s->host, s->host.dtype == INGOT_FLOAT ? INGOT_CHAIN_ACT : 0u, &s->chain)))
         return st;
     s->blocked = c->in[X]->layout == INGOT_BLOCKED;
-    s->rows = s->plane == 1 && s->n > 1 && !s->training && c->in[X]->dtype == INGOT_FLOAT;
+    s->rows = s->plane == 1 && !s->training && c->in[X]->dtype == INGOT_FLOAT;
     /* Scratch memory: that of the chain, of widening, then the parameters. */
     const size_t blocks = (size_t)((s->channels + INGOT_BLOCK - 1) / INGOT_BLOCK);
     const size_t parameters = s->blocked || s->rows ? 3 * blocks * INGOT_BLOCK * sizeof(float) : 0;

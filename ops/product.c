@@ -44,14 +44,14 @@ static int64_t chunks_of(const ingot_product *p)
 
 /* The way follows from shape and steps alone, so that results do not depend on the number of threads. stored_nk: B
  * lies by columns, so that a dot product reads it straight on; then few rows need no packing. AXPY is the same for a
- * B that lies by rows. */
-static ingot_product_way choose_way(const ingot_product *p)
+ * B that lies by rows. With any_rows the number of rows has no say: each way rounds otherwise. */
+static ingot_product_way choose_way(const ingot_product *p, bool any_rows)
 {
     const bool stored_nk = p->b_row == 1 && p->a_col == 1;
 
     if (stored_nk && p->matrices == 1 && p->n <= FEW_COLUMNS && p->k >= 2 * K_CHUNK)
         return INGOT_PRODUCT_SPLIT;
-    if (p->m > FEW_ROWS)
+    if (p->m > FEW_ROWS || any_rows)
         return INGOT_PRODUCT_PANELS;
     return stored_nk ? INGOT_PRODUCT_DOT : p->b_col == 1 && p->a_col == 1 ? INGOT_PRODUCT_AXPY : INGOT_PRODUCT_PANELS;
 }
@@ -159,7 +159,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     const bool constant = b_input != INGOT_NONE && c->constants && c->constants[b_input] && p->matrices == 1;
 
     memset(plan, 0, sizeof *plan);
-    plan->way = choose_way(p);
+    plan->way = choose_way(p, c->batch_invariant);
     plan->matrix_floats = c->kernels->gemm_packed_f32(p->n, p->k);
     plan->whole_matrices = p->matrices >= ITEMS;
     const bool full = p->has_d && p->d_row && p->d_col;               /* beta D: a vector, or all of D scaled */
@@ -185,7 +185,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
 }
 
 /* Only stripes can follow the order of channels of a blocked A. */
-bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p) == INGOT_PRODUCT_SPLIT; }
+bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p, false) == INGOT_PRODUCT_SPLIT; }
 
 /* The epilogue has one residual, and a whole D uses it. */
 bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || !p->d_row || !p->d_col; }

@@ -113,6 +113,36 @@ def test_a_sample_has_its_bits_in_any_batch(ingot, conv, tmp_path):
         np.testing.assert_array_equal(y(x[k:k + 1], f"one{k}"), whole[k:k + 1])
 
 
+@pytest.mark.parametrize("op_type, flip", [("Gemm", 0), ("Gemm", 1), ("MatMul", 0)])
+@pytest.mark.parametrize("k, n", [(100, 64), (1500, 300), (2048, 1000), (700, 5000), (20000, 10)])
+def test_a_row_has_its_bits_in_any_batch(ingot, tmp_path, op_type, flip, k, n):
+    rng = np.random.default_rng(k)
+    w, x = rng.standard_normal((n, k) if flip else (k, n)).astype(np.float32), rng.standard_normal((11, k)).astype(np.float32)
+    node = helper.make_node(op_type, ["x", "w"], ["y"], **({"transB": flip} if flip else {}))
+    model = save_model(tmp_path / "m.onnx", [node], [("x", TensorProto.FLOAT, ["N", k])], [("y", TensorProto.FLOAT, None)], [("w", w)])
+    results = []
+    for first, end in [(0, 11), (4, 5), (2, 6)]:
+        np.save(tmp_path / "x.npy", x[first:end])
+        assert ingot("run", model, "--input", tmp_path / "x.npy", "--output-dir", tmp_path, "--batch-invariant").code == 0
+        results.append(np.load(tmp_path / "y.npy"))
+        np.testing.assert_array_equal(results[-1], results[0][first:end])
+    np.testing.assert_allclose(results[0], x.astype(float) @ (w.T if flip else w), rtol=1e-4, atol=1e-3 * np.sqrt(k) / 10)
+
+
+def test_a_normalized_row_has_its_bits_in_any_batch(ingot, tmp_path):
+    rng = np.random.default_rng(8)
+    parameters = [(name, rng.uniform(0.5, 2, 37).astype(np.float32)) for name in "sbmv"]
+    model = save_model(tmp_path / "m.onnx", [helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y"])],
+                       [("x", TensorProto.FLOAT, ["N", 37])], [("y", TensorProto.FLOAT, None)], parameters)
+    x = rng.standard_normal((9, 37)).astype(np.float32)
+    results = []
+    for first, end in [(0, 9), (4, 5)]:
+        np.save(tmp_path / "x.npy", x[first:end])
+        assert ingot("run", model, "--input", tmp_path / "x.npy", "--output-dir", tmp_path, "--batch-invariant").code == 0
+        results.append(np.load(tmp_path / "y.npy"))
+    np.testing.assert_array_equal(results[1], results[0][4:5])
+
+
 @pytest.mark.parametrize("op_type, gates", [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
 def test_a_sequence_has_its_bits_in_any_batch(ingot, tmp_path, op_type, gates, isa):
