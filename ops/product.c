@@ -9,6 +9,7 @@
 enum {
     FEW_ROWS = 8,
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
+    SHORT_COLUMNS = 4096, FAR_FLOATS = 64 * 1024, AXPY_CHUNKS = 4,  /* likewise, of a B from afar that lies by rows */
     BAND_ROWS = 8,                                        /* that are made together, and multiplied in the cache */
     BAND_GAP = 464,                                       /* floats between them, so that they share no sets of it */
     ITEMS = 16,                                           /* that one matrix is cut into, to be shared out */
@@ -36,24 +37,45 @@ static const double item_flops = 1e9, run_flops = 2e8;
 /* How many pieces of b elements a has, the last one perhaps shorter. */
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* Into how many chunks a product that is split over k is cut: by bands, where A is made in such. */
-static int64_t chunks_of(const ingot_product *p)
+/* Does a dot product read B straight on? */
+static bool is_stored_nk(const ingot_product *p) { return p->b_row == 1 && p->a_col == 1; }
+
+/* Steps of a chunk of a product that is split over k. */
+static int64_t chunk_steps(const ingot_product *p)
 {
-    return p->band ? p->pixels / p->band : ceil_div(p->k, K_CHUNK);
+    return is_stored_nk(p) ? K_CHUNK : MIN(K_CHUNK, ceil_div(ceil_div(p->k, AXPY_CHUNKS), INGOT_BLOCK) * INGOT_BLOCK);
 }
 
-/* The way follows from shape and steps alone, so that results do not depend on the number of threads. stored_nk: B
- * lies by columns, so that a dot product reads it straight on; then few rows need no packing. AXPY is the same for a
- * B that lies by rows. With any_rows the number of rows has no say: each way rounds otherwise. */
+/* Into how many chunks it is cut: by bands, where A is made in such. */
+static int64_t chunks_of(const ingot_product *p)
+{
+    return p->band ? p->pixels / p->band : ceil_div(p->k, chunk_steps(p));
+}
+
+/* The way follows from shape and steps alone, so that results do not depend on the number of threads. A dot product
+ * reads a B that lies by columns straight on; then few rows need no packing. AXPY is the same for a B that lies by
+ * rows, which threads share by columns; where that would leave them short pieces of rows from afar, by chunks of k.
+ * With any_rows the number of rows has no say: each way rounds otherwise. */
 static ingot_product_way choose_way(const ingot_product *p, bool any_rows)
 {
-    const bool stored_nk = p->b_row == 1 && p->a_col == 1;
+    const bool stored_nk = is_stored_nk(p);
 
     if (stored_nk && p->matrices == 1 && p->n <= FEW_COLUMNS && p->k >= 2 * K_CHUNK)
         return INGOT_PRODUCT_SPLIT;
     if (p->m > FEW_ROWS || any_rows)
         return INGOT_PRODUCT_PANELS;
-    return stored_nk ? INGOT_PRODUCT_DOT : p->b_col == 1 && p->a_col == 1 ? INGOT_PRODUCT_AXPY : INGOT_PRODUCT_PANELS;
+    if (stored_nk)
+        return INGOT_PRODUCT_DOT;
+    if (p->b_col != 1 || p->a_col != 1)
+        return INGOT_PRODUCT_PANELS;
+    return p->matrices == 1 && p->n < SHORT_COLUMNS && p->k > FAR_FLOATS / MAX(p->n, 1) ? INGOT_PRODUCT_AXPY_SPLIT
+                                                                                       : INGOT_PRODUCT_AXPY;
+}
+
+/* Does it have partial sums, of chunks of k? */
+static bool is_split(const ingot_product_plan *plan)
+{
+    return plan->way == INGOT_PRODUCT_SPLIT || plan->way == INGOT_PRODUCT_AXPY_SPLIT;
 }
 
 /* A constant that the kernels read as it is: where it lies in memory if floats may lie there (aligned, and stored
@@ -177,7 +199,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
         *(plan->whole_matrices ? &plan->thread_scratch_bytes : &plan->scratch_bytes) +=
             ingot_aligned_bytes(plan->matrix_floats, sizeof(float));
     }
-    if (plan->way == INGOT_PRODUCT_SPLIT)
+    if (is_split(plan))
         plan->scratch_bytes += ingot_aligned_bytes(chunks_of(p) * p->m * p->n, sizeof(float));
     if (p->band)
         plan->thread_scratch_bytes = ingot_aligned_bytes((p->k / chunks_of(p) + BAND_GAP) * BAND_ROWS, sizeof(float));
@@ -242,18 +264,21 @@ static void run_split_items(void *argument, int64_t begin, int64_t end, int thre
     static const ingot_epilogue nothing = { .act = INGOT_ACT_NONE };
     const run_call *call = argument;
     const ingot_product *p = call->p;
-    const int64_t row_items = ceil_div(p->m, SPLIT_ROWS);
+    const int64_t row_items = ceil_div(p->m, SPLIT_ROWS), steps = chunk_steps(p);
 
     (void)thread;
     for (int64_t t = begin; t < end; t++) {
         const int64_t i = item_at(p, begin, end, t), chunk = i / row_items, row = i % row_items * SPLIT_ROWS;
-        const int64_t from = chunk * K_CHUNK;
+        const int64_t from = chunk * steps;
         ingot_gemm g = call->gemm;
         g.m = MIN(SPLIT_ROWS, p->m - row);
-        g.k = MIN(K_CHUNK, p->k - from);
+        g.k = MIN(steps, p->k - from);
+        g.whole_k = p->k;
         const float *a = (const float *)p->a + row * p->a_row + from;
         float *partial = call->partial + (chunk * p->m + row) * p->n;
-        if (call->plan->packed)
+        if (call->plan->way == INGOT_PRODUCT_AXPY_SPLIT)
+            call->k->gemm_axpy_f32(&g, a, call->b + from * p->b_row, p->b_row, partial, &nothing, 0, p->n);
+        else if (call->plan->packed)
             call->k->gemm_stripes_f32(&g, a, call->b + from * p->n, partial);
         else
             call->k->gemm_dot_f32(&g, a, call->b + from, p->b_col, partial, &nothing, 0, p->n);
@@ -284,6 +309,12 @@ static void run_band_items(void *argument, int64_t begin, int64_t end, int threa
     }
 }
 
+/* dst[j] = x[j] + y[j mod period] of a row; period 0: y[j]. */
+static void add(const run_call *call, float *dst, const float *x, const float *y, int period)
+{
+    call->k->binary_f32(INGOT_BINARY_ADD, dst, (ingot_operand){ x, 0 }, (ingot_operand){ y, period }, call->p->n);
+}
+
 /* Add up the chunks in order, then the rest of the epilogue, for rows [begin, end). */
 static void finish_split(void *argument, int64_t begin, int64_t end, int thread)
 {
@@ -293,15 +324,18 @@ static void finish_split(void *argument, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t row = begin; row < end; row++) {
-        float *c = (float *)p->c + row * p->n;
-        for (int64_t j = 0; j < p->n; j++) {
-            float sum = 0.0f;
-            for (int64_t chunk = 0; chunk < chunks_of(p); chunk++)
-                sum += call->partial[(chunk * p->m + row) * p->n + j];
-            sum += e->bias ? e->bias[j] : 0.0f;
-            sum += e->row_bias ? e->row_bias[row] : 0.0f;
-            c[j] = e->residual ? sum + e->residual[row * p->n + j] : sum;
-        }
+        float *c = (float *)p->c + row * p->n, *sum = call->partial + row * p->n;
+
+        for (int64_t chunk = 1; chunk < chunks_of(p); chunk++)
+            add(call, sum, sum, call->partial + (chunk * p->m + row) * p->n, 0);
+        if (e->bias)
+            add(call, sum, sum, e->bias, 0);
+        if (e->row_bias)
+            add(call, sum, sum, e->row_bias + row, 1);
+        if (e->residual)
+            add(call, c, sum, e->residual + row * p->n, 0);
+        else
+            memcpy(c, sum, (size_t)p->n * sizeof *c);
         call->k->act_rows_f32(c, p->n, 1, p->n, e);
     }
 }
@@ -414,7 +448,7 @@ void ingot_product_run(ingot_op_ctx *c, const ingot_product *p, const ingot_prod
     call.b = plan->packed ? plan->packed : p->b;
     bind_d(p, (float *)(void *)scratch, &call.epilogue);
     scratch += plan->vector_bytes;
-    if (plan->way == INGOT_PRODUCT_SPLIT) {
+    if (is_split(plan)) {
         call.partial = (float *)(void *)scratch;
         ingot_parallel(c->team, chunks_of(p) * ceil_div(p->m, p->band ? BAND_ROWS : SPLIT_ROWS), 1,
                        p->band ? run_band_items : run_split_items, &call);
@@ -429,6 +463,6 @@ void ingot_product_run(ingot_op_ctx *c, const ingot_product *p, const ingot_prod
 /* For the profile: which way a product goes. */
 const char *ingot_product_name(const ingot_product_plan *plan)
 {
-    static const char *const names[] = { "gemm panels", "dot", "dot, k in chunks", "axpy" };
+    static const char *const names[] = { "gemm panels", "dot", "dot, k in chunks", "axpy", "axpy, k in chunks" };
     return names[plan->way];
 }

@@ -32,6 +32,7 @@ typedef enum ingot_product_way {
     INGOT_PRODUCT_DOT,                   /* B as it is, stored [n][k] */
     INGOT_PRODUCT_SPLIT,                 /* the same with k in chunks; a constant B in stripes */
     INGOT_PRODUCT_AXPY,                  /* B as it is, stored [k][n] */
+    INGOT_PRODUCT_AXPY_SPLIT,            /* the same with k in chunks */
 } ingot_product_way;
 
 typedef struct ingot_product_plan {

@@ -5,10 +5,10 @@
 
 #include "ops/kernels/vmath.h"
 
-/* Vectors of 16: g about 0, 1/2, 1, .. for each of 16 pieces, the factors of the highest power of the distance first. In
- * the last piece g is below 3e-10 and becomes 0. Vectors of 8: g(t) / t about GELU_WIDTH (k + 1/2) for each of four
- * pieces, which is 0 at the end of the last. Least-squares fits in double, reweighted toward the smallest largest error:
- * 3e-9, and 1e-10. */
+/* Vectors of 16: g about 0, 1/2, 1, .. for each of 16 pieces, the factors of the highest power of the distance first.
+ * In the last piece g is below 3e-10 and becomes 0. Vectors of 8: g(t) / t about GELU_WIDTH (k + 1/2) for each of four
+ * pieces, which is 0 at the end of the last. Least-squares fits in double, reweighted toward the smallest largest
+ * error: 3e-9, and 1e-10. */
 enum { GELU_DEGREE = VF32_LANES == 16 ? 6 : 10 };
 
 static const _Alignas(64) float gelu_pieces_16[7][16] __attribute__((unused)) = {

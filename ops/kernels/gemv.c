@@ -173,7 +173,7 @@ void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b
         STRIP = 2048,              /* columns: 8 KiB of C */
         AT_HAND = 64 * 1024,       /* floats of B that may lie in the second-level cache */
     };
-    const bool at_hand = g->k <= AT_HAND / max64(1, ldb);
+    const bool at_hand = max64(g->k, g->whole_k) <= AT_HAND / max64(1, ldb);
 
     for (int64_t j0 = n0; j0 < n1; j0 += STRIP) {
         const int64_t j1 = min64(n1, j0 + STRIP);

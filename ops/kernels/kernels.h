@@ -84,6 +84,7 @@ typedef struct ingot_operand {
  * k and the instruction set alone decide: cutting rows and columns into ranges never changes a bit. */
 typedef struct ingot_gemm {
     int64_t m, n, k;
+    int64_t whole_k;           /* of which k is a chunk, whose B has to come from as far as the whole; 0: k itself */
     float alpha;
     ptrdiff_t a_row, a_col, ldc;
 } ingot_gemm;

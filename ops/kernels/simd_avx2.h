@@ -125,7 +125,8 @@ INGOT_INLINE vf8 vf8_from_i32(vi8 a) { return _mm256_cvtepi32_ps(a); }
 INGOT_INLINE vi8 vf8_bits(vf8 a) { return _mm256_castps_si256(a); }
 INGOT_INLINE vf8 vf8_from_bits(vi8 a) { return _mm256_castsi256_ps(a); }
 
-INGOT_INLINE vf8 vf8_pick(const float *table, vi8 k)       /* of all eight lanes it takes AMD's Zen 3 four times as long */
+/* To pick from all eight lanes takes AMD's Zen 3 four times as long. */
+INGOT_INLINE vf8 vf8_pick(const float *table, vi8 k)
 {
     return _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)table), k);
 }

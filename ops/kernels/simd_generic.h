@@ -18,8 +18,8 @@
  *   to_i32            to nearest even; outside of the int32 range the result is unspecified
  *   bits, from_bits   the same 32 bits seen as integers and back
  *   shr, sar          shift right, filling with zeros or with the sign; count is 0..31
- *   pick(table, k)    lane i is table[k[i] mod n] of n = 16 floats where there are 16 lanes, of 4 where there are 8; only
- *                     where EXP2_BITS is not 0
+ *   pick(table, k)    lane i is table[k[i] mod n], of n = 16 floats where there are 16 lanes and 4 where there are 8;
+ *                     only where EXP2_BITS is not 0
  *   exp2_table(k)     for j = k mod 2^EXP2_BITS the bits of 2^(j / 2^EXP2_BITS), less j << (23 - EXP2_BITS)
  *   lt, le, eq        false when either is NaN; select(m, a, b) is m ? a : b
  *   transpose         eight vectors as the rows of a matrix become its columns

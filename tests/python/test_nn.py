@@ -202,7 +202,7 @@ def test_pool_larger_than_its_input(ingot, tmp_path, shape):
 
 
 @pytest.mark.parametrize("m", [1, 5, 40])
-@pytest.mark.parametrize("n,k", [(10, 20000), (33, 70), (64, 1)])
+@pytest.mark.parametrize("n,k", [(10, 20000), (33, 70), (64, 1), (300, 997)])
 @pytest.mark.parametrize("flip", [0, 1])
 def test_gemm(ingot, tmp_path, m, n, k, flip):
     rng = np.random.default_rng(m + n + flip)
@@ -215,7 +215,7 @@ def test_gemm(ingot, tmp_path, m, n, k, flip):
 
 
 @pytest.mark.parametrize("a,w", [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((20, 3, 4), (20, 4, 5)), ((2, 1, 9, 4), (1, 3, 4, 5)),
-                                 ((4,), (2, 4, 5)), ((2, 3, 4), (4,)), ((4,), (4,)), ((0, 3, 4), (4, 5)), ((2, 0), (0, 3))])
+                                 ((4,), (2, 4, 5)), ((2, 3, 4), (4,)), ((4,), (4,)), ((0, 3, 4), (4, 5)), ((2, 0), (0, 3)), ((2, 3), (3, 0))])
 def test_matmul(ingot, tmp_path, a, w):
     rng = np.random.default_rng(1)
     x, w = rng.standard_normal(a).astype(np.float32), rng.standard_normal(w).astype(np.float32)

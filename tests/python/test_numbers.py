@@ -143,6 +143,21 @@ def test_a_normalized_row_has_its_bits_in_any_batch(ingot, tmp_path):
     np.testing.assert_array_equal(results[1], results[0][4:5])
 
 
+@pytest.mark.parametrize("m, k, n", [(1, 384, 1536), (1, 1536, 384), (5, 997, 67), (8, 33, 4095), (3, 9000, 8), (1, 40000, 10), (2, 200, 5000)])
+def test_few_rows_have_their_bits_on_any_threads(ingot, tmp_path, m, k, n):
+    """Weights from afar that lie by rows, which threads share by chunks of k, or where rows are long, by columns."""
+    rng = np.random.default_rng(k)
+    floats = {"w": rng.standard_normal((k, n)) / np.sqrt(k), "b": rng.standard_normal(n), "r": rng.standard_normal((m, n))}
+    floats = {name: value.astype(np.float32) for name, value in floats.items()}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["q"]),
+             helper.make_node("Add", ["q", "r"], ["s"]), helper.make_node("Relu", ["s"], ["y"])]
+    model = save_model(tmp_path / "m.onnx", nodes, [("x", TensorProto.FLOAT, [m, k])], [("y", TensorProto.FLOAT, None)], list(floats.items()))
+    assert len({checksum(ingot, model, "--threads", str(t)) for t in (1, 2, 3, 5)}) == 1
+    x = rng.standard_normal((m, k)).astype(np.float32)
+    np.savez(tmp_path / "io.npz", x=x, y=np.maximum(x.astype(float) @ floats["w"] + floats["b"] + floats["r"], 0).astype(np.float32))
+    assert ingot("verify", model, tmp_path / "io.npz", "--rtol", "2e-5", "--atol", "2e-5", "--threads", "2").code == 0
+
+
 @pytest.mark.parametrize("op_type, gates", [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
 def test_a_sequence_has_its_bits_in_any_batch(ingot, tmp_path, op_type, gates, isa):
