@@ -1,13 +1,14 @@
-/* product.c - float matrix products by the kernels. Few rows read B where it lies, once; more rows go through panels,
- * which a constant B is packed into once for all plans. Very long rows over few columns are cut into chunks of k whose
- * sums are added in order. All of it is decided by sizes, so results do not depend on the number of threads. */
+/* product.c - float matrix products by the kernels. A single row reads B where it lies, once; more rows go through
+ * panels, which a constant B is packed into once for all plans. Few rows read a B that is not constant as it lies, too.
+ * Very long rows over few columns are cut into chunks of k whose sums are added in order. All of it is decided by
+ * sizes, so results do not depend on the number of threads. */
 #include "ops/product.h"
 
 #include <string.h>
 
 /* When each way is taken, and how a product is cut: by sizes alone. */
 enum {
-    FEW_ROWS = 8,
+    FEW_ROWS = 8,                                         /* for which B is not worth packing in every run */
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
     SHORT_COLUMNS = 4096, FAR_FLOATS = 64 * 1024, AXPY_CHUNKS = 4,  /* likewise, of a B from afar that lies by rows */
     BAND_ROWS = 8,                                        /* that are made together, and multiplied in the cache */
@@ -55,14 +56,14 @@ static int64_t chunks_of(const ingot_product *p)
 /* The way follows from shape and steps alone, so that results do not depend on the number of threads. A dot product
  * reads a B that lies by columns straight on; then few rows need no packing. AXPY is the same for a B that lies by
  * rows, which threads share by columns; where that would leave them short pieces of rows from afar, by chunks of k.
- * With any_rows the number of rows has no say: each way rounds otherwise. */
-static ingot_product_way choose_way(const ingot_product *p, bool any_rows)
+ * Up to few_rows are few: a B that is packed once is worth it from two on. */
+static ingot_product_way choose_way(const ingot_product *p, int64_t few_rows)
 {
     const bool stored_nk = is_stored_nk(p);
 
     if (stored_nk && p->matrices == 1 && p->n <= FEW_COLUMNS && p->k >= 2 * K_CHUNK)
         return INGOT_PRODUCT_SPLIT;
-    if (p->m > FEW_ROWS || any_rows)
+    if (p->m > few_rows)
         return INGOT_PRODUCT_PANELS;
     if (stored_nk)
         return INGOT_PRODUCT_DOT;
@@ -181,7 +182,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
     const bool constant = b_input != INGOT_NONE && c->constants && c->constants[b_input] && p->matrices == 1;
 
     memset(plan, 0, sizeof *plan);
-    plan->way = choose_way(p, c->batch_invariant);
+    plan->way = choose_way(p, c->batch_invariant ? 0 : constant ? 1 : FEW_ROWS);   /* each way rounds otherwise */
     plan->matrix_floats = c->kernels->gemm_packed_f32(p->n, p->k);
     plan->whole_matrices = p->matrices >= ITEMS;
     const bool full = p->has_d && p->d_row && p->d_col;               /* beta D: a vector, or all of D scaled */
@@ -207,7 +208,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
 }
 
 /* Only stripes can follow the order of channels of a blocked A. */
-bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p, false) == INGOT_PRODUCT_SPLIT; }
+bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p, 1) == INGOT_PRODUCT_SPLIT; }
 
 /* The epilogue has one residual, and a whole D uses it. */
 bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || !p->d_row || !p->d_col; }
