@@ -46,6 +46,14 @@ def ingot():
     return call
 
 
+def exact_options(ort):
+    """Options with which onnxruntime multiplies bytes exactly: on processors without VNNI it saturates sums of two products otherwise.
+    Not for models with operators of signed bytes, which it would rewrite to what it lacks."""
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
 @pytest.fixture(scope="session")
 def corpus():
     """Path of a corpus model's folder by name; skips where the corpus is not unpacked."""
