@@ -1,7 +1,7 @@
 /* product.c - float matrix products by the kernels. A single row reads B where it lies, once; more rows go through
  * panels, which a constant B is packed into once for all plans. Few rows read a B that is not constant as it lies, too.
  * Very long rows over few columns are cut into chunks of k whose sums are added in order. All of it is decided by
- * sizes, so results do not depend on the number of threads. */
+ * sizes and by whether B is constant, so results do not depend on the number of threads. */
 #include "ops/product.h"
 
 #include <string.h>
@@ -53,19 +53,23 @@ static int64_t chunks_of(const ingot_product *p)
     return p->band ? p->pixels / p->band : ceil_div(p->k, chunk_steps(p));
 }
 
+/* Is it of very long rows over few columns? */
+static bool takes_stripes(const ingot_product *p)
+{
+    return is_stored_nk(p) && p->matrices == 1 && p->n <= FEW_COLUMNS && p->k >= 2 * K_CHUNK;
+}
+
 /* The way follows from shape and steps alone, so that results do not depend on the number of threads. A dot product
  * reads a B that lies by columns straight on; then few rows need no packing. AXPY is the same for a B that lies by
  * rows, which threads share by columns; where that would leave them short pieces of rows from afar, by chunks of k.
  * Up to few_rows are few: a B that is packed once is worth it from two on. */
 static ingot_product_way choose_way(const ingot_product *p, int64_t few_rows)
 {
-    const bool stored_nk = is_stored_nk(p);
-
-    if (stored_nk && p->matrices == 1 && p->n <= FEW_COLUMNS && p->k >= 2 * K_CHUNK)
+    if (takes_stripes(p))
         return INGOT_PRODUCT_SPLIT;
     if (p->m > few_rows)
         return INGOT_PRODUCT_PANELS;
-    if (stored_nk)
+    if (is_stored_nk(p))
         return INGOT_PRODUCT_DOT;
     if (p->b_col != 1 || p->a_col != 1)
         return INGOT_PRODUCT_PANELS;
@@ -208,7 +212,7 @@ ingot_status ingot_product_prepare(ingot_op_ctx *c, const ingot_product *p, int 
 }
 
 /* Only stripes can follow the order of channels of a blocked A. */
-bool ingot_product_takes_blocked(const ingot_product *p) { return choose_way(p, 1) == INGOT_PRODUCT_SPLIT; }
+bool ingot_product_takes_blocked(const ingot_product *p) { return takes_stripes(p); }
 
 /* The epilogue has one residual, and a whole D uses it. */
 bool ingot_product_takes_residual(const ingot_product *p) { return !p->has_d || !p->d_row || !p->d_col; }

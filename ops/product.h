@@ -26,7 +26,7 @@ typedef struct ingot_product {
 /* dtype DOUBLE, or an integer type of 4 or 8 bytes (then alpha and beta are whole). */
 void ingot_product_plain(const ingot_op_ctx *c, ingot_dtype dtype, ingot_product *p);
 
-/* How a float product goes to the kernels, decided by its sizes alone. */
+/* How a float product goes to the kernels, decided by its sizes and by whether B is constant. */
 typedef enum ingot_product_way {
     INGOT_PRODUCT_PANELS,                /* B packed in panels */
     INGOT_PRODUCT_DOT,                   /* B as it is, stored [n][k] */
