@@ -26,6 +26,7 @@ venv=build/venv
 if ! $venv/bin/python -c 'import breathe, cffi, furo, linkcheck, mesonbuild, myst_parser, onnx, onnxruntime, PIL, pytest
 import sys, importlib.metadata as m
 sys.exit(any(m.version(name) != v for name, v in (p.split("==") for p in sys.argv[1:])))' $pinned 2>/dev/null; then
+    rm -rf build/cases                           # which other releases wrote
     python3 -m venv $venv
     $venv/bin/pip install -q --disable-pip-version-check $pinned pillow onnxruntime pytest cffi 'meson>=1.3' \
         sphinx myst-parser furo breathe linkchecker
