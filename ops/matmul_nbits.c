@@ -85,8 +85,8 @@ static ingot_status prepare_nbits(ingot_op_ctx *c)
         return st;
     s->wide_bytes = ((size_t)MIN(COLUMNS, s->n) * (size_t)s->k * sizeof(float) + INGOT_ALIGNMENT - 1) /
                     INGOT_ALIGNMENT * INGOT_ALIGNMENT;
-    s->packed_bytes = s->m > FEW_ROWS ? (size_t)c->kernels->gemm_packed_f32(MIN(COLUMNS, s->n), s->k) * sizeof(float)
-                                       : 0;
+    if (s->m > FEW_ROWS || c->batch_invariant)
+        s->packed_bytes = (size_t)c->kernels->gemm_packed_f32(MIN(COLUMNS, s->n), s->k) * sizeof(float);
     ingot_want_scratch(c, ingot_one_type_bytes(c),
                        ingot_any_double(c) ? (size_t)s->k * sizeof(double) : s->wide_bytes + s->packed_bytes);
     return INGOT_OK;
@@ -157,7 +157,7 @@ static void multiply_columns(void *argument, int64_t begin, int64_t end, int thr
 
         for (int64_t j = 0; j < n; j++)
             widen_column(c, s, first + j, wide + j * s->k);
-        if (s->m <= FEW_ROWS) {
+        if (!s->packed_bytes) {
             c->kernels->gemm_dot_f32(&g, c->in[A]->data, wide, s->k, y, &e, 0, n);
             continue;
         }

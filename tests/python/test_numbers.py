@@ -138,6 +138,15 @@ def test_a_normalized_row_has_its_bits_in_any_batch(ingot, tmp_path):
     of_batches(ingot, tmp_path, model, x, [(0, 9), (4, 5)])
 
 
+def test_a_row_of_packed_bits_has_its_bits_in_any_batch(ingot, tmp_path):
+    rng = np.random.default_rng(9)
+    packed = [("b", rng.integers(0, 256, (40, 4, 16)).astype(np.uint8)), ("s", rng.uniform(0.01, 0.1, 160).astype(np.float32))]
+    node = helper.make_node("MatMulNBits", ["x", "b", "s"], ["y"], domain="com.microsoft", K=128, N=40, bits=4, block_size=32)
+    model = save_model(tmp_path / "m.onnx", [node], [("x", TensorProto.FLOAT, ["N", 128])], [("y", TensorProto.FLOAT, None)], packed,
+                       domains=[("com.microsoft", 1)])
+    of_batches(ingot, tmp_path, model, rng.standard_normal((11, 128)).astype(np.float32), [(0, 11), (4, 5), (2, 6)])
+
+
 @pytest.mark.parametrize("m, k, n", [(1, 384, 1536), (1, 1536, 384), (5, 997, 67), (8, 33, 4095), (3, 9000, 8), (1, 40000, 10), (2, 200, 5000)])
 def test_few_rows_have_their_bits_on_any_threads(ingot, tmp_path, m, k, n):
     """Weights from afar that lie by rows, which threads share by chunks of k, or where rows are long, by columns."""
