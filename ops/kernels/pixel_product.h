@@ -26,4 +26,13 @@ void INGOT_FN(multiply_pixels_once)(pixel_product *t, int px);
  * cache lines as the unit's weights have. */
 void INGOT_FN(multiply_strips)(pixel_product *t, int64_t pixels, int width);
 
+/* What to ask for during a product: the next one's weights, of size floats, behind its own. The product that ends the
+ * last unit asks for what is read after the convolution, as `after` says; NULL: for nothing. */
+INGOT_INLINE ahead read_after(const float *weights, int64_t size, bool ends, const ingot_epilogue *after)
+{
+    if (!ends)
+        return (ahead){ weights + size, weights + 2 * size };
+    return after ? (ahead){ after->soon, after->soon + after->n_soon } : (ahead){ NULL, NULL };
+}
+
 #endif

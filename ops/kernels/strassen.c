@@ -192,9 +192,7 @@ static void multiply(const strassen_job *j, int64_t unit, bool last)
         p.plane = left[i].sum ? s->v_block : s->plane;
         p.weights = j->packed + unit * UNIT * PRODUCTS * s->ic_blocks * BLOCK + i * product;
         p.sums = j->products + i * s->m_product;
-        p.soon = (ahead){ p.weights + product, p.weights + 2 * product };
-        if (i == PRODUCTS - 1 && unit + 1 == s->units)
-            p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
+        p.soon = read_after(p.weights, product, i == PRODUCTS - 1 && unit + 1 == s->units, last ? j->e : NULL);
         INGOT_FN(multiply_strips)(&p, left[i].pixels, width);
     }
 }

@@ -550,9 +550,7 @@ static void multiply_points(const wino_job *j, int64_t unit, int64_t count, bool
         const int y1 = y0 + (y0 == s->filters - 1 ? spare : 0), x1 = x0 + (x0 == s->filters - 1 ? spare : 0);
 
         p.weights = j->packed + (unit * UNIT * n_filters + f * width) * ic;
-        p.soon = (ahead){ p.weights + width * ic, p.weights + 2 * width * ic };
-        if (f == n_filters - 1 && unit + 1 == s->units)
-            p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
+        p.soon = read_after(p.weights, width * ic, f == n_filters - 1 && unit + 1 == s->units, last ? j->e : NULL);
         for (int y = y0; y <= y1; y++)
             for (int x = x0; x <= x1; x++) {
                 p.src = j->v + (y * s->points + x) * s->v_point;

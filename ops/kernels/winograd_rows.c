@@ -128,9 +128,7 @@ static void multiply_band(const rows_job *j, int64_t unit, int64_t pixels, bool 
         p.src = j->v + f % POINTS * s->v_point + f / POINTS * s->tiles * BLOCK;
         p.sums = j->products + f * s->m_point;
         p.weights = j->packed + unit * UNIT * s->ic_blocks * BLOCK * FILTERS + f * filter;
-        p.soon = (ahead){ p.weights + filter, p.weights + 2 * filter };
-        if (f == FILTERS - 1 && unit + 1 == s->units)
-            p.soon = last ? (ahead){ j->e->soon, j->e->soon + j->e->n_soon } : (ahead){ NULL, NULL };
+        p.soon = read_after(p.weights, filter, f == FILTERS - 1 && unit + 1 == s->units, last ? j->e : NULL);
         INGOT_FN(multiply_strips)(&p, pixels, width);
     }
 }
