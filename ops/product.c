@@ -10,7 +10,7 @@
 enum {
     FEW_ROWS = 8,                                         /* for which B is not worth packing in every run */
     FEW_COLUMNS = 32, K_CHUNK = 8192, SPLIT_ROWS = 16,   /* of a product that is split over k */
-    SHORT_COLUMNS = 4096, FAR_FLOATS = 64 * 1024, AXPY_CHUNKS = 4,  /* likewise, of a B from afar that lies by rows */
+    SHORT_COLUMNS = 4096, AXPY_CHUNKS = 4,               /* likewise, of a B from afar that lies by rows */
     BAND_ROWS = 8,                                        /* that are made together, and multiplied in the cache */
     BAND_GAP = 464,                                       /* floats between them, so that they share no sets of it */
     ITEMS = 16,                                           /* that one matrix is cut into, to be shared out */
@@ -73,8 +73,8 @@ static ingot_product_way choose_way(const ingot_product *p, int64_t few_rows)
         return INGOT_PRODUCT_DOT;
     if (p->b_col != 1 || p->a_col != 1)
         return INGOT_PRODUCT_PANELS;
-    return p->matrices == 1 && p->n < SHORT_COLUMNS && p->k > FAR_FLOATS / MAX(p->n, 1) ? INGOT_PRODUCT_AXPY_SPLIT
-                                                                                       : INGOT_PRODUCT_AXPY;
+    const bool far = p->k > INGOT_FLOATS_AT_HAND / MAX(p->n, 1);
+    return p->matrices == 1 && p->n < SHORT_COLUMNS && far ? INGOT_PRODUCT_AXPY_SPLIT : INGOT_PRODUCT_AXPY;
 }
 
 /* Does it have partial sums, of chunks of k? */

@@ -169,11 +169,8 @@ static void start_strip(const ingot_gemm *g, float *c, const ingot_epilogue *e, 
 void INGOT_FN(gemm_axpy_f32)(const ingot_gemm *g, const float *a, const float *b, ptrdiff_t ldb, float *c,
                              const ingot_epilogue *e, int64_t n0, int64_t n1)
 {
-    enum {
-        STRIP = 2048,              /* columns: 8 KiB of C */
-        AT_HAND = 64 * 1024,       /* floats of B that may lie in the second-level cache */
-    };
-    const bool at_hand = max64(g->k, g->whole_k) <= AT_HAND / max64(1, ldb);
+    enum { STRIP = 2048 };         /* columns: 8 KiB of C */
+    const bool at_hand = max64(g->k, g->whole_k) <= INGOT_FLOATS_AT_HAND / max64(1, ldb);
 
     for (int64_t j0 = n0; j0 < n1; j0 += STRIP) {
         const int64_t j1 = min64(n1, j0 + STRIP);

@@ -226,7 +226,10 @@ typedef enum ingot_fold {
     INGOT_FOLD_SUM, INGOT_FOLD_ABS, INGOT_FOLD_SQUARE, INGOT_FOLD_EXP, INGOT_FOLD_MAX, INGOT_FOLD_MIN, INGOT_FOLD_PROD
 } ingot_fold;
 
-enum { INGOT_STRIPE = 16 };
+enum {
+    INGOT_STRIPE = 16,                   /* rows of B side by side, of a product that is split over k */
+    INGOT_FLOATS_AT_HAND = 64 * 1024,    /* that may lie in the second-level cache */
+};
 
 /* X(result type, name, parameters), grouped by file: those that every build has, and those that are built again for
  * processors with instructions for them. */
