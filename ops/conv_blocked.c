@@ -607,7 +607,7 @@ void ingot_conv_blocked_describe(const ingot_op_ctx *c, const ingot_conv_blocked
 
     if (b->algorithm->variant == depthwise_variant)
         return;
-    work->tile_rows = k->conv_pixels[wide];
+    work->tile_rows = k->conv_tile_pixels(&b->conv);
     work->tile_columns = wide ? 2 * k->lanes : k->lanes;
     if (b->conv.minimal)                     /* six products for four results of three taps */
         work->flops = work->flops / b->conv.out[2] * ((b->conv.out[2] + 3) / 4) * 2;

@@ -116,6 +116,13 @@ conv_shape INGOT_FN(conv_shape_of)(const ingot_conv *d, const conv_place *place)
     return s;
 }
 
+/* Outputs side by side in registers: most tiles of the convolution have as many. */
+int INGOT_FN(conv_tile_pixels)(const ingot_conv *d)
+{
+    const conv_shape s = INGOT_FN(conv_shape_of)(d, NULL);
+    return s.group_oc > VF32_LANES ? most_pixels(s.out[2]) : CONV_PX1;
+}
+
 /* Units of packed weights over all groups: what packing is split by. */
 int64_t INGOT_FN(conv_units_f32)(const ingot_conv *d)
 {

@@ -294,8 +294,10 @@ enum {
     X(void, map_f64, (ingot_map function, double *dst, const double *src, int64_t n, double a, double b)) \
     /* conv_direct.c, conv_pack.c: any convolution, dst blocked. Weights are packed in units [u0, u1), the work is cut \
        into items. conv_packed_f32 counts floats. conv_minimal_f32: can rows of a row-major source be done by minimal \
-       filtering, and is it faster, or wherever it is possible? */ \
+       filtering, and is it faster, or wherever it is possible? conv_tile_pixels: how \
+       many outputs side by side a tile holds in registers. */ \
     X(bool, conv_minimal_f32, (const ingot_conv *d, bool wherever_possible)) \
+    X(int, conv_tile_pixels, (const ingot_conv *d)) \
     X(int64_t, conv_units_f32, (const ingot_conv *d)) \
     X(int64_t, conv_packed_f32, (const ingot_conv *d)) \
     X(void, conv_pack_f32, (const ingot_conv *d, float *packed, const float *weights, int64_t u0, int64_t u1)) \
@@ -448,7 +450,6 @@ typedef struct ingot_kernels {
     const char *isa;         /* "baseline", "avx2", "avxvnni", "avx512", "avx512vnni" or "neon" */
     int lanes;               /* floats in a vector of natural width */
     int gemm_rows;           /* of a matrix product's tile, two vectors wide */
-    int conv_pixels[2];      /* of a convolution's tile that is one or two vectors wide */
     int dot_bytes;           /* of an operand element of integer products: 1 or 2 */
 #define X(type, name, params) type (*name) params;
     INGOT_KERNELS(X)

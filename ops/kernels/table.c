@@ -18,7 +18,6 @@ const ingot_kernels INGOT_FN(ingot_kernels) = {
     .isa = INGOT_ISA_NAME,
     .lanes = VF32_LANES,
     .gemm_rows = GEMM_MR,
-    .conv_pixels = {CONV_PX1, CONV_PX2},
     .dot_bytes = DOT_BYTES,
 #define X(type, name, params) .name = INGOT_BASE_FN(name),
     INGOT_KERNELS_COMMON(X)

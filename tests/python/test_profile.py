@@ -68,6 +68,18 @@ def test_json(ingot, branches):
         assert report[key] == sum(step[key] for step in report["steps"])
 
 
+@pytest.mark.parametrize("kernel, tile", [(1, "6x16"), (3, "7x16")])
+def test_tile_at_avx2(ingot, conv, kernel, tile, monkeypatch):
+    """Six pixels where many are side by side, as the 1600 of a 1x1, and seven of a row of 40 on Intel's processors."""
+    monkeypatch.setenv("INGOT_ISA", "avx2")
+    monkeypatch.setenv("INGOT_WIDE", "whole")
+    done = ingot("profile", conv(32, 32, 40, kernel, kernel // 2), "--json", "--conv-algorithm", "direct")
+    report = json.loads(done.out)
+    if report["isa"] != "avx2":
+        pytest.skip("a processor without AVX2")
+    assert [step["tile"] for step in report["steps"] if step["op_type"] == "Conv"] == [tile]
+
+
 @pytest.mark.parametrize("m, tiles", [(2, 20 * 20), (4, 10 * 10)])
 def test_winograd_counts(ingot, branches, m, tiles):
     """Arithmetic as computed: (m + 2)^2 multiplications for every tile of m x m and pair of channels."""
