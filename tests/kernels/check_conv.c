@@ -74,13 +74,45 @@ static double *reference(const ingot_conv *d, const float *src, const float *wei
     return sums;
 }
 
+/* A case's numbers. A source has whole blocks of channels unless it is row-major; the bias is one for each channel,
+ * the residual laid out as the result. */
+typedef struct conv_data {
+    ingot_conv d;
+    int64_t n_src, n_weights, n_dst;
+    float *src, *weights, *bias, *residual;
+    double *sums;                      /* by the definition: see reference() */
+} conv_data;
+
+static conv_data make_data(const conv_case *t, bool transposed)
+{
+    conv_data x = { .d = transposed ? transposed_of(t) : conv_of(t) };
+    const ingot_conv *d = &x.d;
+
+    x.n_src = d->n * pixels_of(d->in) * (d->plain_src ? d->ic : blocks_of(d->ic) * 8);
+    x.n_weights = d->oc * (d->ic / d->groups) * pixels_of(d->kernel);
+    x.n_dst = d->n * pixels_of(d->out) * blocks_of(d->oc) * 8;
+    x.src = check_randoms(x.n_src);
+    x.weights = check_randoms(x.n_weights);
+    x.bias = check_randoms(d->oc);
+    x.residual = check_randoms(x.n_dst);
+    x.sums = reference(d, x.src, x.weights, transposed);
+    return x;
+}
+
+static void free_data(conv_data *x, const char *what)
+{
+    check_free(x->src, x->n_src, what), check_free(x->weights, x->n_weights, what);
+    check_free(x->bias, x->d.oc, what), check_free(x->residual, x->n_dst, what);
+    free(x->sums);
+}
+
 /* Hold every output against sum + bias + residual through the activation. Lanes past the last channel of a block
  * must have been written with something finite, as later kernels read them. */
-static void check_result(const ingot_conv *d, const float *src, const float *weights, const float *dst,
-                         const ingot_epilogue *e, const algorithm *a, const char *what)
+static void check_result(const conv_data *x, const float *dst, const ingot_epilogue *e, double tolerance,
+                         const char *what)
 {
+    const ingot_conv *d = &x->d;
     const int64_t pixels = pixels_of(d->out), terms = d->ic / d->groups * pixels_of(d->kernel);
-    double *sums = reference(d, src, weights, a->transposed);
 
     for (int64_t n = 0; n < d->n; n++)
         for (int64_t c = 0; c < blocks_of(d->oc) * 8; c++)
@@ -93,48 +125,59 @@ static void check_result(const ingot_conv *d, const float *src, const float *wei
                         check_fail("%s: padding channel holds %g", what, dst[i]);
                     continue;
                 }
-                const double sum = sums[(n * d->oc + c) * pixels + p] + (e->bias ? e->bias[c] : 0) +
+                const double sum = x->sums[(n * d->oc + c) * pixels + p] + (e->bias ? e->bias[c] : 0) +
                                    (e->residual ? e->residual[i] : 0);
-                check_near(dst[i], check_act(sum, e), a->tolerance * (1 + 0.05 * (double)terms), what, i);
+                check_near(dst[i], check_act(sum, e), tolerance * (1 + 0.05 * (double)terms), what, i);
             }
-    free(sums);
 }
 
-void check_conv(const ingot_kernels *k, const algorithm *a, const conv_case *t, ingot_act act, bool bias,
-                bool residual)
+/* One algorithm with one ending. */
+static void check_run(const algorithm *a, const conv_data *x, const ingot_conv *d, const float *packed,
+                      const ending *end, const char *what)
 {
-    ingot_conv d = a->transposed ? transposed_of(t) : conv_of(t);
-    d.minimal = a->minimal;
-    /* sizes of all buffers, in whole blocks of channels but for a row-major source */
-    const int64_t n_src = d.n * pixels_of(d.in) * (d.plain_src ? d.ic : blocks_of(d.ic) * 8);
-    const int64_t n_weights = d.oc * (d.ic / d.groups) * pixels_of(d.kernel), n_packed = a->packed(&d);
-    const int64_t n_dst = d.n * pixels_of(d.out) * blocks_of(d.oc) * 8, items = a->items(&d);
-    float *src = check_randoms(n_src), *weights = check_randoms(n_weights), *packed = check_floats(n_packed);
-    float *dst = check_floats(n_dst), *again = check_randoms(n_dst), *b = check_randoms(d.oc);
-    float *r = check_randoms(n_dst);
-    ingot_epilogue e = { .act = act, .alpha = -0.5f, .beta = 0.7f, .bias = bias ? b : NULL,
-                         .residual = residual ? r : NULL };
-    char what[128];
+    const int64_t items = a->items(d);
+    float *dst = check_floats(x->n_dst), *again = check_randoms(x->n_dst);
+    ingot_epilogue e = { .act = end->act, .alpha = -0.5f, .beta = 0.7f, .bias = end->bias ? x->bias : NULL,
+                         .residual = end->residual ? x->residual : NULL };
 
-    snprintf(what, sizeof what, "conv %s %s act=%d", k->isa, t->name, (int)act);
-    a->pack(k, &d, packed, weights);
     /* backwards, so that no item may rely on one before it */
     for (int64_t i = items - 1; i >= 0; i--)
-        a->run(&d, packed, src, dst, &e, i, i + 1);
-    check_result(&d, src, weights, dst, &e, a, what);
-    if (residual)
-        e.residual = memcpy(again, r, (size_t)n_dst * sizeof *r);
-    a->run(&d, packed, src, again, &e, 0, items);
-    if (memcmp(dst, again, (size_t)n_dst * sizeof *dst))
+        a->run(d, packed, x->src, dst, &e, i, i + 1);
+    check_result(x, dst, &e, a->tolerance, what);
+    if (end->residual)
+        e.residual = memcpy(again, x->residual, (size_t)x->n_dst * sizeof *again);
+    a->run(d, packed, x->src, again, &e, 0, items);
+    if (memcmp(dst, again, (size_t)x->n_dst * sizeof *dst))
         check_fail("%s: ranges change the result", what);
-    check_free(src, n_src, what), check_free(weights, n_weights, what), check_free(packed, n_packed, what);
-    check_free(dst, n_dst, what), check_free(again, n_dst, what), check_free(b, d.oc, what), check_free(r, n_dst, what);
+    check_free(dst, x->n_dst, what), check_free(again, x->n_dst, what);
 }
 
-void check_cases(const ingot_kernels *k, const algorithm *a, const conv_case *list, size_t n)
+void check_conv(const ingot_kernels *k, const algorithm *a, size_t n_algorithms, const conv_case *t,
+                const ending *ends, size_t n_ends)
+{
+    conv_data x = make_data(t, a->transposed);
+
+    for (const algorithm *end = a + n_algorithms; a < end; a++) {
+        ingot_conv d = x.d;
+        d.minimal = a->minimal;
+        const int64_t n_packed = a->packed(&d);
+        float *packed = check_floats(n_packed);
+        char what[128];
+
+        a->pack(k, &d, packed, x.weights);
+        for (size_t i = 0; i < n_ends; i++) {
+            snprintf(what, sizeof what, "conv %s %s act=%d", k->isa, t->name, (int)ends[i].act);
+            check_run(a, &x, &d, packed, &ends[i], what);
+        }
+        check_free(packed, n_packed, t->name);
+    }
+    free_data(&x, t->name);
+}
+
+void check_cases(const ingot_kernels *k, const algorithm *a, size_t n_algorithms, const conv_case *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        check_conv(k, a, &list[i], INGOT_ACT_NONE, false, false);
-        check_conv(k, a, &list[i], (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 3);
+        const ending ends[] = { { INGOT_ACT_NONE, false, false }, { (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 3 } };
+        check_conv(k, a, n_algorithms, &list[i], LIST(ends));
     }
 }

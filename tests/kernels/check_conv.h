@@ -6,6 +6,7 @@
 
 #define ONES { 1, 1, 1 }
 #define NONE { 0, 0, 0 }
+#define LIST(array) (array), sizeof(array) / sizeof *(array)
 
 /* A convolution by its sizes, (depth, height, width) each; before and after are the padding. plain_src: the source
  * is row-major, as the first layer's is, rather than blocked. */
@@ -44,13 +45,19 @@ ingot_conv conv_of(const conv_case *t);
 /* The convolution whose gradient a case is: source and result change places. */
 ingot_conv transposed_of(const conv_case *t);
 
-/* Hold a case against the definition in double. Runs items one by one from the last to the first, and then all at once,
- * the latter with the residual in place where there is one: the bits must be the same, as items go to any thread in any
- * order. */
-void check_conv(const ingot_kernels *k, const algorithm *a, const conv_case *t, ingot_act act, bool bias,
-                bool residual);
+/* What follows the sums: an activation, with or without a bias before it and a residual. */
+typedef struct ending {
+    ingot_act act;
+    bool bias, residual;
+} ending;
+
+/* Hold a case, by each of the algorithms (all transposed or none) and with each of the endings, against the definition
+ * in double. Runs items one by one from the last to the first, and then all at once, the latter with the residual in
+ * place where there is one: the bits must be the same, as items go to any thread in any order. */
+void check_conv(const ingot_kernels *k, const algorithm *a, size_t n_algorithms, const conv_case *t,
+                const ending *ends, size_t n_ends);
 
 /* Each case twice: bare, and with bias and an activation and, two times of three, a residual. */
-void check_cases(const ingot_kernels *k, const algorithm *a, const conv_case *list, size_t n);
+void check_cases(const ingot_kernels *k, const algorithm *a, size_t n_algorithms, const conv_case *list, size_t n);
 
 #endif

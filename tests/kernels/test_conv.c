@@ -153,8 +153,8 @@ static void check_minimal(const ingot_kernels *k)
         if (!k->conv_minimal_f32(&d, true))
             continue;
         taken++;
-        check_conv(k, &minimal, &cases[i], INGOT_ACT_NONE, false, false);
-        check_conv(k, &minimal, &cases[i], (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 2);
+        const ending ends[] = { { INGOT_ACT_NONE, false, false }, { (ingot_act)(1 + i % INGOT_ACT_ELU), true, i % 2 } };
+        check_conv(k, &minimal, 1, &cases[i], LIST(ends));
     }
     if (taken < 3)
         check_fail("minimal %s: takes %d of the first layers", k->isa, taken);
@@ -169,7 +169,7 @@ static void check_minimal(const ingot_kernels *k)
                 continue;
             if (d.out[2] != width || !k->conv_minimal_f32(&d, true))
                 check_fail("minimal %s: not for width %d", k->isa, width);
-            check_conv(k, &minimal, &row, pads ? INGOT_ACT_RELU : INGOT_ACT_GELU, true, pads == 3);
+            check_conv(k, &minimal, 1, &row, &(ending){ pads ? INGOT_ACT_RELU : INGOT_ACT_GELU, true, pads == 3 }, 1);
         }
 }
 
@@ -340,9 +340,9 @@ static void check_swish(const ingot_kernels *k, const algorithm *direct)
         for (int width = 27; width <= 83; width += 14) {
             const conv_case t = { "first layer, Swish", 1, 1, 3, oc, { 1, 7, width }, { 1, 3, 3 }, { 1, 2, 2 }, ONES,
                                   { 0, 1, 1 }, { 0, 1, 1 }, true };
-            check_conv(k, direct, &t, INGOT_ACT_HARD_SWISH, true, oc % 8);
-            check_conv(k, direct, &t, INGOT_ACT_SILU, true, oc % 8);
-            check_conv(k, direct, &t, INGOT_ACT_CLIP, oc % 8, oc > 24);
+            const ending ends[] = { { INGOT_ACT_HARD_SWISH, true, oc % 8 }, { INGOT_ACT_SILU, true, oc % 8 },
+                                    { INGOT_ACT_CLIP, oc % 8, oc > 24 } };
+            check_conv(k, direct, 1, &t, LIST(ends));
         }
 }
 
@@ -354,9 +354,9 @@ static void test(const ingot_kernels *k)
     const algorithm depthwise = { false, 4e-7, k->dwconv_packed_f32, pack_depthwise, k->dwconv_items_f32,
                                   k->dwconv_f32 };
 
-    check_cases(k, &direct, cases, sizeof cases / sizeof *cases);
+    check_cases(k, &direct, 1, LIST(cases));
     check_swish(k, &direct);
-    check_cases(k, &depthwise, depthwise_cases, sizeof depthwise_cases / sizeof *depthwise_cases);
+    check_cases(k, &depthwise, 1, LIST(depthwise_cases));
     check_bands(k, 3, 64, 32, 32, 1, INGOT_ACT_RELU, false);
     check_bands(k, 1, 13, 17, 29, 2, INGOT_ACT_SILU, false);
     check_bands(k, 4, 40, 90, 35, 1, INGOT_ACT_NONE, false);
@@ -376,11 +376,11 @@ static void test(const ingot_kernels *k)
     for (int width = 1; width <= 32; width++) {
         conv_case rows = { "widths", 1, 1, 8, 8 + width % 7 * 8, { 1, 3, width }, { 1, 3, 3 }, ONES, ONES,
                            { 0, 1, 1 }, { 0, 1, 1 }, false };
-        check_conv(k, &direct, &rows, INGOT_ACT_RELU, true, width % 2);
-        check_conv(k, &direct, &rows, INGOT_ACT_GELU, true, width % 2);
+        const ending ends[] = { { INGOT_ACT_RELU, true, width % 2 }, { INGOT_ACT_GELU, true, width % 2 } };
+        check_conv(k, &direct, 1, &rows, LIST(ends));
         rows.groups = rows.oc = 8;
         rows.stride[2] = 1 + width % 3;
-        check_conv(k, &depthwise, &rows, INGOT_ACT_RELU, true, width % 2);
+        check_conv(k, &depthwise, 1, &rows, ends, 1);
     }
 }
 

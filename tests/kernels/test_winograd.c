@@ -182,26 +182,26 @@ BIND_TRANSPOSED(1)
 BIND_TRANSPOSED(2)
 BIND_TRANSPOSED(4)
 
-/* By phases, each directly or in Winograd's way, which has to be possible for the cases of that. */
+/* By phases, each directly or in Winograd's way, which has to be possible for the cases of that. minimal[m / 2] makes
+ * tiles of m x m. */
 static void check_transposed(const ingot_kernels *k)
 {
     const algorithm plain = { true, 4e-7, transposed_packed_0, transposed_pack_0, transposed_items_0,
                               transposed_run_0 };
-    const algorithm one = { true, 1e-6, transposed_packed_1, transposed_pack_1, transposed_items_1, transposed_run_1 };
-    const algorithm two = { true, 1e-6, transposed_packed_2, transposed_pack_2, transposed_items_2, transposed_run_2 };
-    const algorithm four = { true, 4e-6, transposed_packed_4, transposed_pack_4, transposed_items_4,
-                             transposed_run_4 };
+    const algorithm minimal[] = {
+        { true, 1e-6, transposed_packed_1, transposed_pack_1, transposed_items_1, transposed_run_1 },
+        { true, 1e-6, transposed_packed_2, transposed_pack_2, transposed_items_2, transposed_run_2 },
+        { true, 4e-6, transposed_packed_4, transposed_pack_4, transposed_items_4, transposed_run_4 },
+    };
 
-    check_cases(k, &plain, deconv_cases, sizeof deconv_cases / sizeof *deconv_cases);
-    check_cases(k, &two, pairs_transposed, sizeof pairs_transposed / sizeof *pairs_transposed);
-    check_cases(k, &one, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
-    check_cases(k, &two, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
-    check_cases(k, &four, triples_transposed, sizeof triples_transposed / sizeof *triples_transposed);
+    check_cases(k, &plain, 1, LIST(deconv_cases));
+    check_cases(k, &minimal[1], 1, LIST(pairs_transposed));
+    check_cases(k, LIST(minimal), LIST(triples_transposed));
     for (size_t i = 0; i < sizeof deconv_cases / sizeof *deconv_cases; i++) {
         const ingot_conv d = transposed_of(&deconv_cases[i]);
         const int m = k->deconv_choose_f32(&d, true);
         if (m)
-            check_conv(k, m == 1 ? &one : m == 2 ? &two : &four, &deconv_cases[i], INGOT_ACT_SILU, true, true);
+            check_conv(k, &minimal[m / 2], 1, &deconv_cases[i], &(ending){ INGOT_ACT_SILU, true, true }, 1);
     }
 }
 
@@ -225,7 +225,7 @@ static void check_strassen(const ingot_kernels *k)
     static const conv_case few = { "few", 1, 1, 32, 512, { 1, 14, 14 }, ONES, ONES, ONES, NONE, NONE, false };
     const ingot_conv worth = conv_of(&many), not = conv_of(&few);
 
-    check_cases(k, &strassen, strassen_cases, sizeof strassen_cases / sizeof *strassen_cases);
+    check_cases(k, &strassen, 1, LIST(strassen_cases));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         const ingot_conv d = conv_of(&others[i]);
         if (k->strassen_choose_f32(&d, true))
@@ -241,20 +241,19 @@ static void check_strassen(const ingot_kernels *k)
 /* Each algorithm's lists. F(4x4) is held less tightly: its transforms lose more bits. */
 static void test(const ingot_kernels *k)
 {
-    const algorithm one = { false, 1e-6, winograd_packed_1, winograd_pack_1, winograd_items_1, winograd_run_1 };
-    const algorithm two = { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 };
-    const algorithm four = { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 };
+    const algorithm tiles[] = {
+        { false, 1e-6, winograd_packed_1, winograd_pack_1, winograd_items_1, winograd_run_1 },
+        { false, 1e-6, winograd_packed_2, winograd_pack_2, winograd_items_2, winograd_run_2 },
+        { false, 4e-6, winograd_packed_4, winograd_pack_4, winograd_items_4, winograd_run_4 },
+    };
 
     winograd = k;
     check_transposed(k);
     check_strassen(k);
-    check_cases(k, &two, two_taps_cases, sizeof two_taps_cases / sizeof *two_taps_cases);
-    check_cases(k, &two, strided_cases, sizeof strided_cases / sizeof *strided_cases);
-    check_cases(k, &two, dilated_cases, sizeof dilated_cases / sizeof *dilated_cases);
-    check_cases(k, &four, dilated_cases, sizeof dilated_cases / sizeof *dilated_cases);
-    check_cases(k, &one, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
-    check_cases(k, &two, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
-    check_cases(k, &four, winograd_cases, sizeof winograd_cases / sizeof *winograd_cases);
+    check_cases(k, &tiles[1], 1, LIST(two_taps_cases));
+    check_cases(k, &tiles[1], 1, LIST(strided_cases));
+    check_cases(k, &tiles[1], 2, LIST(dilated_cases));
+    check_cases(k, LIST(tiles), LIST(winograd_cases));
 }
 
 int main(void) { return check_every_isa(test, false); }
