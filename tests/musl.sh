@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds Ingot for musl, with no OpenMP and nothing but protobuf-c, and runs the unit tests, MyNet and an example on that
-# build. musl has no packages of the two libraries that are needed: they are compiled from Debian's sources.
+# Builds Ingot for musl, with nothing but protobuf-c, no OpenMP and no kernels for AVX-512, and runs the unit tests, MyNet
+# and an example on that build. musl has no packages of the two libraries that are needed: they are compiled from Debian's
+# sources.
 #
 #     bash tests/musl.sh [FOLDER]        default: build/musl. The last line is 'N passed, N failed'
 set -euo pipefail
@@ -63,7 +64,7 @@ check()
     fi
 }
 
-options=(-Dopenmp=disabled)
+options=(-Davx512=false -Dopenmp=disabled)
 for option in zip png jpeg json regex webp tiff jp2; do
     options+=("-D$option=disabled")
 done

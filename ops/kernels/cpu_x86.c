@@ -34,17 +34,20 @@ static bool has_all(unsigned ecx1, unsigned ebx7, unsigned state)
 
 static bool has_avx2(void) { return has_all(LEAF1_ECX_FMA | LEAF1_ECX_F16C, LEAF7_EBX_AVX2, STATE_YMM); }
 
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, LEAF7_1_EAX_AVX_VNNI);
+}
+
+#ifdef INGOT_WITHOUT_AVX512
+#define AVX512_LEVELS
+#else
 static bool has_avx512(void)
 {
     const unsigned avx512 =
         (unsigned)(LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512DQ | LEAF7_EBX_AVX512BW) | LEAF7_EBX_AVX512VL;
     return has_avx2() && has_all(LEAF1_ECX_FMA, avx512, STATE_ZMM);
-}
-
-static bool has_avxvnni(void)
-{
-    unsigned a, b, c, d;
-    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, LEAF7_1_EAX_AVX_VNNI);
 }
 
 static bool has_avx512vnni(void)
@@ -53,12 +56,14 @@ static bool has_avx512vnni(void)
     return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && has(c, LEAF7_ECX_AVX512_VNNI);
 }
 
+#define AVX512_LEVELS { &ingot_kernels_avx512, has_avx512 }, { &ingot_kernels_avx512vnni, has_avx512vnni },
+#endif
+
 const ingot_isa_level ingot_isas[] = {
     { &ingot_kernels_baseline, NULL },
     { &ingot_kernels_avx2, has_avx2 },
     { &ingot_kernels_avxvnni, has_avxvnni },
-    { &ingot_kernels_avx512, has_avx512 },
-    { &ingot_kernels_avx512vnni, has_avx512vnni },
+    AVX512_LEVELS
     { NULL, NULL },
 };
 
