@@ -42,7 +42,14 @@ INGOT_INLINE vi8 vi8_shl(vi8 a, int count) { return _mm256_slli_epi32(a, count);
 INGOT_INLINE vi8 vi8_shr(vi8 a, int count) { return _mm256_srli_epi32(a, count); }
 INGOT_INLINE vi8 vi8_sar(vi8 a, int count) { return _mm256_srai_epi32(a, count); }
 
-INGOT_INLINE vi8 vi8_dot2(vi8 acc, vi8 a, vi8 b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+/* acc + the sum of the products of both 16-bit halves of each lane. In place: compilers would add up the products of
+ * several steps before they come to acc, and spill a tile's sums for it. */
+INGOT_INLINE vi8 vi8_dot2(vi8 acc, vi8 a, vi8 b)
+{
+    __asm__("vpaddd %1, %0, %0" : "+x"(acc) : "x"(_mm256_madd_epi16(a, b)));
+    return acc;
+}
+
 INGOT_INLINE vi8 vi8_load_i8(const void *p, bool is_signed)
 {
     const __m128i x = _mm_loadl_epi64(p);

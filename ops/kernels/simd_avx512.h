@@ -41,8 +41,13 @@ INGOT_INLINE vi32 vi32_shl(vi32 a, int count) { return _mm512_slli_epi32(a, (uns
 INGOT_INLINE vi32 vi32_shr(vi32 a, int count) { return _mm512_srli_epi32(a, (unsigned)count); }
 INGOT_INLINE vi32 vi32_sar(vi32 a, int count) { return _mm512_srai_epi32(a, (unsigned)count); }
 
-/* acc + the sum of the products of both 16-bit halves of each lane */
-INGOT_INLINE vi32 vi32_dot2(vi32 acc, vi32 a, vi32 b) { return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b)); }
+/* acc + the sum of the products of both 16-bit halves of each lane: in place, as for vectors of 8 */
+INGOT_INLINE vi32 vi32_dot2(vi32 acc, vi32 a, vi32 b)
+{
+    __asm__("vpaddd %1, %0, %0" : "+v"(acc) : "v"(_mm512_madd_epi16(a, b)));
+    return acc;
+}
+
 INGOT_INLINE vi32 vi32_load_i8(const void *p, bool is_signed)
 {
     const __m128i x = _mm_loadu_si128(p);
