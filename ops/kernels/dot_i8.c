@@ -86,6 +86,31 @@ static int32_t pack_column(const ingot_dot *d, char *lane, int vectors, const ui
     return (int32_t)sum;
 }
 
+/* nv vectors of neighbouring columns that all exist, step by step, which are `stride` bytes apart: rows of b are read
+ * as they come. zeros are their zero points, sums receive those of the elements less them. */
+INGOT_INLINE void pack_rows(const ingot_dot *d, char *panel, int64_t stride, const uint8_t *b, ptrdiff_t b_row,
+                            int64_t k, const int32_t *zeros, int32_t *sums, int nv)
+{
+    const vi32 low = vi32_set1(DOT_BYTES == 1 ? 0xff : 0xffff), middle = vi32_set1(d->b_signed ? 0 : 128);
+
+    for (int v = 0; v < nv; v++) {
+        const vi32 zero = zeros ? vi32_load(zeros + v * VF32_LANES) : vi32_set1(0);
+        vi32 sum = vi32_set1(0);
+
+        for (int64_t l = 0; l < k; l += DOT_GROUP) {
+            vi32 step = vi32_set1(0);
+            for (int i = 0; i < DOT_GROUP && l + i < k; i++) {
+                const vi32 x = vi32_load_i8(b + (l + i) * b_row + v * VF32_LANES, d->b_signed);
+                const vi32 less = vi32_sub(x, zero), element = OUTSIDE ? vi32_sub(x, middle) : less;
+                step = vi32_or(step, vi32_shl(vi32_and(element, low), i * 8 * DOT_BYTES));
+                sum = vi32_add(sum, less);
+            }
+            vi32_store((int32_t *)(void *)(panel + l / DOT_GROUP * stride + v * VECTOR_BYTES), step);
+        }
+        vi32_store(sums + v * VF32_LANES, sum);
+    }
+}
+
 /* Panels [p0, p1), and at the front of packed B the sums and offsets of their columns. Columns past n have sum 0 and
  * lanes of zeros, so that they multiply to nothing. */
 void INGOT_FN(dot_pack_i8)(const ingot_dot *d, void *packed, const void *b, ptrdiff_t b_row, ptrdiff_t b_col, int64_t k,
@@ -96,9 +121,13 @@ void INGOT_FN(dot_pack_i8)(const ingot_dot *d, void *packed, const void *b, ptrd
 
     for (int64_t p = p0; p < p1; p++) {
         const int vectors = panel_vectors(d, p);
+        const bool whole = b_col == 1 && (p + 1) * columns <= d->n;
         char *panel = (char *)packed + panel_at(d, p);
 
         memset(panel, 0, (size_t)(count_steps(d) * vectors * VECTOR_BYTES));
+        if (whole)
+            pack_rows(d, panel, vectors * VECTOR_BYTES, (const uint8_t *)b + p * columns, b_row, k,
+                      zeros ? zeros + p * columns : NULL, sums + p * columns, sums_rows(d) ? 1 : 2);
         for (int64_t j = 0; j < columns; j++) {
             const int64_t column = p * columns + j;
             const int zero = zeros && column < d->n ? zeros[column] : 0;
@@ -106,9 +135,9 @@ void INGOT_FN(dot_pack_i8)(const ingot_dot *d, void *packed, const void *b, ptrd
 
             /* offsets follow what elements were packed as: bytes without a sign went 128 lower */
             offs[column] = zero - (d->b_signed ? 0 : 128);
-            sums[column] = 0;
-            if (column < d->n)
-                sums[column] = pack_column(d, lane, vectors, (const uint8_t *)b + column * b_col, b_row, k, zero);
+            if (!whole)
+                sums[column] = column < d->n ? pack_column(d, lane, vectors, (const uint8_t *)b + column * b_col,
+                                                           b_row, k, zero) : 0;
             for (int64_t l = 0; sums_rows(d) && l < k; l++)
                 put(lane + VECTOR_BYTES, l, vectors, 1);
         }

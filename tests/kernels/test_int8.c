@@ -93,6 +93,25 @@ static void check_outputs(const ingot_kernels *k, const ingot_dot *d, const void
     free(bytes);
 }
 
+/* A B that lies by columns is packed to the same bytes as one that lies by rows, of which several columns are taken at
+ * a time. */
+static void check_by_columns(const ingot_kernels *k, const ingot_dot *d, const char *packed, const uint8_t *b,
+                             int64_t depth, const int32_t *zeros, const char *what)
+{
+    const int64_t bytes = k->dot_packed_i8(d);
+    uint8_t *columns = malloc((size_t)(d->n * depth));
+    char *again = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
+
+    for (int64_t l = 0; l < depth; l++)
+        for (int64_t j = 0; j < d->n; j++)
+            columns[j * depth + l] = b[l * d->n + j];
+    memset(again, 42, (size_t)bytes);       /* a narrow last panel does not fill its place */
+    k->dot_pack_i8(d, again, columns, 1, depth, depth, zeros, 0, k->dot_panels_i8(d));
+    if (memcmp(packed, again, (size_t)bytes))
+        check_fail("%s: other bytes from columns", what);
+    free(columns), free(again);
+}
+
 /* One product. Rows lie twice as far apart as their pieces need, and taps backwards, as the rows and taps of an
  * image do not lie side by side. Signs, zero points of both sides and k that fills no whole piece come from the
  * case. */
@@ -122,10 +141,11 @@ static void check_dot(const ingot_kernels *k, const dot_case *t)
     }
     /* A as the kernel reads it, B packed in two ranges with a canary behind, and the columns' constants */
     k->dot_line_i8(line, a, n_a + SLACK, t->a_signed, t->a_zero);
-    memset(packed + bytes, 42, 64);
+    memset(packed, 42, (size_t)bytes + 64);
     k->dot_pack_i8(&d, packed, b, t->n, 1, t->k, zeros, 0, panels / 2);
     k->dot_pack_i8(&d, packed, b, t->n, 1, t->k, zeros, panels / 2, panels);
     check_same(packed[bytes], 42, what, -2);
+    check_by_columns(k, &d, packed, b, t->k, zeros, what);
     k->dot_add_i8(&d, packed, bias, t->a_zero, add);
     for (int64_t i = 0; i < t->rows; i++)
         for (int64_t j = 0; j < t->n; j++) {
