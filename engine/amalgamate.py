@@ -13,6 +13,8 @@ files keep for themselves would meet in one file: those that do are renamed by #
 is read off the preprocessed text, where names that macros make up are seen too.
 """
 import collections
+import concurrent.futures
+import functools
 import os
 import re
 import subprocess
@@ -114,6 +116,7 @@ def declared(tokens, names):
             names.add(last.group(1))
 
 
+@functools.cache                                                     # headers come again with every file
 def file_scope(text):
     """Names of a preprocessed text: of static functions and variables, types, tags and constants."""
     tokens, names, pending, i = TOKEN.findall(text), set(), [], 0
@@ -144,7 +147,7 @@ def file_scope(text):
             else:                                                    # a function's body
                 declared(pending, names)
                 pending = []
-    return names
+    return frozenset(names)
 
 
 class Tree:
@@ -175,21 +178,29 @@ class Tree:
         command = [os.environ.get("CC", "cc"), "-E", "-std=gnu11", "-D_GNU_SOURCE", "-I", ROOT, "-I", self.folder, "-I", self.folder + "/onnx", *flags,
                    self.made.get(path) or os.path.join(ROOT, path)]
         done = subprocess.run(command, capture_output=True, text=True)
-        shares, here = collections.defaultdict(list), None
-        for line in done.stdout.split("\n"):
-            mark = re.match(r'# \d+ "(.*?)"', line)
-            if mark:
-                name = os.path.normpath(mark.group(1))
-                here = next((os.path.relpath(name, top) for top in (self.folder, ROOT) if name.startswith(top + os.sep)), None)
-            elif here:
-                shares[here].append(line)
-        return {name: "\n".join(lines) for name, lines in shares.items()}
+        parts, shares = re.split(r'^# \d+ "(.*?)".*\n', done.stdout, flags=re.M), collections.defaultdict(list)
+        for name, text in zip(parts[1::2], parts[2::2]):
+            here = self.within(name)
+            if here:
+                shares[here].append(text)
+        return {name: "\n".join(texts) for name, texts in shares.items()}
+
+    @functools.cache
+    def within(self, name):
+        """The path within the tree of a file that the preprocessor names, or None."""
+        name = os.path.normpath(name)
+        return next((os.path.relpath(name, top) for top in (self.folder, ROOT) if name.startswith(top + os.sep)), None)
 
     def names_of(self, path, *flags):
         """Names that the file and its templates (unguarded headers) keep to themselves, and those of its guarded headers."""
         shares = self.preprocess(path, *flags)
         own = [share for name, share in shares.items() if name == path or not self.guarded(name)]
         return file_scope("\n".join(own)), {n: file_scope(share) for n, share in shares.items() if n != path and self.guarded(n)}
+
+    def names_of_all(self, paths, *flags):
+        """(path, names_of(path)) of each, the preprocessor running for several at a time."""
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(zip(paths, pool.map(lambda path: self.names_of(path, *flags), paths)))
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------------
@@ -255,8 +266,7 @@ class Writer:
         self.isa, self.isa_macros = isa, []
         flags = [f"-DINGOT_ISA={isa}"] + [f"-DINGOT_BASE={base}"] * bool(base) + [f"-m{t}" for t in target]
         own, shared = {}, set()
-        for path in files:
-            own[path], headers = self.tree.names_of(path, *flags)
+        for path, (own[path], headers) in self.tree.names_of_all(files, *flags):
             for header, names in headers.items():
                 if self.per_isa(header):
                     shared |= names
@@ -323,7 +333,7 @@ def main():
         made = make_schema(os.path.realpath(folder))
         tree = Tree(made, os.path.realpath(folder))
         files = sources() + [path for path in made if path.endswith(".c")]
-        names = {path: tree.names_of(path)[0] for path in files}
+        names = {path: own for path, (own, _) in tree.names_of_all(files)}
         counts = collections.Counter(name for found in names.values() for name in found)
         writer = Writer(tree)
         foreign = system_names(tree, files)
